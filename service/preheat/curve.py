@@ -1,0 +1,163 @@
+"""A schedule made computable: the only place where torch is stepped."""
+
+import copy
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preheat.deadline import NO_DEADLINE, Deadline
+from preheat.errors import IterationOutOfRange
+from preheat.schedule import Schedule
+from preheat.schedulers import LearningRateWarmUP, bench_optimizer, build
+from preheat.schedulers.turning_points import turning_points
+
+_BLOCK = 4096
+"""Iterations computed between two looks at the deadline; a stepped curve has a checkpoint at each multiple."""
+
+_BLOCKS_KEPT = 64
+_CHECKPOINT_BYTES = 4096
+_BASE_BYTES = 32_768
+
+Floats = NDArray[np.float64]
+
+
+class Curve:
+    """The learning rates of a schedule, by iteration 0 … total_iterations; row n is iteration n.
+
+    Closed forms answer any iteration in O(1); the others are stepped from the nearest checkpoint. Both give bit for
+    bit what stepping 1 … n gives. Safe to use from several threads.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.total_iterations = schedule.spec.total_iterations
+        self.group_names = schedule.spec.group_names
+        self._scheduler = _build(schedule)
+        self.has_closed_form = self._scheduler.has_closed_form
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[int, Floats] = OrderedDict()
+        self._checkpoints: list[dict[str, Any]] = []
+        if not self.has_closed_form:
+            self._checkpoints.append(copy.deepcopy(self._scheduler.state_dict()))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the curve holds, in bytes, roughly."""
+        blocks = len(self._blocks) * _BLOCK * len(self.group_names) * 8
+        return _BASE_BYTES + blocks + len(self._checkpoints) * _CHECKPOINT_BYTES
+
+    def is_at_hand(self, iteration: int) -> bool:
+        """Whether `lr(iteration)` takes microseconds: no stepping, no waiting."""
+        return self.has_closed_form or iteration // _BLOCK in self._blocks
+
+    def lr(self, iteration: int, deadline: Deadline = NO_DEADLINE) -> list[float]:
+        """Learning rate of each param group at `iteration`.
+
+        Raises IterationOutOfRange outside 0 … total_iterations, ComputeTimeout past the deadline.
+        """
+        if not 0 <= iteration <= self.total_iterations:
+            raise IterationOutOfRange("iteration", iteration, self.total_iterations)
+        if not self.has_closed_form:
+            block, row = divmod(iteration, _BLOCK)
+            row_lrs: list[float] = self._stepped_block(block, deadline)[row].tolist()
+            return row_lrs
+        with self._lock:
+            return _numbers(self._scheduler, range(iteration, iteration + 1))
+
+    def window(self, start: int, stop: int, step: int = 1, deadline: Deadline = NO_DEADLINE) -> Floats:
+        """Learning rates of iterations `start`, `start + step`, … below `stop`.
+
+        Returns float64, shape (rows, groups); row 0 belongs to `start`.
+        Raises IterationOutOfRange if the window leaves 0 … total_iterations, ComputeTimeout past the deadline.
+        """
+        self._check_window(start, stop)
+        return self._at(range(start, stop, step), deadline)
+
+    def envelope(
+        self, start: int, stop: int, columns: int, deadline: Deadline = NO_DEADLINE
+    ) -> tuple[NDArray[np.int64], Floats, Floats]:
+        """Lowest and highest learning rates in each of up to `columns` equal parts of start … stop − 1.
+
+        Returns the first iteration of each part, shape (parts,), and lows and highs, shape (parts, groups). No peak
+        and no valley is lost, however short; the time taken does not grow with a closed form's length.
+        """
+        self._check_window(start, stop)
+        parts = min(columns, stop - start)
+        bounds = [start + (stop - start) * part // parts for part in range(parts + 1)]
+        firsts = np.array(bounds[:-1], dtype=np.int64)
+        if self.has_closed_form and stop - start > parts:
+            return firsts, *self._closed_form_extremes(bounds, deadline)
+        values = self._at(range(start, stop), deadline)
+        offsets = firsts - start
+        return firsts, np.minimum.reduceat(values, offsets), np.maximum.reduceat(values, offsets)
+
+    def _check_window(self, start: int, stop: int) -> None:
+        if not 0 <= start <= self.total_iterations:
+            raise IterationOutOfRange("start", start, self.total_iterations)
+        if not start <= stop <= self.total_iterations + 1:
+            raise IterationOutOfRange("stop", stop, self.total_iterations + 1)
+
+    def _at(self, iterations: range, deadline: Deadline) -> Floats:
+        if not self.has_closed_form:
+            return self._stepped(iterations, deadline)
+        scheduler = _build(self.schedule)
+        values = np.empty((len(iterations), len(self.group_names)))
+        for first in range(0, len(iterations), _BLOCK):
+            deadline.check()
+            rows = iterations[first : first + _BLOCK]
+            values[first : first + len(rows)] = np.reshape(_numbers(scheduler, rows), (len(rows), -1))
+        return values
+
+    def _closed_form_extremes(self, bounds: list[int], deadline: Deadline) -> tuple[Floats, Floats]:
+        scheduler = _build(self.schedule)
+        shape = (len(bounds) - 1, len(self.group_names))
+        lows, highs = np.empty(shape), np.empty(shape)
+        for part, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            deadline.check()
+            points = {first, last - 1} | turning_points(scheduler, first, last)
+            values = np.array([_numbers(scheduler, range(point, point + 1)) for point in points])
+            lows[part], highs[part] = values.min(axis=0), values.max(axis=0)
+        return lows, highs
+
+    def _stepped(self, iterations: range, deadline: Deadline) -> Floats:
+        values = np.empty((len(iterations), len(self.group_names)))
+        row = 0
+        while row < len(iterations):
+            block, offset = divmod(iterations[row], _BLOCK)
+            picked = self._stepped_block(block, deadline)[offset :: iterations.step][: len(iterations) - row]
+            values[row : row + len(picked)] = picked
+            row += len(picked)
+        return values
+
+    def _stepped_block(self, block: int, deadline: Deadline) -> Floats:
+        """Iterations block · 4096 … , from the nearest checkpoint before; every checkpoint passed is kept."""
+        found = self._blocks.get(block)
+        while found is None:
+            deadline.check()
+            with self._lock:
+                found = self._step_block(min(block, len(self._checkpoints) - 1), wanted=block)
+        return found
+
+    def _step_block(self, block: int, wanted: int) -> Floats | None:
+        self._scheduler.load_state_dict(copy.deepcopy(self._checkpoints[block]))
+        iterations = range(block * _BLOCK, min((block + 1) * _BLOCK, self.total_iterations + 1))
+        values = np.array(_numbers(self._scheduler, iterations)).reshape(len(iterations), -1)
+        if block == len(self._checkpoints) - 1 and iterations.stop <= self.total_iterations:
+            self._scheduler.step(iterations.stop)
+            self._checkpoints.append(copy.deepcopy(self._scheduler.state_dict()))
+        self._blocks[block] = values
+        while len(self._blocks) > _BLOCKS_KEPT:
+            self._blocks.popitem(last=False)
+        return values if block == wanted else None
+
+
+def _build(schedule: Schedule) -> LearningRateWarmUP:
+    return build(schedule.spec, bench_optimizer(schedule.spec.target_lrs))
+
+
+def _numbers(scheduler: LearningRateWarmUP, iterations: range) -> list[float]:
+    """The scheduler's rates; on a bench optimizer they are plain numbers."""
+    return scheduler.rates(iterations)  # type: ignore[return-value]

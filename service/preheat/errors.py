@@ -1,0 +1,69 @@
+"""What can go wrong in the service.
+
+    PreheatError
+    ├── ScheduleNotFound      no schedule has this id
+    ├── IterationOutOfRange   an iteration outside 0 … total_iterations
+    ├── LimitExceeded         an answer or a request larger than a setting allows
+    ├── ComputeTimeout        a computation cut off after compute_timeout_s
+    ├── TorchVersionMismatch  a schedule stored by a service with another torch
+    └── StoreUnavailable      the database is locked, read-only, full, corrupt or gone
+
+A spec that breaks rules is `preheat.spec.InvalidSpec`, a ValueError.
+"""
+
+
+class PreheatError(Exception):
+    """Root of the service's errors."""
+
+
+class ScheduleNotFound(PreheatError):
+    """No schedule has this id."""
+
+    def __init__(self, schedule_id: str) -> None:
+        self.schedule_id = schedule_id
+        super().__init__(f"no schedule has the id {schedule_id}: POST its spec to get one")
+
+
+class IterationOutOfRange(PreheatError):
+    """An iteration, or the end of a window, outside 0 … `last`."""
+
+    def __init__(self, name: str, value: int, last: int) -> None:
+        self.name, self.value, self.last = name, value, last
+        super().__init__(f"{name} ({value}) must be in 0 … {last}")
+
+
+class LimitExceeded(PreheatError):
+    """Something larger than a setting allows; `way_around` says what to ask for instead."""
+
+    def __init__(self, what: str, value: float, setting: str, limit: float, way_around: str) -> None:
+        self.value, self.setting, self.limit = value, setting, limit
+        super().__init__(f"{what} ({value}) must not exceed {setting} ({limit}): {way_around}")
+
+
+class ComputeTimeout(PreheatError):
+    """A computation that took longer than `timeout_s` and was stopped."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        super().__init__(
+            f"computing took longer than compute_timeout_s ({timeout_s:g} s) and was stopped; what was computed is "
+            "kept, so that asking again gets further. Ask for a smaller window, or for a scheduler with a closed form"
+        )
+
+
+class TorchVersionMismatch(PreheatError):
+    """A schedule whose LRs another torch version computes."""
+
+    def __init__(self, schedule_id: str, stored: str, running: str) -> None:
+        self.schedule_id, self.stored, self.running = schedule_id, stored, running
+        super().__init__(
+            f"schedule {schedule_id} is computed by torch {stored}, and this service runs torch {running}: "
+            "POST its spec again for a schedule of this version"
+        )
+
+
+class StoreUnavailable(PreheatError):
+    """The database cannot be read or written at the moment."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the schedule database is not available: {reason}")

@@ -1,0 +1,7 @@
+"""Torch LRSchedulers: the warm-up, what torch lacks, and the way from a spec to them."""
+
+from preheat.schedulers.build import build
+from preheat.schedulers.sequential_restarts import bench_optimizer
+from preheat.schedulers.warmup import LearningRateWarmUP
+
+__all__ = ["LearningRateWarmUP", "bench_optimizer", "build"]

@@ -1,0 +1,53 @@
+"""The kinds of value a spec is made of, and the closed model they stand in."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+
+MAX_LR = 1e6
+"""Largest LR a spec may name; above it no optimizer takes a meaningful step, and sums stay far from overflow."""
+
+MAX_ITERATION = 2**53
+"""Largest iteration count a spec may name: the last integer up to which float64 counts without gaps."""
+
+
+class Closed(BaseModel):
+    """A strict, frozen model that refuses fields it does not know."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _without_negative_zero(value: float) -> float:
+    return value + 0.0
+
+
+def _number_or_list(value: Any) -> str:
+    return "list" if isinstance(value, list | tuple) else "number"
+
+
+NonNegative = Annotated[float, Field(ge=0), AfterValidator(_without_negative_zero)]
+LR = Annotated[float, Field(ge=0, le=MAX_LR), AfterValidator(_without_negative_zero)]
+Share = Annotated[float, Field(ge=0, le=1), AfterValidator(_without_negative_zero)]
+Iterations = Annotated[int, Field(ge=1, le=MAX_ITERATION)]
+
+PerGroupLR = Annotated[
+    Annotated[LR, Tag("number")] | Annotated[tuple[LR, ...], Field(min_length=1), Tag("list")],
+    Discriminator(_number_or_list),
+]
+"""One LR for every param group, or a list with one per group."""
+
+PerGroupMomentum = Annotated[
+    Annotated[Share, Tag("number")] | Annotated[tuple[Share, ...], Field(min_length=1), Tag("list")],
+    Discriminator(_number_or_list),
+]
+"""One momentum (or β1) for every param group, or a list with one per group."""
+
+FactorOrList = Annotated[
+    Annotated[NonNegative, Tag("number")]
+    | Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=100_000), Tag("list")],
+    Discriminator(_number_or_list),
+]
+"""One factor for every iteration, or a list with one per iteration."""
+
+UNION_TAGS = frozenset({"number", "list"})
+"""Names that pydantic puts into an error's location though no JSON pointer has them."""

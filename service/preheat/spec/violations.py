@@ -1,0 +1,152 @@
+"""What is wrong with a spec: one violation per value, each naming field, value and rule."""
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+_NO_VALUE = object()
+_SHOWN_CHARACTERS = 60
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One value that breaks one rule.
+
+    `path` leads to the value, `rule` says what it must be, `value` is its JSON text (None where it is missing).
+    """
+
+    path: Path
+    rule: str
+    value: str | None = None
+
+    @property
+    def pointer(self) -> str:
+        """The RFC 6901 JSON pointer to the value; the whole document's is the empty string."""
+        return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.path)
+
+    @property
+    def detail(self) -> str:
+        """One sentence: field, value and rule."""
+        field = _dotted(self.path) or "the document"
+        return f"{field} {self.rule}" if self.value is None else f"{field} ({self.value}) {self.rule}"
+
+
+def violation(path: Path, rule: str, value: Any = _NO_VALUE) -> Violation:
+    """A violation whose value is shown as short, plain-ASCII JSON."""
+    return Violation(_printable(path), _ascii(rule), None if value is _NO_VALUE else _shown(value))
+
+
+def from_pydantic(
+    errors: Iterable[ErrorDetails],
+    *,
+    tags: Iterable[str] = (),
+    refused_types: Mapping[str, str] | None = None,
+    fields_at: Callable[[Path], Iterable[str]] = lambda _: (),
+) -> list[Violation]:
+    """Translates pydantic's errors.
+
+    `tags` are names of union members, which are no part of a pointer; `refused_types` maps a scheduler type that
+    is known but not served to the reason; `fields_at(location)` lists the names known where an unknown one stood.
+    """
+    known_tags = frozenset(tags)
+    return [_translate(error, known_tags, refused_types or {}, fields_at) for error in errors]
+
+
+def _translate(
+    error: ErrorDetails,
+    tags: frozenset[str],
+    refused_types: Mapping[str, str],
+    fields_at: Callable[[Path], Iterable[str]],
+) -> Violation:
+    location = error["loc"]
+    path = tuple(part for part in location[:-1] if part not in tags) + location[-1:]
+    if location and location[-1] in tags and error["type"] != "extra_forbidden":
+        path = path[:-1]
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            return violation(path, _unknown("field", str(location[-1]), fields_at(location[:-1])))
+        case "union_tag_invalid":
+            return violation((*path, "type"), _type_rule(context, refused_types), context["tag"])
+        case "union_tag_not_found":
+            return violation((*path, "type"), "is required: the name of a torch scheduler, such as CosineAnnealingLR")
+        case "missing":
+            return violation(path, "is required")
+        case "json_invalid":
+            return violation(path, f"is not valid JSON: {context['error']}")
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return violation(path, "must be an object", error["input"])
+        case kind if kind in _RULES:
+            return violation(path, _RULES[kind].format(**context), error["input"])
+        case _:
+            return violation(path, f"is refused: {error['msg']}", error["input"])
+
+
+_RULES = {
+    "bool_type": "must be true or false",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be > {gt}",
+    "greater_than_equal": "must be ≥ {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_type": "must be a whole number (written without a decimal point)",
+    "less_than": "must be < {lt}",
+    "less_than_equal": "must be ≤ {le}",
+    "literal_error": "must be one of {expected}",
+    "string_pattern_mismatch": "must match {pattern}",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} character(s)",
+    "string_type": "must be a string",
+    "string_unicode": "must be valid Unicode",
+    "too_long": "must have at most {max_length} items",
+    "too_short": "must have at least {min_length} item(s)",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+}
+
+
+def _type_rule(context: Mapping[str, Any], refused_types: Mapping[str, str]) -> str:
+    tag = str(context["tag"])
+    if tag in refused_types:
+        return refused_types[tag]
+    return _unknown("scheduler", tag, [name.strip("' ") for name in str(context["expected_tags"]).split(",")])
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    return f"is not a known {kind}{_did_you_mean(name, names)} (known: {', '.join(names)})"
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f"; did you mean {by_lower[close[0]]}?" if close else ""
+
+
+def _dotted(path: Path) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=lambda other: type(other).__name__)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _printable(path: Path) -> Path:
+    return tuple(_ascii(part)[:_SHOWN_CHARACTERS] if isinstance(part, str) else part for part in path)
+
+
+def _ascii(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
