@@ -3,6 +3,7 @@
 import copy
 import threading
 from collections import OrderedDict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ class Curve:
         scheduler = _build(self.schedule)
         shape = (len(bounds) - 1, len(self.group_names))
         lows, highs = np.empty(shape), np.empty(shape)
-        for part, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for part, (first, last) in enumerate(pairwise(bounds)):
             deadline.check()
             points = {first, last - 1} | turning_points(scheduler, first, last)
             values = np.array([_numbers(scheduler, range(point, point + 1)) for point in points])

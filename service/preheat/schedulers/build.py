@@ -15,7 +15,7 @@ from preheat.spec import torch_schedulers as specs
 
 def build(spec: Spec, optimizer: Optimizer) -> LearningRateWarmUP:
     """The warm-up scheduler of a normalised spec, on an optimizer whose groups have the spec's target LRs."""
-    after_scheduler = spec.after_scheduler and build_after_scheduler(spec.after_scheduler, optimizer)
+    after_scheduler = None if spec.after_scheduler is None else build_after_scheduler(spec.after_scheduler, optimizer)
     return LearningRateWarmUP(optimizer, spec.warmup.iterations, spec.target_lrs, after_scheduler)
 
 
@@ -24,7 +24,9 @@ def build_after_scheduler(spec: TorchScheduler, optimizer: Optimizer) -> LRSched
     return _BUILDERS[type(spec)](spec, optimizer)
 
 
-def _with_own_parameters(scheduler: Callable[..., LRScheduler], spec: TorchScheduler, optimizer: Optimizer) -> LRScheduler:
+def _with_own_parameters(
+    scheduler: Callable[..., LRScheduler], spec: TorchScheduler, optimizer: Optimizer
+) -> LRScheduler:
     parameters = {name: getattr(spec, name) for name in type(spec).model_fields if name != "type"}
     return scheduler(optimizer, **parameters)
 

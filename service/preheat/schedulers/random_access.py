@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import (
     OneCycleLR,
 )
 from torch.optim.swa_utils import SWALR
+from typing_extensions import override
 
 Rates = list[float | Tensor]
 """Learning rates, one per param group."""
@@ -76,7 +77,7 @@ def set_rates(optimizer: Optimizer, rates: Rates) -> None:
             group["lr"] = lr
 
 
-class ClosedForm:
+class ClosedForm(RandomAccess):
     """A scheduler whose LR is a function of its iteration alone."""
 
     has_closed_form = True
@@ -85,20 +86,24 @@ class ClosedForm:
         self._scheduler = scheduler
         self._closed_form = closed_form
 
+    @override
     def rates(self, iterations: range) -> Rates:
         return self._closed_form(self._scheduler, iterations)
 
+    @override
     def start_from(self, rates: Rates) -> None:
         """Nothing to do: a closed form starts from its own base LR."""
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        return self._scheduler.state_dict()
+        return dict(self._scheduler.state_dict())
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._scheduler.load_state_dict(state_dict)
 
 
-class Stepped:
+class Stepped(RandomAccess):
     """A scheduler that derives each LR from the one before, stepped one by one and rewound to go back.
 
     What else is done to the optimizer's LRs between two calls (a warm-up, say) leaves no trace in its rates.
@@ -108,13 +113,16 @@ class Stepped:
 
     def __init__(self, scheduler: LRScheduler) -> None:
         self._scheduler = scheduler
+        self._origin_rates: Rates = []
         self._remember_origin()
         self._iteration = 0
         self._rates = self._origin_rates
 
+    @override
     def rates(self, iterations: range) -> Rates:
         return [lr for iteration in iterations for lr in self._step_to(iteration)]
 
+    @override
     def start_from(self, rates: Rates) -> None:
         """SWALR and MultiplicativeLR go on from `rates`, as at a milestone of torch's SequentialLR."""
         if not isinstance(self._scheduler, SWALR | MultiplicativeLR):
@@ -125,6 +133,7 @@ class Stepped:
         self._remember_origin()
         self._rewind()
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {
             "iteration": self._iteration,
@@ -134,6 +143,7 @@ class Stepped:
             "origin_rates": self._origin_rates,
         }
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._iteration = state_dict["iteration"]
         self._rates = state_dict["rates"]
@@ -151,7 +161,7 @@ class Stepped:
             while self._iteration < iteration:
                 self._scheduler.step()
                 self._iteration += 1
-            self._rates = self._scheduler.get_last_lr()
+            self._rates = current_rates(self._scheduler.optimizer)
         return self._rates
 
     def _step_before_the_first_update(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from typing_extensions import override
 
 from preheat.schedulers.random_access import RandomAccess, Rates, random_access
 
@@ -55,10 +56,12 @@ class SequentialRestarts(LRScheduler):
         """Hands the LR on to the first scheduler."""
         self._turns[0].start_from(rates)
 
+    @override
     def get_lr(self) -> Rates:
         """Learning rates at `last_epoch`."""
         return self.rates(range(self.last_epoch, self.last_epoch + 1))
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         """Where each scheduler stands."""
         return {
@@ -68,6 +71,7 @@ class SequentialRestarts(LRScheduler):
             "turns": [turn.state_dict() for turn in self._turns],
         }
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from where the state was taken."""
         self.last_epoch = state_dict["last_epoch"]

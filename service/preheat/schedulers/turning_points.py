@@ -70,7 +70,7 @@ def _cyclic(scheduler: CyclicLR, start: int, stop: int) -> Iterable[int]:
 
 
 def _decayed_peak(scheduler: CyclicLR, valley: int, up: int) -> Iterable[int]:
-    """u · gamma^u is highest at u = −1 / ln gamma, if the rise lasts that long."""
+    """Peak of the decaying rise: u · gamma^u is highest at u = −1 / ln gamma, if the rise lasts that long."""
     if scheduler.mode == "exp_range" and 0 < scheduler.gamma < 1:
         peak = -1 / math.log(scheduler.gamma)
         if peak < up:

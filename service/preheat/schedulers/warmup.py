@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+from typing_extensions import override
 
 from preheat.schedulers.random_access import Rates, current_rates, random_access, set_rates
 from preheat.schedulers.sequential_restarts import SequentialRestarts, shift
@@ -55,7 +56,7 @@ class LearningRateWarmUP(LRScheduler):
         """Whether any iteration is computed without stepping to it."""
         return self._after is None or self._after.has_closed_form
 
-    def step(self, cur_iteration: int | None = None) -> None:  # type: ignore[override]  # torch calls it epoch
+    def step(self, cur_iteration: int | None = None) -> None:
         """Sets every param group to the LR of iteration `cur_iteration`, by default the next one.
 
         Raises ValueError if it is negative.
@@ -77,10 +78,12 @@ class LearningRateWarmUP(LRScheduler):
         after = bisect_right(iterations, last_of_warmup)
         return self._warmup_rates(iterations[:after]) + self._after_rates(iterations[after:])
 
+    @override
     def get_lr(self) -> Rates:
         """Learning rates at `last_epoch`."""
         return self.rates(range(self.last_epoch, self.last_epoch + 1))
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         """Where warm-up and `after_scheduler` stand."""
         return {
@@ -91,6 +94,7 @@ class LearningRateWarmUP(LRScheduler):
             "after_scheduler": self._after and self._after.state_dict(),
         }
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on, bit for bit, from where the state was taken, and sets the param groups' LRs to what they were.
 
@@ -133,7 +137,9 @@ def _check_warmup_iteration(warmup_iteration: int) -> None:
 def _target_lrs(target_lr: float | Sequence[float], groups: int) -> Rates:
     target_lrs = list(target_lr) if isinstance(target_lr, Sequence) else [target_lr] * groups
     if len(target_lrs) != groups:
-        raise ValueError(f"target_lr ({target_lr}) must have one entry per param group: {groups}, not {len(target_lrs)}")
+        raise ValueError(
+            f"target_lr ({target_lr}) must have one entry per param group: {groups}, not {len(target_lrs)}"
+        )
     for value in target_lrs:
         if not math.isfinite(value) or value < 0:
             raise ValueError(f"target_lr ({value}) must be finite and ≥ 0")

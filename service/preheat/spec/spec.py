@@ -96,9 +96,11 @@ class Spec(Closed):
             raise InvalidSpec(violations)
         left = self.total_iterations - self.warmup.iterations
         stretch = Stretch(left, left + 1, len(self.target_lrs), ("after_scheduler",), violations)
-        after_scheduler = self.after_scheduler and self.after_scheduler.resolve(stretch)
+        after_scheduler = None if self.after_scheduler is None else self.after_scheduler.resolve(stretch)
         if after_scheduler and not violations and after_scheduler.log_growth(left) > _MAX_LOG_GROWTH:
-            violations.append(violation(stretch.path, f"makes the LR grow beyond 1e100 times target_lr in {left} steps"))
+            violations.append(
+                violation(stretch.path, f"makes the LR grow beyond 1e100 times target_lr in {left} steps")
+            )
         if violations:
             raise InvalidSpec(violations)
         groups = self.param_groups and tuple(
@@ -139,7 +141,8 @@ def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _fields_at(location: Path) -> tuple[str, ...]:
     """The fields known at a pydantic location, in which a scheduler's type names its model."""
-    models = {"warmup": Warmup, "param_groups": ParamGroup, **SCHEDULER_TYPES}
+    models: dict[str | int, type[Closed]] = {"warmup": Warmup, "param_groups": ParamGroup}
+    models.update(SCHEDULER_TYPES)
     model = next((models[part] for part in reversed(location) if part in models), Spec)
     return tuple(model.model_fields)
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
+from typing_extensions import override
 
 from preheat.spec.fields import (
     LR,
@@ -38,9 +39,7 @@ REFUSED_TYPES = {
 _Gamma = Annotated[NonNegative, Field(le=1e6, description="Factor the LR is multiplied by.", examples=[0.1])]
 _Strategy = Annotated[Literal["cos", "linear"], Field(description="Shape of the annealing.", examples=["cos"])]
 _EtaMin = Annotated[LR, Field(description="LR at the bottom, absolute, for every param group.", examples=[0.0])]
-_CycleMomentum = Annotated[
-    bool, Field(description="Whether momentum (or β1) runs against the LR.", examples=[True])
-]
+_CycleMomentum = Annotated[bool, Field(description="Whether momentum (or β1) runs against the LR.", examples=[True])]
 _NOTHING_LEFT = "has no default here: nothing is left of the run for this scheduler"
 
 
@@ -77,6 +76,7 @@ class StepLR(TorchScheduler):
     step_size: Iterations = Field(description="Iterations between two decays.", examples=[30])
     gamma: _Gamma = 0.1
 
+    @override
     def log_growth(self, iterations: int) -> float:
         return _log_power(self.gamma, iterations // self.step_size)
 
@@ -90,10 +90,12 @@ class MultiStepLR(TorchScheduler):
     )
     gamma: _Gamma = 0.1
 
+    @override
     def resolve(self, stretch: Stretch) -> Self:
         _check_milestones(self.milestones, stretch)
         return self
 
+    @override
     def log_growth(self, iterations: int) -> float:
         return _log_power(self.gamma, sum(milestone <= iterations for milestone in self.milestones))
 
@@ -114,6 +116,7 @@ class LinearLR(TorchScheduler):
     end_factor: Share = Field(1.0, description="Factor from s = total_iters on.", examples=[1.0])
     total_iters: Iterations = Field(5, description="Iterations from the first factor to the last.", examples=[5])
 
+    @override
     def resolve(self, stretch: Stretch) -> Self:
         if self.start_factor == 0:
             rule = "must be > 0 (torch refuses 0): for a start from 0 use warmup.iterations"
@@ -127,6 +130,7 @@ class ExponentialLR(TorchScheduler):
     type: Literal["ExponentialLR"]
     gamma: Annotated[_Gamma, Field(description="Factor of every iteration.", examples=[0.99])]
 
+    @override
     def log_growth(self, iterations: int) -> float:
         return _log_power(self.gamma, iterations)
 
@@ -148,6 +152,7 @@ class CosineAnnealingLR(TorchScheduler):
     )
     eta_min: _EtaMin = 0.0
 
+    @override
     def resolve(self, stretch: Stretch) -> Self:
         if self.T_max is not None:
             return self
@@ -191,11 +196,13 @@ class CyclicLR(TorchScheduler):
     base_momentum: PerGroupMomentum = Field(0.8, description="Momentum at the top of the LR.", examples=[0.8])
     max_momentum: PerGroupMomentum = Field(0.9, description="Momentum at the bottom of the LR.", examples=[0.9])
 
+    @override
     def resolve(self, stretch: Stretch) -> Self:
         for field in ("base_lr", "max_lr", "base_momentum", "max_momentum"):
             stretch.check_per_group(field, getattr(self, field))
         return self.model_copy(update={"step_size_down": self.step_size_down or self.step_size_up})
 
+    @override
     def log_growth(self, iterations: int) -> float:
         return _log_power(self.gamma, iterations) if self.mode == "exp_range" else 0.0
 
@@ -227,6 +234,7 @@ class OneCycleLR(TorchScheduler):
     final_div_factor: NonNegative = Field(1e4, gt=0, description="First LR over the last.", examples=[1e4])
     three_phase: bool = Field(False, description="Whether to mirror the rise before the last phase.", examples=[False])
 
+    @override
     def resolve(self, stretch: Stretch) -> Self:
         for field in ("max_lr", "base_momentum", "max_momentum"):
             stretch.check_per_group(field, getattr(self, field))
@@ -269,6 +277,7 @@ class SWALR(TorchScheduler):
     anneal_epochs: int = Field(10, ge=0, le=10_000_000, description="Iterations of the annealing.", examples=[10])
     anneal_strategy: _Strategy = "cos"
 
+    @override
     def resolve(self, stretch: Stretch) -> Self:
         stretch.check_per_group("swa_lr", self.swa_lr)
         return self
@@ -285,12 +294,14 @@ class MultiplicativeLR(TorchScheduler):
     type: Literal["MultiplicativeLR"]
     lr_lambda: FactorOrList = Field(description="Factor of every iteration, or of each.", examples=[0.95])
 
+    @override
     def resolve(self, stretch: Stretch) -> Self:
         if isinstance(self.lr_lambda, tuple) and len(self.lr_lambda) > stretch.iterations:
             rule = f"must not have more factors than iterations are left of the run ({stretch.iterations})"
             stretch.refuse(("lr_lambda",), rule, len(self.lr_lambda))
         return self
 
+    @override
     def log_growth(self, iterations: int) -> float:
         if isinstance(self.lr_lambda, tuple):
             return sum(_log_power(factor, 1) for factor in self.lr_lambda)
@@ -317,9 +328,11 @@ class SequentialLR(TorchScheduler):
     )
 
     @property
+    @override
     def is_closed(self) -> bool:
         return all(scheduler.is_closed for scheduler in self.schedulers)
 
+    @override
     def resolve(self, stretch: Stretch) -> Self:
         if len(self.milestones) != len(self.schedulers) - 1:
             rule = f"must have one entry fewer than schedulers ({len(self.schedulers)}), not {len(self.milestones)}"
@@ -341,6 +354,7 @@ class SequentialLR(TorchScheduler):
             }
         )
 
+    @override
     def log_growth(self, iterations: int) -> float:
         return sum(scheduler.log_growth(iterations) for scheduler in self.schedulers)
 
@@ -357,6 +371,7 @@ class ChainedScheduler(TorchScheduler):
         examples=[[{"type": "LinearLR"}, {"type": "ExponentialLR", "gamma": 0.99}]],
     )
 
+    @override
     def resolve(self, stretch: Stretch) -> Self:
         for index, scheduler in enumerate(self.schedulers):
             self._check(scheduler, index, stretch)
@@ -366,6 +381,7 @@ class ChainedScheduler(TorchScheduler):
         )
         return self.model_copy(update={"schedulers": tuple(children)})
 
+    @override
     def log_growth(self, iterations: int) -> float:
         return sum(scheduler.log_growth(iterations) for scheduler in self.schedulers)
 
@@ -398,9 +414,7 @@ AfterScheduler = Annotated[
 ]
 """What may stand in a spec as `after_scheduler`."""
 
-SCHEDULER_TYPES: dict[str, type[TorchScheduler]] = {
-    model.__name__: model for model in TorchScheduler.__subclasses__()
-}
+SCHEDULER_TYPES: dict[str, type[TorchScheduler]] = {model.__name__: model for model in TorchScheduler.__subclasses__()}
 """Every scheduler by its torch name."""
 
 SequentialLR.model_rebuild()

@@ -64,28 +64,23 @@ def _translate(
     refused_types: Mapping[str, str],
     fields_at: Callable[[Path], Iterable[str]],
 ) -> Violation:
-    location = error["loc"]
+    location, context, value = error["loc"], error.get("ctx", {}), error["input"]
     path = tuple(part for part in location[:-1] if part not in tags) + location[-1:]
-    if location and location[-1] in tags and error["type"] != "extra_forbidden":
-        path = path[:-1]
-    context = error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
-            return violation(path, _unknown("field", str(location[-1]), fields_at(location[:-1])))
+            value, rule = _NO_VALUE, _unknown("field", str(location[-1]), fields_at(location[:-1]))
         case "union_tag_invalid":
-            return violation((*path, "type"), _type_rule(context, refused_types), context["tag"])
+            path, value, rule = (*path, "type"), context["tag"], _type_rule(context, refused_types)
         case "union_tag_not_found":
-            return violation((*path, "type"), "is required: the name of a torch scheduler, such as CosineAnnealingLR")
+            path, value, rule = (*path, "type"), _NO_VALUE, "is required: the name of a torch scheduler"
         case "missing":
-            return violation(path, "is required")
+            value, rule = _NO_VALUE, "is required"
         case "json_invalid":
-            return violation(path, f"is not valid JSON: {context['error']}")
-        case "model_type" | "dict_type" | "model_attributes_type":
-            return violation(path, "must be an object", error["input"])
-        case kind if kind in _RULES:
-            return violation(path, _RULES[kind].format(**context), error["input"])
-        case _:
-            return violation(path, f"is refused: {error['msg']}", error["input"])
+            value, rule = _NO_VALUE, f"is not valid JSON: {context['error']}"
+        case kind:
+            path = path[:-1] if location and location[-1] in tags else path
+            rule = _RULES.get(kind, f"is refused: {error['msg']}").format(**context)
+    return violation(path, rule, value)
 
 
 _RULES = {
@@ -101,7 +96,10 @@ _RULES = {
     "int_type": "must be a whole number (written without a decimal point)",
     "less_than": "must be < {lt}",
     "less_than_equal": "must be ≤ {le}",
+    "dict_type": "must be an object",
     "literal_error": "must be one of {expected}",
+    "model_attributes_type": "must be an object",
+    "model_type": "must be an object",
     "string_pattern_mismatch": "must match {pattern}",
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must have at least {min_length} character(s)",
