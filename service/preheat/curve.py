@@ -74,7 +74,7 @@ class Curve:
         Returns float64, shape (rows, groups); row 0 belongs to `start`.
         Raises IterationOutOfRange if the window leaves 0 … total_iterations, ComputeTimeout past the deadline.
         """
-        self._check_window(start, stop)
+        self.check_window(start, stop)
         return self._at(range(start, stop, step), deadline)
 
     def envelope(
@@ -85,7 +85,7 @@ class Curve:
         Returns the first iteration of each part, shape (parts,), and lows and highs, shape (parts, groups). No peak
         and no valley is lost, however short; the time taken does not grow with a closed form's length.
         """
-        self._check_window(start, stop)
+        self.check_window(start, stop)
         parts = min(columns, stop - start)
         bounds = [start + (stop - start) * part // parts for part in range(parts + 1)]
         firsts = np.array(bounds[:-1], dtype=np.int64)
@@ -95,7 +95,8 @@ class Curve:
         offsets = firsts - start
         return firsts, np.minimum.reduceat(values, offsets), np.maximum.reduceat(values, offsets)
 
-    def _check_window(self, start: int, stop: int) -> None:
+    def check_window(self, start: int, stop: int) -> None:
+        """Raises IterationOutOfRange unless 0 ≤ start ≤ stop ≤ total_iterations + 1."""
         if not 0 <= start <= self.total_iterations:
             raise IterationOutOfRange("start", start, self.total_iterations)
         if not start <= stop <= self.total_iterations + 1:

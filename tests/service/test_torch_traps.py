@@ -126,7 +126,10 @@ def test_composed_children_of_a_sequence_start_at_their_turn() -> None:
     """Made right: torch raises at the milestone, or runs the first such child one step early."""
     inner = {
         "type": "SequentialLR",
-        "schedulers": [{"type": "ConstantLR", "factor": 0.5, "total_iters": 9}, {"type": "ExponentialLR", "gamma": 0.5}],
+        "schedulers": [
+            {"type": "ConstantLR", "factor": 0.5, "total_iters": 9},
+            {"type": "ExponentialLR", "gamma": 0.5},
+        ],
         "milestones": [2],
     }
     chain = {"type": "ChainedScheduler", "schedulers": [{"type": "ExponentialLR", "gamma": 0.5}]}

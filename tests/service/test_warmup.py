@@ -10,7 +10,21 @@ import torch
 from preheat.schedulers import LearningRateWarmUP
 from reference import REFERENCE_ROWS, optimizer, torch_scheduler, torch_stepped
 from service.after_schedulers import EXAMPLES, LEFT, TOTAL, WARMUP, example_id
-from torch.optim import ASGD, LBFGS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Rprop
+from torch.optim import (
+    ASGD,
+    LBFGS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
@@ -133,7 +147,10 @@ def test_state_goes_through_torch_save(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize(
     ("warmup_iteration", "target_lr", "message"),
-    [(9, 0.01, r"warmup_iteration of the state \(10\) must equal 9"), (10, 0.02, r"target_lrs of the state \(\[0.01\]\)")],
+    [
+        (9, 0.01, r"warmup_iteration of the state \(10\) must equal 9"),
+        (10, 0.02, r"target_lrs of the state \(\[0.01\]\)"),
+    ],
 )
 def test_a_state_of_another_warmup_is_refused(warmup_iteration: int, target_lr: float, message: str) -> None:
     """Loading never changes the warm-up in silence."""
@@ -164,7 +181,9 @@ def test_tensor_lrs_are_filled_in_place() -> None:
     assert float(last) == 0.0
 
 
-@pytest.mark.parametrize("kind", [SGD, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta, Adagrad, ASGD, LBFGS, RMSprop, Rprop])
+@pytest.mark.parametrize(
+    "kind", [SGD, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta, Adagrad, ASGD, LBFGS, RMSprop, Rprop]
+)
 def test_any_torch_optimizer_will_do(kind: Callable[..., Optimizer]) -> None:
     """Only the LRs of the param groups are touched."""
     on = kind([torch.zeros(1, requires_grad=True)], lr=0.01)
@@ -216,7 +235,9 @@ def test_an_after_scheduler_of_another_optimizer_is_refused() -> None:
 def test_an_after_scheduler_that_starts_elsewhere_is_refused() -> None:
     """An optimizer built with another LR than the target would jump when the warm-up ends."""
     on = optimizer(0.1)
-    with pytest.raises(ValueError, match=r"target_lr \(0\.01\) must equal .* \(0\.1\): build the optimizer with lr=0\.01"):
+    with pytest.raises(
+        ValueError, match=r"target_lr \(0\.01\) must equal .* \(0\.1\): build the optimizer with lr=0\.01"
+    ):
         LearningRateWarmUP(on, 5, 0.01, StepLR(on, 3))
 
 
@@ -275,4 +296,6 @@ def test_warm_restarts_come_out_where_torchs_logarithm_rounds_to_the_wrong_cycle
     assert lrs(on) == [0.1]
     alone = CosineAnnealingWarmRestarts(optimizer(0.1), T_0=1, T_mult=3)
     alone.step(121)
-    assert alone.get_last_lr() == pytest.approx([0.0]), "torch has mended its bug: read the design's list of traps again"
+    assert alone.get_last_lr() == pytest.approx([0.0]), (
+        "torch has mended its bug: read the design's list of traps again"
+    )

@@ -121,6 +121,8 @@ def _type_rule(context: Mapping[str, Any], refused_types: Mapping[str, str]) -> 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
+    if not names:
+        return f"is not a known {kind}: there are none here"
     return f"is not a known {kind}{_did_you_mean(name, names)} (known: {', '.join(names)})"
 
 

@@ -1,0 +1,154 @@
+"""What the service says about a schedule, and how it is written down."""
+
+import csv
+import hashlib
+import io
+from typing import Any
+
+import numpy as np
+import orjson
+from fastapi import Request, Response
+from pydantic import BaseModel, Field
+
+from preheat import __version__
+from preheat.curve import Curve, Floats
+from preheat.schedule import Schedule
+from preheat.spec import Spec
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""For what follows from a schedule's id: it can never change."""
+
+_ID = "f08d775069bfb6af7a55378661bff752"
+
+
+class Links(BaseModel):
+    """Where to find more about a schedule."""
+
+    self: str = Field(description="The schedule.", examples=[f"/v1/schedules/{_ID}"])
+    lr: str = Field(description="Its learning rates.", examples=[f"/v1/schedules/{_ID}/lr"])
+    plot_png: str = Field(description="Its picture as PNG.", examples=[f"/v1/schedules/{_ID}/plot.png"])
+    plot_svg: str = Field(description="Its picture as SVG.", examples=[f"/v1/schedules/{_ID}/plot.svg"])
+
+
+class ScheduleAnswer(BaseModel):
+    """A schedule without its learning rates."""
+
+    id: str = Field(description="Hash of spec and torch version.", examples=[_ID])
+    spec: Spec = Field(description="The normalised spec: every default filled in.")
+    torch_version: str = Field(description="The torch that computes it.", examples=["2.13.0"])
+    total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
+    groups: list[str] = Field(description="Names of the param groups, in order.", examples=[["default"]])
+    links: Links = Field(description="Where to find more.")
+
+
+class GroupLRs(BaseModel):
+    """Learning rates of one param group."""
+
+    name: str = Field(description="Name of the param group.", examples=["default"])
+    lr: list[float] = Field(description="One LR per iteration of the window.", examples=[[0.008, 0.009, 0.01]])
+
+
+class WindowAnswer(BaseModel):
+    """Learning rates of iterations start, start + step, … below stop: a column per param group."""
+
+    id: str = Field(description="The schedule's id.", examples=[_ID])
+    total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
+    start: int = Field(description="First iteration.", examples=[8])
+    stop: int = Field(description="Iteration before which the window ends.", examples=[11])
+    step: int = Field(description="Distance of two iterations.", examples=[1])
+    groups: list[GroupLRs] = Field(description="The columns.")
+    links: Links = Field(description="Where to find more.")
+
+
+class ScheduleWindowAnswer(WindowAnswer):
+    """A schedule with a window of its learning rates."""
+
+    spec: Spec = Field(description="The normalised spec: every default filled in.")
+    torch_version: str = Field(description="The torch that computes it.", examples=["2.13.0"])
+
+
+class GroupLR(BaseModel):
+    """Learning rate of one param group."""
+
+    name: str = Field(description="Name of the param group.", examples=["default"])
+    lr: float = Field(description="The LR.", examples=[0.009])
+
+
+class PointAnswer(BaseModel):
+    """Learning rates of one iteration."""
+
+    iteration: int = Field(description="The iteration.", examples=[9])
+    groups: list[GroupLR] = Field(description="One entry per param group.")
+
+
+class ScheduleList(BaseModel):
+    """A page of schedules, newest first."""
+
+    schedules: list[ScheduleAnswer] = Field(description="The page.")
+    next: str | None = Field(description="Cursor of the next page; null on the last.", examples=["MTI"])
+
+
+def schedule_content(schedule: Schedule) -> dict[str, Any]:
+    """A `ScheduleAnswer` as plain data."""
+    return {
+        "id": schedule.id,
+        "spec": schedule.spec_dict,
+        "torch_version": schedule.torch_version,
+        "total_iterations": schedule.spec.total_iterations,
+        "groups": schedule.spec.group_names,
+        "links": _links(schedule.id),
+    }
+
+
+def window_json(curve: Curve, window: range, lrs: Floats, *, with_spec: bool) -> bytes:
+    """A window as JSON, a `ScheduleWindowAnswer` or a `WindowAnswer`; every float with all its digits."""
+    content = schedule_content(curve.schedule)
+    if not with_spec:
+        del content["spec"], content["torch_version"]
+    content |= {"start": window.start, "stop": window.stop, "step": window.step}
+    columns = np.ascontiguousarray(lrs.T)
+    content["groups"] = [{"name": name, "lr": lr} for name, lr in zip(curve.group_names, columns, strict=True)]
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def window_csv(curve: Curve, window: range, lrs: Floats) -> bytes:
+    """A window as CSV: a header `iteration,<group>,…`, then a row per iteration."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(["iteration", *curve.group_names])
+    for iteration, row in zip(window, lrs.tolist(), strict=True):
+        text.write(f"{iteration},{','.join(map(repr, row))}\n")
+    return text.getvalue().encode()
+
+
+def window_npy(lrs: Floats) -> bytes:
+    """A window as NPY: float64, shape (rows, groups)."""
+    data = io.BytesIO()
+    np.save(data, lrs, allow_pickle=False)
+    return data.getvalue()
+
+
+def point_json(curve: Curve, iteration: int, lrs: list[float]) -> bytes:
+    """A `PointAnswer` as JSON."""
+    groups = [{"name": name, "lr": lr} for name, lr in zip(curve.group_names, lrs, strict=True)]
+    return orjson.dumps({"iteration": iteration, "groups": groups})
+
+
+def etag(*parts: object) -> str:
+    """A strong entity tag: what an answer is made of, and the version that writes it down."""
+    return f'"{hashlib.sha256(repr((__version__, parts)).encode()).hexdigest()[:32]}"'
+
+
+def is_not_modified(request: Request, tag: str) -> bool:
+    """Whether the client already has the answer with this tag (RFC 9110 §13.1.2)."""
+    tags = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
+    return tag in tags or "*" in tags
+
+
+def not_modified(tag: str, cache_control: str) -> Response:
+    """304."""
+    return Response(status_code=304, headers={"etag": tag, "cache-control": cache_control, "vary": "accept"})
+
+
+def _links(schedule_id: str) -> dict[str, str]:
+    path = f"/v1/schedules/{schedule_id}"
+    return {"self": path, "lr": f"{path}/lr", "plot_png": f"{path}/plot.png", "plot_svg": f"{path}/plot.svg"}

@@ -1,0 +1,79 @@
+"""The service as an ASGI application."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import to_thread
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from preheat import __version__
+from preheat.api import health, pictures, schedules
+from preheat.api.catalogue import Catalogue
+from preheat.api.gallery import Gallery
+from preheat.api.methods import Methods
+from preheat.api.point_lookup import PointLookup
+from preheat.api.problems import Problem, add_problem_handlers
+from preheat.errors import StoreUnavailable
+from preheat.settings import Settings
+from preheat.spec import Spec
+
+_LOG = logging.getLogger("preheat")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service, with everything it needs built from `settings`."""
+    app = FastAPI(
+        title="Preheat",
+        version=__version__,
+        summary="Learning-rate schedules as a service",
+        lifespan=_lifespan,
+        separate_input_output_schemas=False,
+    )
+    app.state.settings = settings
+    app.state.catalogue = Catalogue(settings)
+    app.state.gallery = Gallery(settings.picture_cache_bytes)
+    app.include_router(schedules.router, prefix="/v1")
+    app.include_router(pictures.router, prefix="/v1")
+    app.include_router(health.router)
+    add_problem_handlers(app)
+    app.add_middleware(Methods, described_by=app)
+    app.add_middleware(PointLookup, catalogue=app.state.catalogue)
+    _complete_openapi(app)
+    return app
+
+
+def app_from_environment() -> FastAPI:
+    """What each worker process of `preheat serve` runs."""
+    return create_app(Settings())
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Opens the database before the first request; a broken one is reported, and tried again with each request."""
+    try:
+        await to_thread.run_sync(app.state.catalogue.store.check)
+    except StoreUnavailable as error:
+        _LOG.error(str(error))
+    yield
+
+
+def _complete_openapi(app: FastAPI) -> None:
+    """Adds what FastAPI cannot see: the spec, which we read from the body ourselves, and problem documents."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            template = "#/components/schemas/{model}"
+            _, extra = models_json_schema([(Spec, "validation"), (Problem, "validation")], ref_template=template)
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas |= extra["$defs"]
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend it

@@ -1,0 +1,51 @@
+"""What routes are given."""
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from preheat.api.catalogue import Catalogue as _Catalogue
+from preheat.api.gallery import Gallery as _Gallery
+from preheat.api.spec_body import read_spec
+from preheat.deadline import Deadline as _Deadline
+from preheat.schedule import Schedule as _Schedule
+from preheat.settings import Settings as _Settings
+from preheat.limits import check_length
+
+
+def _catalogue(request: Request) -> _Catalogue:
+    catalogue: _Catalogue = request.app.state.catalogue
+    return catalogue
+
+
+def _gallery(request: Request) -> _Gallery:
+    gallery: _Gallery = request.app.state.gallery
+    return gallery
+
+
+def _settings(request: Request) -> _Settings:
+    settings: _Settings = request.app.state.settings
+    return settings
+
+
+Catalogue = Annotated[_Catalogue, Depends(_catalogue)]
+Gallery = Annotated[_Gallery, Depends(_gallery)]
+Settings = Annotated[_Settings, Depends(_settings)]
+
+
+def _deadline(settings: Settings) -> _Deadline:
+    return _Deadline(settings.compute_timeout_s)
+
+
+async def _posted_schedule(request: Request, settings: Settings) -> _Schedule:
+    spec = await read_spec(request, settings.max_body_bytes)
+    check_length(spec, settings)
+    return _Schedule(spec)
+
+
+Deadline = Annotated[_Deadline, Depends(_deadline)]
+PostedSchedule = Annotated[_Schedule, Depends(_posted_schedule)]
+ScheduleId = Annotated[
+    str,
+    Path(description="A schedule's id.", examples=["f08d775069bfb6af7a55378661bff752"], pattern=None),
+]

@@ -1,0 +1,148 @@
+"""Errors as RFC 9457 problem documents."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from preheat import errors
+from preheat.api.operations import operations
+from preheat.spec import InvalidSpec, Violation, from_pydantic
+
+_LOG = logging.getLogger("preheat")
+_MEDIA_TYPE = "application/problem+json"
+_MAX_ERRORS = 100
+
+
+class ProblemError(BaseModel):
+    """One value that breaks one rule."""
+
+    pointer: str | None = Field(None, description="JSON pointer into the spec.", examples=["/warmup/iterations"])
+    parameter: str | None = Field(None, description="Name of a query or path parameter.", examples=["start"])
+    rule: str = Field(description="What the value must be.", examples=["must not exceed total_iterations (100)"])
+    detail: str = Field(
+        description="Field, value and rule.",
+        examples=["warmup.iterations (500) must not exceed total_iterations (100)"],
+    )
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document; some types have members of their own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Kind of problem.", examples=["urn:preheat:invalid-spec"])
+    title: str = Field(description="The kind in words.", examples=["The spec breaks rules"])
+    status: int = Field(description="HTTP status.", examples=[422])
+    detail: str = Field(description="What happened.", examples=["target_lr is required"])
+    errors: list[ProblemError] | None = Field(None, description="For 422: every value that breaks a rule.")
+
+
+class RequestRefused(Exception):
+    """A request that HTTP itself has a status for: 406, 413, 415."""
+
+    def __init__(self, status: HTTPStatus, detail: str, **members: Any) -> None:
+        self.status, self.detail, self.members = status, detail, members
+        super().__init__(detail)
+
+
+def problem(
+    status: int, kind: str, title: str, detail: str, headers: Mapping[str, str] | None = None, **members: Any
+) -> JSONResponse:
+    """A problem document as an answer."""
+    content = {"type": f"urn:preheat:{kind}", "title": title, "status": status, "detail": detail, **members}
+    headers = {"cache-control": "no-store", **(headers or {})}
+    return JSONResponse(content, status, headers, media_type=_MEDIA_TYPE)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for the problems a route can answer with."""
+    always = (405, 500)
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in sorted({*statuses, *always})
+    }
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Turns every error into a problem document: one handler per tree."""
+    app.exception_handler(InvalidSpec)(_invalid_spec)
+    app.exception_handler(RequestValidationError)(_invalid_parameters)
+    app.exception_handler(errors.PreheatError)(_preheat_error)
+    app.exception_handler(RequestRefused)(_request_refused)
+    app.exception_handler(HTTPException)(_http_exception)
+    app.exception_handler(Exception)(_unexpected)
+
+
+def _invalid_spec(_request: Request, error: InvalidSpec) -> JSONResponse:
+    entries = [{"pointer": violation.pointer, **_rule(violation)} for violation in error.violations]
+    return _unprocessable("invalid-spec", "The spec breaks rules", entries)
+
+
+def _invalid_parameters(request: Request, error: RequestValidationError) -> JSONResponse:
+    known = operations(request.app).query_names(request.url.path, request.method)
+    details: Any = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors()]
+    violations = from_pydantic(details, fields_at=lambda _: known)
+    entries = [{"parameter": str(violation.path[0]), **_rule(violation)} for violation in violations]
+    return _unprocessable("invalid-parameter", "A parameter breaks rules", entries)
+
+
+def _rule(violation: Violation) -> dict[str, str]:
+    return {"rule": violation.rule, "detail": violation.detail}
+
+
+def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) -> JSONResponse:
+    shown = entries[:_MAX_ERRORS]
+    detail = "; ".join(entry["detail"] for entry in shown[:3])
+    more = len(entries) - 3
+    return problem(422, kind, title, f"{detail}; and {more} more" if more > 0 else detail, errors=shown)
+
+
+def _preheat_error(_request: Request, error: errors.PreheatError) -> JSONResponse:
+    detail = str(error)
+    match error:
+        case errors.ScheduleNotFound():
+            return problem(404, "schedule-not-found", "No such schedule", detail)
+        case errors.IterationOutOfRange():
+            entry = {"parameter": error.name, "rule": f"must be in 0 … {error.last}", "detail": detail}
+            title = "Outside the run"
+            return problem(422, "iteration-out-of-range", title, detail, errors=[entry], first=0, last=error.last)
+        case errors.LimitExceeded():
+            members = {"setting": error.setting, "limit": error.limit, "value": error.value}
+            return problem(422, "limit-exceeded", "Larger than this service allows", detail, **members)
+        case errors.TorchVersionMismatch():
+            members = {"stored": error.stored, "running": error.running}
+            return problem(409, "torch-version-mismatch", "Computed by another torch", detail, **members)
+        case errors.ComputeTimeout():
+            return problem(503, "compute-timeout", "Computing took too long", detail, {"retry-after": "1"})
+        case errors.StoreUnavailable():
+            _LOG.error(detail)
+            return problem(503, "store-unavailable", "No database", detail, {"retry-after": "5"})
+    raise error
+
+
+def _request_refused(_request: Request, error: RequestRefused) -> JSONResponse:
+    kind = error.status.phrase.lower().replace(" ", "-")
+    return problem(error.status, kind, error.status.phrase, error.detail, **error.members)
+
+
+def _http_exception(request: Request, error: HTTPException) -> JSONResponse:
+    status = HTTPStatus(error.status_code)
+    path = request.url.path.encode("ascii", "backslashreplace").decode()
+    detail = {404: f"no route has the path {path}", 405: f"{request.method} is not a method of {path}"}
+    kind = status.phrase.lower().replace(" ", "-")
+    return problem(status, kind, status.phrase, detail.get(status, error.detail), error.headers)
+
+
+def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    _LOG.error("unexpected error", exc_info=error)
+    return problem(500, "internal-error", "A bug in the service", "the service failed; its log says where")

@@ -1,0 +1,88 @@
+"""Query parameters: closed models, so that a mistyped name is refused and not ignored."""
+
+import base64
+import binascii
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from preheat.spec.fields import MAX_ITERATION
+
+_Iteration = Annotated[int, Field(ge=0, le=MAX_ITERATION + 1)]
+
+
+class NoQuery(BaseModel):
+    """No query parameter at all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WindowQuery(NoQuery):
+    """Iterations start, start + step, … below stop."""
+
+    start: _Iteration = Field(0, description="First iteration.", examples=[0])
+    stop: _Iteration | None = Field(
+        None, description="Iteration before which the window ends; by default total_iterations + 1.", examples=[21]
+    )
+    step: int = Field(1, ge=1, le=MAX_ITERATION, description="Distance of two iterations.", examples=[1])
+
+    def window(self, total_iterations: int) -> range:
+        """The iterations asked for."""
+        return range(self.start, total_iterations + 1 if self.stop is None else self.stop, self.step)
+
+
+def _cursor_number(cursor: str) -> str:
+    try:
+        number = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except (binascii.Error, UnicodeError) as error:
+        raise ValueError("must be the `next` of an earlier page") from error
+    if not (number.isdecimal() and len(number) < 19):  # noqa: PLR2004 - SQLite's integers have 18 whole digits
+        raise ValueError("must be the `next` of an earlier page")
+    return number
+
+
+def cursor(number: int) -> str:
+    """The opaque name of the place in the list below schedule `number`."""
+    return base64.urlsafe_b64encode(str(number).encode()).decode().rstrip("=")
+
+
+class ListQuery(NoQuery):
+    """A page of the list of schedules."""
+
+    limit: int = Field(50, ge=1, le=200, description="Most schedules on a page.", examples=[50])
+    cursor: Annotated[str, AfterValidator(_cursor_number)] | None = Field(
+        None, max_length=30, description="`next` of the page before.", examples=["MTI"]
+    )
+    label: str | None = Field(
+        None, min_length=1, max_length=200, description="Only schedules with this label.", examples=["resnet-50"]
+    )
+
+    @property
+    def before(self) -> int | None:
+        """Number that the page stays below."""
+        return None if self.cursor is None else int(self.cursor)
+
+
+class PlotQuery(NoQuery):
+    """How a picture looks."""
+
+    width_px: int = Field(960, ge=200, le=100_000, description="Width in pixels.", examples=[960])
+    height_px: int = Field(480, ge=150, le=100_000, description="Height in pixels.", examples=[480])
+    scale: Literal["linear", "log"] = Field("linear", description="LR axis.", examples=["linear"])
+    theme: Literal["light", "dark"] = Field("light", description="Colours.", examples=["light"])
+    start: _Iteration = Field(0, description="First iteration shown.", examples=[0])
+    stop: _Iteration | None = Field(
+        None, description="Iteration before which the picture ends; by default total_iterations + 1.", examples=[21]
+    )
+    compare: list[str] = Field([], max_length=8, description="Ids of schedules to draw beside it.", examples=[[]])
+    at: _Iteration | None = Field(None, description="Iteration to mark, with its LR.", examples=[12])
+
+
+class SpecPlotQuery(PlotQuery):
+    """A picture of a spec that is not stored."""
+
+    spec: str = Field(
+        max_length=50_000,
+        description="The spec, as JSON.",
+        examples=['{"target_lr": 0.01, "total_iterations": 20, "warmup": {"iterations": 10}}'],
+    )

@@ -1,0 +1,174 @@
+"""Routes: schedules and their learning rates."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from preheat.api.answers import (
+    IMMUTABLE,
+    PointAnswer,
+    ScheduleAnswer,
+    ScheduleList,
+    ScheduleWindowAnswer,
+    WindowAnswer,
+    etag,
+    is_not_modified,
+    not_modified,
+    point_json,
+    schedule_content,
+)
+from preheat.api.dependencies import Catalogue, Deadline, Gallery, PostedSchedule, ScheduleId, Settings
+from preheat.api.media_types import CSV, JSON, NPY, PNG, SVG, negotiate
+from preheat.api.problems import responses
+from preheat.api.queries import ListQuery, NoQuery, WindowQuery, cursor
+from preheat.api.windows import window_content, window_response
+from preheat.spec.fields import MAX_ITERATION
+
+router = APIRouter(tags=["schedules"])
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_TEXT = {"schema": {"type": "string"}}
+_OTHER_FORMATS = {PNG: _BINARY, SVG: _TEXT, CSV: _TEXT, NPY: _BINARY}
+_SPEC_BODY = {
+    "required": True,
+    "content": {
+        JSON: {
+            "schema": {"$ref": "#/components/schemas/Spec"},
+            "examples": {
+                "reference": {
+                    "summary": "Warm-up 10, then cosine over the remaining 10",
+                    "value": {
+                        "target_lr": 0.01,
+                        "total_iterations": 20,
+                        "warmup": {"iterations": 10},
+                        "after_scheduler": {"type": "CosineAnnealingLR"},
+                    },
+                }
+            },
+        }
+    },
+}
+
+
+def _answers(status: int, description: str, model: type[Any], **content: Any) -> dict[int | str, dict[str, Any]]:
+    return {status: {"description": description, "model": model, "content": content or {}}}
+
+
+_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already."}}
+
+
+@router.post(
+    "/schedules",
+    operation_id="create_schedule",
+    summary="Make a schedule and list its learning rates",
+    openapi_extra={"requestBody": _SPEC_BODY},
+    responses={
+        **_answers(200, "The schedule was there already.", ScheduleWindowAnswer, **_OTHER_FORMATS),
+        **_answers(201, "The schedule is new.", ScheduleWindowAnswer, **_OTHER_FORMATS),
+        **responses(406, 413, 415, 422, 503),
+    },
+    response_class=Response,
+)
+def create_schedule(
+    request: Request,
+    schedule: PostedSchedule,
+    query: Annotated[WindowQuery, Query()],
+    catalogue: Catalogue,
+    gallery: Gallery,
+    settings: Settings,
+    deadline: Deadline,
+) -> Response:
+    """Stores the spec (the same spec has the same id everywhere) and answers with a window of its LRs."""
+    media_type = negotiate(request.headers.get("accept"))
+    window = query.window(schedule.spec.total_iterations)
+    curve = catalogue.curve_of(schedule)
+    content = window_content(curve, window, media_type, gallery, settings, deadline, with_spec=True)
+    is_new = catalogue.keep(curve)
+    headers = {"location": f"/v1/schedules/{schedule.id}", "cache-control": "no-store", "vary": "accept"}
+    return Response(content, 201 if is_new else 200, headers, media_type)
+
+
+@router.get(
+    "/schedules",
+    operation_id="list_schedules",
+    summary="List schedules, newest first",
+    responses={**_answers(200, "A page.", ScheduleList), **responses(422, 503)},
+    response_class=Response,
+)
+def list_schedules(query: Annotated[ListQuery, Query()], catalogue: Catalogue) -> Response:
+    """A page of schedules; `next` is the cursor of the following one."""
+    found = catalogue.store.newest(query.limit + 1, query.before, query.label)
+    page = found[: query.limit]
+    following = cursor(page[-1][0]) if len(found) > len(page) else None
+    content = {"schedules": [schedule_content(schedule) for _, schedule in page], "next": following}
+    return Response(orjson.dumps(content), headers={"cache-control": "no-cache"}, media_type=JSON)
+
+
+@router.get(
+    "/schedules/{schedule_id}",
+    operation_id="get_schedule",
+    summary="A schedule without its learning rates",
+    responses={**_answers(200, "The schedule.", ScheduleAnswer), **_NOT_MODIFIED, **responses(404, 409, 422, 503)},
+    response_class=Response,
+)
+def get_schedule(
+    request: Request, schedule_id: ScheduleId, _query: Annotated[NoQuery, Query()], catalogue: Catalogue
+) -> Response:
+    """The normalised spec, the torch that computes it, and links."""
+    schedule = catalogue.curve(schedule_id).schedule
+    tag = etag(schedule.id)
+    if is_not_modified(request, tag):
+        return not_modified(tag, IMMUTABLE)
+    headers = {"etag": tag, "cache-control": IMMUTABLE}
+    return Response(orjson.dumps(schedule_content(schedule)), headers=headers, media_type=JSON)
+
+
+@router.get(
+    "/schedules/{schedule_id}/lr",
+    operation_id="get_window",
+    summary="Learning rates of a window",
+    responses={
+        **_answers(200, "The window.", WindowAnswer, **_OTHER_FORMATS),
+        **_NOT_MODIFIED,
+        **responses(404, 406, 409, 422, 503),
+    },
+    response_class=Response,
+)
+def get_window(
+    request: Request,
+    schedule_id: ScheduleId,
+    query: Annotated[WindowQuery, Query()],
+    catalogue: Catalogue,
+    gallery: Gallery,
+    settings: Settings,
+    deadline: Deadline,
+) -> Response:
+    """Iterations start, start + step, … below stop, as JSON, CSV, NPY, PNG or SVG."""
+    curve = catalogue.curve(schedule_id)
+    return window_response(request, curve, query.window(curve.total_iterations), gallery, settings, deadline)
+
+
+@router.get(
+    "/schedules/{schedule_id}/lr/{iteration}",
+    operation_id="get_lr",
+    summary="Learning rate of one iteration",
+    responses={**_answers(200, "The LR.", PointAnswer), **_NOT_MODIFIED, **responses(404, 409, 422, 503)},
+    response_class=Response,
+)
+def get_lr(
+    request: Request,
+    schedule_id: ScheduleId,
+    iteration: Annotated[int, Path(description="The iteration, from 0.", ge=0, le=MAX_ITERATION, examples=[9])],
+    _query: Annotated[NoQuery, Query()],
+    catalogue: Catalogue,
+    deadline: Deadline,
+) -> Response:
+    """The LR of each param group at one iteration, for the update that a trainer is about to run."""
+    curve = catalogue.curve(schedule_id)
+    lrs = curve.lr(iteration, deadline)
+    tag = etag(schedule_id, iteration)
+    if is_not_modified(request, tag):
+        return not_modified(tag, IMMUTABLE)
+    headers = {"etag": tag, "cache-control": IMMUTABLE}
+    return Response(point_json(curve, iteration, lrs), headers=headers, media_type=JSON)

@@ -1,0 +1,5 @@
+"""Schedules at rest."""
+
+from preheat.store.schedule_store import ScheduleStore
+
+__all__ = ["ScheduleStore"]

@@ -1,0 +1,8 @@
+"""Runs migrations on the connection that the store hands over."""
+
+from alembic import context
+from preheat.store.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()
