@@ -368,9 +368,9 @@ class _Picture:
         """The picture's bytes."""
         data = io.BytesIO()
         if media_type == "image/svg+xml":
-            FigureCanvasSVG(self._figure).print_svg(data, metadata={"Date": None})
+            FigureCanvasSVG(self._figure).print_svg(data, metadata={"Date": None})  # type: ignore[no-untyped-call]
         else:
-            FigureCanvasAgg(self._figure).print_png(data)
+            FigureCanvasAgg(self._figure).print_png(data)  # type: ignore[no-untyped-call]
         return data.getvalue()
 
 

@@ -3,13 +3,14 @@
 import json
 import math
 import time
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from preheat.curve import Curve
 from preheat.deadline import Deadline
 from preheat.errors import ComputeTimeout, IterationOutOfRange
@@ -158,7 +159,7 @@ def test_an_envelope_has_the_extremes_of_every_part(after_scheduler: dict[str, A
     firsts, lows, highs = asked.envelope(start, stop, columns=7)
     values = asked.window(0, TOTAL + 1)
     bounds = [*firsts.tolist(), stop]
-    for part, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for part, (first, last) in enumerate(pairwise(bounds)):
         np.testing.assert_allclose(lows[part], values[first:last].min(axis=0), rtol=1e-12)
         np.testing.assert_allclose(highs[part], values[first:last].max(axis=0), rtol=1e-12)
 

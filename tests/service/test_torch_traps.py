@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import pytest
+
 from preheat.curve import Curve
 from preheat.schedule import Schedule
 from preheat.spec import InvalidSpec, parse_spec
@@ -115,7 +116,7 @@ def test_children_of_a_sequence_restart_from_the_target() -> None:
 
 
 def test_unsorted_milestones_are_refused() -> None:
-    """torch takes [5, 3] and never runs the scheduler between."""
+    """Torch takes [5, 3] and never runs the scheduler between."""
     children = [{"type": "ConstantLR"}] * 3
     assert "milestones[1] (3) must be greater than milestones[0] (5)" in refusal(
         {"type": "SequentialLR", "schedulers": children, "milestones": [5, 3]}
@@ -162,7 +163,7 @@ def test_a_cycle_in_a_sequence_leaves_its_siblings_alone(cycle: dict[str, Any]) 
     ],
 )
 def test_children_that_overwrite_the_others_of_a_chain_are_refused(child: dict[str, Any]) -> None:
-    """torch lets them overwrite the earlier schedulers in silence."""
+    """Torch lets them overwrite the earlier schedulers in silence."""
     message = refusal({"type": "ChainedScheduler", "schedulers": [{"type": "LinearLR"}, child]})
     assert f'schedulers[1].type ("{child["type"]}") cannot be chained' in message
 

@@ -7,9 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from preheat.schedulers import LearningRateWarmUP
-from reference import REFERENCE_ROWS, optimizer, torch_scheduler, torch_stepped
-from service.after_schedulers import EXAMPLES, LEFT, TOTAL, WARMUP, example_id
 from torch.optim import (
     ASGD,
     LBFGS,
@@ -35,6 +32,10 @@ from torch.optim.lr_scheduler import (
     ReduceLROnPlateau,
     StepLR,
 )
+
+from preheat.schedulers import LearningRateWarmUP
+from reference import REFERENCE_ROWS, optimizer, torch_scheduler, torch_stepped
+from service.after_schedulers import EXAMPLES, LEFT, TOTAL, WARMUP, example_id
 
 
 def lrs(of: Optimizer) -> list[float]:

@@ -8,9 +8,9 @@ from preheat.api.catalogue import Catalogue as _Catalogue
 from preheat.api.gallery import Gallery as _Gallery
 from preheat.api.spec_body import read_spec
 from preheat.deadline import Deadline as _Deadline
+from preheat.limits import check_length
 from preheat.schedule import Schedule as _Schedule
 from preheat.settings import Settings as _Settings
-from preheat.limits import check_length
 
 
 def _catalogue(request: Request) -> _Catalogue:

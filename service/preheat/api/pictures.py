@@ -26,9 +26,10 @@ _PNG_RESPONSE: dict[int | str, dict[str, Any]] = {
 _SVG_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The picture.", "content": {SVG: {"schema": {"type": "string"}}}}
 }
-_OF_SCHEDULE: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already."}} | responses(
-    404, 409, 422, 503
-)
+_OTHERWISE: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The client has it already."},
+    **responses(404, 409, 422, 503),
+}
 
 
 class _Easel:
@@ -66,7 +67,7 @@ Easel = Annotated[_Easel, Depends()]
     "/schedules/{schedule_id}/plot.png",
     operation_id="plot_schedule_png",
     summary="A schedule's picture as PNG",
-    responses=_PNG_RESPONSE | _OF_SCHEDULE,
+    responses=_PNG_RESPONSE | _OTHERWISE,
     response_class=Response,
 )
 def plot_schedule_png(schedule_id: ScheduleId, query: Annotated[PlotQuery, Query()], easel: Easel) -> Response:
@@ -78,7 +79,7 @@ def plot_schedule_png(schedule_id: ScheduleId, query: Annotated[PlotQuery, Query
     "/schedules/{schedule_id}/plot.svg",
     operation_id="plot_schedule_svg",
     summary="A schedule's picture as SVG",
-    responses=_SVG_RESPONSE | _OF_SCHEDULE,
+    responses=_SVG_RESPONSE | _OTHERWISE,
     response_class=Response,
 )
 def plot_schedule_svg(schedule_id: ScheduleId, query: Annotated[PlotQuery, Query()], easel: Easel) -> Response:
@@ -90,7 +91,7 @@ def plot_schedule_svg(schedule_id: ScheduleId, query: Annotated[PlotQuery, Query
     "/plot.png",
     operation_id="plot_spec_png",
     summary="A spec's picture as PNG, without storing it",
-    responses=_PNG_RESPONSE | _OF_SCHEDULE,
+    responses=_PNG_RESPONSE | _OTHERWISE,
     response_class=Response,
 )
 def plot_spec_png(query: Annotated[SpecPlotQuery, Query()], easel: Easel) -> Response:
@@ -102,7 +103,7 @@ def plot_spec_png(query: Annotated[SpecPlotQuery, Query()], easel: Easel) -> Res
     "/plot.svg",
     operation_id="plot_spec_svg",
     summary="A spec's picture as SVG, without storing it",
-    responses=_SVG_RESPONSE | _OF_SCHEDULE,
+    responses=_SVG_RESPONSE | _OTHERWISE,
     response_class=Response,
 )
 def plot_spec_svg(query: Annotated[SpecPlotQuery, Query()], easel: Easel) -> Response:

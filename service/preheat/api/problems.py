@@ -117,7 +117,7 @@ def _preheat_error(_request: Request, error: errors.PreheatError) -> JSONRespons
             title = "Outside the run"
             return problem(422, "iteration-out-of-range", title, detail, errors=[entry], first=0, last=error.last)
         case errors.LimitExceeded():
-            members = {"setting": error.setting, "limit": error.limit, "value": error.value}
+            members: dict[str, Any] = {"setting": error.setting, "limit": error.limit, "value": error.value}
             return problem(422, "limit-exceeded", "Larger than this service allows", detail, **members)
         case errors.TorchVersionMismatch():
             members = {"stored": error.stored, "running": error.running}

@@ -18,11 +18,11 @@ from preheat.api.answers import (
     point_json,
     schedule_content,
 )
-from preheat.api.dependencies import Catalogue, Deadline, Gallery, PostedSchedule, ScheduleId, Settings
-from preheat.api.media_types import CSV, JSON, NPY, PNG, SVG, negotiate
+from preheat.api.dependencies import Catalogue, Deadline, PostedSchedule, ScheduleId
+from preheat.api.media_types import CSV, JSON, NPY, PNG, SVG
 from preheat.api.problems import responses
 from preheat.api.queries import ListQuery, NoQuery, WindowQuery, cursor
-from preheat.api.windows import window_content, window_response
+from preheat.api.windows import WindowWriter
 from preheat.spec.fields import MAX_ITERATION
 
 router = APIRouter(tags=["schedules"])
@@ -71,22 +71,14 @@ _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The clie
     response_class=Response,
 )
 def create_schedule(
-    request: Request,
-    schedule: PostedSchedule,
-    query: Annotated[WindowQuery, Query()],
-    catalogue: Catalogue,
-    gallery: Gallery,
-    settings: Settings,
-    deadline: Deadline,
+    schedule: PostedSchedule, query: Annotated[WindowQuery, Query()], catalogue: Catalogue, writer: WindowWriter
 ) -> Response:
     """Stores the spec (the same spec has the same id everywhere) and answers with a window of its LRs."""
-    media_type = negotiate(request.headers.get("accept"))
-    window = query.window(schedule.spec.total_iterations)
     curve = catalogue.curve_of(schedule)
-    content = window_content(curve, window, media_type, gallery, settings, deadline, with_spec=True)
+    content = writer.content(curve, query.window(curve.total_iterations), with_spec=True)
     is_new = catalogue.keep(curve)
     headers = {"location": f"/v1/schedules/{schedule.id}", "cache-control": "no-store", "vary": "accept"}
-    return Response(content, 201 if is_new else 200, headers, media_type)
+    return Response(content, 201 if is_new else 200, headers, writer.media_type)
 
 
 @router.get(
@@ -136,17 +128,11 @@ def get_schedule(
     response_class=Response,
 )
 def get_window(
-    request: Request,
-    schedule_id: ScheduleId,
-    query: Annotated[WindowQuery, Query()],
-    catalogue: Catalogue,
-    gallery: Gallery,
-    settings: Settings,
-    deadline: Deadline,
+    schedule_id: ScheduleId, query: Annotated[WindowQuery, Query()], catalogue: Catalogue, writer: WindowWriter
 ) -> Response:
     """Iterations start, start + step, … below stop, as JSON, CSV, NPY, PNG or SVG."""
     curve = catalogue.curve(schedule_id)
-    return window_response(request, curve, query.window(curve.total_iterations), gallery, settings, deadline)
+    return writer.response(curve, query.window(curve.total_iterations))
 
 
 @router.get(

@@ -52,6 +52,7 @@ class TorchScheduler(Closed):
 
     has_closed_form: ClassVar[bool] = True
     can_be_chained: ClassVar[bool] = True
+    type: str
 
     @property
     def is_closed(self) -> bool:

@@ -1,6 +1,7 @@
 """Runs migrations on the connection that the store hands over."""
 
 from alembic import context
+
 from preheat.store.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
