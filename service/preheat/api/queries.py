@@ -74,7 +74,9 @@ class PlotQuery(NoQuery):
     stop: _Iteration | None = Field(
         None, description="Iteration before which the picture ends; by default total_iterations + 1.", examples=[21]
     )
-    compare: list[str] = Field([], max_length=8, description="Ids of schedules to draw beside it.", examples=[[]])
+    compare: list[Annotated[str, Field(max_length=32)]] = Field(
+        [], max_length=8, description="Ids of schedules to draw beside it.", examples=[[]]
+    )
     at: _Iteration | None = Field(None, description="Iteration to mark, with its LR.", examples=[12])
 
 
@@ -82,7 +84,7 @@ class SpecPlotQuery(PlotQuery):
     """A picture of a spec that is not stored."""
 
     spec: str = Field(
-        max_length=50_000,
-        description="The spec, as JSON.",
+        max_length=4000,
+        description="The spec, as JSON; a longer one can be posted.",
         examples=['{"target_lr": 0.01, "total_iterations": 20, "warmup": {"iterations": 10}}'],
     )

@@ -1,0 +1,62 @@
+"""What can go wrong in the client.
+
+PreheatError
+├── ServiceUnavailable     no answer, or none that can be used: trying again may help
+├── RequestRefused         the service says no, and will say no again
+│   ├── InvalidSpec        the spec breaks rules
+│   └── ScheduleNotFound   no schedule has this id
+├── IterationOutOfRange    an iteration outside 0 … total_iterations
+├── ParamGroupMismatch     optimizer and schedule have different param groups
+└── ScheduleMismatch       a saved state belongs to another schedule
+"""
+
+from typing import Any
+
+
+class PreheatError(Exception):
+    """Root of the client's errors."""
+
+
+class ServiceUnavailable(PreheatError):
+    """The service did not answer, or answered what cannot be used. `retry_after_s` is its own wish, if it had one."""
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(reason)
+
+
+class RequestRefused(PreheatError):
+    """The service refused the request; `problem` is its RFC 9457 document."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        self.status, self.problem = status, problem
+        super().__init__(f"{problem.get('title', 'request refused')} ({status}): {problem.get('detail', '')}")
+
+
+class InvalidSpec(RequestRefused):
+    """The spec breaks rules; `problem["errors"]` names every field."""
+
+
+class ScheduleNotFound(RequestRefused):
+    """No schedule has this id."""
+
+
+class IterationOutOfRange(PreheatError):
+    """An iteration outside 0 … `last`."""
+
+    def __init__(self, iteration: int, last: int) -> None:
+        self.iteration, self.last = iteration, last
+        super().__init__(f"iteration ({iteration}) must be in 0 … {last}")
+
+
+class ParamGroupMismatch(PreheatError):
+    """The optimizer's param groups are not those of the schedule."""
+
+
+class ScheduleMismatch(PreheatError):
+    """A saved state belongs to another schedule."""
+
+
+def is_retryable(error: Exception) -> bool:
+    """Whether the same request may succeed later: connection, timeout, 429, 5xx; not so for any other refusal."""
+    return isinstance(error, ServiceUnavailable)

@@ -1,0 +1,91 @@
+"""A schedule where a torch scheduler stands."""
+
+from typing import Any
+
+from preheat_client.errors import ParamGroupMismatch, ScheduleMismatch
+from preheat_client.schedule import Schedule
+
+
+class RemoteLR:
+    """Sets the LRs of an optimizer from a schedule of the service.
+
+    Construction sets the LR of the first update, lr[1] by default; each `step()` after `optimizer.step()` sets that
+    of the next. Works with any optimizer that has `param_groups`; Tensor LRs are filled in place. Param groups
+    are matched by name where schedule and optimizer name them, else by position.
+
+    Args:
+        optimizer: a torch optimizer.
+        schedule: from `Preheat.create` or `Preheat.schedule`.
+        first_iteration: iteration of the first update; 0 for loops that count from 0.
+
+    Raises ParamGroupMismatch if the param groups are not those of the schedule, and what `Schedule.lr` raises.
+    """
+
+    def __init__(self, optimizer: Any, schedule: Schedule, first_iteration: int = 1) -> None:
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self._columns = _columns(optimizer.param_groups, schedule)
+        self._after_last = schedule.total_iterations + 1
+        self._set(first_iteration)
+
+    def step(self, cur_iteration: int | None = None) -> None:
+        """Sets the LR of the next update, or of update `cur_iteration`."""
+        self._set(self.iteration + 1 if cur_iteration is None else cur_iteration)
+
+    def get_last_lr(self) -> list[float]:
+        """The LR of each param group, as set last."""
+        return list(self._last_lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which update the LR is set for, and of which schedule."""
+        return {"iteration": self.iteration, "schedule_id": self.schedule.id}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from where the state was taken: sets the LR of the same update.
+
+        Raises ScheduleMismatch if the state is that of another schedule.
+        """
+        if state_dict["schedule_id"] != self.schedule.id:
+            raise ScheduleMismatch(
+                f"the state belongs to schedule {state_dict['schedule_id']}, this is {self.schedule.id}: to change "
+                f"schedules, construct RemoteLR with first_iteration={state_dict['iteration']}"
+            )
+        self._set(state_dict["iteration"])
+
+    def _set(self, iteration: int) -> None:
+        # The step after the last update sets an LR that no update runs at: the end is passed only after that.
+        lr = self.schedule.lr(iteration if iteration != self._after_last else iteration - 1)
+        lrs = [lr] if isinstance(lr, float) else [lr[column] for column in self._columns]
+        for group, value in zip(self.optimizer.param_groups, lrs, strict=True):
+            if isinstance(group["lr"], float):
+                group["lr"] = value
+            else:
+                _fill(group, value)
+        self._last_lr = lrs
+        self.iteration = iteration
+        """Iteration of the update that the LR is set for."""
+
+
+def _fill(group: dict[str, Any], lr: float) -> None:
+    """Sets an LR that is not a plain number yet: a Tensor keeps its identity, so that a compiled step sees it."""
+    if hasattr(group["lr"], "fill_"):
+        group["lr"].fill_(lr)
+    else:
+        group["lr"] = lr
+
+
+def _columns(param_groups: list[dict[str, Any]], schedule: Schedule) -> list[int]:
+    """For each param group of the optimizer, its place in the schedule."""
+    theirs, ours = [group.get("name") for group in param_groups], schedule.group_names
+    if len(theirs) != len(ours):
+        raise ParamGroupMismatch(
+            f"the optimizer has {len(theirs)} param groups, the schedule has {len(ours)} ({', '.join(ours)}): "
+            "give the spec as many param_groups"
+        )
+    if not schedule.has_named_groups or not any(theirs):
+        return list(range(len(theirs)))
+    if set(theirs) != set(ours):
+        raise ParamGroupMismatch(
+            f"the optimizer's param groups are named {', '.join(map(str, theirs))}, the schedule's {', '.join(ours)}"
+        )
+    return [ours.index(str(name)) for name in theirs]

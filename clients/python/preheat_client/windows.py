@@ -1,0 +1,161 @@
+"""A schedule's learning rates in memory, fetched ahead by a thread of their own."""
+
+import logging
+import math
+import threading
+import time
+from collections import OrderedDict
+from typing import Any
+
+from preheat_client.errors import PreheatError, RequestRefused, ServiceUnavailable
+from preheat_client.transport import Transport, pause_s
+
+_LOG = logging.getLogger("preheat_client")
+_KEPT = 16
+_AHEAD = 2
+
+Row = float | list[float]
+"""The LR of one iteration: a number for one param group, a list for several."""
+
+
+class Windows:
+    """Windows of `size` iterations, each fetched once it is wanted; the ones used last are kept.
+
+    One daemon thread does all requests. Reading never waits for it but in `wait_for`.
+    """
+
+    def __init__(self, transport: Transport, schedule_id: str, rows: int, groups: int, size: int) -> None:
+        self._transport = transport
+        self._path = f"/v1/schedules/{schedule_id}/lr"
+        self._id, self._rows, self._groups, self._size = schedule_id, rows, groups, size
+        self._windows: OrderedDict[int, list[Row]] = OrderedDict()
+        self._wanted: list[int] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._failure: PreheatError | None = None
+        self._refusal: RequestRefused | None = None
+        self._is_closed = False
+
+    def index(self, iteration: int) -> int:
+        """Number of the window that an iteration lies in."""
+        return iteration // self._size
+
+    def start(self, index: int) -> int:
+        """First iteration of a window."""
+        return index * self._size
+
+    def get(self, index: int) -> list[Row] | None:
+        """The rows of a window if it is in memory; if not it is fetched, and the windows after it are in any case."""
+        last = self.index(self._rows - 1)
+        with self._changed:
+            self._want(*range(index, min(index + _AHEAD, last) + 1))
+            rows = self._windows.get(index)
+            if rows is not None:
+                self._windows.move_to_end(index)
+            return rows
+
+    def wait_for(self, index: int, timeout_s: float) -> list[Row]:
+        """The rows of a window that is being fetched.
+
+        Raises ServiceUnavailable after `timeout_s`, RequestRefused as soon as the service says no.
+        """
+        give_up = time.monotonic() + timeout_s
+        with self._changed:
+            self._refusal = None
+            while (rows := self._windows.get(index)) is None:
+                if self._refusal is not None:
+                    raise self._refusal
+                if self._is_closed:
+                    raise ServiceUnavailable("the client is closed")
+                if not self._changed.wait(max(give_up - time.monotonic(), 0)):
+                    raise ServiceUnavailable(
+                        f"no LR for iteration {self.start(index)} in {timeout_s:g} s: {self._failure}"
+                    )
+            return rows
+
+    def close(self) -> None:
+        """Ends the thread; what is in memory stays."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _want(self, *indices: int) -> None:
+        """Puts windows that are not in memory first in the queue. The lock is held."""
+        missing = [index for index in indices if index not in self._windows]
+        if not missing or self._is_closed:
+            return
+        self._wanted = [*missing, *(index for index in self._wanted if index not in missing)][:_KEPT]
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._fetch_wanted, name="preheat", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _fetch_wanted(self) -> None:
+        failures = 0
+        while True:
+            with self._changed:
+                while not self._wanted and not self._is_closed:
+                    self._changed.wait()
+                if self._is_closed:
+                    return
+                index = self._wanted[0]
+            try:
+                rows = self._fetch(index)
+            except PreheatError as error:
+                failures += 1
+                self._note(index, error)
+                self._pause(pause_s(failures, error if isinstance(error, ServiceUnavailable) else None))
+            else:
+                failures = 0
+                self._keep(index, rows)
+
+    def _fetch(self, index: int) -> list[Row]:
+        start, stop = self.start(index), min(self.start(index + 1), self._rows)
+        answer = self._transport.get_json(self._path, start=start, stop=stop)
+        return rows_of(answer, self._id, start, stop, self._groups)
+
+    def _note(self, index: int, error: PreheatError) -> None:
+        with self._changed:
+            if self._failure is None:
+                _LOG.warning("window %d of schedule %s did not arrive: %s", index, self._id, error)
+            self._failure = error
+            if isinstance(error, RequestRefused):
+                self._refusal = error
+                self._wanted = [wanted for wanted in self._wanted if wanted != index]
+            self._changed.notify_all()
+
+    def _pause(self, pause: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed, pause)
+
+    def _keep(self, index: int, rows: list[Row]) -> None:
+        with self._changed:
+            self._failure = None
+            self._windows[index] = rows
+            self._wanted = [wanted for wanted in self._wanted if wanted != index]
+            while len(self._windows) > _KEPT:
+                self._windows.popitem(last=False)
+            self._changed.notify_all()
+
+
+def rows_of(answer: dict[str, Any], schedule_id: str, start: int, stop: int, groups: int) -> list[Row]:
+    """The rows of iterations start … stop − 1 in an answer, one number per iteration or one list.
+
+    Raises ServiceUnavailable unless the answer is exactly that: a wrong LR is worse than none.
+    """
+    try:
+        columns = [group["lr"] for group in answer["groups"]]
+        is_ours = answer["id"] == schedule_id and (answer["start"], answer["stop"]) == (start, stop)
+    except (KeyError, TypeError) as error:
+        raise ServiceUnavailable("the service answered something that is not a window") from error
+    if not is_ours or len(columns) != groups or any(not _is_lrs(column, stop - start) for column in columns):
+        raise ServiceUnavailable(f"the service answered something that is not iterations {start} … {stop - 1}")
+    return list(columns[0]) if groups == 1 else [list(row) for row in zip(*columns, strict=True)]
+
+
+def _is_lrs(column: object, length: int) -> bool:
+    return (
+        isinstance(column, list)
+        and len(column) == length
+        and all(isinstance(lr, float) and math.isfinite(lr) and lr >= 0 for lr in column)
+    )
