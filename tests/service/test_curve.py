@@ -18,7 +18,7 @@ from preheat.schedule import Schedule
 from preheat.schedulers import bench_optimizer, build
 from preheat.spec import parse_spec
 from reference import REFERENCE_ROWS, REFERENCE_SPEC, torch_stepped
-from service.after_schedulers import ANY, EXAMPLES, LEFT, TOTAL, WARMUP, example_id
+from after_schedulers import ANY, EXAMPLES, LEFT, TOTAL, WARMUP, example_id
 
 TARGETS = (0.01, 0.1)
 

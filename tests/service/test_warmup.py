@@ -35,7 +35,7 @@ from torch.optim.lr_scheduler import (
 
 from preheat.schedulers import LearningRateWarmUP
 from reference import REFERENCE_ROWS, optimizer, torch_scheduler, torch_stepped
-from service.after_schedulers import EXAMPLES, LEFT, TOTAL, WARMUP, example_id
+from after_schedulers import EXAMPLES, LEFT, TOTAL, WARMUP, example_id
 
 
 def lrs(of: Optimizer) -> list[float]:

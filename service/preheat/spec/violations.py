@@ -108,6 +108,7 @@ _RULES = {
     "too_long": "must have at most {max_length} items",
     "too_short": "must have at least {min_length} item(s)",
     "tuple_type": "must be a list",
+    "value_error": "{error}",
     "list_type": "must be a list",
 }
 

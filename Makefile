@@ -1,0 +1,60 @@
+# Every target makes or reuses .venv; the second time nothing is installed again.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PROJECTS := pyproject.toml clients/python/pyproject.toml
+TORCH := torch==2.13.0
+
+.PHONY: help serve test check format bench demo soak clean
+.DEFAULT_GOAL := help
+
+help: ## show this
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+serve: $(VENV)/.service ## run the service
+	@$(BIN)/preheat serve
+
+test: $(VENV)/.dev ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## ruff, ruff format --check, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy service clients/python tests
+
+format: $(VENV)/.dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## measure, beside a peer and a limit
+	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+demo: $(VENV)/.service ## a service and two training processes that read their LR from it
+	@$(BIN)/preheat demo
+
+soak: $(VENV)/.dev ## the fuzzing tests, for long
+	PREHEAT_SOAK=1 $(BIN)/python -m pytest -m soak $(ARGS)
+
+clean: ## remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+
+$(VENV)/bin/python:
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Preheat needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: $(VENV)/bin/python
+	@echo "installing $(TORCH) (a large download; an index of CPU builds in PIP_EXTRA_INDEX_URL makes it smaller)"
+	$(BIN)/pip install --disable-pip-version-check --quiet $(TORCH)
+	@touch $@
+
+$(VENV)/.service: $(VENV)/.torch $(PROJECTS)
+	@echo "installing the service and its client"
+	$(BIN)/pip install --disable-pip-version-check --quiet -e . -e clients/python
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.service $(PROJECTS)
+	@echo "installing what the tests need"
+	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[dev]' -e clients/python
+	@touch $@

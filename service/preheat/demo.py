@@ -1,0 +1,132 @@
+"""A service, and two training processes that read their LR from it."""
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+_TRAINER = "preheat_client.demo_trainer"
+_TRAINERS = 2
+_START_TIMEOUT_S = 60.0
+
+
+class DemoFailed(Exception):
+    """The demo could not be run to its end; the message says why."""
+
+
+def run_demo(iterations: int, picture: Path, console: Console) -> None:
+    """Starts everything, shows it, compares what the trainers read, writes the picture and stops everything.
+
+    Raises DemoFailed.
+    """
+    if importlib.util.find_spec("preheat_client") is None:
+        raise DemoFailed("the demo trains with the client: pip install -e clients/python")
+    with _service(console) as url:
+        schedule = _post(f"{url}/v1/schedules", _spec(iterations))
+        used = _train(url, schedule["id"], iterations, console)
+        expected = schedule["groups"][0]["lr"][1:]
+        if any(lrs != expected for lrs in used):
+            raise DemoFailed("the trainers did not read the LRs that the service listed")
+        console.print(f"both trainers read the same {len(expected)} learning rates, digit for digit")
+        address = f"{url}/v1/schedules/{schedule['id']}/plot.png?at={iterations // 2}"
+        picture.write_bytes(_get(address))
+        console.print(f"{picture}: the schedule, with iteration {iterations // 2} marked")
+
+
+def _spec(iterations: int) -> dict[str, Any]:
+    return {
+        "target_lr": 0.05,
+        "total_iterations": iterations,
+        "warmup": {"iterations": iterations // 10},
+        "after_scheduler": {"type": "CosineAnnealingLR"},
+        "label": "demo",
+    }
+
+
+@contextmanager
+def _service(console: Console) -> Iterator[str]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port)]
+    environment = {**os.environ, "PREHEAT_DATABASE_URL": "sqlite:///:memory:", "PREHEAT_HOST": "127.0.0.1"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:  # noqa: S603 - ourselves
+        try:
+            with console.status(f"starting a service on {url}"):
+                _wait_until_alive(url, process)
+            console.print(f"a service listens on {url}")
+            yield url
+        finally:
+            process.terminate()
+
+
+def _wait_until_alive(url: str, process: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < give_up:
+        if process.poll() is not None:
+            raise DemoFailed(f"the service ended with code {process.returncode}")
+        try:
+            _get(f"{url}/livez")
+        except urllib.error.URLError:
+            time.sleep(0.05)
+        else:
+            return
+    raise DemoFailed(f"the service did not answer within {_START_TIMEOUT_S:g} s")
+
+
+def _train(url: str, schedule_id: str, iterations: int, console: Console) -> list[list[float]]:
+    """Runs the trainers side by side; returns the LRs that each one used, in order."""
+    command = [sys.executable, "-m", _TRAINER, url, schedule_id]
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    trainers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(_TRAINERS)]  # noqa: S603
+    used: list[list[float]] = [[] for _ in trainers]
+    try:
+        with Progress(*columns, console=console) as progress:
+            bars = [
+                progress.add_task(f"trainer {number} (process {trainer.pid})", total=iterations, state="starting")
+                for number, trainer in enumerate(trainers)
+            ]
+            for _ in range(iterations):
+                for trainer, bar, lrs in zip(trainers, bars, used, strict=True):
+                    _follow(trainer, bar, lrs, progress)
+    finally:
+        for trainer in trainers:
+            trainer.terminate()
+            trainer.communicate()
+    return used
+
+
+def _follow(trainer: subprocess.Popen[str], bar: TaskID, lrs: list[float], progress: Progress) -> None:
+    """Reads one update of one trainer."""
+    assert trainer.stdout is not None  # noqa: S101 - it is a pipe
+    line = trainer.stdout.readline()
+    if not line:
+        raise DemoFailed(f"a trainer ended after {len(lrs)} updates")
+    update = json.loads(line)
+    lrs.append(update["lr"])
+    progress.update(bar, advance=1, state=f"lr {update['lr']:.6f}  loss {update['loss']:.4f}")
+
+
+def _post(url: str, content: object) -> Any:
+    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own service
+        return json.load(response)
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - our own service
+        content: bytes = response.read()
+        return content
