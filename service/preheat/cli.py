@@ -56,7 +56,7 @@ def serve(
         str | None, typer.Option(help="sqlite:///FILE or sqlite:///:memory:.  [default: a file in your data folder]")
     ] = None,
 ) -> None:
-    """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000 …"""
+    """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
     given = {"host": host, "port": port, "workers": workers, "database_url": database_url}
     settings = _settings({name: value for name, value in given.items() if value is not None})
     if settings.workers > 1 and settings.is_in_memory:
@@ -113,7 +113,9 @@ def lrs(
 @app.command()
 def plot(
     spec: SpecFile,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="A .png or .svg; - for a PNG on stdout.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="A .png or .svg; - for a PNG on stdout.")
+    ],
     width_px: Annotated[int, typer.Option(help="Width in pixels.", min=200)] = 960,
     height_px: Annotated[int, typer.Option(help="Height in pixels.", min=150)] = 480,
     scale: Annotated[Literal["linear", "log"], typer.Option(help="LR axis.")] = "linear",

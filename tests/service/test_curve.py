@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from after_schedulers import ANY, EXAMPLES, LEFT, TOTAL, WARMUP, example_id
 from preheat.curve import Curve
 from preheat.deadline import Deadline
 from preheat.errors import ComputeTimeout, IterationOutOfRange
@@ -18,7 +19,6 @@ from preheat.schedule import Schedule
 from preheat.schedulers import bench_optimizer, build
 from preheat.spec import parse_spec
 from reference import REFERENCE_ROWS, REFERENCE_SPEC, torch_stepped
-from after_schedulers import ANY, EXAMPLES, LEFT, TOTAL, WARMUP, example_id
 
 TARGETS = (0.01, 0.1)
 

@@ -33,9 +33,9 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
+from after_schedulers import EXAMPLES, LEFT, TOTAL, WARMUP, example_id
 from preheat.schedulers import LearningRateWarmUP
 from reference import REFERENCE_ROWS, optimizer, torch_scheduler, torch_stepped
-from after_schedulers import EXAMPLES, LEFT, TOTAL, WARMUP, example_id
 
 
 def lrs(of: Optimizer) -> list[float]:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from anyio import to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydantic.json_schema import models_json_schema
 
 from preheat import __version__
@@ -16,6 +16,7 @@ from preheat.api.gallery import Gallery
 from preheat.api.methods import Methods
 from preheat.api.point_lookup import PointLookup
 from preheat.api.problems import Problem, add_problem_handlers
+from preheat.api.queries import refuse_repeated_parameters
 from preheat.errors import StoreUnavailable
 from preheat.settings import Settings
 from preheat.spec import Spec
@@ -35,8 +36,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.catalogue = Catalogue(settings)
     app.state.gallery = Gallery(settings.picture_cache_bytes)
-    app.include_router(schedules.router, prefix="/v1")
-    app.include_router(pictures.router, prefix="/v1")
+    for router in (schedules.router, pictures.router):
+        app.include_router(router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(health.router)
     add_problem_handlers(app)
     app.add_middleware(Methods, described_by=app)

@@ -2,8 +2,11 @@
 
 import base64
 import binascii
+from collections import Counter
 from typing import Annotated, Literal
 
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from preheat.spec.fields import MAX_ITERATION
@@ -29,6 +32,16 @@ class WindowQuery(NoQuery):
     def window(self, total_iterations: int) -> range:
         """The iterations asked for."""
         return range(self.start, total_iterations + 1 if self.stop is None else self.stop, self.step)
+
+
+def refuse_repeated_parameters(request: Request) -> None:
+    """Raises RequestValidationError if a parameter that has one value is given several: neither is taken in silence."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    repeated = [name for name, times in given.items() if times > 1 and name != "compare"]
+    if repeated:
+        error = {"type": "value_error", "ctx": {"error": "must be given once"}}
+        values = request.query_params
+        raise RequestValidationError([{**error, "loc": ("query", name), "input": values[name]} for name in repeated])
 
 
 def _cursor_number(cursor: str) -> str:

@@ -79,7 +79,7 @@ def _translate(
             value, rule = _NO_VALUE, f"is not valid JSON: {context['error']}"
         case kind:
             path = path[:-1] if location and location[-1] in tags else path
-            rule = _RULES.get(kind, f"is refused: {error['msg']}").format(**context)
+            rule = _RULES[kind].format(**context) if kind in _RULES else f"is refused: {error['msg']}"
     return violation(path, rule, value)
 
 

@@ -1,0 +1,105 @@
+"""Real services on real sockets of the loopback address, for tests to talk to."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from preheat.api import create_app
+from preheat.settings import Settings
+
+START_TIMEOUT_S = 60.0
+
+
+@contextmanager
+def service(port: int = 0, **settings: Any) -> Iterator[str]:
+    """The address of a service on a thread of this process; schedules in memory unless told otherwise."""
+    app = create_app(Settings(**{"database_url": "sqlite:///:memory:", **settings}))
+    with serving(app, port) as url:
+        yield url
+
+
+@contextmanager
+def serving(app: Any, port: int = 0) -> Iterator[str]:
+    """The address of any ASGI application on a thread of this process."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", ws="none"))
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started or not thread.is_alive(), START_TIMEOUT_S)
+    assert server.started, "the service did not start"
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+@dataclass
+class ServiceProcess:
+    """A service in a process of its own."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """SIGKILL, for the process and its workers."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+@contextmanager
+def service_process(database: Path, *, port: int = 0, workers: int = 1, **settings: Any) -> Iterator[ServiceProcess]:
+    """`preheat serve` on a database file; killed at the end."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port), "--workers", str(workers)]
+    environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{database}"}
+    environment |= {f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        running = ServiceProcess(f"http://127.0.0.1:{port}", process)
+        try:
+            wait_until(lambda: _is_alive(running) or process.poll() is not None, START_TIMEOUT_S)
+            assert process.poll() is None, "the service did not start"
+            yield running
+        finally:
+            if process.poll() is None:
+                running.kill()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        number: int = listener.getsockname()[1]
+        return number
+
+
+def wait_until(condition: Any, timeout_s: float) -> None:
+    """Returns once the condition holds; fails the test if it does not within the time."""
+    give_up = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up, f"waited {timeout_s:g} s in vain"
+        time.sleep(0.02)
+
+
+def _is_alive(running: ServiceProcess) -> bool:
+    try:
+        return httpx.get(f"{running.url}/livez", timeout=1).is_success
+    except httpx.TransportError:
+        return False
