@@ -24,7 +24,7 @@ def train(url: str, schedule_id: str) -> None:
         for _ in range(schedule.total_iterations):
             loss = torch.nn.functional.mse_loss(model(x), torch.sin(2 * x))
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
             optimizer.step()
             sys.stdout.write(json.dumps({"lr": optimizer.param_groups[0]["lr"], "loss": loss.item()}) + "\n")
             sys.stdout.flush()

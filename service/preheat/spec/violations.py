@@ -55,7 +55,13 @@ def from_pydantic(
     is known but not served to the reason; `fields_at(location)` lists the names known where an unknown one stood.
     """
     known_tags = frozenset(tags)
-    return [_translate(error, known_tags, refused_types or {}, fields_at) for error in errors]
+    return [_translate(error, known_tags, refused_types or {}, fields_at) for error in _without_echoes(list(errors))]
+
+
+def _without_echoes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without lists that are too short only because pydantic did not count the entries it refused."""
+    parents = {error["loc"][:length] for error in errors for length in range(len(error["loc"]))}
+    return [error for error in errors if error["type"] != "too_short" or error["loc"] not in parents]
 
 
 def _translate(
@@ -130,6 +136,7 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    close += [candidate for candidate in by_lower if len(name) > 1 and name.lower() in candidate]
     return f"; did you mean {by_lower[close[0]]}?" if close else ""
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import alembic.command
 import alembic.config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Select, create_engine, event, select
@@ -92,6 +94,7 @@ class ScheduleStore:
             raise StoreUnavailable(f"it was written by another version of Preheat ({error})") from error
 
     def _migrate(self) -> None:
+        """Brings the tables to their newest form; a database that has it already is only read."""
         with self._migrating:
             if self._is_migrated:
                 return
@@ -99,9 +102,12 @@ class ScheduleStore:
                 Path(self._file).parent.mkdir(parents=True, exist_ok=True)
             config = alembic.config.Config()
             config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-            with self._engine.execution_options(writes=True).begin() as connection:
-                config.attributes["connection"] = connection
-                alembic.command.upgrade(config, "head")
+            with self._engine.begin() as connection:
+                revision = MigrationContext.configure(connection).get_current_revision()
+            if revision != ScriptDirectory.from_config(config).get_current_head():
+                with self._engine.execution_options(writes=True).begin() as connection:
+                    config.attributes["connection"] = connection
+                    alembic.command.upgrade(config, "head")
             self._is_migrated = True
 
 
