@@ -1,0 +1,347 @@
+"""The client against real services: what it reads, what it does while the service is away, what it refuses."""
+
+import json
+import logging
+import math
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from preheat_client import (
+    InvalidSpec,
+    IterationOutOfRange,
+    Preheat,
+    RequestRefused,
+    ScheduleNotFound,
+    ServiceUnavailable,
+    is_retryable,
+)
+from reference import REFERENCE_ROWS, REFERENCE_SPEC
+from running_service import free_port, service, serving, wait_until
+
+LONG = {"target_lr": 0.1, "total_iterations": 10**9, "after_scheduler": {"type": "CosineAnnealingLR"}}
+
+
+def long_lr(iteration: int) -> float:
+    """The LR of `LONG`, written out."""
+    return 0.05 * (1 + math.cos(math.pi * iteration / 10**9))
+
+
+class TestReading:
+    """With the service there."""
+
+    def test_the_reference_table_comes_out_digit_for_digit(self, url: str) -> None:
+        """One by one, as a list, and by id."""
+        with Preheat(url) as preheat:
+            created = preheat.create(REFERENCE_SPEC)
+            found = preheat.schedule(created.id)
+            for schedule in (created, found):
+                assert [str(schedule.lr(n)) for n in range(1, 21)] == list(REFERENCE_ROWS)
+                assert [str(lr) for lr in schedule.lrs(1, 21)] == list(REFERENCE_ROWS)
+                assert (schedule.total_iterations, schedule.id) == (20, created.id)
+            assert len(created.lrs()) == 21
+
+    def test_several_groups_are_a_list(self, url: str) -> None:
+        """In the order of the spec."""
+        spec = {**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b", "target_lr": 0.1}]}
+        with Preheat(url) as preheat:
+            schedule = preheat.create(spec)
+            assert schedule.lr(5) == [0.005, 0.05]
+            assert schedule.lrs(5, 7) == [[0.005, 0.05], [0.006, 0.1 * 6 / 10]]
+            assert schedule.group_names == ["a", "b"]
+
+    def test_a_billion_iterations_are_read_in_windows(self, url: str) -> None:
+        """Forwards across windows, backwards, and in jumps."""
+        with Preheat(url, window=100) as preheat:
+            schedule = preheat.create(LONG)
+            asked = [*range(350), 349, 120, 3, 10**9, 500_000_000, 499_999_999, 0]
+            assert [schedule.lr(n) for n in asked] == pytest.approx([long_lr(n) for n in asked], rel=1e-12, abs=1e-18)
+
+    def test_windows_are_there_before_they_are_needed(self) -> None:
+        """After a first value, the next window is read with the service gone."""
+        with service() as url, Preheat(url, window=50, timeout_s=0.2, on_outage="raise") as preheat:
+            schedule = preheat.create(LONG)
+            schedule.lr(0)
+            wait_until(lambda: schedule._windows.get(2) is not None, 5)
+        assert [schedule.lr(n) for n in range(150)] == pytest.approx([long_lr(n) for n in range(150)], rel=1e-12)
+
+    def test_a_short_schedule_is_read_whole(self) -> None:
+        """Up to 100,000 iterations, once it has been read once, an outage of any length costs nothing."""
+        spec = {**LONG, "total_iterations": 100_000}
+        with service() as url, Preheat(url) as preheat:
+            schedule = preheat.create(spec)
+            schedule.lr(1)
+        for n in (100_000, 0, 50_000):
+            assert schedule.lr(n) == pytest.approx(0.05 * (1 + math.cos(math.pi * n / 100_000)), rel=1e-9, abs=1e-17)
+
+    def test_plot_writes_png_or_svg(self, url: str, tmp_path: Path) -> None:
+        """By the file's name, with the route's options."""
+        with Preheat(url) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            schedule.plot(tmp_path / "a.png", width_px=300, at=5)
+            schedule.plot(str(tmp_path / "a.svg"))
+            assert (tmp_path / "a.png").read_bytes()[16:20] == (300).to_bytes(4)
+            assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+            with pytest.raises(InvalidSpec, match="must be in 0 … 20"):
+                schedule.plot(tmp_path / "b.png", at=21)
+
+    def test_the_address_comes_from_the_environment(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """PREHEAT_URL serves where no address is given."""
+        monkeypatch.setenv("PREHEAT_URL", url)
+        with Preheat() as preheat:
+            assert preheat.create(REFERENCE_SPEC).lr(5) == 0.005
+        monkeypatch.delenv("PREHEAT_URL")
+        with pytest.raises(ValueError, match="set PREHEAT_URL"):
+            Preheat()
+
+
+class TestEnd:
+    """Past the end."""
+
+    def test_the_last_lr_is_held_with_one_warning(self, url: str) -> None:
+        """Forever, and from the first question on."""
+        spec = {"target_lr": 0.1, "total_iterations": 9, "after_scheduler": {"type": "ExponentialLR", "gamma": 0.5}}
+        with Preheat(url) as preheat:
+            schedule = preheat.create(spec)
+            with pytest.warns(UserWarning, match=r"iteration 10 is past the end of the schedule \(9\)") as caught:
+                held = [schedule.lr(n) for n in range(10, 200)]
+            assert len(caught) == 1
+            assert set(held) == {schedule.lr(9)} == {0.1 * 0.5**9}
+
+    def test_strict_raises(self, url: str) -> None:
+        """With the valid range."""
+        with Preheat(url, strict=True) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            assert schedule.lr(20) == 0.0
+            with pytest.raises(IterationOutOfRange, match=r"iteration \(21\) must be in 0 … 20"):
+                schedule.lr(21)
+
+    def test_before_the_start_is_always_refused(self, url: str) -> None:
+        """Python's negative indices are no iterations."""
+        with Preheat(url) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            schedule.lr(3)
+            for ask in (lambda: schedule.lr(-1), lambda: schedule.lrs(-2, 3), lambda: schedule.lrs(0, 22)):
+                with pytest.raises(IterationOutOfRange):
+                    ask()
+            with pytest.raises(TypeError):
+                schedule.lr(2.5)  # type: ignore[arg-type]
+
+
+class TestOutage:
+    """With the service away."""
+
+    def test_a_service_that_was_never_there_raises_in_time(self) -> None:
+        """After `timeout_s`, and no sooner than it has tried again."""
+        with Preheat(f"http://127.0.0.1:{free_port()}", timeout_s=0.5) as preheat:
+            started = time.monotonic()
+            with pytest.raises(ServiceUnavailable, match="no answer from the service: ConnectError"):
+                preheat.create(REFERENCE_SPEC)
+            assert time.monotonic() - started < 2
+
+    def test_a_service_that_starts_late_is_waited_for(self) -> None:
+        """A trainer may start before its service."""
+        port = free_port()
+        with Preheat(f"http://127.0.0.1:{port}", timeout_s=20) as preheat:
+            created: list[Any] = []
+            waiting = threading.Thread(target=lambda: created.append(preheat.create(REFERENCE_SPEC)))
+            waiting.start()
+            time.sleep(0.5)
+            with service(port):
+                waiting.join(20)
+                assert created[0].lr(5) == 0.005
+
+    def test_hold_keeps_the_last_known_value_and_goes_on_afterwards(self) -> None:
+        """One warning and one wait an outage; the right value once the service is back."""
+        port = free_port()
+        with Preheat(f"http://127.0.0.1:{port}", window=20, timeout_s=0.3) as preheat:
+            with service(port):
+                schedule = preheat.create(LONG)
+                schedule.lr(5)
+                wait_until(lambda: schedule._windows.get(2) is not None, 5)
+                schedule._windows._wanted.clear()
+            known = [schedule.lr(n) for n in range(60)]
+            started = time.monotonic()
+            with pytest.warns(UserWarning, match="no LR for iteration .*: holding the last known one") as caught:
+                held = [schedule.lr(n) for n in range(200, 400)]
+            assert time.monotonic() - started < 1
+            assert len(caught) == 1
+            assert set(held) <= set(known)
+            with service(port) as url:
+                Preheat(url).create(LONG)
+                wait_until(lambda: schedule.lr(300) == pytest.approx(long_lr(300), rel=1e-12), 20)
+
+    def test_raise_raises_in_time(self) -> None:
+        """With `on_outage="raise"` a value that never arrived is an error after `timeout_s`."""
+        with service() as url, Preheat(url, window=20, timeout_s=0.4, on_outage="raise") as preheat:
+            schedule = preheat.create(LONG)
+            assert schedule.lr(7) == pytest.approx(long_lr(7))
+        started = time.monotonic()
+        with pytest.raises(ServiceUnavailable):
+            schedule.lr(500_000)
+        assert time.monotonic() - started < 2
+        assert schedule.lr(8) == pytest.approx(long_lr(8))
+
+    def test_nothing_to_hold_raises(self) -> None:
+        """A value that never arrived, and none before it: an error even if outages are to be held."""
+        port = free_port()
+        with Preheat(f"http://127.0.0.1:{port}", timeout_s=0.3) as preheat:
+            with serving(only_schedules_no_windows(REFERENCE_SPEC), port):
+                schedule = preheat.schedule("f" * 32)
+                with pytest.raises(ServiceUnavailable, match="no LR for iteration 0 in 0.3 s"):
+                    schedule.lr(3)
+
+    def test_a_value_that_is_known_costs_no_wait(self) -> None:
+        """10,000 reads during an outage are reads from memory."""
+        with service() as url, Preheat(url, timeout_s=5) as preheat:
+            schedule = preheat.create({**LONG, "total_iterations": 10_000})
+            schedule.lr(0)
+        started = time.monotonic()
+        for n in range(10_000):
+            schedule.lr(n)
+        assert time.monotonic() - started < 1
+
+    def test_one_line_an_outage_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        """However often fetching is tried."""
+        with service() as url, Preheat(url, window=20, timeout_s=0.5) as preheat:
+            schedule = preheat.create(LONG)
+            schedule.lr(0)
+            wait_until(lambda: schedule._windows.get(2) is not None, 5)
+        caplog.set_level(logging.WARNING, "preheat_client")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for n in range(1000, 1200):
+                schedule.lr(n)
+                time.sleep(0.005)
+        assert len([record for record in caplog.records if "did not arrive" in record.getMessage()]) <= 1
+
+
+class TestRefusals:
+    """What the service, or the client, says no to."""
+
+    def test_a_bad_spec_names_every_field(self, url: str) -> None:
+        """The service's problem document comes through, also for what JSON does not know."""
+        with Preheat(url) as preheat, pytest.raises(InvalidSpec) as refused:
+            preheat.create({"target_lr": math.nan, "total_iteration": 5})
+        assert {error["pointer"] for error in refused.value.problem["errors"]} == {
+            "/target_lr",
+            "/total_iterations",
+            "/total_iteration",
+        }
+        assert not is_retryable(refused.value)
+
+    def test_an_unknown_schedule_is_not_found(self, url: str) -> None:
+        """At once: asking again would not help."""
+        with Preheat(url, timeout_s=30) as preheat:
+            started = time.monotonic()
+            with pytest.raises(ScheduleNotFound, match="no schedule has the id"):
+                preheat.schedule("0" * 32)
+            assert time.monotonic() - started < 5
+
+    @pytest.mark.parametrize(
+        ("status", "may_help"),
+        [(400, False), (401, False), (403, False), (404, False), (409, False), (422, False)]
+        + [(301, False), (429, True), (500, True), (502, True), (503, True), (504, True)],
+    )
+    def test_what_may_pass_is_told_from_what_will_not(self, status: int, may_help: bool) -> None:
+        """429 and 5xx are retryable, any other refusal is not."""
+        with serving(always(status, b"{}")) as url, Preheat(url, timeout_s=0.2) as preheat:
+            with pytest.raises(ServiceUnavailable if may_help else RequestRefused) as error:
+                preheat.create(REFERENCE_SPEC)
+            assert is_retryable(error.value) is may_help
+
+    @pytest.mark.parametrize("body", [b"", b"<html>login</html>", b"[1]", b"{}", b'{"id": 5}', b"[" * 100_000, b"\xff"])
+    def test_a_200_that_is_no_schedule_is_no_answer(self, body: bytes) -> None:
+        """A login page or a broken proxy is not taken for a schedule."""
+        with serving(always(200, body)) as url, Preheat(url, timeout_s=0.2) as preheat:
+            with pytest.raises(ServiceUnavailable, match="the service answered"):
+                preheat.schedule("f" * 32)
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            {"id": "e" * 32},
+            {"start": 1},
+            {"groups": []},
+            {"groups": [{"name": "default", "lr": [0.1] * 20}]},
+            {"groups": [{"name": "default", "lr": [0.1] * 20 + [-0.1]}]},
+            {"groups": [{"name": "default", "lr": [0.1] * 20 + [math.nan]}]},
+            {"groups": [{"name": "default", "lr": [0.1] * 20 + ["0.1"]}]},
+        ],
+    )
+    def test_a_window_that_is_not_what_was_asked_for_is_dropped(self, damage: dict[str, Any]) -> None:
+        """A wrong LR is worse than none."""
+        window = {"id": "f" * 32, "start": 0, "stop": 21, "groups": [{"name": "default", "lr": [0.1] * 21}]}
+        good = only_schedules_no_windows(REFERENCE_SPEC, window)
+        with serving(good) as url, Preheat(url, timeout_s=0.3) as preheat:
+            assert preheat.schedule("f" * 32).lr(3) == 0.1
+        bad = only_schedules_no_windows(REFERENCE_SPEC, window | damage)
+        with serving(bad) as url, Preheat(url, timeout_s=0.3) as preheat:
+            with pytest.raises(ServiceUnavailable):
+                preheat.schedule("f" * 32).lr(3)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [({"timeout_s": 0}, "timeout_s"), ({"window": 0}, "window"), ({"on_outage": "panic"}, "on_outage")],
+    )
+    def test_arguments_out_of_bounds_are_refused(self, arguments: dict[str, Any], message: str) -> None:
+        """With name and value."""
+        with pytest.raises(ValueError, match=rf"{message} \("):
+            Preheat("http://127.0.0.1:1", **arguments)
+
+    def test_a_closed_client_reads_what_it_has(self, url: str) -> None:
+        """And fetches nothing more."""
+        with Preheat(url, timeout_s=0.3) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            schedule.lr(1)
+        assert schedule.lr(20) == 0.0
+        with pytest.raises(ServiceUnavailable, match="closed"):
+            preheat.create(REFERENCE_SPEC)
+
+
+def test_importing_takes_neither_torch_nor_long() -> None:
+    """Without torch, and in under 0.3 s of processor time of its own (the best of five)."""
+    script = "import sys, time; t = time.process_time(); import preheat_client; t = time.process_time() - t; print(t); "
+    script += "sys.exit('torch' in sys.modules)"
+    times = [
+        float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout) for _ in range(5)
+    ]
+    assert min(times) < 0.3
+
+
+def test_threads_end_with_the_client(url: str) -> None:
+    """Opening and closing leaves no thread behind."""
+    before = threading.active_count()
+    for _ in range(20):
+        with Preheat(url) as preheat:
+            preheat.create(REFERENCE_SPEC).lr(1)
+    wait_until(lambda: threading.active_count() <= before + 1, 10)
+
+
+def always(status: int, body: bytes) -> Any:
+    """An application that answers everything alike."""
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            headers = [(b"content-type", b"application/json"), (b"location", b"/elsewhere")]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+def only_schedules_no_windows(spec: dict[str, Any], window: dict[str, Any] | None = None) -> Any:
+    """An application that knows one schedule, and answers windows with 500 or as told."""
+    schedule = {"id": "f" * 32, "spec": spec, "total_iterations": 20, "groups": ["default"]}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        is_window = scope["type"] == "http" and scope["path"].endswith("/lr")
+        content = window if is_window else schedule
+        await always(500 if content is None else 200, json.dumps(content).encode())(scope, receive, send)
+
+    return app
