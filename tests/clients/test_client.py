@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from preheat_client import (
     InvalidSpec,
     IterationOutOfRange,
@@ -189,12 +190,13 @@ class TestOutage:
 
     def test_nothing_to_hold_raises(self) -> None:
         """A value that never arrived, and none before it: an error even if outages are to be held."""
-        port = free_port()
-        with Preheat(f"http://127.0.0.1:{port}", timeout_s=0.3) as preheat:
-            with serving(only_schedules_no_windows(REFERENCE_SPEC), port):
-                schedule = preheat.schedule("f" * 32)
-                with pytest.raises(ServiceUnavailable, match="no LR for iteration 0 in 0.3 s"):
-                    schedule.lr(3)
+        with (
+            serving(only_schedules_no_windows(REFERENCE_SPEC)) as url,
+            Preheat(url, timeout_s=0.3) as preheat,
+        ):
+            schedule = preheat.schedule("f" * 32)
+            with pytest.raises(ServiceUnavailable, match=r"no LR for iteration 0 in 0\.3 s"):
+                schedule.lr(3)
 
     def test_a_value_that_is_known_costs_no_wait(self) -> None:
         """10,000 reads during an outage are reads from memory."""
@@ -245,8 +247,10 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         ("status", "may_help"),
-        [(400, False), (401, False), (403, False), (404, False), (409, False), (422, False)]
-        + [(301, False), (429, True), (500, True), (502, True), (503, True), (504, True)],
+        [
+            *((status, False) for status in (301, 400, 401, 403, 404, 409, 422)),
+            *((status, True) for status in (429, 500, 502, 503, 504)),
+        ],
     )
     def test_what_may_pass_is_told_from_what_will_not(self, status: int, may_help: bool) -> None:
         """429 and 5xx are retryable, any other refusal is not."""
@@ -258,9 +262,12 @@ class TestRefusals:
     @pytest.mark.parametrize("body", [b"", b"<html>login</html>", b"[1]", b"{}", b'{"id": 5}', b"[" * 100_000, b"\xff"])
     def test_a_200_that_is_no_schedule_is_no_answer(self, body: bytes) -> None:
         """A login page or a broken proxy is not taken for a schedule."""
-        with serving(always(200, body)) as url, Preheat(url, timeout_s=0.2) as preheat:
-            with pytest.raises(ServiceUnavailable, match="the service answered"):
-                preheat.schedule("f" * 32)
+        with (
+            serving(always(200, body)) as url,
+            Preheat(url, timeout_s=0.2) as preheat,
+            pytest.raises(ServiceUnavailable, match="the service answered"),
+        ):
+            preheat.schedule("f" * 32)
 
     @pytest.mark.parametrize(
         "damage",
@@ -281,9 +288,8 @@ class TestRefusals:
         with serving(good) as url, Preheat(url, timeout_s=0.3) as preheat:
             assert preheat.schedule("f" * 32).lr(3) == 0.1
         bad = only_schedules_no_windows(REFERENCE_SPEC, window | damage)
-        with serving(bad) as url, Preheat(url, timeout_s=0.3) as preheat:
-            with pytest.raises(ServiceUnavailable):
-                preheat.schedule("f" * 32).lr(3)
+        with serving(bad) as url, Preheat(url, timeout_s=0.3) as preheat, pytest.raises(ServiceUnavailable):
+            preheat.schedule("f" * 32).lr(3)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

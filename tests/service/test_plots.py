@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from after_schedulers import EXAMPLES, example_id
 from matplotlib.image import imread
+
+from after_schedulers import EXAMPLES, example_id
 from preheat.curve import Curve
 from preheat.deadline import Deadline
 from preheat.errors import IterationOutOfRange

@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from after_schedulers import ANY, EXAMPLES, example_id
 from hypothesis import given
 from hypothesis import strategies as st
+
+from after_schedulers import ANY, EXAMPLES, example_id
 from preheat.schedule import Schedule
 from preheat.spec import InvalidSpec, Spec, parse_spec
 from preheat.spec.phases import phases
@@ -185,7 +186,10 @@ def test_fields_are_refused_by_value_and_rule(fields: dict[str, Any], pointer: s
     assert message in found[pointer]
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.integers(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)))  # fmt: skip
+_LEAVES = st.none() | st.booleans() | st.floats() | st.text() | st.integers()
+
+
+@given(st.recursive(_LEAVES, lambda children: st.lists(children) | st.dictionaries(st.text(), children)))
 def test_whatever_the_document_there_is_an_answer(content: Any) -> None:
     """A spec, or a refusal that can be written as JSON; never another error."""
     for document in (content, {"target_lr": content, "total_iterations": 5, "after_scheduler": content}):

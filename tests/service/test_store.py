@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from preheat.errors import ScheduleNotFound, StoreUnavailable
 from preheat.schedule import Schedule
 from preheat.spec import parse_spec

@@ -17,7 +17,9 @@ from preheat.api.methods import Methods
 from preheat.api.point_lookup import PointLookup
 from preheat.api.problems import Problem, add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
+from preheat.curve import Curve
 from preheat.errors import StoreUnavailable
+from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.spec import Spec
 
@@ -53,7 +55,12 @@ def app_from_environment() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Opens the database before the first request; a broken one is reported, and tried again with each request."""
+    """Gets slow things over with before the first request.
+
+    torch imports half of itself when the first optimizer is made. A broken database is reported, and tried again
+    with each request.
+    """
+    await to_thread.run_sync(Curve, Schedule(Spec(target_lr=0.1, total_iterations=1)))
     try:
         await to_thread.run_sync(app.state.catalogue.store.check)
     except StoreUnavailable as error:
