@@ -33,8 +33,8 @@ bench: $(VENV)/.dev ## measure, beside a peer and a limit
 demo: $(VENV)/.service ## a service and two training processes that read their LR from it
 	@$(BIN)/preheat demo
 
-soak: $(VENV)/.dev ## the fuzzing tests, for long
-	PREHEAT_SOAK=1 $(BIN)/python -m pytest -m soak $(ARGS)
+soak: $(VENV)/.dev ## attack the API with many more requests than the tests do
+	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/service/test_openapi.py $(ARGS)
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build

@@ -11,6 +11,7 @@ from after_schedulers import ANY, EXAMPLES, example_id
 from preheat.schedule import Schedule
 from preheat.spec import InvalidSpec, Spec, parse_spec
 from preheat.spec.phases import phases
+from preheat.spec.torch_schedulers import SCHEDULER_TYPES
 from preheat.spec_file import parse_spec_file
 
 
@@ -45,7 +46,7 @@ def test_defaults_are_torchs(after_scheduler: dict[str, Any]) -> None:
 
     kind = after_scheduler["type"]
     torch_class = SWALR if kind == "SWALR" else getattr(lr_scheduler, kind)
-    model = type(spec(after_scheduler).after_scheduler)
+    model = SCHEDULER_TYPES[kind]
     parameters = inspect.signature(torch_class).parameters
     ours = {name: field for name, field in model.model_fields.items() if name != "type"}
     code = {"self", "optimizer", "last_epoch", "scale_fn", "scale_mode"}

@@ -1,0 +1,94 @@
+"""The OpenAPI document is valid and true: what it says is what the service does, whatever it is sent."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import validate
+from running_service import service
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
+
+
+@pytest.fixture(scope="module")
+def document(http: httpx.Client) -> dict[str, Any]:
+    """The OpenAPI document."""
+    content: dict[str, Any] = http.get("/openapi.json").json()
+    return content
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every operation by its id."""
+    return {
+        operation["operationId"]: operation for methods in document["paths"].values() for operation in methods.values()
+    }
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    """By openapi-spec-validator."""
+    validate(document)
+
+
+def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
+    """Generated clients are named after them."""
+    assert set(operations(document)) == {
+        "create_schedule",
+        "list_schedules",
+        "get_schedule",
+        "get_window",
+        "get_lr",
+        "plot_schedule_png",
+        "plot_schedule_svg",
+        "plot_spec_png",
+        "plot_spec_svg",
+        "livez",
+        "readyz",
+    }
+
+
+def test_every_field_and_parameter_is_described(document: dict[str, Any]) -> None:
+    """Everything that a user can send has a description and an example."""
+    schemas = document["components"]["schemas"]
+    for name, schema in schemas.items():
+        for field, content in schema.get("properties", {}).items():
+            if field != "type" and "const" not in content and name not in {"Problem", "ProblemError"}:
+                assert content.get("description"), f"{name}.{field}"
+    for name, operation in operations(document).items():
+        for parameter in operation.get("parameters", []):
+            described = {**parameter["schema"], **parameter}
+            assert described.get("description"), f"{name}: {parameter['name']}"
+            assert "examples" in described, f"{name}: {parameter['name']}"
+
+
+def test_every_operation_documents_its_problems(document: dict[str, Any]) -> None:
+    """Each error status has the problem document as its content."""
+    for name, operation in operations(document).items():
+        errors = {status: answer for status, answer in operation["responses"].items() if status[0] in "45"}
+        assert {"405", "500"} <= set(errors), name
+        for answer in errors.values():
+            assert list(answer["content"]) == ["application/problem+json"], name
+
+
+def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
+    """Examples, coverage, fuzzing and stateful phases, with every check there is."""
+    with service(database_url=f"sqlite:///{tmp_path}/preheat.db", compute_timeout_s=2) as url:
+        command = [
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "--config-file",
+            f"{Path(__file__).parent}/schemathesis.toml",
+        ]
+        command += ["run", f"{url}/openapi.json", "--checks", "all", "--max-examples", str(EXAMPLES), "--workers", "2"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    report = run.stdout[-20_000:]
+    assert run.returncode == 0, report
+    assert all(re.search(rf"✅\s+{phase}", report) for phase in ("Examples", "Coverage", "Fuzzing", "Stateful")), report
+    generated = re.search(r"(\d+) generated", report)
+    assert generated is not None
+    assert int(generated[1]) > 1000
