@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from openapi_spec_validator import validate
+
 from running_service import service
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))

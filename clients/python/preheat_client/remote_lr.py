@@ -26,11 +26,23 @@ class RemoteLR:
         self.schedule = schedule
         self._columns = _columns(optimizer.param_groups, schedule)
         self._after_last = schedule.total_iterations + 1
-        self._set(first_iteration)
+        self.iteration = first_iteration
+        """Iteration of the update that the LR is set for."""
+        self.step(first_iteration)
 
     def step(self, cur_iteration: int | None = None) -> None:
         """Sets the LR of the next update, or of update `cur_iteration`."""
-        self._set(self.iteration + 1 if cur_iteration is None else cur_iteration)
+        iteration = self.iteration + 1 if cur_iteration is None else cur_iteration
+        # The step after the last update sets an LR that no update runs at: the end is passed only after that.
+        lr = self.schedule.lr(iteration if iteration != self._after_last else iteration - 1)
+        lrs = [lr] if isinstance(lr, float) else [lr[column] for column in self._columns]
+        for group, value in zip(self.optimizer.param_groups, lrs, strict=True):
+            if isinstance(group["lr"], float):
+                group["lr"] = value
+            else:
+                _fill(group, value)
+        self._last_lr = lrs
+        self.iteration = iteration
 
     def get_last_lr(self) -> list[float]:
         """The LR of each param group, as set last."""
@@ -50,20 +62,7 @@ class RemoteLR:
                 f"the state belongs to schedule {state_dict['schedule_id']}, this is {self.schedule.id}: to change "
                 f"schedules, construct RemoteLR with first_iteration={state_dict['iteration']}"
             )
-        self._set(state_dict["iteration"])
-
-    def _set(self, iteration: int) -> None:
-        # The step after the last update sets an LR that no update runs at: the end is passed only after that.
-        lr = self.schedule.lr(iteration if iteration != self._after_last else iteration - 1)
-        lrs = [lr] if isinstance(lr, float) else [lr[column] for column in self._columns]
-        for group, value in zip(self.optimizer.param_groups, lrs, strict=True):
-            if isinstance(group["lr"], float):
-                group["lr"] = value
-            else:
-                _fill(group, value)
-        self._last_lr = lrs
-        self.iteration = iteration
-        """Iteration of the update that the LR is set for."""
+        self.step(state_dict["iteration"])
 
 
 def _fill(group: dict[str, Any], lr: float) -> None:

@@ -157,5 +157,7 @@ def _is_lrs(column: object, length: int) -> bool:
     return (
         isinstance(column, list)
         and len(column) == length
-        and all(isinstance(lr, float) and math.isfinite(lr) and lr >= 0 for lr in column)
+        and set(map(type, column)) <= {float}
+        and all(map(math.isfinite, column))
+        and min(column, default=0.0) >= 0
     )

@@ -8,6 +8,7 @@ from typing import Any
 from anyio import to_thread
 from fastapi import Depends, FastAPI
 from pydantic.json_schema import models_json_schema
+from starlette.types import ASGIApp
 
 from preheat import __version__
 from preheat.api import health, pictures, schedules
@@ -26,8 +27,18 @@ from preheat.spec import Spec
 _LOG = logging.getLogger("preheat")
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings) -> ASGIApp:
     """The service, with everything it needs built from `settings`."""
+    app = _create_routes(settings)
+    return PointLookup(app, app.state.catalogue)
+
+
+def app_from_environment() -> ASGIApp:
+    """What each worker process of `preheat serve` runs."""
+    return create_app(Settings())
+
+
+def _create_routes(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Preheat",
         version=__version__,
@@ -43,14 +54,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     add_problem_handlers(app)
     app.add_middleware(Methods, described_by=app)
-    app.add_middleware(PointLookup, catalogue=app.state.catalogue)
     _complete_openapi(app)
     return app
-
-
-def app_from_environment() -> FastAPI:
-    """What each worker process of `preheat serve` runs."""
-    return create_app(Settings())
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import re
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from preheat.api.answers import IMMUTABLE, etag, point_json
+from preheat.api.answers import IMMUTABLE, point_etag, point_json
 from preheat.api.catalogue import Catalogue
 
 _PATH = re.compile(r"/v1/schedules/([0-9a-f]{32})/lr/(0|[1-9][0-9]{0,15})")
@@ -49,4 +49,4 @@ class PointLookup:
         curve = self._catalogue.curve_at_hand(schedule_id)
         if curve is None or iteration > curve.total_iterations or not curve.is_at_hand(iteration):
             return None
-        return etag(schedule_id, iteration), point_json(curve, iteration, curve.lr(iteration))
+        return point_etag(schedule_id, iteration), point_json(curve, iteration, curve.lr(iteration))

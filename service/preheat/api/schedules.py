@@ -15,6 +15,7 @@ from preheat.api.answers import (
     etag,
     is_not_modified,
     not_modified,
+    point_etag,
     point_json,
     schedule_content,
 )
@@ -153,7 +154,7 @@ def get_lr(
     """The LR of each param group at one iteration, for the update that a trainer is about to run."""
     curve = catalogue.curve(schedule_id)
     lrs = curve.lr(iteration, deadline)
-    tag = etag(schedule_id, iteration)
+    tag = point_etag(schedule_id, iteration)
     if is_not_modified(request, tag):
         return not_modified(tag, IMMUTABLE)
     headers = {"etag": tag, "cache-control": IMMUTABLE}

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -196,11 +197,22 @@ def _torch_closed_form(scheduler: LRScheduler, iterations: range) -> Rates:
 
 def _pure_get_lr(scheduler: LRScheduler, iterations: range) -> Rates:
     """Types whose `get_lr` reads nothing but `last_epoch`."""
+    if len(iterations) > 1 and getattr(scheduler, "cycle_momentum", False):
+        return _without_momentum(scheduler, iterations[:-1]) + _pure_get_lr(scheduler, iterations[-1:])
     scheduler._get_lr_called_within_step = True  # noqa: SLF001 - else torch warns at every call
     try:
         return [lr for scheduler.last_epoch in iterations for lr in scheduler.get_lr()]
     finally:
         scheduler._get_lr_called_within_step = False  # noqa: SLF001
+
+
+def _without_momentum(scheduler: Any, iterations: range) -> Rates:
+    """Leaves the momentum alone, which is half of the work and which only the last iteration sets for good."""
+    scheduler.cycle_momentum = False
+    try:
+        return _pure_get_lr(scheduler, iterations)
+    finally:
+        scheduler.cycle_momentum = True
 
 
 def _cyclic(scheduler: LRScheduler, iterations: range) -> Rates:
@@ -216,20 +228,43 @@ def _cyclic(scheduler: LRScheduler, iterations: range) -> Rates:
 
 def _one_cycle(scheduler: LRScheduler, iterations: range) -> Rates:
     """At total_steps torch bounces up, and raises one later; the end of the cycle is held instead."""
-    last = cast("OneCycleLR", scheduler).total_steps - 1
-    within = iterations[: max(0, len(range(iterations.start, last + 1, iterations.step)))]
-    rates = _pure_get_lr(scheduler, within)
+    cycle = cast("OneCycleLR", scheduler)
+    last = cycle.total_steps - 1
+    within = iterations[: bisect_right(iterations, last)]
+    rates = _phases_of_one_cycle(cycle, within[:-1]) + _pure_get_lr(cycle, within[-1:])
     past = len(iterations) - len(within)
-    return rates + _pure_get_lr(scheduler, range(last, last + 1)) * past if past else rates
+    return rates + _pure_get_lr(cycle, range(last, last + 1)) * past if past else rates
+
+
+def _phases_of_one_cycle(cycle: OneCycleLR, iterations: range) -> Rates:
+    """What `get_lr` gives, phase by phase; looking for the phase at every iteration takes twice as long."""
+    anneal = cycle._annealing_cos if cycle._anneal_func_type == "cos" else cycle._annealing_linear  # noqa: SLF001
+    rates: Rates = []
+    start = 0.0
+    for phase in cycle._schedule_phases:  # noqa: SLF001
+        end = phase["end_step"]
+        inside = bisect_right(iterations, end)
+        ends = [(group[phase["start_lr"]], group[phase["end_lr"]]) for group in cycle.optimizer.param_groups]
+        rates += [
+            anneal(first, final, (s - start) / (end - start)) for s in iterations[:inside] for first, final in ends
+        ]
+        iterations, start = iterations[inside:], end
+    return rates
 
 
 def _warm_restarts(scheduler: LRScheduler, iterations: range) -> Rates:
-    """Finds the cycle in whole numbers: torch's `step(epoch)` takes a logarithm that rounds to the wrong cycle."""
-    restarts = cast("CosineAnnealingWarmRestarts", scheduler)
+    """Finds each cycle in whole numbers: torch's `step(epoch)` takes a logarithm that rounds to the wrong one."""
+    restarts: Any = scheduler
+    restarts._get_lr_called_within_step = True  # noqa: SLF001 - else torch warns at every call
     rates: Rates = []
-    for iteration in iterations:
-        restarts.T_cur, restarts.T_i = cycle_position(iteration, restarts.T_0, restarts.T_mult)
-        rates += _pure_get_lr(restarts, range(iteration, iteration + 1))
+    while iterations:
+        into, restarts.T_i = cycle_position(iterations.start, restarts.T_0, restarts.T_mult)
+        inside = bisect_left(iterations, iterations.start - into + restarts.T_i)
+        of_cycle = range(into, into + iterations[:inside][-1] - iterations.start + 1, iterations.step)
+        rates += [lr for restarts.T_cur in of_cycle for lr in restarts.get_lr()]
+        restarts.last_epoch = iterations[inside - 1]
+        iterations = iterations[inside:]
+    restarts._get_lr_called_within_step = False  # noqa: SLF001
     return rates
 
 

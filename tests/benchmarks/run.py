@@ -1,0 +1,39 @@
+"""Runs the benchmarks: `python tests/benchmarks/run.py [NAME …]`; a table of ratios, then one JSON line."""
+
+import importlib
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from rich.console import Console
+from rich.table import Table
+
+NAMES = ("reading", "lookup", "listing", "point", "pictures")
+
+
+def main(names: list[str]) -> None:
+    """Measures what is named, or everything."""
+    console = Console(width=130)
+    table = Table("benchmark", "what", "ours", "peer or limit", "its", "ratio", "goal", "", title="ratio = ours / peer")
+    rows = []
+    for name in names or NAMES:
+        module = importlib.import_module(f"benchmarks.{name}")
+        with console.status(f"measuring {name}"):
+            ratios = list(module.measure())
+        for ratio in ratios:
+            reached = {None: "", True: "reached", False: "[red]missed"}[ratio.is_reached]
+            ours, peers = f"{ratio.ours:,.4g} {ratio.unit}", f"{ratio.peers:,.4g} {ratio.unit}"
+            table.add_row(name, ratio.what, ours, ratio.peer, peers, f"{ratio.ratio:.3g}", ratio.goal, reached)
+            rows.append({"benchmark": name, **asdict(ratio), "ratio": ratio.ratio, "is_reached": ratio.is_reached})
+    console.print(table)
+    machine = {"python": platform.python_version(), "cores": os.cpu_count(), "machine": platform.machine()}
+    print(json.dumps({"machine": machine, "ratios": rows}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
