@@ -63,7 +63,7 @@ class Curve:
             raise IterationOutOfRange("iteration", iteration, self.total_iterations)
         if not self.has_closed_form:
             block, row = divmod(iteration, _BLOCK)
-            row_lrs: list[float] = self._stepped_block(block, deadline)[row].tolist()
+            row_lrs: list[float] = self._block(block, deadline)[row].tolist()
             return row_lrs
         with self._lock:
             return _numbers(self._scheduler, range(iteration, iteration + 1))
@@ -103,14 +103,19 @@ class Curve:
             raise IterationOutOfRange("stop", stop, self.total_iterations + 1)
 
     def _at(self, iterations: range, deadline: Deadline) -> Floats:
-        if not self.has_closed_form:
-            return self._stepped(iterations, deadline)
-        scheduler = _build(self.schedule)
         values = np.empty((len(iterations), len(self.group_names)))
-        for first in range(0, len(iterations), _BLOCK):
-            deadline.check()
-            rows = iterations[first : first + _BLOCK]
-            values[first : first + len(rows)] = np.reshape(_numbers(scheduler, rows), (len(rows), -1))
+        row = 0
+        while row < len(iterations):
+            if self.has_closed_form and iterations.step > 1:
+                deadline.check()
+                rows = iterations[row : row + _BLOCK]
+                with self._lock:
+                    picked = np.reshape(_numbers(self._scheduler, rows), (len(rows), -1))
+            else:
+                block, offset = divmod(iterations[row], _BLOCK)
+                picked = self._block(block, deadline)[offset :: iterations.step][: len(iterations) - row]
+            values[row : row + len(picked)] = picked
+            row += len(picked)
         return values
 
     def _closed_form_extremes(self, bounds: list[int], deadline: Deadline) -> tuple[Floats, Floats]:
@@ -124,36 +129,37 @@ class Curve:
             lows[part], highs[part] = values.min(axis=0), values.max(axis=0)
         return lows, highs
 
-    def _stepped(self, iterations: range, deadline: Deadline) -> Floats:
-        values = np.empty((len(iterations), len(self.group_names)))
-        row = 0
-        while row < len(iterations):
-            block, offset = divmod(iterations[row], _BLOCK)
-            picked = self._stepped_block(block, deadline)[offset :: iterations.step][: len(iterations) - row]
-            values[row : row + len(picked)] = picked
-            row += len(picked)
-        return values
-
-    def _stepped_block(self, block: int, deadline: Deadline) -> Floats:
-        """Iterations block · 4096 … , from the nearest checkpoint before; every checkpoint passed is kept."""
+    def _block(self, block: int, deadline: Deadline) -> Floats:
+        """Iterations block · 4096 … of the run; stepped from the nearest checkpoint before, and all passed are kept."""
         found = self._blocks.get(block)
         while found is None:
             deadline.check()
             with self._lock:
-                found = self._step_block(min(block, len(self._checkpoints) - 1), wanted=block)
+                found = self._close_block(block) if self.has_closed_form else self._step_block(block)
         return found
 
-    def _step_block(self, block: int, wanted: int) -> Floats | None:
+    def _close_block(self, block: int) -> Floats:
+        return self._keep(block, _numbers(self._scheduler, self._iterations(block)))
+
+    def _step_block(self, wanted: int) -> Floats | None:
+        """One block on the way to the wanted one; None if there are more to come."""
+        block = min(wanted, len(self._checkpoints) - 1)
         self._scheduler.load_state_dict(copy.deepcopy(self._checkpoints[block]))
-        iterations = range(block * _BLOCK, min((block + 1) * _BLOCK, self.total_iterations + 1))
-        values = np.array(_numbers(self._scheduler, iterations)).reshape(len(iterations), -1)
+        iterations = self._iterations(block)
+        values = self._keep(block, _numbers(self._scheduler, iterations))
         if block == len(self._checkpoints) - 1 and iterations.stop <= self.total_iterations:
             self._scheduler.step(iterations.stop)
             self._checkpoints.append(copy.deepcopy(self._scheduler.state_dict()))
-        self._blocks[block] = values
+        return values if block == wanted else None
+
+    def _iterations(self, block: int) -> range:
+        return range(block * _BLOCK, min((block + 1) * _BLOCK, self.total_iterations + 1))
+
+    def _keep(self, block: int, lrs: list[float]) -> Floats:
+        values = self._blocks[block] = np.reshape(lrs, (-1, len(self.group_names)))
         while len(self._blocks) > _BLOCKS_KEPT:
             self._blocks.popitem(last=False)
-        return values if block == wanted else None
+        return values
 
 
 def _build(schedule: Schedule) -> LearningRateWarmUP:

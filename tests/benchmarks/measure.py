@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 Task = Callable[[], object]
@@ -36,7 +36,7 @@ class Ratio:
         return self.ratio <= bound if self.goal[0] == "≤" else self.ratio >= bound
 
 
-def side_by_side(tasks: dict[str, Task], rounds: int) -> dict[str, float]:
+def side_by_side(tasks: Mapping[str, Task], rounds: int) -> dict[str, float]:
     """Median seconds of each task, run in turn in every round, so that a noisy moment meets all of them."""
     for task in tasks.values():
         task()

@@ -1,5 +1,6 @@
 """The client against real services: what it reads, what it does while the service is away, what it refuses."""
 
+import io
 import json
 import logging
 import math
@@ -11,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from preheat_client import (
@@ -270,26 +272,32 @@ class TestRefusals:
             preheat.schedule("f" * 32)
 
     @pytest.mark.parametrize(
-        "damage",
+        ("lrs", "stop", "cut"),
         [
-            {"id": "e" * 32},
-            {"start": 1},
-            {"groups": []},
-            {"groups": [{"name": "default", "lr": [0.1] * 20}]},
-            {"groups": [{"name": "default", "lr": [0.1] * 20 + [-0.1]}]},
-            {"groups": [{"name": "default", "lr": [0.1] * 20 + [math.nan]}]},
-            {"groups": [{"name": "default", "lr": [0.1] * 20 + ["0.1"]}]},
+            ([0.1] * 20, 21, None),
+            ([0.1] * 22, 21, None),
+            ([0.1] * 20 + [-0.1], 21, None),
+            ([0.1] * 20 + [math.nan], 21, None),
+            ([0.1] * 20 + [math.inf], 21, None),
+            ([0.1] * 21, 20, None),
+            ([0.1] * 21, 21, 100),
+            ([0.1] * 21, 21, 0),
+            ([0.1] * 21, 21, -1),
         ],
     )
-    def test_a_window_that_is_not_what_was_asked_for_is_dropped(self, damage: dict[str, Any]) -> None:
+    def test_a_window_that_is_not_what_was_asked_for_is_dropped(
+        self, lrs: list[float], stop: int, cut: int | None
+    ) -> None:
         """A wrong LR is worse than none."""
-        window = {"id": "f" * 32, "start": 0, "stop": 21, "groups": [{"name": "default", "lr": [0.1] * 21}]}
-        good = only_schedules_no_windows(REFERENCE_SPEC, window)
-        with serving(good) as url, Preheat(url, timeout_s=0.3) as preheat:
-            assert preheat.schedule("f" * 32).lr(3) == 0.1
-        bad = only_schedules_no_windows(REFERENCE_SPEC, window | damage)
-        with serving(bad) as url, Preheat(url, timeout_s=0.3) as preheat, pytest.raises(ServiceUnavailable):
-            preheat.schedule("f" * 32).lr(3)
+        for values, end, length, is_good in (([0.1] * 21, 21, None, True), (lrs, stop, cut, False)):
+            app = only_schedules_no_windows(REFERENCE_SPEC, window(values)[:length], end)
+            with serving(app) as url, Preheat(url, timeout_s=0.3) as preheat:
+                schedule = preheat.schedule("f" * 32)
+                if is_good:
+                    assert schedule.lr(3) == 0.1
+                else:
+                    with pytest.raises(ServiceUnavailable):
+                        schedule.lr(3)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -329,25 +337,35 @@ def test_threads_end_with_the_client(url: str) -> None:
     wait_until(lambda: threading.active_count() <= before + 1, 10)
 
 
-def always(status: int, body: bytes) -> Any:
+def always(status: int, body: bytes, place: str = "/") -> Any:
     """An application that answers everything alike."""
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             headers = [(b"content-type", b"application/json"), (b"location", b"/elsewhere")]
+            headers.append((b"content-location", place.encode()))
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
     return app
 
 
-def only_schedules_no_windows(spec: dict[str, Any], window: dict[str, Any] | None = None) -> Any:
+def window(lrs: list[float]) -> bytes:
+    """A NPY answer."""
+    data = io.BytesIO()
+    np.save(data, np.reshape(lrs, (-1, 1)))
+    return data.getvalue()
+
+
+def only_schedules_no_windows(spec: dict[str, Any], npy: bytes | None = None, stop: int = 21) -> Any:
     """An application that knows one schedule, and answers windows with 500 or as told."""
     schedule = {"id": "f" * 32, "spec": spec, "total_iterations": 20, "groups": ["default"]}
+    place = f"/v1/schedules/{schedule['id']}/lr?start=0&stop={stop}&step=1"
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        is_window = scope["type"] == "http" and scope["path"].endswith("/lr")
-        content = window if is_window else schedule
-        await always(500 if content is None else 200, json.dumps(content).encode())(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].endswith("/lr"):
+            await always(500 if npy is None else 200, npy or b"", place)(scope, receive, send)
+        else:
+            await always(200, json.dumps(schedule).encode())(scope, receive, send)
 
     return app

@@ -35,13 +35,17 @@ class RemoteLR:
         iteration = self.iteration + 1 if cur_iteration is None else cur_iteration
         # The step after the last update sets an LR that no update runs at: the end is passed only after that.
         lr = self.schedule.lr(iteration if iteration != self._after_last else iteration - 1)
-        lrs = [lr] if isinstance(lr, float) else [lr[column] for column in self._columns]
-        for group, value in zip(self.optimizer.param_groups, lrs, strict=True):
+        if isinstance(lr, float):
+            (group,) = self.optimizer.param_groups
             if isinstance(group["lr"], float):
-                group["lr"] = value
+                group["lr"] = lr
             else:
+                _fill(group, lr)
+            self._last_lr = [lr]
+        else:
+            self._last_lr = [lr[column] for column in self._columns]
+            for group, value in zip(self.optimizer.param_groups, self._last_lr, strict=True):
                 _fill(group, value)
-        self._last_lr = lrs
         self.iteration = iteration
 
     def get_last_lr(self) -> list[float]:
@@ -66,7 +70,7 @@ class RemoteLR:
 
 
 def _fill(group: dict[str, Any], lr: float) -> None:
-    """Sets an LR that is not a plain number yet: a Tensor keeps its identity, so that a compiled step sees it."""
+    """Sets the LR of a param group; a Tensor keeps its identity, so that a compiled step sees it."""
     if hasattr(group["lr"], "fill_"):
         group["lr"].fill_(lr)
     else:

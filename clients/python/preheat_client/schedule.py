@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from preheat_client.errors import IterationOutOfRange, RequestRefused, ServiceUnavailable
 from preheat_client.transport import Transport, with_retries
-from preheat_client.windows import Row, Windows, rows_of
+from preheat_client.windows import Row, Windows, fetch_rows
 
 _WHOLE = 100_000
 
@@ -91,7 +91,8 @@ class Schedule:
         """
         name = "plot.svg" if Path(path).suffix.lower() == ".svg" else "plot.png"
         picture = with_retries(
-            lambda: self._transport.get_bytes(f"/v1/schedules/{self.id}/{name}", **options), self._options.timeout_s
+            lambda: self._transport.get(f"/v1/schedules/{self.id}/{name}", "image/*", **options).content,
+            self._options.timeout_s,
         )
         Path(path).write_bytes(picture)
 
@@ -138,11 +139,9 @@ class Schedule:
         return rows[-1] if iteration >= start else rows[0]
 
     def _fetch(self, start: int, stop: int) -> list[Row]:
-        answer = with_retries(
-            lambda: self._transport.get_json(f"/v1/schedules/{self.id}/lr", start=start, stop=stop),
-            self._options.timeout_s,
+        return with_retries(
+            lambda: fetch_rows(self._transport, self.id, start, stop, len(self.group_names)), self._options.timeout_s
         )
-        return rows_of(answer, self.id, start, stop, len(self.group_names))
 
 
 def _warn(message: str) -> None:

@@ -24,13 +24,13 @@ class Transport:
     def __init__(self, url: str, timeout_s: float, transport: httpx.BaseTransport | None) -> None:
         self._http = httpx.Client(base_url=url, timeout=timeout_s, transport=transport)
 
-    def get_json(self, path: str, **parameters: int) -> dict[str, Any]:
-        """The JSON object at a path. Raises ServiceUnavailable or RequestRefused."""
-        return _json_object(self._request("GET", path, params=parameters))
-
-    def get_bytes(self, path: str, **parameters: int | str) -> bytes:
+    def get(self, path: str, accept: str, **parameters: int | str) -> httpx.Response:
         """What is at a path. Raises ServiceUnavailable or RequestRefused."""
-        return self._request("GET", path, params=parameters).content
+        return self._request("GET", path, params=parameters, headers={"accept": accept})
+
+    def get_json(self, path: str) -> dict[str, Any]:
+        """The JSON object at a path. Raises ServiceUnavailable or RequestRefused."""
+        return _json_object(self.get(path, "application/json"))
 
     def post_json(self, path: str, content: object, **parameters: int) -> dict[str, Any]:
         """The JSON object that answers a JSON document. Raises ServiceUnavailable or RequestRefused."""

@@ -2,10 +2,11 @@
 
 import logging
 import math
+import sys
 import threading
 import time
+from array import array
 from collections import OrderedDict
-from typing import Any
 
 from preheat_client.errors import PreheatError, RequestRefused, ServiceUnavailable
 from preheat_client.transport import Transport, pause_s
@@ -26,7 +27,6 @@ class Windows:
 
     def __init__(self, transport: Transport, schedule_id: str, rows: int, groups: int, size: int) -> None:
         self._transport = transport
-        self._path = f"/v1/schedules/{schedule_id}/lr"
         self._id, self._rows, self._groups, self._size = schedule_id, rows, groups, size
         self._windows: OrderedDict[int, list[Row]] = OrderedDict()
         self._wanted: list[int] = []
@@ -111,8 +111,7 @@ class Windows:
 
     def _fetch(self, index: int) -> list[Row]:
         start, stop = self.start(index), min(self.start(index + 1), self._rows)
-        answer = self._transport.get_json(self._path, start=start, stop=stop)
-        return rows_of(answer, self._id, start, stop, self._groups)
+        return fetch_rows(self._transport, self._id, start, stop, self._groups)
 
     def _note(self, index: int, error: PreheatError) -> None:
         with self._changed:
@@ -138,26 +137,35 @@ class Windows:
             self._changed.notify_all()
 
 
-def rows_of(answer: dict[str, Any], schedule_id: str, start: int, stop: int, groups: int) -> list[Row]:
-    """The rows of iterations start … stop − 1 in an answer, one number per iteration or one list.
+def fetch_rows(transport: Transport, schedule_id: str, start: int, stop: int, groups: int) -> list[Row]:
+    """The rows of iterations start … stop − 1, one number per iteration or one list.
 
-    Raises ServiceUnavailable unless the answer is exactly that: a wrong LR is worse than none.
+    Raises RequestRefused, and ServiceUnavailable unless the answer is exactly that: a wrong LR is worse than none.
     """
-    try:
-        columns = [group["lr"] for group in answer["groups"]]
-        is_ours = answer["id"] == schedule_id and (answer["start"], answer["stop"]) == (start, stop)
-    except (KeyError, TypeError) as error:
-        raise ServiceUnavailable("the service answered something that is not a window") from error
-    if not is_ours or len(columns) != groups or any(not _is_lrs(column, stop - start) for column in columns):
+    path = f"/v1/schedules/{schedule_id}/lr"
+    answer = transport.get(path, "application/x-npy", start=start, stop=stop)
+    place = f"{path}?start={start}&stop={stop}&step=1"
+    if answer.headers.get("content-location") != place:
         raise ServiceUnavailable(f"the service answered something that is not iterations {start} … {stop - 1}")
-    return list(columns[0]) if groups == 1 else [list(row) for row in zip(*columns, strict=True)]
+    return rows_of(answer.content, stop - start, groups)
 
 
-def _is_lrs(column: object, length: int) -> bool:
-    return (
-        isinstance(column, list)
-        and len(column) == length
-        and set(map(type, column)) <= {float}
-        and all(map(math.isfinite, column))
-        and min(column, default=0.0) >= 0
-    )
+def rows_of(npy: bytes, length: int, groups: int) -> list[Row]:
+    """The rows of a NPY file (format version 1.0: numpy.lib.format) of float64, shape (length, groups).
+
+    Raises ServiceUnavailable unless it is exactly that, of LRs that are finite and not negative.
+    """
+    header_length = int.from_bytes(npy[8:10], "little")
+    header, data = npy[10 : 10 + header_length], npy[10 + header_length :]
+    expected = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({length}, {groups}), }}"
+    if npy[:8] != b"\x93NUMPY\x01\x00" or header.decode("latin-1").strip() != expected:
+        raise ServiceUnavailable(f"the service answered something that is not {length} × {groups} LRs")
+    if len(data) != length * groups * 8:
+        raise ServiceUnavailable(f"the service answered {len(data)} bytes of {length} × {groups} LRs")
+    values = array("d", data)
+    if sys.byteorder == "big":
+        values.byteswap()
+    lrs = values.tolist()
+    if not math.isfinite(sum(lrs)) or min(lrs, default=0.0) < 0:  # one that is not finite makes the sum so
+        raise ServiceUnavailable("the service answered an LR that is negative or not finite")
+    return list(lrs) if groups == 1 else [lrs[row : row + groups] for row in range(0, len(lrs), groups)]

@@ -25,7 +25,9 @@ class _WindowWriter:
         tag = etag(curve.schedule.id, window.start, window.stop, window.step, self.media_type, PICTURE_VERSION)
         if is_not_modified(self._request, tag):
             return not_modified(tag, IMMUTABLE)
-        headers = {"etag": tag, "cache-control": IMMUTABLE, "vary": "accept"}
+        query = f"start={window.start}&stop={window.stop}&step={window.step}"
+        place = f"/v1/schedules/{curve.schedule.id}/lr?{query}"
+        headers = {"etag": tag, "cache-control": IMMUTABLE, "vary": "accept", "content-location": place}
         return Response(self.content(curve, window, with_spec=False), media_type=self.media_type, headers=headers)
 
     def content(self, curve: Curve, window: range, *, with_spec: bool) -> bytes:

@@ -236,7 +236,7 @@ def _one_cycle(scheduler: LRScheduler, iterations: range) -> Rates:
     return rates + _pure_get_lr(cycle, range(last, last + 1)) * past if past else rates
 
 
-def _phases_of_one_cycle(cycle: OneCycleLR, iterations: range) -> Rates:
+def _phases_of_one_cycle(cycle: Any, iterations: range) -> Rates:
     """What `get_lr` gives, phase by phase; looking for the phase at every iteration takes twice as long."""
     anneal = cycle._annealing_cos if cycle._anneal_func_type == "cos" else cycle._annealing_linear  # noqa: SLF001
     rates: Rates = []
