@@ -18,9 +18,11 @@ from preheat.schedulers.turning_points import turning_points
 _BLOCK = 4096
 """Iterations computed between two looks at the deadline; a stepped curve has a checkpoint at each multiple."""
 
-_BLOCKS_KEPT = 64
+_COLUMNS_KEPT = 64
+"""Blocks kept for one param group; fewer for several, so that the memory stays the same."""
+
 _CHECKPOINT_BYTES = 4096
-_BASE_BYTES = 32_768
+_GROUP_BYTES = 32_768
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +41,8 @@ class Curve:
         self._scheduler = _build(schedule)
         self.has_closed_form = self._scheduler.has_closed_form
         self._lock = threading.Lock()
+        self._point_scheduler = _build(schedule)  # so that a point never waits for a block
+        self._point_lock = threading.Lock()
         self._blocks: OrderedDict[int, Floats] = OrderedDict()
         self._checkpoints: list[dict[str, Any]] = []
         if not self.has_closed_form:
@@ -47,8 +51,9 @@ class Curve:
     @property
     def nbytes(self) -> int:
         """Memory that the curve holds, in bytes, roughly."""
-        blocks = len(self._blocks) * _BLOCK * len(self.group_names) * 8
-        return _BASE_BYTES + blocks + len(self._checkpoints) * _CHECKPOINT_BYTES
+        groups = len(self.group_names)
+        blocks = len(self._blocks) * _BLOCK * groups * 8
+        return groups * _GROUP_BYTES + blocks + len(self._checkpoints) * groups * _CHECKPOINT_BYTES
 
     def is_at_hand(self, iteration: int) -> bool:
         """Whether `lr(iteration)` takes microseconds: no stepping, no waiting."""
@@ -65,8 +70,8 @@ class Curve:
             block, row = divmod(iteration, _BLOCK)
             row_lrs: list[float] = self._block(block, deadline)[row].tolist()
             return row_lrs
-        with self._lock:
-            return _numbers(self._scheduler, range(iteration, iteration + 1))
+        with self._point_lock:
+            return _numbers(self._point_scheduler, range(iteration, iteration + 1))
 
     def window(self, start: int, stop: int, step: int = 1, deadline: Deadline = NO_DEADLINE) -> Floats:
         """Learning rates of iterations `start`, `start + step`, … below `stop`.
@@ -104,19 +109,27 @@ class Curve:
 
     def _at(self, iterations: range, deadline: Deadline) -> Floats:
         values = np.empty((len(iterations), len(self.group_names)))
+        pick = self._pick_closed if self.has_closed_form and iterations.step > 1 else self._pick_from_block
         row = 0
         while row < len(iterations):
-            if self.has_closed_form and iterations.step > 1:
-                deadline.check()
-                rows = iterations[row : row + _BLOCK]
-                with self._lock:
-                    picked = np.reshape(_numbers(self._scheduler, rows), (len(rows), -1))
-            else:
-                block, offset = divmod(iterations[row], _BLOCK)
-                picked = self._block(block, deadline)[offset :: iterations.step][: len(iterations) - row]
+            picked = pick(iterations[row:], deadline)
             values[row : row + len(picked)] = picked
             row += len(picked)
         return values
+
+    def _pick_closed(self, iterations: range, deadline: Deadline) -> Floats:
+        """The first of the iterations, each computed for itself."""
+        deadline.check()
+        with self._lock:
+            return self._rows(iterations[:_BLOCK])
+
+    def _pick_from_block(self, iterations: range, deadline: Deadline) -> Floats:
+        """Those of the iterations that lie in the first one's block."""
+        block, offset = divmod(iterations.start, _BLOCK)
+        return self._block(block, deadline)[offset :: iterations.step][: len(iterations)]
+
+    def _rows(self, iterations: range) -> Floats:
+        return np.reshape(_numbers(self._scheduler, iterations), (-1, len(self.group_names)))
 
     def _closed_form_extremes(self, bounds: list[int], deadline: Deadline) -> tuple[Floats, Floats]:
         scheduler = _build(self.schedule)
@@ -139,14 +152,14 @@ class Curve:
         return found
 
     def _close_block(self, block: int) -> Floats:
-        return self._keep(block, _numbers(self._scheduler, self._iterations(block)))
+        return self._keep(block, self._rows(self._iterations(block)))
 
     def _step_block(self, wanted: int) -> Floats | None:
         """One block on the way to the wanted one; None if there are more to come."""
         block = min(wanted, len(self._checkpoints) - 1)
         self._scheduler.load_state_dict(copy.deepcopy(self._checkpoints[block]))
         iterations = self._iterations(block)
-        values = self._keep(block, _numbers(self._scheduler, iterations))
+        values = self._keep(block, self._rows(iterations))
         if block == len(self._checkpoints) - 1 and iterations.stop <= self.total_iterations:
             self._scheduler.step(iterations.stop)
             self._checkpoints.append(copy.deepcopy(self._scheduler.state_dict()))
@@ -155,9 +168,9 @@ class Curve:
     def _iterations(self, block: int) -> range:
         return range(block * _BLOCK, min((block + 1) * _BLOCK, self.total_iterations + 1))
 
-    def _keep(self, block: int, lrs: list[float]) -> Floats:
-        values = self._blocks[block] = np.reshape(lrs, (-1, len(self.group_names)))
-        while len(self._blocks) > _BLOCKS_KEPT:
+    def _keep(self, block: int, values: Floats) -> Floats:
+        self._blocks[block] = values
+        while len(self._blocks) > max(_COLUMNS_KEPT // len(self.group_names), 2):
             self._blocks.popitem(last=False)
         return values
 

@@ -2,6 +2,7 @@
 
 import operator
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -49,7 +50,7 @@ class Schedule:
         rows = self.total_iterations + 1
         size = rows if rows <= _WHOLE + 1 else options.window
         self._windows = Windows(transport, self.id, rows, len(self.group_names), size)
-        self._current: tuple[int, list[Row]] = (0, [])
+        self._current: tuple[int, Sequence[Row]] = (0, [])
         self._is_holding = False
         self._has_warned_of_end = False
         self._windows.get(0)
@@ -125,7 +126,7 @@ class Schedule:
             )
         return self.total_iterations
 
-    def _waited_for(self, index: int) -> list[Row]:
+    def _waited_for(self, index: int) -> Sequence[Row]:
         """Waits once an outage: a loop that holds a value must not stand still at each iteration."""
         return self._windows.wait_for(index, 0 if self._is_holding else self._options.timeout_s)
 
@@ -138,7 +139,7 @@ class Schedule:
             _warn(f"no LR for iteration {iteration}: holding the last known one ({error})")
         return rows[-1] if iteration >= start else rows[0]
 
-    def _fetch(self, start: int, stop: int) -> list[Row]:
+    def _fetch(self, start: int, stop: int) -> Sequence[Row]:
         return with_retries(
             lambda: fetch_rows(self._transport, self.id, start, stop, len(self.group_names)), self._options.timeout_s
         )

@@ -7,6 +7,7 @@ import threading
 import time
 from array import array
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from preheat_client.errors import PreheatError, RequestRefused, ServiceUnavailable
 from preheat_client.transport import Transport, pause_s
@@ -28,7 +29,7 @@ class Windows:
     def __init__(self, transport: Transport, schedule_id: str, rows: int, groups: int, size: int) -> None:
         self._transport = transport
         self._id, self._rows, self._groups, self._size = schedule_id, rows, groups, size
-        self._windows: OrderedDict[int, list[Row]] = OrderedDict()
+        self._windows: OrderedDict[int, Sequence[Row]] = OrderedDict()
         self._wanted: list[int] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -44,7 +45,7 @@ class Windows:
         """First iteration of a window."""
         return index * self._size
 
-    def get(self, index: int) -> list[Row] | None:
+    def get(self, index: int) -> Sequence[Row] | None:
         """The rows of a window if it is in memory; if not it is fetched, and the windows after it are in any case."""
         last = self.index(self._rows - 1)
         with self._changed:
@@ -54,7 +55,7 @@ class Windows:
                 self._windows.move_to_end(index)
             return rows
 
-    def wait_for(self, index: int, timeout_s: float) -> list[Row]:
+    def wait_for(self, index: int, timeout_s: float) -> Sequence[Row]:
         """The rows of a window that is being fetched.
 
         Raises ServiceUnavailable after `timeout_s`, RequestRefused as soon as the service says no.
@@ -109,7 +110,7 @@ class Windows:
                 failures = 0
                 self._keep(index, rows)
 
-    def _fetch(self, index: int) -> list[Row]:
+    def _fetch(self, index: int) -> Sequence[Row]:
         start, stop = self.start(index), min(self.start(index + 1), self._rows)
         return fetch_rows(self._transport, self._id, start, stop, self._groups)
 
@@ -127,7 +128,7 @@ class Windows:
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed, pause)
 
-    def _keep(self, index: int, rows: list[Row]) -> None:
+    def _keep(self, index: int, rows: Sequence[Row]) -> None:
         with self._changed:
             self._failure = None
             self._windows[index] = rows
@@ -137,7 +138,7 @@ class Windows:
             self._changed.notify_all()
 
 
-def fetch_rows(transport: Transport, schedule_id: str, start: int, stop: int, groups: int) -> list[Row]:
+def fetch_rows(transport: Transport, schedule_id: str, start: int, stop: int, groups: int) -> Sequence[Row]:
     """The rows of iterations start … stop − 1, one number per iteration or one list.
 
     Raises RequestRefused, and ServiceUnavailable unless the answer is exactly that: a wrong LR is worse than none.
@@ -150,7 +151,7 @@ def fetch_rows(transport: Transport, schedule_id: str, start: int, stop: int, gr
     return rows_of(answer.content, stop - start, groups)
 
 
-def rows_of(npy: bytes, length: int, groups: int) -> list[Row]:
+def rows_of(npy: bytes, length: int, groups: int) -> Sequence[Row]:
     """The rows of a NPY file (format version 1.0: numpy.lib.format) of float64, shape (length, groups).
 
     Raises ServiceUnavailable unless it is exactly that, of LRs that are finite and not negative.
@@ -165,7 +166,6 @@ def rows_of(npy: bytes, length: int, groups: int) -> list[Row]:
     values = array("d", data)
     if sys.byteorder == "big":
         values.byteswap()
-    lrs = values.tolist()
-    if not math.isfinite(sum(lrs)) or min(lrs, default=0.0) < 0:  # one that is not finite makes the sum so
+    if not math.isfinite(sum(values)) or min(values, default=0.0) < 0:  # one that is not finite makes the sum so
         raise ServiceUnavailable("the service answered an LR that is negative or not finite")
-    return list(lrs) if groups == 1 else [lrs[row : row + groups] for row in range(0, len(lrs), groups)]
+    return values if groups == 1 else [values[row : row + groups].tolist() for row in range(0, len(values), groups)]

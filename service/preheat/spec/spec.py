@@ -58,7 +58,7 @@ class Spec(Closed):
         description="The torch scheduler that follows the warm-up; without one the target LR is held.",
         examples=[{"type": "CosineAnnealingLR"}],
     )
-    param_groups: Annotated[tuple[ParamGroup, ...], Field(min_length=1, max_length=1000)] | None = Field(
+    param_groups: Annotated[tuple[ParamGroup, ...], Field(min_length=1, max_length=256)] | None = Field(
         None,
         description="The optimizer's param groups, in its order; by default one group.",
         examples=[[{"name": "backbone", "target_lr": 0.001}, {"name": "head"}]],
