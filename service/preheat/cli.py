@@ -131,12 +131,13 @@ def plot(
     curve = _curve(spec)
 
     from preheat.limits import check_picture  # noqa: PLC0415
-    from preheat.plots import PlotOptions, render  # noqa: PLC0415 - imports matplotlib
+    from preheat.picture import PlotOptions  # noqa: PLC0415 - imports matplotlib
+    from preheat.plots import render  # noqa: PLC0415
 
     try:
         check_picture(width_px, height_px, _settings({}))
         options = PlotOptions(width_px, height_px, scale, theme, start, stop, at)
-        picture = render([curve], options, "image/svg+xml" if suffix == ".svg" else "image/png")
+        picture = render([curve], options, "svg" if suffix == ".svg" else "png")
     except PreheatError as error:
         _fail(str(error))
     if output == "-":

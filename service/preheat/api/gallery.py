@@ -1,9 +1,11 @@
 """Pictures, drawn once."""
 
+from preheat.api.media_types import SVG
 from preheat.bounded_cache import BoundedCache
 from preheat.curve import Curve
 from preheat.deadline import Deadline
-from preheat.plots import PlotOptions, render
+from preheat.picture import PlotOptions
+from preheat.plots import render
 
 
 class Gallery:
@@ -14,9 +16,10 @@ class Gallery:
 
     def picture(self, curves: list[Curve], options: PlotOptions, media_type: str, deadline: Deadline) -> bytes:
         """The picture's bytes, as `preheat.plots.render` gives them."""
-        key = repr(([curve.schedule.id for curve in curves], options, media_type))
+        kind = "svg" if media_type == SVG else "png"
+        key = repr(([curve.schedule.id for curve in curves], options, kind))
         picture = self._pictures.get(key)
         if picture is None:
-            picture = render(curves, options, media_type, deadline)
+            picture = render(curves, options, kind, deadline)
             self._pictures.put(key, picture)
         return picture

@@ -11,7 +11,8 @@ from preheat.api.problems import responses
 from preheat.api.queries import PlotQuery, SpecPlotQuery
 from preheat.curve import Curve
 from preheat.limits import check_length, check_picture
-from preheat.plots import PICTURE_VERSION, PlotOptions, check_options
+from preheat.picture import PICTURE_VERSION, PlotOptions
+from preheat.plots import check_options
 from preheat.schedule import Schedule
 from preheat.spec import parse_spec
 

@@ -9,7 +9,8 @@ from preheat.api.dependencies import Deadline, Gallery, Settings
 from preheat.api.media_types import CSV, NPY, PNG, SVG, negotiate
 from preheat.curve import Curve
 from preheat.limits import check_values
-from preheat.plots import PICTURE_VERSION, PlotOptions, check_options
+from preheat.picture import PICTURE_VERSION, PlotOptions
+from preheat.plots import check_options
 
 
 class _WindowWriter:

@@ -10,7 +10,8 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
-from preheat.schedulers.random_access import RandomAccess, Rates, random_access
+from preheat.schedulers.closed_form import Rates
+from preheat.schedulers.random_access import RandomAccess, random_access
 
 
 class SequentialRestarts(LRScheduler):

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import (
     OneCycleLR,
 )
 
-from preheat.schedulers.random_access import cycle_position
+from preheat.schedulers.closed_form import cycle_position
 from preheat.schedulers.sequential_restarts import SequentialRestarts
 from preheat.schedulers.warmup import LearningRateWarmUP
 

@@ -9,7 +9,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 from typing_extensions import override
 
-from preheat.schedulers.random_access import Rates, current_rates, random_access, set_rates
+from preheat.schedulers.closed_form import Rates
+from preheat.schedulers.random_access import current_rates, random_access, set_rates
 from preheat.schedulers.sequential_restarts import SequentialRestarts, shift
 
 
