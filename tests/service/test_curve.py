@@ -105,6 +105,17 @@ def test_windows_across_checkpoints_agree(after_scheduler: dict[str, Any]) -> No
         np.testing.assert_array_equal(pieces.window(start, stop, step), whole[start:stop:step])
 
 
+def test_blocks_that_left_the_memory_come_back_the_same() -> None:
+    """With many param groups few blocks are kept; going back steps again from a checkpoint, as often as it must."""
+    turns = [{"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1}, {"type": "SWALR", "swa_lr": 0.5}, EXAMPLES[-1]]
+    sequence = {"type": "SequentialLR", "schedulers": turns, "milestones": [5_000, 12_000]}
+    asked = curve(sequence, total=20_000, param_groups=[{"target_lr": 0.01 * n} for n in range(1, 41)])
+    first = asked.window(0, 20_001, 500)
+    for _ in range(2):
+        np.testing.assert_array_equal(asked.window(0, 20_001, 500), first)
+    assert asked.nbytes < 20_000_000
+
+
 @pytest.mark.parametrize("iteration", [-1, TOTAL + 1, 10**18])
 def test_an_iteration_outside_the_run_is_refused(iteration: int) -> None:
     """The error has the valid range."""
@@ -163,6 +174,47 @@ def test_an_envelope_has_the_extremes_of_every_part(after_scheduler: dict[str, A
     for part, (first, last) in enumerate(pairwise(bounds)):
         np.testing.assert_allclose(lows[part], values[first:last].min(axis=0), rtol=1e-12)
         np.testing.assert_allclose(highs[part], values[first:last].max(axis=0), rtol=1e-12)
+
+
+TURNING: list[dict[str, Any]] = [
+    {"type": "CosineAnnealingLR", "T_max": 13, "eta_min": 0.001},
+    {"type": "CosineAnnealingLR", "T_max": 170},
+    {"type": "CosineAnnealingWarmRestarts", "T_0": 7, "eta_min": 0.001},
+    {"type": "CosineAnnealingWarmRestarts", "T_0": 3, "T_mult": 2},
+    *(
+        {"type": "CyclicLR", "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 4, "step_size_down": 7, **mode}
+        for mode in (
+            {},
+            {"mode": "triangular2"},
+            {"mode": "exp_range", "gamma": 0.7},
+            {"mode": "exp_range", "gamma": 0.999},
+            {"mode": "exp_range", "gamma": 1.001},
+        )
+    ),
+    {"type": "OneCycleLR", "max_lr": 0.1},
+    {"type": "OneCycleLR", "max_lr": 0.1, "three_phase": True, "pct_start": 0.2},
+    {
+        "type": "SequentialLR",
+        "schedulers": [
+            {"type": "CyclicLR", "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 4},
+            {"type": "StepLR", "step_size": 40},
+            {"type": "CosineAnnealingLR", "T_max": 11},
+        ],
+        "milestones": [333, 700],
+    },
+]
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 10, 61, 400])
+@pytest.mark.parametrize("after_scheduler", TURNING, ids=example_id)
+def test_no_turning_point_is_missed(after_scheduler: dict[str, Any], columns: int) -> None:
+    """Wherever the parts begin and end, their extremes are those of looking at every iteration."""
+    asked = curve(after_scheduler, total=1000)
+    values = asked.window(0, 1001)
+    for start, stop in ((0, 1001), (11, 990), (37, 1000)):
+        firsts, lows, highs = asked.envelope(start, stop, columns)
+        np.testing.assert_allclose(lows, np.minimum.reduceat(values[start:stop], firsts - start), rtol=1e-12)
+        np.testing.assert_allclose(highs, np.maximum.reduceat(values[start:stop], firsts - start), rtol=1e-12)
 
 
 def test_an_envelope_of_a_billion_keeps_every_tooth() -> None:
