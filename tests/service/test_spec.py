@@ -208,6 +208,21 @@ def test_deep_nesting_is_refused() -> None:
         parse_spec(f'{{"target_lr":1,"total_iterations":5,"after_scheduler":{nested}}}')
 
 
+def test_a_million_wrong_entries_get_one_message() -> None:
+    """A list is given up at its first wrong entry: the answer to a large mistake is small."""
+    spec = {"target_lr": 1, "total_iterations": 5, "param_groups": [1] * 600_000}
+    with pytest.raises(InvalidSpec) as refused:
+        parse_spec(json.dumps(spec))
+    assert [violation.pointer for violation in refused.value.violations] == ["/param_groups/0"]
+
+
+def test_many_mistakes_are_counted() -> None:
+    """The first hundred are named."""
+    found = refusals(**{f"field_{n}": 1 for n in range(150)})
+    assert len(found) == 101
+    assert found[""] == "the document breaks 50 rules more"
+
+
 class TestPhases:
     """The names that a picture writes."""
 

@@ -41,7 +41,7 @@ class Schedule:
         """The normalised spec."""
         self.total_iterations: int = answer["total_iterations"]
         """Iterations of the run, warm-up included; LRs are defined for 0 … total_iterations."""
-        self.group_names = _group_names(answer)
+        self.group_names: list[str] = [group["name"] for group in answer["groups"]]
         """Names of the param groups, in order."""
         self.has_named_groups = any(group.get("name") for group in self.spec.get("param_groups", ()))
         """Whether the spec names its param groups."""
@@ -147,8 +147,3 @@ class Schedule:
 
 def _warn(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=5)  # the line that asked for an LR
-
-
-def _group_names(answer: dict[str, Any]) -> list[str]:
-    """Group names of an answer with or without their LRs."""
-    return [group if isinstance(group, str) else group["name"] for group in answer["groups"]]

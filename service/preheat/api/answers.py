@@ -30,6 +30,12 @@ class Links(BaseModel):
     plot_svg: str = Field(description="Its picture as SVG.", examples=[f"/v1/schedules/{_ID}/plot.svg"])
 
 
+class GroupName(BaseModel):
+    """A param group."""
+
+    name: str = Field(description="Name of the param group.", examples=["default"])
+
+
 class ScheduleAnswer(BaseModel):
     """A schedule without its learning rates."""
 
@@ -37,7 +43,7 @@ class ScheduleAnswer(BaseModel):
     spec: Spec = Field(description="The normalised spec: every default filled in.")
     torch_version: str = Field(description="The torch that computes it.", examples=["2.13.0"])
     total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
-    groups: list[str] = Field(description="Names of the param groups, in order.", examples=[["default"]])
+    groups: list[GroupName] = Field(description="The param groups, in order.")
     links: Links = Field(description="Where to find more.")
 
 
@@ -95,7 +101,7 @@ def schedule_content(schedule: Schedule) -> dict[str, Any]:
         "spec": schedule.spec_dict,
         "torch_version": schedule.torch_version,
         "total_iterations": schedule.spec.total_iterations,
-        "groups": schedule.spec.group_names,
+        "groups": [{"name": name} for name in schedule.spec.group_names],
         "links": _links(schedule.id),
     }
 

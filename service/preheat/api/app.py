@@ -15,6 +15,7 @@ from preheat.api import health, pictures, schedules
 from preheat.api.catalogue import Catalogue
 from preheat.api.gallery import Gallery
 from preheat.api.methods import Methods
+from preheat.api.operations import operations
 from preheat.api.point_lookup import PointLookup
 from preheat.api.problems import Problem, add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
@@ -65,6 +66,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     torch imports half of itself when the first optimizer is made. A broken database is reported, and tried again
     with each request.
     """
+    await to_thread.run_sync(operations, app)
     await to_thread.run_sync(Curve, Schedule(Spec(target_lr=0.1, total_iterations=1)))
     try:
         await to_thread.run_sync(app.state.catalogue.store.check)

@@ -17,7 +17,6 @@ from preheat.spec import InvalidSpec, Violation, from_pydantic
 
 _LOG = logging.getLogger("preheat")
 _MEDIA_TYPE = "application/problem+json"
-_MAX_ERRORS = 100
 
 
 class ProblemError(BaseModel):
@@ -101,10 +100,9 @@ def _rule(violation: Violation) -> dict[str, str]:
 
 
 def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) -> JSONResponse:
-    shown = entries[:_MAX_ERRORS]
-    detail = "; ".join(entry["detail"] for entry in shown[:3])
+    detail = "; ".join(entry["detail"] for entry in entries[:3])
     more = len(entries) - 3
-    return problem(422, kind, title, f"{detail}; and {more} more" if more > 0 else detail, errors=shown)
+    return problem(422, kind, title, f"{detail}; and {more} more" if more > 0 else detail, errors=entries)
 
 
 def _preheat_error(_request: Request, error: errors.PreheatError) -> JSONResponse:

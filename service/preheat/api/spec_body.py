@@ -4,6 +4,7 @@ import re
 from http import HTTPStatus
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 
 from preheat.api.problems import RequestRefused
 from preheat.spec import Spec, parse_spec
@@ -34,4 +35,4 @@ async def read_spec(request: Request, max_body_bytes: int) -> Spec:
                 setting="max_body_bytes",
                 limit=max_body_bytes,
             )
-    return parse_spec(bytes(body))
+    return await run_in_threadpool(parse_spec, bytes(body))  # not on the event loop

@@ -1,5 +1,6 @@
 """The LR of a torch scheduler as a function of its iteration, through torch's own formulas."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Any, cast
@@ -29,9 +30,7 @@ def _torch_closed_form(scheduler: LRScheduler, iterations: range) -> Rates:
 
 
 def _pure_get_lr(scheduler: LRScheduler, iterations: range) -> Rates:
-    """Types whose `get_lr` reads nothing but `last_epoch`."""
-    if len(iterations) > 1 and getattr(scheduler, "cycle_momentum", False):
-        return _without_momentum(scheduler, iterations[:-1]) + _pure_get_lr(scheduler, iterations[-1:])
+    """Types whose `get_lr` reads nothing but `last_epoch`; it sets the momentum of the last iteration too."""
     scheduler._get_lr_called_within_step = True  # noqa: SLF001 - else torch warns at every call
     try:
         return [lr for scheduler.last_epoch in iterations for lr in scheduler.get_lr()]
@@ -39,24 +38,30 @@ def _pure_get_lr(scheduler: LRScheduler, iterations: range) -> Rates:
         scheduler._get_lr_called_within_step = False  # noqa: SLF001
 
 
-def _without_momentum(scheduler: Any, iterations: range) -> Rates:
-    """Leaves the momentum alone, which is half of the work and which only the last iteration sets for good."""
-    scheduler.cycle_momentum = False
-    try:
-        return _pure_get_lr(scheduler, iterations)
-    finally:
-        scheduler.cycle_momentum = True
-
-
 def _cyclic(scheduler: LRScheduler, iterations: range) -> Rates:
     """Past cycle 1024 of `triangular2`, 2.0 ** cycle overflows in torch; its amplitude has long been 0 in float64."""
+    rates = _triangles(scheduler, iterations[:-1])
     try:
-        return _pure_get_lr(scheduler, iterations)
+        return rates + _pure_get_lr(scheduler, iterations[-1:])
     except OverflowError:
-        if len(iterations) == 1:
-            return list(scheduler.base_lrs)
-        middle = len(iterations) // 2
-        return _cyclic(scheduler, iterations[:middle]) + _cyclic(scheduler, iterations[middle:])
+        return rates + _triangles(scheduler, iterations[-1:])
+
+
+def _triangles(cyclic: Any, iterations: range) -> Rates:
+    """What `get_lr` gives, without the momentum, which is half of its work."""
+    ends = list(zip(cyclic.base_lrs, cyclic.max_lrs, strict=True))
+    per_cycle = cyclic.scale_mode == "cycle"
+    rates: Rates = []
+    for s in iterations:
+        cycle = math.floor(1 + s / cyclic.total_size)
+        x = 1.0 + s / cyclic.total_size - cycle
+        height = x / cyclic.step_ratio if x <= cyclic.step_ratio else (x - 1) / (cyclic.step_ratio - 1)
+        try:
+            scale = cyclic.scale_fn(cycle if per_cycle else s)
+        except OverflowError:
+            scale = 0.0
+        rates += [base_lr + (max_lr - base_lr) * height * scale for base_lr, max_lr in ends]
+    return rates
 
 
 def _one_cycle(scheduler: LRScheduler, iterations: range) -> Rates:
@@ -70,7 +75,7 @@ def _one_cycle(scheduler: LRScheduler, iterations: range) -> Rates:
 
 
 def _phases_of_one_cycle(cycle: Any, iterations: range) -> Rates:
-    """What `get_lr` gives, phase by phase; looking for the phase at every iteration takes twice as long."""
+    """What `get_lr` gives, without the momentum, and without looking for the phase at every iteration."""
     anneal = cycle._annealing_cos if cycle._anneal_func_type == "cos" else cycle._annealing_linear  # noqa: SLF001
     rates: Rates = []
     start = 0.0

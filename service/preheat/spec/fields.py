@@ -11,6 +11,10 @@ MAX_ITERATION = 2**53
 """Largest iteration count a spec may name: the last integer up to which float64 counts without gaps."""
 
 
+MAX_PARAM_GROUPS = 256
+"""Most param groups of a spec. Lists fail fast: a million wrong entries are not worth a million messages."""
+
+
 class Closed(BaseModel):
     """A strict, frozen model that refuses fields it does not know."""
 
@@ -31,20 +35,22 @@ Share = Annotated[float, Field(ge=0, le=1), AfterValidator(_without_negative_zer
 Iterations = Annotated[int, Field(ge=1, le=MAX_ITERATION)]
 
 PerGroupLR = Annotated[
-    Annotated[LR, Tag("number")] | Annotated[tuple[LR, ...], Field(min_length=1), Tag("list")],
+    Annotated[LR, Tag("number")]
+    | Annotated[tuple[LR, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True), Tag("list")],
     Discriminator(_number_or_list),
 ]
 """One LR for every param group, or a list with one per group."""
 
 PerGroupMomentum = Annotated[
-    Annotated[Share, Tag("number")] | Annotated[tuple[Share, ...], Field(min_length=1), Tag("list")],
+    Annotated[Share, Tag("number")]
+    | Annotated[tuple[Share, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True), Tag("list")],
     Discriminator(_number_or_list),
 ]
 """One momentum (or β1) for every param group, or a list with one per group."""
 
 FactorOrList = Annotated[
     Annotated[NonNegative, Tag("number")]
-    | Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=100_000), Tag("list")],
+    | Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=100_000, fail_fast=True), Tag("list")],
     Discriminator(_number_or_list),
 ]
 """One factor for every iteration, or a list with one per iteration."""

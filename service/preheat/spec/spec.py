@@ -7,12 +7,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from preheat.spec.fields import LR, MAX_ITERATION, UNION_TAGS, Closed
+from preheat.spec.fields import LR, MAX_ITERATION, MAX_PARAM_GROUPS, UNION_TAGS, Closed
 from preheat.spec.stretch import Stretch
 from preheat.spec.torch_schedulers import REFUSED_TYPES, SCHEDULER_TYPES, AfterScheduler
 from preheat.spec.violations import Path, Violation, from_pydantic, violation
 
 _MAX_LOG_GROWTH = math.log(1e100)
+_MAX_VIOLATIONS = 100
 
 
 class InvalidSpec(ValueError):
@@ -58,7 +59,9 @@ class Spec(Closed):
         description="The torch scheduler that follows the warm-up; without one the target LR is held.",
         examples=[{"type": "CosineAnnealingLR"}],
     )
-    param_groups: Annotated[tuple[ParamGroup, ...], Field(min_length=1, max_length=256)] | None = Field(
+    param_groups: (
+        Annotated[tuple[ParamGroup, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True)] | None
+    ) = Field(
         None,
         description="The optimizer's param groups, in its order; by default one group.",
         examples=[[{"name": "backbone", "target_lr": 0.001}, {"name": "head"}]],
@@ -120,10 +123,11 @@ def parse_spec(text: str | bytes) -> Spec:
         spec = _SPEC.validate_json(text)
     except ValidationError as error:
         tags = {*UNION_TAGS, *SCHEDULER_TYPES}
-        details = error.errors(include_url=False)
-        raise InvalidSpec(
-            from_pydantic(details, tags=tags, refused_types=REFUSED_TYPES, fields_at=_fields_at)
-        ) from None
+        shown = error.errors(include_url=False)[:_MAX_VIOLATIONS]
+        violations = from_pydantic(shown, tags=tags, refused_types=REFUSED_TYPES, fields_at=_fields_at)
+        if error.error_count() > len(shown):
+            violations.append(violation((), f"breaks {error.error_count() - len(shown)} rules more"))
+        raise InvalidSpec(violations) from None
     json.loads(text, object_pairs_hook=_refuse_repeated_keys)
     return spec.resolve()
 

@@ -87,7 +87,11 @@ class MultiStepLR(TorchScheduler):
 
     type: Literal["MultiStepLR"]
     milestones: tuple[Iterations, ...] = Field(
-        min_length=1, max_length=1000, description="Iterations at which the LR decays, ascending.", examples=[[30, 80]]
+        min_length=1,
+        max_length=1000,
+        fail_fast=True,
+        description="Iterations at which the LR decays, ascending.",
+        examples=[[30, 80]],
     )
     gamma: _Gamma = 0.1
 
@@ -319,12 +323,14 @@ class SequentialLR(TorchScheduler):
     schedulers: tuple["AfterScheduler", ...] = Field(
         min_length=1,
         max_length=100,
+        fail_fast=True,
         description="The schedulers, in the order of their turns.",
         examples=[[{"type": "ConstantLR", "factor": 1.0, "total_iters": 1}, {"type": "CosineAnnealingLR"}]],
     )
     milestones: tuple[Iterations, ...] = Field(
         description="Iterations at which the next scheduler takes over, ascending: one fewer than schedulers.",
         max_length=99,
+        fail_fast=True,
         examples=[[60]],
     )
 
@@ -368,6 +374,7 @@ class ChainedScheduler(TorchScheduler):
     schedulers: tuple["AfterScheduler", ...] = Field(
         min_length=1,
         max_length=100,
+        fail_fast=True,
         description="The schedulers, in the order in which each is applied.",
         examples=[[{"type": "LinearLR"}, {"type": "ExponentialLR", "gamma": 0.99}]],
     )
