@@ -190,6 +190,21 @@ class TestOutage:
         assert time.monotonic() - started < 2
         assert schedule.lr(8) == pytest.approx(long_lr(8))
 
+    def test_a_service_that_is_back_is_asked_at_once(self) -> None:
+        """However long attempts have failed before, a value that is needed now is asked for now."""
+        port = free_port()
+        with Preheat(f"http://127.0.0.1:{port}", window=20, timeout_s=1, on_outage="raise") as preheat:
+            with service(port):
+                schedule = preheat.create(LONG)
+                schedule.lr(0)
+                wait_until(lambda: schedule._windows.get(2) is not None, 5)
+            with pytest.raises(ServiceUnavailable):
+                schedule.lr(5000)
+            time.sleep(4)  # by now the thread pauses for more than a second between attempts
+            with service(port) as url:
+                Preheat(url).create(LONG)
+                assert schedule.lr(5000) == pytest.approx(long_lr(5000), rel=1e-12)
+
     def test_nothing_to_hold_raises(self) -> None:
         """A value that never arrived, and none before it: an error even if outages are to be held."""
         with (
@@ -301,12 +316,17 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
-        [({"timeout_s": 0}, "timeout_s"), ({"window": 0}, "window"), ({"on_outage": "panic"}, "on_outage")],
+        [
+            ({"timeout_s": 0}, "timeout_s"),
+            ({"window": 0}, "window"),
+            ({"on_outage": "panic"}, "on_outage"),
+            ({"url": "localhost:8000"}, "url"),
+        ],
     )
     def test_arguments_out_of_bounds_are_refused(self, arguments: dict[str, Any], message: str) -> None:
         """With name and value."""
         with pytest.raises(ValueError, match=rf"{message} \("):
-            Preheat("http://127.0.0.1:1", **arguments)
+            Preheat(**{"url": "http://127.0.0.1:1", **arguments})
 
     def test_a_closed_client_reads_what_it_has(self, url: str) -> None:
         """And fetches nothing more."""

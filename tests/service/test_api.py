@@ -401,7 +401,7 @@ class TestManners:
             document = problem(http.get(f"/v1/schedules/{schedule_id}{path}"), 404, "schedule-not-found")
             assert schedule_id in document["detail"]
 
-    @pytest.mark.parametrize("path", ["/", "/v2", "/v1/nothing", "/v1/schedules/x/y", "/%ff"])
+    @pytest.mark.parametrize("path", ["/v2", "/v1/nothing", "/v1/schedules/x/y", "/%ff"])
     def test_an_unknown_path_is_404(self, http: httpx.Client, path: str) -> None:
         """A problem document too."""
         problem(http.get(path), 404, "not-found")
@@ -417,6 +417,11 @@ class TestManners:
         """Neither of two values is silently taken."""
         answer = http.get(f"/v1/schedules/{schedule_id}/lr?start=3&start=4")
         assert problem(answer, 422, "invalid-parameter")["errors"][0]["parameter"] == "start"
+
+    def test_the_root_leads_to_the_documentation(self, http: httpx.Client) -> None:
+        """Whoever opens the printed address in a browser finds the routes."""
+        answer = http.get("/", follow_redirects=True)
+        assert (answer.status_code, answer.url.path) == (200, "/docs")
 
     def test_health(self, http: httpx.Client) -> None:
         """Live and ready, with the version, never cached."""

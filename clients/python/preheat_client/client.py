@@ -39,6 +39,8 @@ class Preheat:
         address = url or os.environ.get("PREHEAT_URL")
         if not address:
             raise ValueError("url is required: give it, or set PREHEAT_URL")
+        if not address.startswith(("http://", "https://")):
+            raise ValueError(f"url ({address!r}) must start with http:// or https://")
         if on_outage not in {"hold", "raise"}:
             raise ValueError(f'on_outage ({on_outage!r}) must be "hold" or "raise"')
         if timeout_s <= 0:

@@ -46,7 +46,7 @@ class Transport:
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **arguments)
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except (httpx.HTTPError, httpx.StreamError) as error:
             raise _failure(error) from error
         except RuntimeError as error:  # what httpx says of a client that was closed
             raise ServiceUnavailable(f"the client is closed ({error})") from error
@@ -77,9 +77,9 @@ def pause_s(failures: int, error: ServiceUnavailable | None = None) -> float:
     return max(longest * random.uniform(0.5, 1.0), min(wished, _LONGEST_PAUSE_S))  # noqa: S311 - only to spread load
 
 
-def _failure(cause: httpx.Response | httpx.HTTPError) -> PreheatError:
+def _failure(cause: httpx.Response | Exception) -> PreheatError:
     """Tells what may pass (connection, timeout, 429, 5xx) from what will not (any other refusal)."""
-    if isinstance(cause, httpx.HTTPError):
+    if not isinstance(cause, httpx.Response):
         return ServiceUnavailable(f"no answer from the service: {type(cause).__name__}: {cause}")
     problem = _problem(cause)
     if cause.status_code == _TOO_MANY_REQUESTS or cause.status_code >= _SERVER_ERROR:

@@ -35,6 +35,7 @@ class Windows:
         self._thread: threading.Thread | None = None
         self._failure: PreheatError | None = None
         self._refusal: RequestRefused | None = None
+        self._is_urgent = False
         self._is_closed = False
 
     def index(self, iteration: int) -> int:
@@ -63,6 +64,8 @@ class Windows:
         give_up = time.monotonic() + timeout_s
         with self._changed:
             self._refusal = None
+            self._is_urgent = timeout_s > 0
+            self._changed.notify_all()
             while (rows := self._windows.get(index)) is None:
                 if self._refusal is not None:
                     raise self._refusal
@@ -125,8 +128,10 @@ class Windows:
             self._changed.notify_all()
 
     def _pause(self, pause: float) -> None:
+        """Waits before the next attempt, but no longer than until somebody waits for a window."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_closed, pause)
+            self._changed.wait_for(lambda: self._is_closed or self._is_urgent, pause)
+            self._is_urgent = False
 
     def _keep(self, index: int, rows: Sequence[Row]) -> None:
         with self._changed:

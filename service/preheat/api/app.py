@@ -7,6 +7,7 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import Depends, FastAPI
+from fastapi.responses import RedirectResponse
 from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 
@@ -53,10 +54,15 @@ def _create_routes(settings: Settings) -> FastAPI:
     for router in (schedules.router, pictures.router):
         app.include_router(router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(health.router)
+    app.add_api_route("/", _to_the_documentation, include_in_schema=False)
     add_problem_handlers(app)
     app.add_middleware(Methods, described_by=app)
     _complete_openapi(app)
     return app
+
+
+def _to_the_documentation() -> RedirectResponse:
+    return RedirectResponse("/docs")
 
 
 @asynccontextmanager
