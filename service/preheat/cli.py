@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from preheat import __version__
@@ -147,7 +148,7 @@ def plot(
         Path(output).write_bytes(picture)
     except OSError as error:
         _fail(f"-o ({output}) cannot be written: {error.strerror}")
-    _OUT.print(f"{output}: {len(picture):,} bytes")
+    _OUT.print(f"{escape(output)}: {len(picture):,} bytes")
 
 
 @app.command()
@@ -216,7 +217,8 @@ Ctrl-C ends it.""")
 
 
 def _print_table(curve: "Curve", window: range, values: list[list[float]]) -> None:
-    table = Table("iteration", *curve.group_names, title=curve.schedule.spec.label or curve.schedule.id)
+    names = map(escape, curve.group_names)
+    table = Table("iteration", *names, title=escape(curve.schedule.spec.label or curve.schedule.id))
     for column in table.columns:
         column.justify = "right"
     rows = [[str(iteration), *map(repr, row)] for iteration, row in zip(window, values, strict=True)]
@@ -232,7 +234,7 @@ def _print_table(curve: "Curve", window: range, values: list[list[float]]) -> No
 
 def _fail(*messages: str, code: int = 1) -> NoReturn:
     for message in messages:
-        _ERR.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+        _ERR.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 _TRAINER = "preheat_client.demo_trainer"
@@ -42,7 +43,7 @@ def run_demo(iterations: int, picture: Path, console: Console) -> None:
         console.print(f"both trainers read the same {len(expected)} learning rates, digit for digit")
         address = f"{url}/v1/schedules/{schedule['id']}/plot.png?at={iterations // 2}"
         picture.write_bytes(_get(address))
-        console.print(f"{picture}: the schedule, with iteration {iterations // 2} marked")
+        console.print(f"{escape(str(picture))}: the schedule, with iteration {iterations // 2} marked")
 
 
 def _spec(iterations: int) -> dict[str, Any]:

@@ -53,6 +53,21 @@ def test_lrs_lists_the_reference_table(spec_file: str) -> None:
     assert [str(lr) for lr in answer["groups"][0]["lr"][1:]] == list(REFERENCE_ROWS)
 
 
+def test_names_are_no_markup() -> None:
+    """A label in brackets is printed as it is."""
+    spec = {"target_lr": 1, "total_iterations": 2, "label": "[/bold]", "param_groups": [{"name": "[red]head[/red]"}]}
+    output = preheat("lrs", "-", stdin=json.dumps(spec)).stdout
+    assert "[/bold]" in output
+    assert "[red]head[/red]" in output
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """`preheat lrs --csv | head -1` ends without a traceback."""
+    command = f'echo \'{{"target_lr": 1, "total_iterations": 100000}}\' | {sys.executable} -m preheat.cli lrs - --csv'
+    run = subprocess.run(["bash", "-c", f"{command} | head -1"], capture_output=True, text=True, timeout=60, check=True)
+    assert (run.stdout, run.stderr) == ("iteration,default\n", "")
+
+
 def test_a_long_table_says_what_it_leaves_out() -> None:
     """And how to see it."""
     output = preheat("lrs", "-", stdin='{"target_lr": 1, "total_iterations": 1000}').stdout
@@ -73,6 +88,7 @@ def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start:
         (("lrs", "-"), '{"target_lr": -1}', 1, "target_lr (-1) must be ≥ 0"),
         (("lrs", "-"), '{"target_lr": -1}', 1, "total_iterations is required"),
         (("lrs", "-"), "a: [", 1, "is not valid YAML"),
+        (("lrs", "-"), '{"[/red]": 1}', 1, "[/red] is not a known field"),
         (("lrs", "/no/such/file"), "", 2, "SPEC (/no/such/file) cannot be read: No such file or directory"),
         (("lrs", "-", "--csv", "--json"), "{}", 2, "--csv and --json exclude each other"),
         (("lrs", "-", "--stop", "99"), '{"target_lr": 1, "total_iterations": 5}', 1, "stop (99) must be in 0 … 6"),
