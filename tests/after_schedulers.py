@@ -18,11 +18,11 @@ EXAMPLES: list[dict[str, Any]] = [
     {"type": "CosineAnnealingLR", "T_max": 13, "eta_min": 0.001},
     {"type": "CosineAnnealingWarmRestarts", "T_0": 7},
     {"type": "CosineAnnealingWarmRestarts", "T_0": 3, "T_mult": 2, "eta_min": 0.001},
-    {"type": "CyclicLR", "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 4, "step_size_down": 6},
-    {"type": "CyclicLR", "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 5, "mode": "triangular2"},
-    {"type": "CyclicLR", "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 9, "mode": "exp_range", "gamma": 0.9},
-    {"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 51},
-    {"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 51, "three_phase": True, "anneal_strategy": "linear"},
+    {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 4, "step_size_down": 6},
+    {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 5, "mode": "triangular2"},
+    {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 9, "mode": "exp_range", "gamma": 0.9},
+    {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": 0.1, "total_steps": 51},
+    {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": 0.1, "total_steps": 51, "three_phase": True, "anneal_strategy": "linear"},
     {"type": "SWALR", "swa_lr": 0.002},
     {"type": "SWALR", "swa_lr": 0.05, "anneal_epochs": 30, "anneal_strategy": "linear"},
     {"type": "MultiplicativeLR", "lr_lambda": 0.95},
@@ -51,6 +51,85 @@ EXAMPLES: list[dict[str, Any]] = [
     },
 ]
 """All of these behave in torch as its documentation says, so that stepping torch gives the expected values."""
+
+SHAPES: list[dict[str, Any]] = [
+    {"type": "PolynomialDecayLR"},
+    {"type": "PolynomialDecayLR", "length": 40, "power": 2.5, "min_lr": 0.001},
+    {"type": "PolynomialDecayLR", "length": 12, "cycle": True, "min_ratio": 0.1},
+    {"type": "CosineLR"},
+    {"type": "CosineLR", "length": 33, "min_ratio": 0.1, "exponent": 1.7},
+    {"type": "CosineLR", "num_cycles": 2.25, "min_lr": 0.001},
+    {"type": "CosineRestartsLR", "T_0": 7, "decay": 0.5, "min_lr": 0.0001},
+    {"type": "CosineRestartsLR", "T_0": 5, "T_mult": 1.5, "decay": 0.8},
+    {"type": "CosineRestartsLR", "T_0": 16, "T_mult": 0.5},
+    {"type": "CosineRestartsLR", "T_0": 11, "T_mult": 0.7, "cycles": 3, "min_lr": 0.001},
+    {"type": "CosineRestartsLR", "T_0": 4, "T_mult": 2, "cycles": 3},
+    {"type": "CosineRestartsLR", "periods": [10, 5, 20], "weights": [1.0, 0.5, 0.25], "min_lr": 0.0001},
+    {"type": "CosineRestartsLR", "periods": [10, 15], "decay": 0.5},
+    {"type": "WSDLR"},
+    {"type": "WSDLR", "decay_length": 20, "decay": "cosine", "min_ratio": 0.1},
+    {"type": "WSDLR", "decay_length": 20, "decay": "1-sqrt", "min_lr": 0.001},
+    {"type": "WSDLR", "decay_length": 50, "decay": "power", "power": 2.0},
+    {"type": "WSDLR", "length": 45, "decay_length": 30, "decay": "exponential"},
+    {"type": "WSDLR", "decay_length": 30, "decay": "exponential", "decay_ratio": 0.1},
+    {"type": "WSDLR", "decay_length": 0},
+    {"type": "FlatCosineLR"},
+    {"type": "FlatCosineLR", "flat_length": 10, "length": 40, "min_ratio": 1e-5},
+    {"type": "InverseSqrtLR"},
+    {"type": "InverseSqrtLR", "timescale": 7, "shift": 3},
+    {"type": "NoamLR", "d_model": 512, "warmup_iterations": 20, "factor": 2.0},
+    {"type": "TriStageLR", "warmup_iterations": 5, "hold_iterations": 20, "decay_iterations": 20, "final_ratio": 0.05},
+    {"type": "TriStageLR", "warmup_iterations": 0, "hold_iterations": 0, "decay_iterations": 50},
+    {"type": "SlantedTriangularLR"},
+    {"type": "SlantedTriangularLR", "length": 40, "cut_share": 0.33, "ratio": 10.0},
+    {"type": "InverseTimeLR", "decay_rate": 0.5, "decay_length": 9},
+    {"type": "InverseTimeLR", "decay_rate": 0.5, "decay_length": 9, "staircase": True},
+    {"type": "ExponentialDecayLR", "decay_rate": 0.01},
+    {"type": "ExponentialDecayLR", "decay_rate": 0.5, "decay_length": 8, "staircase": True, "min_lr": 0.001},
+    {"type": "KDecayLR", "k": 1.5},
+    {"type": "KDecayLR", "k": 0.6, "shape": "polynomial", "power": 2.0, "length": 40, "min_lr": 0.001},
+    {"type": "TanhLR"},
+    {"type": "TanhLR", "lower": -4.0, "upper": 4.0, "length": 40, "min_ratio": 0.05},
+    {"type": "REXLR"},
+    {"type": "REXLR", "length": 40, "min_lr": 0.001},
+    {"type": "RangeTestLR"},
+    {"type": "RangeTestLR", "start_lr": 0.001, "mode": "linear", "stair_length": 5, "length": 40},
+    {
+        "type": "PhasesLR",
+        "phases": [
+            {"length": 10},
+            {"shape": "cosine", "length": 9, "to": 0.003},
+            {"shape": "exponential", "length": 6, "to": 0.001},
+            {"shape": "linear", "length": 8, "from": 0.002, "to": 0.005},
+            {"shape": "1-sqrt", "to": 0.0},
+        ],
+    },
+    {"type": "PiecewiseLR", "points": [{"at": 3, "lr": 0.01}, {"at": 20, "factor": 0.5}, {"at": 45, "lr": 0.0}]},
+    *(
+        {
+            "type": "PiecewiseLR",
+            "interpolation": interpolation,
+            "points": [{"at": 0, "factor": 1.0}, {"at": 20, "lr": 0.5}, {"at": 30, "lr": 0.001}],
+        }
+        for interpolation in ("cosine", "exponential", "step")
+    ),
+    {"type": "TableLR", "values": [0.1, 0.3, 0.05, 0.2]},
+    {"type": "TableLR", "values": [1.0, 0.5, 0.7], "are_factors": True, "hold": 8},
+]
+"""One spec or more of every shape that torch lacks."""
+
+COMPOSITIONS: list[dict[str, Any]] = [
+    {"type": "ProductLR", "schedulers": [{"type": "CosineLR"}, {"type": "ExponentialLR", "gamma": 0.97}]},
+    {"type": "MaxLR", "schedulers": [{"type": "CosineLR"}, {"type": "CosineAnnealingWarmRestarts", "T_0": 8}]},
+    {"type": "MinLR", "schedulers": [{"type": "CosineLR"}, {"type": "MultiplicativeLR", "lr_lambda": 0.97}]},
+    {"type": "ClampLR", "scheduler": {"type": "CosineRestartsLR", "T_0": 9}, "min_ratio": 0.2, "max_lr": 0.015},
+    {"type": "WindowLR", "scheduler": {"type": "CosineLR"}, "begin": 10, "end": 40},
+    {"type": "WindowLR", "scheduler": {"type": "SWALR", "swa_lr": 0.001}, "begin": 10},
+    {"type": "CooldownLR", "scheduler": {"type": "InverseSqrtLR"}, "length": 12, "shape": "1-sqrt"},
+    {"type": "CooldownLR", "scheduler": {"type": "MultiplicativeLR", "lr_lambda": 0.97}, "length": 12},
+    {"type": "ExpressionLR", "expression": "0.95 ** n + s / N / 10"},
+]
+"""Compositions, and an expression."""
 
 
 def example_id(spec: dict[str, Any]) -> str:
@@ -90,6 +169,7 @@ _ABSOLUTE = st.one_of(
     st.fixed_dictionaries(
         {
             "type": st.just("CyclicLR"),
+            "cycle_momentum": st.just(False),
             "base_lr": _factor,
             "max_lr": _factor,
             "step_size_up": _length,
@@ -98,7 +178,7 @@ _ABSOLUTE = st.one_of(
             "gamma": _factor,
         }
     ),
-    st.fixed_dictionaries({"type": st.just("OneCycleLR"), "max_lr": _factor, "pct_start": st.floats(0.25, 0.75)}),
+    st.fixed_dictionaries({"type": st.just("OneCycleLR"), "cycle_momentum": st.just(False), "max_lr": _factor, "pct_start": st.floats(0.25, 0.75)}),
 )
 
 
@@ -118,5 +198,7 @@ def _composed(children: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[
     return sequences | chains
 
 
-ANY = st.one_of(_SIMPLE, _ABSOLUTE, _composed(_SIMPLE | _ABSOLUTE))
+_OURS = st.sampled_from([*SHAPES, *COMPOSITIONS])
+
+ANY = st.one_of(_SIMPLE, _ABSOLUTE, _OURS, _composed(_SIMPLE | _ABSOLUTE))
 """Valid specs of every type."""

@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from preheat.cli import app as command_line
 from preheat.settings import Settings
-from preheat.spec.torch_schedulers import SCHEDULER_TYPES
+from preheat.spec.after_scheduler import SCHEDULER_TYPES
 
 ROOT = Path(__file__).parents[1]
 

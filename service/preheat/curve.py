@@ -1,6 +1,5 @@
 """A schedule made computable: the only place where torch is stepped."""
 
-import copy
 import threading
 from collections import OrderedDict
 from itertools import pairwise
@@ -12,23 +11,24 @@ from numpy.typing import NDArray
 from preheat.deadline import NO_DEADLINE, Deadline
 from preheat.errors import IterationOutOfRange
 from preheat.schedule import Schedule
-from preheat.schedulers import LearningRateWarmUP, bench_optimizer, build
-from preheat.schedulers.turning_points import turning_points
+from preheat.schedulers.bench import Bench
 
 _BLOCK = 4096
 """Iterations computed between two looks at the deadline; a stepped curve has a checkpoint at each multiple."""
 
-_COLUMNS_KEPT = 64
-"""Blocks kept for one param group; fewer for several, so that the memory stays the same."""
+_BLOCKS_KEPT = 64
+"""Blocks kept for one column; fewer for several, so that the memory stays the same."""
 
 _CHECKPOINT_BYTES = 4096
-_GROUP_BYTES = 32_768
+_COLUMN_BYTES = 32_768
 
 Floats = NDArray[np.float64]
 
 
 class Curve:
-    """The learning rates of a schedule, by iteration 0 … total_iterations; row n is iteration n.
+    """The values of a schedule, by iteration 0 … total_iterations; row n is iteration n.
+
+    A row has the LR of each param group, then every other hyperparameter of each, as `columns` names them.
 
     Closed forms answer any iteration in O(1); the others are stepped from the nearest checkpoint. Both give bit for
     bit what stepping 1 … n gives. Safe to use from several threads.
@@ -38,29 +38,30 @@ class Curve:
         self.schedule = schedule
         self.total_iterations = schedule.spec.total_iterations
         self.group_names = schedule.spec.group_names
-        self._scheduler = _build(schedule)
-        self.has_closed_form = self._scheduler.has_closed_form
+        self.columns = schedule.spec.columns
+        self._bench = Bench(schedule.spec)
+        self.has_closed_form = self._bench.has_closed_form
         self._lock = threading.Lock()
-        self._point_scheduler = _build(schedule)  # so that a point never waits for a block
+        self._point_bench = Bench(schedule.spec)  # so that a point never waits for a block
         self._point_lock = threading.Lock()
         self._blocks: OrderedDict[int, Floats] = OrderedDict()
-        self._checkpoints: list[dict[str, Any]] = []
+        self._checkpoints: list[list[dict[str, Any]]] = []
         if not self.has_closed_form:
-            self._checkpoints.append(copy.deepcopy(self._scheduler.state_dict()))
+            self._checkpoints.append(self._bench.state())
 
     @property
     def nbytes(self) -> int:
         """Memory that the curve holds, in bytes, roughly."""
-        groups = len(self.group_names)
-        blocks = len(self._blocks) * _BLOCK * groups * 8
-        return groups * _GROUP_BYTES + blocks + len(self._checkpoints) * groups * _CHECKPOINT_BYTES
+        columns = len(self.columns)
+        blocks = len(self._blocks) * _BLOCK * columns * 8
+        return columns * _COLUMN_BYTES + blocks + len(self._checkpoints) * columns * _CHECKPOINT_BYTES
 
     def is_at_hand(self, iteration: int) -> bool:
         """Whether `lr(iteration)` takes microseconds: no stepping, no waiting."""
         return self.has_closed_form or iteration // _BLOCK in self._blocks
 
     def lr(self, iteration: int, deadline: Deadline = NO_DEADLINE) -> list[float]:
-        """Learning rate of each param group at `iteration`.
+        """Learning rate of each param group at `iteration`, then each other hyperparameter's value.
 
         Raises IterationOutOfRange outside 0 … total_iterations, ComputeTimeout past the deadline.
         """
@@ -71,12 +72,12 @@ class Curve:
             row_lrs: list[float] = self._block(block, deadline)[row].tolist()
             return row_lrs
         with self._point_lock:
-            return _numbers(self._point_scheduler, range(iteration, iteration + 1))
+            return self._point_bench.row(iteration)
 
     def window(self, start: int, stop: int, step: int = 1, deadline: Deadline = NO_DEADLINE) -> Floats:
-        """Learning rates of iterations `start`, `start + step`, … below `stop`.
+        """Values of iterations `start`, `start + step`, … below `stop`.
 
-        Returns float64, shape (rows, groups); row 0 belongs to `start`.
+        Returns float64, shape (rows, columns); row 0 belongs to `start`.
         Raises IterationOutOfRange if the window leaves 0 … total_iterations, ComputeTimeout past the deadline.
         """
         self.check_window(start, stop)
@@ -85,10 +86,11 @@ class Curve:
     def envelope(
         self, start: int, stop: int, columns: int, deadline: Deadline = NO_DEADLINE
     ) -> tuple[NDArray[np.int64], Floats, Floats]:
-        """Lowest and highest learning rates in each of up to `columns` equal parts of start … stop − 1.
+        """Lowest and highest values in each of up to `columns` equal parts of start … stop − 1.
 
-        Returns the first iteration of each part, shape (parts,), and lows and highs, shape (parts, groups). No peak
-        and no valley is lost, however short; the time taken does not grow with a closed form's length.
+        Returns the first iteration of each part, shape (parts,), and lows and highs, shape (parts, columns). No
+        peak and no valley is lost, however short (of a formula of the user's, sixteen places of each part are looked
+        at); the time taken does not grow with a closed form's length.
         """
         self.check_window(start, stop)
         parts = min(columns, stop - start)
@@ -108,7 +110,7 @@ class Curve:
             raise IterationOutOfRange("stop", stop, self.total_iterations + 1)
 
     def _at(self, iterations: range, deadline: Deadline) -> Floats:
-        values = np.empty((len(iterations), len(self.group_names)))
+        values = np.empty((len(iterations), len(self.columns)))
         pick = self._pick_closed if self.has_closed_form and iterations.step > 1 else self._pick_from_block
         row = 0
         while row < len(iterations):
@@ -121,24 +123,21 @@ class Curve:
         """The first of the iterations, each computed for itself."""
         deadline.check()
         with self._lock:
-            return self._rows(iterations[:_BLOCK])
+            return self._bench.rows(iterations[:_BLOCK])
 
     def _pick_from_block(self, iterations: range, deadline: Deadline) -> Floats:
         """Those of the iterations that lie in the first one's block."""
         block, offset = divmod(iterations.start, _BLOCK)
         return self._block(block, deadline)[offset :: iterations.step][: len(iterations)]
 
-    def _rows(self, iterations: range) -> Floats:
-        return np.reshape(_numbers(self._scheduler, iterations), (-1, len(self.group_names)))
-
     def _closed_form_extremes(self, bounds: list[int], deadline: Deadline) -> tuple[Floats, Floats]:
-        scheduler = _build(self.schedule)
-        shape = (len(bounds) - 1, len(self.group_names))
+        bench = Bench(self.schedule.spec)
+        shape = (len(bounds) - 1, len(self.columns))
         lows, highs = np.empty(shape), np.empty(shape)
         for part, (first, last) in enumerate(pairwise(bounds)):
             deadline.check()
-            points = {first, last - 1} | turning_points(scheduler, first, last)
-            values = np.array([_numbers(scheduler, range(point, point + 1)) for point in points])
+            points = {first, last - 1} | bench.turning_points(first, last)
+            values = np.array([bench.row(point) for point in points])
             lows[part], highs[part] = values.min(axis=0), values.max(axis=0)
         return lows, highs
 
@@ -152,17 +151,17 @@ class Curve:
         return found
 
     def _close_block(self, block: int) -> Floats:
-        return self._keep(block, self._rows(self._iterations(block)))
+        return self._keep(block, self._bench.rows(self._iterations(block)))
 
     def _step_block(self, wanted: int) -> Floats | None:
         """One block on the way to the wanted one; None if there are more to come."""
         block = min(wanted, len(self._checkpoints) - 1)
-        self._scheduler.load_state_dict(copy.deepcopy(self._checkpoints[block]))
+        self._bench.load_state(self._checkpoints[block])
         iterations = self._iterations(block)
-        values = self._keep(block, self._rows(iterations))
+        values = self._keep(block, self._bench.rows(iterations))
         if block == len(self._checkpoints) - 1 and iterations.stop <= self.total_iterations:
-            self._scheduler.step(iterations.stop)
-            self._checkpoints.append(copy.deepcopy(self._scheduler.state_dict()))
+            self._bench.step(iterations.stop)
+            self._checkpoints.append(self._bench.state())
         return values if block == wanted else None
 
     def _iterations(self, block: int) -> range:
@@ -170,15 +169,7 @@ class Curve:
 
     def _keep(self, block: int, values: Floats) -> Floats:
         self._blocks[block] = values
-        while len(self._blocks) > max(_COLUMNS_KEPT // len(self.group_names), 2):
+        while len(self._blocks) > max(_BLOCKS_KEPT // len(self.columns), 2):
             self._blocks.popitem(last=False)
         return values
 
-
-def _build(schedule: Schedule) -> LearningRateWarmUP:
-    return build(schedule.spec, bench_optimizer(schedule.spec.target_lrs))
-
-
-def _numbers(scheduler: LearningRateWarmUP, iterations: range) -> list[float]:
-    """The scheduler's rates; on a bench optimizer they are plain numbers."""
-    return scheduler.rates(iterations)  # type: ignore[return-value]

@@ -3,6 +3,7 @@
     PreheatError
     ├── ScheduleNotFound      no schedule has this id
     ├── IterationOutOfRange   an iteration outside 0 … total_iterations
+    ├── UndefinedLR           a formula without a value at an iteration
     ├── LimitExceeded         an answer or a request larger than a setting allows
     ├── ComputeTimeout        a computation cut off after compute_timeout_s
     ├── TorchVersionMismatch  a schedule stored by a service with another torch
@@ -30,6 +31,14 @@ class IterationOutOfRange(PreheatError):
     def __init__(self, name: str, value: int, last: int) -> None:
         self.name, self.value, self.last = name, value, last
         super().__init__(f"{name} ({value}) must be in 0 … {last}")
+
+
+class UndefinedLR(PreheatError):
+    """A formula that has no finite, non-negative value at iteration `iteration` of its own clock."""
+
+    def __init__(self, scheduler: str, iteration: int, reason: str) -> None:
+        self.scheduler, self.iteration, self.reason = scheduler, iteration, reason
+        super().__init__(f"{scheduler} has no LR at its iteration s = {iteration}: {reason}")
 
 
 class LimitExceeded(PreheatError):

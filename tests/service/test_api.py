@@ -57,6 +57,7 @@ class TestCreate:
         body = post(http, REFERENCE_SPEC).json()
         assert body["spec"] == {
             **REFERENCE_SPEC,
+            "warmup": {"iterations": 10, "shape": "linear", "convention": "n/W", "decay_clock": "after_warmup"},
             "after_scheduler": {"type": "CosineAnnealingLR", "T_max": 10, "eta_min": 0.0},
         }
         assert (body["total_iterations"], body["start"], body["stop"], body["step"]) == (20, 0, 21, 1)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from after_schedulers import ANY, EXAMPLES, LEFT, TOTAL, WARMUP, example_id
+from after_schedulers import ANY, COMPOSITIONS, EXAMPLES, LEFT, SHAPES, TOTAL, WARMUP, example_id
 from preheat.curve import Curve
 from preheat.deadline import Deadline
 from preheat.errors import ComputeTimeout, IterationOutOfRange
@@ -40,7 +40,7 @@ def curve(after_scheduler: dict[str, Any] | None, total: int = TOTAL, warmup: in
 def stepped_one_by_one(of: Curve) -> list[list[float]]:
     """The LRs that a training loop meets which asks the warm-up class for 0, 1, 2, … in turn."""
     optimizer = bench_optimizer(of.schedule.spec.target_lrs)
-    scheduler = build(of.schedule.spec, optimizer)
+    scheduler = build(of.schedule.spec.tracks[0], optimizer)
     rows = []
     for iteration in range(of.total_iterations + 1):
         scheduler.step(iteration)
@@ -77,7 +77,7 @@ def test_warmup_is_target_times_n_over_w() -> None:
     assert actual == [[target * n / WARMUP for target in TARGETS] for n in range(WARMUP + 1)]
 
 
-@pytest.mark.parametrize("after_scheduler", [None, *EXAMPLES], ids=lambda spec: example_id(spec) if spec else "none")
+@pytest.mark.parametrize("after_scheduler", [None, *EXAMPLES, *SHAPES, *COMPOSITIONS], ids=lambda spec: example_id(spec) if spec else "none")
 def test_random_access_equals_iteration_at_every_boundary(after_scheduler: dict[str, Any] | None) -> None:
     """A fresh curve asked for one iteration only answers, bit for bit, what a loop reaches step by step."""
     rows = stepped_one_by_one(curve(after_scheduler))
@@ -107,7 +107,7 @@ def test_windows_across_checkpoints_agree(after_scheduler: dict[str, Any]) -> No
 
 def test_blocks_that_left_the_memory_come_back_the_same() -> None:
     """With many param groups few blocks are kept; going back steps again from a checkpoint, as often as it must."""
-    turns = [{"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1}, {"type": "SWALR", "swa_lr": 0.5}, EXAMPLES[-1]]
+    turns = [{"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.1, "max_lr": 1}, {"type": "SWALR", "swa_lr": 0.5}, EXAMPLES[-1]]
     sequence = {"type": "SequentialLR", "schedulers": turns, "milestones": [5_000, 12_000]}
     asked = curve(sequence, total=20_000, param_groups=[{"target_lr": 0.01 * n} for n in range(1, 41)])
     first = asked.window(0, 20_001, 500)
@@ -177,12 +177,21 @@ def test_an_envelope_has_the_extremes_of_every_part(after_scheduler: dict[str, A
 
 
 TURNING: list[dict[str, Any]] = [
+    *(shape for shape in SHAPES if shape["type"] not in {"TriStageLR", "ExpressionLR"}),
+    {"type": "PolynomialDecayLR", "length": 77, "cycle": True},
+    {"type": "CosineLR", "num_cycles": 37.3},
+    {"type": "CosineRestartsLR", "T_0": 70, "T_mult": 0.93, "decay": 0.9},
+    {"type": "CosineRestartsLR", "T_0": 3, "T_mult": 1.1, "decay": 1.02},
+    {"type": "TableLR", "values": [0.001 * (n * 37 % 101) for n in range(300)], "hold": 3},
+    {"type": "WindowLR", "scheduler": {"type": "CosineAnnealingLR", "T_max": 11}, "begin": 300, "end": 700},
+    {"type": "ClampLR", "scheduler": {"type": "CosineAnnealingLR", "T_max": 11}, "min_lr": 0.001},
+    {"type": "CooldownLR", "scheduler": {"type": "CosineAnnealingLR", "T_max": 11}, "length": 100},
     {"type": "CosineAnnealingLR", "T_max": 13, "eta_min": 0.001},
     {"type": "CosineAnnealingLR", "T_max": 170},
     {"type": "CosineAnnealingWarmRestarts", "T_0": 7, "eta_min": 0.001},
     {"type": "CosineAnnealingWarmRestarts", "T_0": 3, "T_mult": 2},
     *(
-        {"type": "CyclicLR", "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 4, "step_size_down": 7, **mode}
+        {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 4, "step_size_down": 7, **mode}
         for mode in (
             {},
             {"mode": "triangular2"},
@@ -191,12 +200,12 @@ TURNING: list[dict[str, Any]] = [
             {"mode": "exp_range", "gamma": 1.001},
         )
     ),
-    {"type": "OneCycleLR", "max_lr": 0.1},
-    {"type": "OneCycleLR", "max_lr": 0.1, "three_phase": True, "pct_start": 0.2},
+    {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": 0.1},
+    {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": 0.1, "three_phase": True, "pct_start": 0.2},
     {
         "type": "SequentialLR",
         "schedulers": [
-            {"type": "CyclicLR", "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 4},
+            {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 4},
             {"type": "StepLR", "step_size": 40},
             {"type": "CosineAnnealingLR", "T_max": 11},
         ],
@@ -219,7 +228,7 @@ def test_no_turning_point_is_missed(after_scheduler: dict[str, Any], columns: in
 
 def test_an_envelope_of_a_billion_keeps_every_tooth() -> None:
     """A saw-tooth of 20 iterations reaches from bottom to top in each of 100 parts of 10⁹."""
-    saw = {"type": "CyclicLR", "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 10}
+    saw = {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 10}
     _, lows, highs = curve(saw, total=10**9, warmup=0).envelope(0, 10**9, columns=100)
     np.testing.assert_allclose(lows, 0.001, rtol=1e-6)
     np.testing.assert_allclose(highs, 0.02, rtol=1e-6)

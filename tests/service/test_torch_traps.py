@@ -59,10 +59,10 @@ def test_cosine_climbs_again_past_t_max() -> None:
 @pytest.mark.parametrize("total_steps", [100, 101])
 def test_onecycle_holds_its_end(total_steps: int) -> None:
     """Made right: with total_steps equal to what is left, the last value is held where torch bounces up."""
-    values = lrs({"type": "OneCycleLR", "max_lr": TARGET, "total_steps": total_steps}, 100)
+    values = lrs({"type": "OneCycleLR", "cycle_momentum": False, "max_lr": TARGET, "total_steps": total_steps}, 100)
     assert values[total_steps - 1] == pytest.approx(TARGET / 25 / 1e4, rel=1e-12)
     assert values[100] == values[total_steps - 1]
-    expected = torch_stepped({"type": "OneCycleLR", "max_lr": TARGET, "total_steps": total_steps}, (TARGET,), 99)
+    expected = torch_stepped({"type": "OneCycleLR", "cycle_momentum": False, "max_lr": TARGET, "total_steps": total_steps}, (TARGET,), 99)
     assert values[:100] == pytest.approx([row[0] for row in expected], rel=1e-9)
 
 
@@ -92,7 +92,7 @@ def test_constant_factor_0_in_a_chain_is_refused() -> None:
         ({"type": "LinearLR", "total_iters": 0}, "total_iters"),
         ({"type": "PolynomialLR", "total_iters": 0}, "total_iters"),
         ({"type": "CosineAnnealingWarmRestarts", "T_0": 0}, "T_0"),
-        ({"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1, "step_size_up": 0}, "step_size_up"),
+        ({"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.1, "max_lr": 1, "step_size_up": 0}, "step_size_up"),
     ],
 )
 def test_zero_lengths_are_refused(spec: dict[str, Any], field: str) -> None:
@@ -103,7 +103,7 @@ def test_zero_lengths_are_refused(spec: dict[str, Any], field: str) -> None:
 def test_a_onecycle_rise_of_no_length_is_refused() -> None:
     """pct_start · total_steps = 1 divides by zero in torch."""
     assert "pct_start (0.01) must not be 1 / total_steps" in refusal(
-        {"type": "OneCycleLR", "max_lr": 1, "pct_start": 0.01, "total_steps": 100}
+        {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": 1, "pct_start": 0.01, "total_steps": 100}
     )
 
 
@@ -141,8 +141,8 @@ def test_composed_children_of_a_sequence_start_at_their_turn() -> None:
 @pytest.mark.parametrize(
     "cycle",
     [
-        {"type": "OneCycleLR", "max_lr": 7.0},
-        {"type": "CyclicLR", "base_lr": 3.0, "max_lr": 7.0, "step_size_up": 5},
+        {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": 7.0},
+        {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 3.0, "max_lr": 7.0, "step_size_up": 5},
     ],
 )
 def test_a_cycle_in_a_sequence_leaves_its_siblings_alone(cycle: dict[str, Any]) -> None:
@@ -157,8 +157,8 @@ def test_a_cycle_in_a_sequence_leaves_its_siblings_alone(cycle: dict[str, Any]) 
     "child",
     [
         {"type": "CosineAnnealingWarmRestarts", "T_0": 5},
-        {"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1},
-        {"type": "OneCycleLR", "max_lr": 1},
+        {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.1, "max_lr": 1},
+        {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": 1},
         {"type": "SequentialLR", "schedulers": [{"type": "ConstantLR"}], "milestones": []},
     ],
 )
@@ -179,12 +179,12 @@ def test_code_and_metrics_are_refused_with_the_way_around(kind: str) -> None:
     """The error says why, and what to use."""
     message = refusal({"type": kind})
     assert message.startswith(f'after_scheduler.type ("{kind}")')
-    assert "MultiplicativeLR" in message or "StepLR" in message
+    assert "ExpressionLR" in message or "StepLR" in message
 
 
 def test_triangular2_does_not_overflow_after_1024_cycles() -> None:
     """Made right: torch raises OverflowError from 2.0 ** 1024; the amplitude is 0 by then."""
-    cycle = {"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1, "step_size_up": 1, "mode": "triangular2"}
+    cycle = {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.1, "max_lr": 1, "step_size_up": 1, "mode": "triangular2"}
     values = lrs(cycle, 5000)
     assert values[:5] == pytest.approx([0.1, 1, 0.1, 0.55, 0.1])
     assert values[2040:] == [0.1] * 2961
@@ -196,7 +196,7 @@ def test_triangular2_does_not_overflow_after_1024_cycles() -> None:
         {"type": "ExponentialLR", "gamma": 1.1},
         {"type": "StepLR", "step_size": 1, "gamma": 10},
         {"type": "MultiplicativeLR", "lr_lambda": 2},
-        {"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1, "mode": "exp_range", "gamma": 2},
+        {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.1, "max_lr": 1, "mode": "exp_range", "gamma": 2},
         {"type": "ChainedScheduler", "schedulers": [{"type": "ExponentialLR", "gamma": 1.01}] * 3},
     ],
 )

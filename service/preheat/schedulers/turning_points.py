@@ -13,7 +13,9 @@ from torch.optim.lr_scheduler import (
 )
 
 from preheat.schedulers.closed_form import cycle_position
+from preheat.schedulers.combined import Clamped, Combined, Cooled, Windowed
 from preheat.schedulers.sequential_restarts import SequentialRestarts
+from preheat.schedulers.shape_lr import ShapeLR
 from preheat.schedulers.warmup import LearningRateWarmUP
 
 
@@ -29,11 +31,45 @@ def turning_points(scheduler: LRScheduler, start: int, stop: int) -> set[int]:
 
 
 def _warmup(scheduler: LearningRateWarmUP, start: int, stop: int) -> Iterable[int]:
-    warmup = scheduler.warmup_iteration
-    yield from (warmup, warmup + 1)
+    last, origin = scheduler.curve.last, scheduler.curve.origin
+    yield from (last - 1, last, last + 1)
+    if scheduler.curve.dampens:  # a rise times a fall turns somewhere in between
+        yield from _places(start, min(stop, last + 1))
     if scheduler.after_scheduler is not None:
-        for point in turning_points(scheduler.after_scheduler, max(start - warmup, 0), stop - warmup):
-            yield point + warmup
+        for point in turning_points(scheduler.after_scheduler, max(start - origin, 0), stop - origin):
+            yield point + origin
+
+
+def _shape(scheduler: ShapeLR, start: int, stop: int) -> Iterable[int]:
+    return scheduler.shape.turns(start, stop)
+
+
+def _combined(scheduler: Combined, start: int, stop: int) -> Iterable[int]:
+    """Where the parts turn, and a few places between: a product of two falls may rise nowhere else, or it may."""
+    yield from _places(start, stop)
+    for part in scheduler.schedulers:
+        yield from turning_points(part, start, stop)
+
+
+def _clamped(scheduler: Clamped, start: int, stop: int) -> Iterable[int]:
+    return turning_points(scheduler.schedulers[0], start, stop)
+
+
+def _windowed(scheduler: Windowed, start: int, stop: int) -> Iterable[int]:
+    begin, end = scheduler.begin, scheduler.end
+    yield from (begin, end)
+    for point in turning_points(scheduler.schedulers[0], max(start - begin, 0), min(stop, end + 1) - begin):
+        yield point + begin
+
+
+def _cooled(scheduler: Cooled, start: int, stop: int) -> Iterable[int]:
+    yield from (scheduler.start, scheduler.start + scheduler.length)
+    yield from turning_points(scheduler.schedulers[0], start, min(stop, scheduler.start + 1))
+
+
+def _places(start: int, stop: int) -> Iterable[int]:
+    """Sixteen iterations at even distances."""
+    return (start + (stop - 1 - start) * part // 15 for part in range(16)) if stop > start else ()
 
 
 def _sequential(scheduler: SequentialRestarts, start: int, stop: int) -> Iterable[int]:
@@ -85,6 +121,11 @@ def _one_cycle(scheduler: OneCycleLR, _start: int, _stop: int) -> Iterable[int]:
 _TURNS: dict[type[LRScheduler], Callable[..., Iterable[int]]] = {
     LearningRateWarmUP: _warmup,
     SequentialRestarts: _sequential,
+    ShapeLR: _shape,
+    Combined: _combined,
+    Clamped: _clamped,
+    Windowed: _windowed,
+    Cooled: _cooled,
     CosineAnnealingLR: _cosine,
     CosineAnnealingWarmRestarts: _warm_restarts,
     CyclicLR: _cyclic,

@@ -10,16 +10,18 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 from typing_extensions import override
 
 from preheat.schedulers.closed_form import Rates
+from preheat.schedulers.composite import Composite, shift
 from preheat.schedulers.random_access import current_rates, random_access, set_rates
-from preheat.schedulers.sequential_restarts import SequentialRestarts, shift
+from preheat.schedulers.warmup_curve import LinearWarmup, WarmupCurve
 
 
 class LearningRateWarmUP(LRScheduler):
-    """Linear warm-up to `target_lr`, then `after_scheduler`.
+    """Warm-up to `target_lr`, then `after_scheduler`.
 
     At iteration n ≤ W = warmup_iteration every param group has target_lr · n / W: 0 at n = 0, target_lr at n = W.
     At n > W, and at n = 0 if W is 0, it has the LR of `after_scheduler` at its own iteration n − W; without one,
-    target_lr. Construction sets iteration 0.
+    target_lr. Another `curve` has its own LRs, and its own idea of where `after_scheduler` begins. Construction sets
+    iteration 0.
 
     Args:
         optimizer: any torch optimizer; Tensor LRs are filled in place.
@@ -27,6 +29,7 @@ class LearningRateWarmUP(LRScheduler):
         target_lr: finite and ≥ 0; a number for every param group, or one per group.
         after_scheduler: a fresh torch scheduler on the same optimizer, whose LRs start from target_lr. (CyclicLR and
             OneCycleLR have LRs of their own.) None holds the target.
+        curve: the warm-up; by default linear over warmup_iteration.
 
     Raises:
         TypeError: an argument of the wrong type, or ReduceLROnPlateau, which follows a metric.
@@ -41,6 +44,8 @@ class LearningRateWarmUP(LRScheduler):
         warmup_iteration: int,
         target_lr: float | Sequence[float],
         after_scheduler: LRScheduler | None = None,
+        *,
+        curve: WarmupCurve | None = None,
     ) -> None:
         _check_optimizer(optimizer)
         _check_warmup_iteration(warmup_iteration)
@@ -49,6 +54,7 @@ class LearningRateWarmUP(LRScheduler):
         if after_scheduler is not None:
             _check_after_scheduler(after_scheduler, optimizer, self.target_lrs)
         self.after_scheduler = after_scheduler
+        self.curve = curve or LinearWarmup(warmup_iteration)
         self._after = None if after_scheduler is None else random_access(after_scheduler)
         super().__init__(optimizer)
 
@@ -75,9 +81,14 @@ class LearningRateWarmUP(LRScheduler):
 
         Where the scheduler has a closed form, the optimizer's LRs stay as they are; else they are those of the last.
         """
-        last_of_warmup = self.warmup_iteration if self.warmup_iteration or self._after is None else -1
-        after = bisect_right(iterations, last_of_warmup)
-        return self._warmup_rates(iterations[:after]) + self._after_rates(iterations[after:])
+        curve = self.curve
+        if curve.dampens:
+            return self._dampened_rates(iterations)
+        within = bisect_right(iterations, curve.last)
+        if within == 0:
+            return self._after_rates(iterations)
+        rates = list(curve.rates(iterations[:within], self.target_lrs))
+        return rates + self._after_rates(iterations[within:]) if within < len(iterations) else rates
 
     @override
     def get_lr(self) -> Rates:
@@ -112,15 +123,19 @@ class LearningRateWarmUP(LRScheduler):
         self._last_lr = state_dict["_last_lr"]
         set_rates(self.optimizer, self._last_lr)
 
-    def _warmup_rates(self, iterations: range) -> Rates:
-        if self.warmup_iteration == 0:
-            return self.target_lrs * len(iterations)
-        return [target_lr * n / self.warmup_iteration for n in iterations for target_lr in self.target_lrs]
-
     def _after_rates(self, iterations: range) -> Rates:
         if self._after is None:
             return self.target_lrs * len(iterations)
-        return self._after.rates(shift(iterations, -self.warmup_iteration))
+        return self._after.rates(shift(iterations, -self.curve.origin))
+
+    def _dampened_rates(self, iterations: range) -> Rates:
+        """The LRs that follow, times the warm-up's factor as long as it lasts."""
+        rates: Any = self._after_rates(iterations)
+        within = bisect_right(iterations, self.curve.last)
+        factors: Any = self.curve.rates(iterations[:within], [1.0])
+        groups = len(self.target_lrs)
+        damped = [lr * factors[place // groups] for place, lr in enumerate(rates[: within * groups])]
+        return damped + rates[within * groups :]
 
 
 def _check_optimizer(optimizer: Optimizer) -> None:
@@ -156,7 +171,7 @@ def _check_after_scheduler(after_scheduler: LRScheduler, optimizer: Optimizer, t
         raise ValueError(f"after_scheduler ({type(after_scheduler).__name__}) must be on the same optimizer")
     if getattr(after_scheduler, "last_epoch", 0) != 0:
         raise ValueError(f"after_scheduler must be fresh, not at iteration {after_scheduler.last_epoch}")
-    if not isinstance(after_scheduler, CyclicLR | OneCycleLR | SequentialRestarts):
+    if not isinstance(after_scheduler, CyclicLR | OneCycleLR | Composite):
         _check_start(after_scheduler, optimizer, target_lrs)
 
 

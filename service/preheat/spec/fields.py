@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from preheat.spec.duration import IN_ITERATIONS
+
 MAX_LR = 1e6
 """Largest LR a spec may name; above it no optimizer takes a meaningful step, and sums stay far from overflow."""
 
@@ -32,7 +34,13 @@ def _number_or_list(value: Any) -> str:
 NonNegative = Annotated[float, Field(ge=0), AfterValidator(_without_negative_zero)]
 LR = Annotated[float, Field(ge=0, le=MAX_LR), AfterValidator(_without_negative_zero)]
 Share = Annotated[float, Field(ge=0, le=1), AfterValidator(_without_negative_zero)]
-Iterations = Annotated[int, Field(ge=1, le=MAX_ITERATION)]
+Ratio = Annotated[float, Field(ge=0, le=1e6), AfterValidator(_without_negative_zero)]
+
+Iterations = Annotated[int, Field(ge=1, le=MAX_ITERATION), IN_ITERATIONS]
+"""A duration of at least one iteration."""
+
+IterationsOrNone = Annotated[int, Field(ge=0, le=MAX_ITERATION), IN_ITERATIONS]
+"""A duration that may be 0."""
 
 PerGroupLR = Annotated[
     Annotated[LR, Tag("number")]

@@ -1,8 +1,10 @@
 """The stretch of a run in which one scheduler is in force: what its durations default to and are held against."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from preheat.spec.duration import Amount
+from preheat.spec.units import Clock
 from preheat.spec.violations import Path, Violation, violation
 
 
@@ -12,25 +14,72 @@ class Stretch:
 
     `iterations` is what is left of the run, the default of a duration; `values` counts the iterations 0 … values − 1
     of the scheduler's own clock that are read: one more than `iterations` at the end of the run (its last value is
-    read too), the same inside a sequence. `groups` is the number of param groups. What breaks a rule is collected
-    in `violations`, under `path`.
+    read too), the same inside a sequence. `start` is the run's iteration at the scheduler's own 0, `warmup` the
+    warm-up before it; `clock` has the length and the units of the whole run. `groups` is the number of param groups. What breaks a rule is
+    collected in `violations`, under `path`.
     """
 
     iterations: int
     values: int
+    start: int
+    warmup: int
+    clock: Clock
     groups: int
     path: Path
     violations: list[Violation]
+    is_nested: bool = False
 
-    def refuse(self, field: Path, rule: str, value: Any) -> None:
+    def refuse(self, field: Path, rule: str, value: Any, kind: str = "invalid") -> None:
         """Notes that the value of `field` breaks `rule`."""
-        self.violations.append(violation((*self.path, *field), rule, value))
+        self.violations.append(violation((*self.path, *field), rule, value, kind))
 
     def check_per_group(self, field: str, value: Any) -> None:
         """Refuses a list that has not one entry per param group."""
         if isinstance(value, tuple) and len(value) != self.groups:
             self.refuse((field,), f"must have one entry per param group: {self.groups}, not {len(value)}", value)
 
-    def child(self, index: int, *, iterations: int, values: int) -> "Stretch":
-        """The stretch of the scheduler at `schedulers[index]`."""
-        return Stretch(iterations, values, self.groups, (*self.path, "schedulers", index), self.violations)
+    def default_length(self, field: str) -> int:
+        """What is left of the run; refuses the default of `field` if that is nothing."""
+        if self.iterations < 1:
+            self.refuse((field,), "has no default here: nothing is left of the run for this scheduler", None)
+        return max(self.iterations, 1)
+
+    def share(self, share: float) -> int:
+        """A share of the whole run, in iterations, at least 1."""
+        return max(round(self.total * share), 1)
+
+    @property
+    def total(self) -> int:
+        """Iterations of the whole run."""
+        return self.clock.total or 0
+
+    def placed(self, duration: Any, offset: int = 0) -> Any:
+        """A duration, or a list of them, that begins at the scheduler's own iteration `offset`."""
+        if isinstance(duration, tuple):
+            return tuple(self.placed(each, offset) for each in duration)
+        return self.clock.placed(duration, self.start + offset)
+
+    def placed_at_end(self, duration: int) -> int:
+        """A duration that ends with the stretch."""
+        return self.clock.placed_before(duration, self.start + self.iterations)
+
+    def child(self, *path: str | int, start: int = 0, iterations: int | None = None, extra: int | None = None) -> "Stretch":
+        """The stretch of a scheduler that this one is made of, from its own iteration `start` on.
+
+        `extra` is 1 if one value more than `iterations` is read; by default as here.
+        """
+        length = self.iterations - start if iterations is None else iterations
+        more = self.values - self.iterations if extra is None else extra
+        return replace(
+            self,
+            iterations=length,
+            values=length + more,
+            start=self.start + start,
+            path=(*self.path, *path),
+            is_nested=True,
+        )
+
+
+def has_amount(value: Any) -> bool:
+    """Whether a field's value is, or contains, a duration in epochs, samples or tokens."""
+    return isinstance(value, Amount) or (isinstance(value, tuple) and any(isinstance(each, Amount) for each in value))

@@ -6,28 +6,30 @@ has no default for becomes what is left of the run where that is the only sensib
 
 import math
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
 
 from preheat.spec.fields import (
     LR,
+    MAX_ITERATION,
     MAX_LR,
-    Closed,
     FactorOrList,
     Iterations,
+    IterationsOrNone,
     NonNegative,
     PerGroupLR,
     PerGroupMomentum,
     Share,
 )
+from preheat.spec.scheduler import Scheduler
 from preheat.spec.stretch import Stretch
 
 REFUSED_TYPES = {
     "LambdaLR": (
-        "takes code, and a spec is data: write the factors out as MultiplicativeLR with a list in lr_lambda, "
-        "or compose LinearLR, CosineAnnealingLR and others in a SequentialLR"
+        "takes code, and a spec is data: write the factor as a formula in an ExpressionLR, such as "
+        '{"type": "ExpressionLR", "expression": "0.95 ** n"}'
     ),
     "ReduceLROnPlateau": (
         "follows a metric that only the training job knows, so its LR is no function of the iteration: "
@@ -36,41 +38,14 @@ REFUSED_TYPES = {
 }
 """Schedulers of torch that are known and not served, with the reason and the way around."""
 
+_Count = Annotated[int, Field(ge=1, le=MAX_ITERATION)]
 _Gamma = Annotated[NonNegative, Field(le=1e6, description="Factor the LR is multiplied by.", examples=[0.1])]
 _Strategy = Annotated[Literal["cos", "linear"], Field(description="Shape of the annealing.", examples=["cos"])]
 _EtaMin = Annotated[LR, Field(description="LR at the bottom, absolute, for every param group.", examples=[0.0])]
 _CycleMomentum = Annotated[bool, Field(description="Whether momentum (or β1) runs against the LR.", examples=[True])]
-_NOTHING_LEFT = "has no default here: nothing is left of the run for this scheduler"
 
 
-class TorchScheduler(Closed):
-    """What every scheduler of a spec has.
-
-    `has_closed_form`: torch computes any iteration directly; otherwise it is stepped there one by one.
-    `can_be_chained`: torch multiplies the group's current LR, so that a ChainedScheduler can combine it with others.
-    """
-
-    has_closed_form: ClassVar[bool] = True
-    can_be_chained: ClassVar[bool] = True
-    type: str
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether this scheduler, with all it is made of, answers any iteration without stepping."""
-        return self.has_closed_form
-
-    def resolve(self, stretch: Stretch) -> Self:
-        """The same scheduler with every default filled in; what breaks a rule goes to `stretch.violations`."""
-        del stretch
-        return self
-
-    def log_growth(self, iterations: int) -> float:
-        """Natural logarithm of the factor by which the LR may outgrow b within `iterations`; 0 if it never does."""
-        del iterations
-        return 0.0
-
-
-class StepLR(TorchScheduler):
+class StepLR(Scheduler):
     """b · gamma^(s // step_size). At s = step_size − 1 still b, at s = step_size b · gamma."""
 
     type: Literal["StepLR"]
@@ -82,7 +57,7 @@ class StepLR(TorchScheduler):
         return _log_power(self.gamma, iterations // self.step_size)
 
 
-class MultiStepLR(TorchScheduler):
+class MultiStepLR(Scheduler):
     """b · gamma^(number of milestones ≤ s)."""
 
     type: Literal["MultiStepLR"]
@@ -96,8 +71,8 @@ class MultiStepLR(TorchScheduler):
     gamma: _Gamma = 0.1
 
     @override
-    def resolve(self, stretch: Stretch) -> Self:
-        _check_milestones(self.milestones, stretch)
+    def filled_in(self, stretch: Stretch) -> Self:
+        check_milestones(self.milestones, stretch)
         return self
 
     @override
@@ -105,7 +80,7 @@ class MultiStepLR(TorchScheduler):
         return _log_power(self.gamma, sum(milestone <= iterations for milestone in self.milestones))
 
 
-class ConstantLR(TorchScheduler):
+class ConstantLR(Scheduler):
     """b · factor for s < total_iters, then b."""
 
     type: Literal["ConstantLR"]
@@ -113,7 +88,7 @@ class ConstantLR(TorchScheduler):
     total_iters: Iterations = Field(5, description="Iterations the factor lasts.", examples=[5])
 
 
-class LinearLR(TorchScheduler):
+class LinearLR(Scheduler):
     """b · (start_factor + (end_factor − start_factor) · min(s, total_iters) / total_iters)."""
 
     type: Literal["LinearLR"]
@@ -122,14 +97,14 @@ class LinearLR(TorchScheduler):
     total_iters: Iterations = Field(5, description="Iterations from the first factor to the last.", examples=[5])
 
     @override
-    def resolve(self, stretch: Stretch) -> Self:
+    def filled_in(self, stretch: Stretch) -> Self:
         if self.start_factor == 0:
             rule = "must be > 0 (torch refuses 0): for a start from 0 use warmup.iterations"
             stretch.refuse(("start_factor",), rule, self.start_factor)
         return self
 
 
-class ExponentialLR(TorchScheduler):
+class ExponentialLR(Scheduler):
     """b · gamma^s."""
 
     type: Literal["ExponentialLR"]
@@ -140,7 +115,7 @@ class ExponentialLR(TorchScheduler):
         return _log_power(self.gamma, iterations)
 
 
-class PolynomialLR(TorchScheduler):
+class PolynomialLR(Scheduler):
     """b · (1 − min(s, total_iters) / total_iters)^power; 0 from s = total_iters on."""
 
     type: Literal["PolynomialLR"]
@@ -148,7 +123,7 @@ class PolynomialLR(TorchScheduler):
     power: NonNegative = Field(1.0, le=1000, description="Exponent; 1 is a straight line.", examples=[2.0])
 
 
-class CosineAnnealingLR(TorchScheduler):
+class CosineAnnealingLR(Scheduler):
     """eta_min + (b − eta_min) · (1 + cos(π · s / T_max)) / 2; eta_min at s = T_max, then up again, as in torch."""
 
     type: Literal["CosineAnnealingLR"]
@@ -158,15 +133,11 @@ class CosineAnnealingLR(TorchScheduler):
     eta_min: _EtaMin = 0.0
 
     @override
-    def resolve(self, stretch: Stretch) -> Self:
-        if self.T_max is not None:
-            return self
-        if stretch.iterations < 1:
-            stretch.refuse(("T_max",), _NOTHING_LEFT, None)
-        return self.model_copy(update={"T_max": stretch.iterations})
+    def filled_in(self, stretch: Stretch) -> Self:
+        return self.model_copy(update={"T_max": self.T_max or stretch.default_length("T_max")})
 
 
-class CosineAnnealingWarmRestarts(TorchScheduler):
+class CosineAnnealingWarmRestarts(Scheduler):
     """eta_min + (b − eta_min) · (1 + cos(π · T_cur / T_i)) / 2, T_cur iterations into a cycle of T_i.
 
     Cycles last T_0, T_0 · T_mult, T_0 · T_mult², … iterations; each starts at b and ends one short of eta_min.
@@ -175,11 +146,11 @@ class CosineAnnealingWarmRestarts(TorchScheduler):
     can_be_chained = False
     type: Literal["CosineAnnealingWarmRestarts"]
     T_0: Iterations = Field(description="Iterations of the first cycle.", examples=[10])
-    T_mult: Iterations = Field(1, le=1_000_000, description="Factor from one cycle's length to the next.", examples=[2])
+    T_mult: _Count = Field(1, le=1_000_000, description="Factor from one cycle's length to the next.", examples=[2])
     eta_min: _EtaMin = 0.0
 
 
-class CyclicLR(TorchScheduler):
+class CyclicLR(Scheduler):
     """base_lr + (max_lr − base_lr) · triangle(s) · scale: up for step_size_up, down for step_size_down, repeated.
 
     `scale` is 1 (triangular), 1 / 2^(cycle − 1) (triangular2) or gamma^s (exp_range). Takes no notice of target_lr.
@@ -202,17 +173,18 @@ class CyclicLR(TorchScheduler):
     max_momentum: PerGroupMomentum = Field(0.9, description="Momentum at the bottom of the LR.", examples=[0.9])
 
     @override
-    def resolve(self, stretch: Stretch) -> Self:
+    def filled_in(self, stretch: Stretch) -> Self:
         for field in ("base_lr", "max_lr", "base_momentum", "max_momentum"):
             stretch.check_per_group(field, getattr(self, field))
-        return self.model_copy(update={"step_size_down": self.step_size_down or self.step_size_up})
+        update = {"step_size_down": self.step_size_down or self.step_size_up}
+        return self.model_copy(update=update | cycled_momentum(self, stretch))
 
     @override
     def log_growth(self, iterations: int) -> float:
         return _log_power(self.gamma, iterations) if self.mode == "exp_range" else 0.0
 
 
-class OneCycleLR(TorchScheduler):
+class OneCycleLR(Scheduler):
     """From max_lr / div_factor up to max_lr at s = pct_start · total_steps − 1, then down to the end.
 
     The end, max_lr / div_factor / final_div_factor, is reached at s = total_steps − 1 and held (torch would bounce up
@@ -228,8 +200,8 @@ class OneCycleLR(TorchScheduler):
         "both included: one more than the iterations left.",
         examples=[91],
     )
-    epochs: Iterations | None = Field(None, description="With steps_per_epoch, instead of total_steps.", examples=[10])
-    steps_per_epoch: Iterations | None = Field(None, description="Iterations of an epoch.", examples=[100])
+    epochs: _Count | None = Field(None, description="With steps_per_epoch, instead of total_steps.", examples=[10])
+    steps_per_epoch: _Count | None = Field(None, description="Iterations of an epoch.", examples=[100])
     pct_start: Share = Field(0.3, description="Share of the cycle in which the LR rises.", examples=[0.3])
     anneal_strategy: _Strategy = "cos"
     cycle_momentum: _CycleMomentum = True
@@ -240,18 +212,19 @@ class OneCycleLR(TorchScheduler):
     three_phase: bool = Field(False, description="Whether to mirror the rise before the last phase.", examples=[False])
 
     @override
-    def resolve(self, stretch: Stretch) -> Self:
+    def filled_in(self, stretch: Stretch) -> Self:
         for field in ("max_lr", "base_momentum", "max_momentum"):
             stretch.check_per_group(field, getattr(self, field))
         self._check_ends(stretch)
         total_steps = self._total_steps(stretch)
         if total_steps not in (stretch.iterations, stretch.iterations + 1):
             rule = f"must match what is left of the run: {stretch.iterations} or {stretch.iterations + 1}"
-            stretch.refuse(("total_steps",), rule, total_steps)
+            stretch.refuse(("total_steps",), rule, total_steps, "length-mismatch")
         if self.pct_start * total_steps == 1:
             rule = f"must not be 1 / total_steps (total_steps is {total_steps}): torch divides by zero there"
             stretch.refuse(("pct_start",), rule, self.pct_start)
-        return self.model_copy(update={"total_steps": total_steps, "epochs": None, "steps_per_epoch": None})
+        update = {"total_steps": total_steps, "epochs": None, "steps_per_epoch": None}
+        return self.model_copy(update=update | cycled_momentum(self, stretch))
 
     def _total_steps(self, stretch: Stretch) -> int:
         if (self.epochs is None) != (self.steps_per_epoch is None):
@@ -273,22 +246,24 @@ class OneCycleLR(TorchScheduler):
             stretch.refuse(("final_div_factor",), f"makes the last LR exceed {MAX_LR:g}", self.final_div_factor)
 
 
-class SWALR(TorchScheduler):
+class SWALR(Scheduler):
     """swa_lr · α + b · (1 − α); α goes from 0 to 1 within anneal_epochs, then swa_lr is held."""
 
     has_closed_form = False
     type: Literal["SWALR"]
     swa_lr: PerGroupLR = Field(description="LR to anneal to.", examples=[0.05])
-    anneal_epochs: int = Field(10, ge=0, le=10_000_000, description="Iterations of the annealing.", examples=[10])
+    anneal_epochs: Annotated[IterationsOrNone, Field(le=10_000_000)] = Field(
+        10, description="Iterations of the annealing.", examples=[10]
+    )
     anneal_strategy: _Strategy = "cos"
 
     @override
-    def resolve(self, stretch: Stretch) -> Self:
+    def filled_in(self, stretch: Stretch) -> Self:
         stretch.check_per_group("swa_lr", self.swa_lr)
         return self
 
 
-class MultiplicativeLR(TorchScheduler):
+class MultiplicativeLR(Scheduler):
     """The LR before, times lr_lambda(s); b at s = 0.
 
     lr_lambda is one factor for all iterations, or a list whose first entry is the factor of s = 1; after its last
@@ -300,7 +275,7 @@ class MultiplicativeLR(TorchScheduler):
     lr_lambda: FactorOrList = Field(description="Factor of every iteration, or of each.", examples=[0.95])
 
     @override
-    def resolve(self, stretch: Stretch) -> Self:
+    def filled_in(self, stretch: Stretch) -> Self:
         if isinstance(self.lr_lambda, tuple) and len(self.lr_lambda) > stretch.iterations:
             rule = f"must not have more factors than iterations are left of the run ({stretch.iterations})"
             stretch.refuse(("lr_lambda",), rule, len(self.lr_lambda))
@@ -313,123 +288,8 @@ class MultiplicativeLR(TorchScheduler):
         return _log_power(self.lr_lambda, iterations)
 
 
-class SequentialLR(TorchScheduler):
-    """schedulers[0] until milestones[0], then schedulers[1] on a clock of its own, and so on.
-
-    Each starts from b again, as in torch; SWALR and MultiplicativeLR go on from the LR they find.
-    """
-
-    type: Literal["SequentialLR"]
-    schedulers: tuple["AfterScheduler", ...] = Field(
-        min_length=1,
-        max_length=100,
-        fail_fast=True,
-        description="The schedulers, in the order of their turns.",
-        examples=[[{"type": "ConstantLR", "factor": 1.0, "total_iters": 1}, {"type": "CosineAnnealingLR"}]],
-    )
-    milestones: tuple[Iterations, ...] = Field(
-        description="Iterations at which the next scheduler takes over, ascending: one fewer than schedulers.",
-        max_length=99,
-        fail_fast=True,
-        examples=[[60]],
-    )
-
-    @property
-    @override
-    def is_closed(self) -> bool:
-        return all(scheduler.is_closed for scheduler in self.schedulers)
-
-    @override
-    def resolve(self, stretch: Stretch) -> Self:
-        if len(self.milestones) != len(self.schedulers) - 1:
-            rule = f"must have one entry fewer than schedulers ({len(self.schedulers)}), not {len(self.milestones)}"
-            stretch.refuse(("milestones",), rule, self.milestones)
-            return self
-        if not _check_milestones(self.milestones, stretch):
-            return self
-        turns = pairwise((0, *self.milestones, stretch.iterations))
-        last = len(self.schedulers) - 1
-        extra = stretch.values - stretch.iterations
-        return self.model_copy(
-            update={
-                "schedulers": tuple(
-                    scheduler.resolve(
-                        stretch.child(index, iterations=stop - start, values=stop - start + extra * (index == last))
-                    )
-                    for index, (scheduler, (start, stop)) in enumerate(zip(self.schedulers, turns, strict=True))
-                )
-            }
-        )
-
-    @override
-    def log_growth(self, iterations: int) -> float:
-        return sum(scheduler.log_growth(iterations) for scheduler in self.schedulers)
-
-
-class ChainedScheduler(TorchScheduler):
-    """Every scheduler at once, each multiplying the LR that the one before it left: for pure factors, the product."""
-
-    has_closed_form = False
-    type: Literal["ChainedScheduler"]
-    schedulers: tuple["AfterScheduler", ...] = Field(
-        min_length=1,
-        max_length=100,
-        fail_fast=True,
-        description="The schedulers, in the order in which each is applied.",
-        examples=[[{"type": "LinearLR"}, {"type": "ExponentialLR", "gamma": 0.99}]],
-    )
-
-    @override
-    def resolve(self, stretch: Stretch) -> Self:
-        for index, scheduler in enumerate(self.schedulers):
-            self._check(scheduler, index, stretch)
-        children = (
-            scheduler.resolve(stretch.child(index, iterations=stretch.iterations, values=stretch.values))
-            for index, scheduler in enumerate(self.schedulers)
-        )
-        return self.model_copy(update={"schedulers": tuple(children)})
-
-    @override
-    def log_growth(self, iterations: int) -> float:
-        return sum(scheduler.log_growth(iterations) for scheduler in self.schedulers)
-
-    @staticmethod
-    def _check(scheduler: "AfterScheduler", index: int, stretch: Stretch) -> None:
-        if not scheduler.can_be_chained or isinstance(scheduler, SequentialLR):
-            rule = "cannot be chained: it would overwrite the LR of the schedulers before it; use a SequentialLR"
-            stretch.refuse(("schedulers", index, "type"), rule, scheduler.type)
-        if isinstance(scheduler, ConstantLR) and scheduler.factor == 0:
-            rule = "must be > 0 in a ChainedScheduler: torch divides by it at total_iters"
-            stretch.refuse(("schedulers", index, "factor"), rule, scheduler.factor)
-
-
-AfterScheduler = Annotated[
-    StepLR
-    | MultiStepLR
-    | ConstantLR
-    | LinearLR
-    | ExponentialLR
-    | PolynomialLR
-    | CosineAnnealingLR
-    | CosineAnnealingWarmRestarts
-    | CyclicLR
-    | OneCycleLR
-    | SWALR
-    | MultiplicativeLR
-    | SequentialLR
-    | ChainedScheduler,
-    Field(discriminator="type"),
-]
-"""What may stand in a spec as `after_scheduler`."""
-
-SCHEDULER_TYPES: dict[str, type[TorchScheduler]] = {model.__name__: model for model in TorchScheduler.__subclasses__()}
-"""Every scheduler by its torch name."""
-
-SequentialLR.model_rebuild()
-ChainedScheduler.model_rebuild()
-
-
-def _check_milestones(milestones: tuple[int, ...], stretch: Stretch) -> bool:
+def check_milestones(milestones: tuple[int, ...], stretch: Stretch) -> bool:
+    """Refuses milestones that do not ascend or lie beyond the stretch; returns whether there was nothing to refuse."""
     before = len(stretch.violations)
     for index, (earlier, later) in enumerate(pairwise(milestones), start=1):
         if later == earlier:
@@ -439,8 +299,18 @@ def _check_milestones(milestones: tuple[int, ...], stretch: Stretch) -> bool:
     for index, milestone in enumerate(milestones):
         if milestone > stretch.iterations:
             rule = f"must not exceed the {stretch.iterations} iterations that are left of the run"
-            stretch.refuse(("milestones", index), rule, milestone)
+            stretch.refuse(("milestones", index), rule, milestone, "milestone-beyond-end")
     return len(stretch.violations) == before
+
+
+def cycled_momentum(scheduler: CyclicLR | OneCycleLR, stretch: Stretch) -> dict[str, bool]:
+    """Whether momentum is cycled: inside another scheduler it is not, since the other would not know it."""
+    if not stretch.is_nested or not scheduler.cycle_momentum:
+        return {}
+    if "cycle_momentum" in scheduler.model_fields_set:
+        rule = "must be false inside another scheduler: give momentum a schedule of its own in hyperparameters"
+        stretch.refuse(("cycle_momentum",), rule, scheduler.cycle_momentum)
+    return {"cycle_momentum": False}
 
 
 def _log_power(factor: float, exponent: int) -> float:

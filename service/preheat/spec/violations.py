@@ -18,12 +18,14 @@ Path = tuple[str | int, ...]
 class Violation:
     """One value that breaks one rule.
 
-    `path` leads to the value, `rule` says what it must be, `value` is its JSON text (None where it is missing).
+    `path` leads to the value, `rule` says what it must be, `value` is its JSON text (None where it is missing), `kind`
+    names the mistake where it has a name of its own.
     """
 
     path: Path
     rule: str
     value: str | None = None
+    kind: str = "invalid"
 
     @property
     def pointer(self) -> str:
@@ -37,9 +39,17 @@ class Violation:
         return f"{field} {self.rule}" if self.value is None else f"{field} ({self.value}) {self.rule}"
 
 
-def violation(path: Path, rule: str, value: Any = _NO_VALUE) -> Violation:
+class InvalidSpec(ValueError):
+    """A spec that breaks rules; `violations` says which, one entry per value."""
+
+    def __init__(self, violations: list[Violation]) -> None:
+        self.violations = violations
+        super().__init__("; ".join(violation.detail for violation in violations))
+
+
+def violation(path: Path, rule: str, value: Any = _NO_VALUE, kind: str = "invalid") -> Violation:
     """A violation whose value is shown as short, plain-ASCII JSON."""
-    return Violation(_printable(path), _ascii(rule), None if value is _NO_VALUE else _shown(value))
+    return Violation(_printable(path), _ascii(rule), None if value is _NO_VALUE else _shown(value), kind)
 
 
 def from_pydantic(
@@ -78,7 +88,7 @@ def _translate(
         case "union_tag_invalid":
             path, value, rule = (*path, "type"), context["tag"], _type_rule(context, refused_types)
         case "union_tag_not_found":
-            path, value, rule = (*path, "type"), _NO_VALUE, "is required: the name of a torch scheduler"
+            path, value, rule = (*path, "type"), _NO_VALUE, "is required: the name of a scheduler"
         case "missing":
             value, rule = _NO_VALUE, "is required"
         case "json_invalid":
@@ -135,7 +145,7 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     close += [candidate for candidate in by_lower if len(name) > 1 and name.lower() in candidate]
     return f"; did you mean {by_lower[close[0]]}?" if close else ""
 

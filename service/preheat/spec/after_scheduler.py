@@ -1,0 +1,96 @@
+"""Every scheduler that may stand in a spec: torch's own, the shapes it lacks, and what combines them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from preheat.spec import compositions, torch_compositions
+from preheat.spec.compositions import ClampLR, CooldownLR, MaxLR, MinLR, ProductLR, WindowLR
+from preheat.spec.scheduler import Scheduler
+from preheat.spec.shapes.decays import (
+    CosineLR,
+    ExponentialDecayLR,
+    InverseSqrtLR,
+    InverseTimeLR,
+    KDecayLR,
+    NoamLR,
+    PolynomialDecayLR,
+    REXLR,
+    TanhLR,
+)
+from preheat.spec.shapes.points import ExpressionLR, PiecewiseLR, TableLR
+from preheat.spec.shapes.restarts import CosineRestartsLR
+from preheat.spec.shapes.shape import Shape
+from preheat.spec.shapes.staged import FlatCosineLR, PhasesLR, RangeTestLR, SlantedTriangularLR, TriStageLR, WSDLR
+from preheat.spec.torch_compositions import ChainedScheduler, SequentialLR
+from preheat.spec.torch_schedulers import (
+    SWALR,
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
+    LinearLR,
+    MultiplicativeLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    StepLR,
+)
+
+AfterScheduler = Annotated[
+    StepLR
+    | MultiStepLR
+    | ConstantLR
+    | LinearLR
+    | ExponentialLR
+    | PolynomialLR
+    | CosineAnnealingLR
+    | CosineAnnealingWarmRestarts
+    | CyclicLR
+    | OneCycleLR
+    | SWALR
+    | MultiplicativeLR
+    | SequentialLR
+    | ChainedScheduler
+    | PolynomialDecayLR
+    | CosineLR
+    | CosineRestartsLR
+    | WSDLR
+    | FlatCosineLR
+    | InverseSqrtLR
+    | NoamLR
+    | TriStageLR
+    | SlantedTriangularLR
+    | InverseTimeLR
+    | ExponentialDecayLR
+    | KDecayLR
+    | TanhLR
+    | REXLR
+    | RangeTestLR
+    | PhasesLR
+    | PiecewiseLR
+    | TableLR
+    | ExpressionLR
+    | ProductLR
+    | MaxLR
+    | MinLR
+    | ClampLR
+    | WindowLR
+    | CooldownLR,
+    Field(discriminator="type"),
+]
+"""What may stand in a spec as `after_scheduler`."""
+
+for _module in (torch_compositions, compositions):
+    for _model in vars(_module).values():
+        if isinstance(_model, type) and issubclass(_model, Scheduler):
+            _model.model_rebuild(force=True, _types_namespace={"AfterScheduler": AfterScheduler})
+
+SCHEDULER_TYPES: dict[str, type[Scheduler]] = {
+    model.__name__: model for model in AfterScheduler.__origin__.__args__  # type: ignore[attr-defined]
+}
+"""Every scheduler by its name."""
+
+SHAPES: dict[str, type[Shape]] = {name: model for name, model in SCHEDULER_TYPES.items() if issubclass(model, Shape)}
+"""Those that torch lacks."""

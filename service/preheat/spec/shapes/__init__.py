@@ -1,0 +1,1 @@
+"""Schedules that torch lacks: each a formula with its fields."""
