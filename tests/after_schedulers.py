@@ -18,11 +18,40 @@ EXAMPLES: list[dict[str, Any]] = [
     {"type": "CosineAnnealingLR", "T_max": 13, "eta_min": 0.001},
     {"type": "CosineAnnealingWarmRestarts", "T_0": 7},
     {"type": "CosineAnnealingWarmRestarts", "T_0": 3, "T_mult": 2, "eta_min": 0.001},
-    {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 4, "step_size_down": 6},
-    {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 5, "mode": "triangular2"},
-    {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 9, "mode": "exp_range", "gamma": 0.9},
+    {
+        "type": "CyclicLR",
+        "cycle_momentum": False,
+        "base_lr": 0.001,
+        "max_lr": 0.02,
+        "step_size_up": 4,
+        "step_size_down": 6,
+    },
+    {
+        "type": "CyclicLR",
+        "cycle_momentum": False,
+        "base_lr": 0.001,
+        "max_lr": 0.02,
+        "step_size_up": 5,
+        "mode": "triangular2",
+    },
+    {
+        "type": "CyclicLR",
+        "cycle_momentum": False,
+        "base_lr": 0.001,
+        "max_lr": 0.02,
+        "step_size_up": 9,
+        "mode": "exp_range",
+        "gamma": 0.9,
+    },
     {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": 0.1, "total_steps": 51},
-    {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": 0.1, "total_steps": 51, "three_phase": True, "anneal_strategy": "linear"},
+    {
+        "type": "OneCycleLR",
+        "cycle_momentum": False,
+        "max_lr": 0.1,
+        "total_steps": 51,
+        "three_phase": True,
+        "anneal_strategy": "linear",
+    },
     {"type": "SWALR", "swa_lr": 0.002},
     {"type": "SWALR", "swa_lr": 0.05, "anneal_epochs": 30, "anneal_strategy": "linear"},
     {"type": "MultiplicativeLR", "lr_lambda": 0.95},
@@ -178,7 +207,14 @@ _ABSOLUTE = st.one_of(
             "gamma": _factor,
         }
     ),
-    st.fixed_dictionaries({"type": st.just("OneCycleLR"), "cycle_momentum": st.just(False), "max_lr": _factor, "pct_start": st.floats(0.25, 0.75)}),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("OneCycleLR"),
+            "cycle_momentum": st.just(False),
+            "max_lr": _factor,
+            "pct_start": st.floats(0.25, 0.75),
+        }
+    ),
 )
 
 

@@ -1,6 +1,6 @@
 """Every shape in plain math, written from its source and not from the code: the LR at iteration s of its own clock.
 
-b is the target LR, N what is left of the run, W the warm-up before it.
+b is the target LR, `left` what is left of the run, `warmup` the warm-up before it.
 """
 
 import math
@@ -13,16 +13,24 @@ Reference = Callable[[int, float], float]
 def reference(spec: dict[str, Any], left: int, warmup: int) -> Reference:
     """LR by iteration and target LR, of a spec as a user writes it."""
     parameters = {name: value for name, value in spec.items() if name != "type"}
-    return _REFERENCES[spec["type"]](N=left, W=warmup, **parameters)
+    return _REFERENCES[spec["type"]](left=left, warmup=warmup, **parameters)
 
 
 def _end(b: float, min_lr: float, min_ratio: float | None) -> float:
     return min_lr if min_ratio is None else min_ratio * b
 
 
-def polynomial(N: int, W: int, length: int = 0, power: float = 1, min_lr: float = 0, min_ratio: Any = None, cycle: bool = False) -> Reference:  # noqa: E501
-    del W
-    steps = length or N
+def _polynomial(
+    left: int,
+    warmup: int,
+    length: int = 0,
+    power: float = 1,
+    min_lr: float = 0,
+    min_ratio: Any = None,
+    cycle: bool = False,
+) -> Reference:
+    del warmup
+    steps = length or left
 
     def lr(s: int, b: float) -> float:
         end = _end(b, min_lr, min_ratio)
@@ -32,9 +40,17 @@ def polynomial(N: int, W: int, length: int = 0, power: float = 1, min_lr: float 
     return lr
 
 
-def cosine(N: int, W: int, length: int = 0, min_lr: float = 0, min_ratio: Any = None, num_cycles: float = 0.5, exponent: float = 1) -> Reference:  # noqa: E501
-    del W
-    steps = length or N
+def _cosine(
+    left: int,
+    warmup: int,
+    length: int = 0,
+    min_lr: float = 0,
+    min_ratio: Any = None,
+    num_cycles: float = 0.5,
+    exponent: float = 1,
+) -> Reference:
+    del warmup
+    steps = length or left
 
     def lr(s: int, b: float) -> float:
         end = _end(b, min_lr, min_ratio)
@@ -44,9 +60,19 @@ def cosine(N: int, W: int, length: int = 0, min_lr: float = 0, min_ratio: Any = 
     return lr
 
 
-def restarts(N: int, W: int, T_0: int = 0, T_mult: float = 1, decay: float = 1, cycles: Any = None, min_lr: float = 0, periods: Any = None, weights: Any = None) -> Reference:  # noqa: E501, N803
+def _restarts(
+    left: int,
+    warmup: int,
+    T_0: int = 0,
+    T_mult: float = 1,
+    decay: float = 1,
+    cycles: Any = None,
+    min_lr: float = 0,
+    periods: Any = None,
+    weights: Any = None,
+) -> Reference:
     """Cycle by cycle, walking from the first."""
-    del N, W
+    del left, warmup
 
     def lr(s: int, b: float) -> float:
         start, length, cycle = 0.0, float(periods[0] if periods else T_0), 0
@@ -63,9 +89,19 @@ def restarts(N: int, W: int, T_0: int = 0, T_mult: float = 1, decay: float = 1, 
     return lr
 
 
-def wsd(N: int, W: int, length: int = 0, decay_length: Any = None, decay: str = "linear", power: float = 0.5, decay_ratio: float = 0.5, min_lr: float = 0, min_ratio: Any = None) -> Reference:  # noqa: E501
-    steps = length or N
-    fall = round((N + W) / 10) if decay_length is None else decay_length
+def _wsd(
+    left: int,
+    warmup: int,
+    length: int = 0,
+    decay_length: Any = None,
+    decay: str = "linear",
+    power: float = 0.5,
+    decay_ratio: float = 0.5,
+    min_lr: float = 0,
+    min_ratio: Any = None,
+) -> Reference:
+    steps = length or left
+    fall = round((left + warmup) / 10) if decay_length is None else decay_length
 
     def lr(s: int, b: float) -> float:
         end = _end(b, min_lr, min_ratio)
@@ -84,9 +120,11 @@ def wsd(N: int, W: int, length: int = 0, decay_length: Any = None, decay: str = 
     return lr
 
 
-def flat_cosine(N: int, W: int, length: int = 0, flat_length: Any = None, min_lr: float = 0, min_ratio: Any = None) -> Reference:
-    del W
-    steps = length or N
+def _flat_cosine(
+    left: int, warmup: int, length: int = 0, flat_length: Any = None, min_lr: float = 0, min_ratio: Any = None
+) -> Reference:
+    del warmup
+    steps = length or left
     flat = int(steps * 0.75) if flat_length is None else flat_length
 
     def lr(s: int, b: float) -> float:
@@ -97,21 +135,29 @@ def flat_cosine(N: int, W: int, length: int = 0, flat_length: Any = None, min_lr
     return lr
 
 
-def inverse_sqrt(N: int, W: int, timescale: int = 0, shift: int = 0) -> Reference:
-    del N
-    scale = timescale or W or 10_000
+def _inverse_sqrt(left: int, warmup: int, timescale: int = 0, shift: int = 0) -> Reference:
+    del left
+    scale = timescale or warmup or 10_000
     return lambda s, b: b / math.sqrt((s + shift + scale) / scale)
 
 
-def noam(N: int, W: int, d_model: int, warmup_iterations: int, factor: float = 1) -> Reference:
-    del N, W
+def _noam(left: int, warmup: int, d_model: int, warmup_iterations: int, factor: float = 1) -> Reference:
+    del left, warmup
     return lambda s, b: (
         b * factor / math.sqrt(d_model) * min(1 / math.sqrt(max(s, 1)), max(s, 1) / warmup_iterations**1.5)
     )
 
 
-def tri_stage(N: int, W: int, warmup_iterations: int, hold_iterations: int, decay_iterations: int, init_ratio: float = 0.01, final_ratio: float = 0.01) -> Reference:  # noqa: E501
-    del N, W
+def _tri_stage(
+    left: int,
+    warmup: int,
+    warmup_iterations: int,
+    hold_iterations: int,
+    decay_iterations: int,
+    init_ratio: float = 0.01,
+    final_ratio: float = 0.01,
+) -> Reference:
+    del left, warmup
 
     def lr(s: int, b: float) -> float:
         if s < warmup_iterations:
@@ -124,9 +170,11 @@ def tri_stage(N: int, W: int, warmup_iterations: int, hold_iterations: int, deca
     return lr
 
 
-def slanted_triangular(N: int, W: int, length: int = 0, cut_share: float = 0.1, ratio: float = 32) -> Reference:
-    del W
-    steps = length or N
+def _slanted_triangular(
+    left: int, warmup: int, length: int = 0, cut_share: float = 0.1, ratio: float = 32
+) -> Reference:
+    del warmup
+    steps = length or left
     cut = math.floor(steps * cut_share)
 
     def lr(s: int, b: float) -> float:
@@ -136,14 +184,16 @@ def slanted_triangular(N: int, W: int, length: int = 0, cut_share: float = 0.1, 
     return lr
 
 
-def inverse_time(N: int, W: int, decay_rate: float, decay_length: int, staircase: bool = False) -> Reference:
-    del N, W
+def _inverse_time(left: int, warmup: int, decay_rate: float, decay_length: int, staircase: bool = False) -> Reference:
+    del left, warmup
     return lambda s, b: b / (1 + decay_rate * (math.floor(s / decay_length) if staircase else s / decay_length))
 
 
-def exponential(N: int, W: int, decay_rate: float, decay_length: int = 0, staircase: bool = False, min_lr: float = 0) -> Reference:
-    del W
-    steps = decay_length or N
+def _exponential(
+    left: int, warmup: int, decay_rate: float, decay_length: int = 0, staircase: bool = False, min_lr: float = 0
+) -> Reference:
+    del warmup
+    steps = decay_length or left
 
     def lr(s: int, b: float) -> float:
         exponent = math.floor(s / steps) if staircase else s / steps
@@ -152,9 +202,18 @@ def exponential(N: int, W: int, decay_rate: float, decay_length: int = 0, stairc
     return lr
 
 
-def k_decay(N: int, W: int, k: float = 1, shape: str = "cosine", power: float = 1, length: int = 0, min_lr: float = 0, min_ratio: Any = None) -> Reference:  # noqa: E501
-    del W
-    steps = length or N
+def _k_decay(
+    left: int,
+    warmup: int,
+    k: float = 1,
+    shape: str = "cosine",
+    power: float = 1,
+    length: int = 0,
+    min_lr: float = 0,
+    min_ratio: Any = None,
+) -> Reference:
+    del warmup
+    steps = length or left
 
     def lr(s: int, b: float) -> float:
         end = _end(b, min_lr, min_ratio)
@@ -164,9 +223,17 @@ def k_decay(N: int, W: int, k: float = 1, shape: str = "cosine", power: float = 
     return lr
 
 
-def tanh(N: int, W: int, lower: float = -7, upper: float = 3, length: int = 0, min_lr: float = 0, min_ratio: Any = None) -> Reference:
-    del W
-    steps = length or N
+def _tanh(
+    left: int,
+    warmup: int,
+    lower: float = -7,
+    upper: float = 3,
+    length: int = 0,
+    min_lr: float = 0,
+    min_ratio: Any = None,
+) -> Reference:
+    del warmup
+    steps = length or left
 
     def lr(s: int, b: float) -> float:
         end = _end(b, min_lr, min_ratio)
@@ -177,21 +244,23 @@ def tanh(N: int, W: int, lower: float = -7, upper: float = 3, length: int = 0, m
     return lr
 
 
-def rex(N: int, W: int, length: int = 0, min_lr: float = 0, min_ratio: Any = None) -> Reference:
-    del W
-    steps = length or N
+def _rex(left: int, warmup: int, length: int = 0, min_lr: float = 0, min_ratio: Any = None) -> Reference:
+    del warmup
+    steps = length or left
 
     def lr(s: int, b: float) -> float:
-        left = 1 - min(s, steps) / steps
+        rest = 1 - min(s, steps) / steps
         end = _end(b, min_lr, min_ratio)
-        return end + (b - end) * left / (0.5 + 0.5 * left)
+        return end + (b - end) * rest / (0.5 + 0.5 * rest)
 
     return lr
 
 
-def range_test(N: int, W: int, start_lr: float = 1e-7, length: int = 0, mode: str = "exponential", stair_length: int = 1) -> Reference:
-    del W
-    steps = length or N
+def _range_test(
+    left: int, warmup: int, start_lr: float = 1e-7, length: int = 0, mode: str = "exponential", stair_length: int = 1
+) -> Reference:
+    del warmup
+    steps = length or left
 
     def lr(s: int, b: float) -> float:
         x = min(s // stair_length * stair_length / steps, 1)
@@ -202,14 +271,14 @@ def range_test(N: int, W: int, start_lr: float = 1e-7, length: int = 0, mode: st
     return lr
 
 
-def phases(N: int, W: int, phases: list[dict[str, Any]]) -> Reference:
+def _phases(left: int, warmup: int, phases: list[dict[str, Any]]) -> Reference:
     """Phase by phase, walking from the first."""
-    del W
+    del warmup
 
     def lr(s: int, b: float) -> float:
         begin, here = 0, b
         for phase in phases:
-            length = phase.get("length", N - begin)
+            length = phase.get("length", left - begin)
             first = phase.get("from", here)
             last = phase.get("to", first)
             if s < begin + length:
@@ -229,8 +298,8 @@ def phases(N: int, W: int, phases: list[dict[str, Any]]) -> Reference:
     return lr
 
 
-def piecewise(N: int, W: int, points: list[dict[str, Any]], interpolation: str = "linear") -> Reference:
-    del N, W
+def _piecewise(left: int, warmup: int, points: list[dict[str, Any]], interpolation: str = "linear") -> Reference:
+    del left, warmup
 
     def lr(s: int, b: float) -> float:
         ends = [(point["at"], point["lr"] if "lr" in point else point["factor"] * b) for point in points]
@@ -252,8 +321,8 @@ def piecewise(N: int, W: int, points: list[dict[str, Any]], interpolation: str =
     return lr
 
 
-def table(N: int, W: int, values: list[float], are_factors: bool = False, hold: int = 1) -> Reference:
-    del N, W
+def _table(left: int, warmup: int, values: list[float], are_factors: bool = False, hold: int = 1) -> Reference:
+    del left, warmup
 
     def lr(s: int, b: float) -> float:
         every = [value for value in values for _ in range(hold)]
@@ -263,22 +332,22 @@ def table(N: int, W: int, values: list[float], are_factors: bool = False, hold: 
 
 
 _REFERENCES: dict[str, Callable[..., Reference]] = {
-    "PolynomialDecayLR": polynomial,
-    "CosineLR": cosine,
-    "CosineRestartsLR": restarts,
-    "WSDLR": wsd,
-    "FlatCosineLR": flat_cosine,
-    "InverseSqrtLR": inverse_sqrt,
-    "NoamLR": noam,
-    "TriStageLR": tri_stage,
-    "SlantedTriangularLR": slanted_triangular,
-    "InverseTimeLR": inverse_time,
-    "ExponentialDecayLR": exponential,
-    "KDecayLR": k_decay,
-    "TanhLR": tanh,
-    "REXLR": rex,
-    "RangeTestLR": range_test,
-    "PhasesLR": phases,
-    "PiecewiseLR": piecewise,
-    "TableLR": table,
+    "PolynomialDecayLR": _polynomial,
+    "CosineLR": _cosine,
+    "CosineRestartsLR": _restarts,
+    "WSDLR": _wsd,
+    "FlatCosineLR": _flat_cosine,
+    "InverseSqrtLR": _inverse_sqrt,
+    "NoamLR": _noam,
+    "TriStageLR": _tri_stage,
+    "SlantedTriangularLR": _slanted_triangular,
+    "InverseTimeLR": _inverse_time,
+    "ExponentialDecayLR": _exponential,
+    "KDecayLR": _k_decay,
+    "TanhLR": _tanh,
+    "REXLR": _rex,
+    "RangeTestLR": _range_test,
+    "PhasesLR": _phases,
+    "PiecewiseLR": _piecewise,
+    "TableLR": _table,
 }

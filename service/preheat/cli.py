@@ -100,7 +100,7 @@ def lrs(
     window = range(start, curve.total_iterations + 1 if stop is None else stop, step)
     try:
         curve.check_window(window.start, window.stop)
-        check_values(len(window), len(curve.group_names), _settings({}))
+        check_values(len(window), len(curve.columns), _settings({}))
         values = curve.window(window.start, window.stop, window.step)
     except PreheatError as error:
         _fail(str(error))
@@ -217,7 +217,7 @@ Ctrl-C ends it.""")
 
 
 def _print_table(curve: "Curve", window: range, values: list[list[float]]) -> None:
-    names = map(escape, curve.group_names)
+    names = (escape(column.name) for column in curve.columns)
     table = Table("iteration", *names, title=escape(curve.schedule.spec.label or curve.schedule.id))
     for column in table.columns:
         column.justify = "right"

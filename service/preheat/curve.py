@@ -172,4 +172,3 @@ class Curve:
         while len(self._blocks) > max(_BLOCKS_KEPT // len(self.columns), 2):
             self._blocks.popitem(last=False)
         return values
-

@@ -17,12 +17,12 @@ def check_length(spec: Spec, settings: Settings) -> None:
         raise LimitExceeded("total_iterations", spec.total_iterations, setting, limit, way_around)
 
 
-def check_values(rows: int, groups: int, settings: Settings) -> None:
-    """Raises LimitExceeded if an answer of `rows` × `groups` LRs is too large."""
-    if rows * groups > settings.max_values_per_answer:
+def check_values(rows: int, columns: int, settings: Settings) -> None:
+    """Raises LimitExceeded if an answer of `rows` × `columns` values is too large."""
+    if rows * columns > settings.max_values_per_answer:
         raise LimitExceeded(
-            "LRs in this answer",
-            rows * groups,
+            "values in this answer",
+            rows * columns,
             "max_values_per_answer",
             settings.max_values_per_answer,
             "choose a smaller window with start and stop, or a larger step",

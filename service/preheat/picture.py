@@ -2,7 +2,7 @@
 
 import io
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import cycle, islice
 from typing import Literal
@@ -28,6 +28,7 @@ MAX_LINES = 20
 
 _DPI = 100
 _MAX_POINTS_WITH_MARKERS = 60
+_PANEL_SHARE = 0.28
 _DRAWING = threading.Lock()
 
 
@@ -85,13 +86,14 @@ _THEMES = {
 
 @dataclass(frozen=True)
 class Content:
-    """What a picture shows of iterations options.start … `last`."""
+    """What a picture shows of iterations options.start … `last`: LRs, and below them the `others`, if there are any."""
 
     title: str
     phases: list[Phase]
     lines: list[Line]
     marks: list[Mark]
     last: int
+    others: list[Line] = field(default_factory=list)
 
 
 def draw(content: Content, options: PlotOptions, kind: str) -> bytes:
@@ -100,38 +102,49 @@ def draw(content: Content, options: PlotOptions, kind: str) -> bytes:
     The same arguments give the same bytes.
     """
     with _DRAWING, mpl.rc_context({"svg.hashsalt": "preheat", "svg.fonttype": "none"}):  # matplotlib has no other way
-        names = [line.name for line in content.lines] if len(content.lines) > 1 else []
-        picture = _Picture(options, content.last, names)
+        has_several = len(content.lines) + len(content.others) > 1
+        names = [line.name for line in (*content.lines[:MAX_LINES], *content.others[:MAX_LINES])] if has_several else []
+        left_out = max(len(content.lines) - MAX_LINES, 0) + max(len(content.others) - MAX_LINES, 0)
+        picture = _Picture(options, content.last, names, left_out, has_panel=bool(content.others))
         picture.draw_phases(content.phases)
-        picture.draw_lines(content.lines)
+        picture.draw_lines(content.lines, content.others)
         picture.draw_marks(content.marks)
         picture.draw_title(content.title)
         return picture.encode(kind)
 
 
 class _Picture:
-    """One figure with one pair of axes."""
+    """One figure: the LR's axes and, if there is a panel, those of other hyperparameters below."""
 
-    def __init__(self, options: PlotOptions, last: int, names: list[str]) -> None:
+    def __init__(self, options: PlotOptions, last: int, names: list[str], left_out: int, *, has_panel: bool) -> None:
         self._figure = Figure((options.width_px / _DPI, options.height_px / _DPI), dpi=_DPI)
-        self._names = [_drawable(name) for name in names[:MAX_LINES]]
-        if len(names) > MAX_LINES:
-            self._names[-1] += f" (… {len(names) - MAX_LINES} more not drawn)"
+        self._names = [_drawable(name) for name in names]
+        if left_out:
+            self._names[-1] += f" (… {left_out} more not drawn)"
         self._options = options
         self._theme = _THEMES[options.theme]
         self._font_size = min(max(options.width_px / 100, 7.0), 12.0)
         self._start, self._last = options.start, last
-        self._axes = self._make_axes()
+        self._axes, self._panel = self._make_all_axes(has_panel=has_panel)
 
-    def _make_axes(self) -> Axes:
-        theme, size = self._theme, self._font_size
+    def _make_all_axes(self, *, has_panel: bool) -> tuple[Axes, Axes | None]:
+        size = self._font_size
         width, height = self._options.width_px, self._options.height_px
         left, right = 6.2 * size / width * 1.39, 1 - 2.0 * size / width
         bottom, top = (4.2 + 1.5 * self._legend_rows()) * size / height * 1.39, 1 - 2.6 * size / height * 1.39
-        self._figure.set_facecolor(theme.background)
-        axes = self._figure.add_axes((left, bottom, right - left, top - bottom), facecolor=theme.background)
-        axes.set_xlabel("iteration", color=theme.text, fontsize=size)
-        axes.set_ylabel("learning rate", color=theme.text, fontsize=size)
+        self._figure.set_facecolor(self._theme.background)
+        panel_height = (top - bottom) * _PANEL_SHARE if has_panel else 0.0
+        gap = 1.6 * size / height if has_panel else 0.0
+        place = (left, bottom + panel_height + gap, right - left, top - bottom - panel_height - gap)
+        axes = self._make_axes(place, "learning rate", is_lowest=not has_panel)
+        if not has_panel:
+            return axes, None
+        return axes, self._make_axes((left, bottom, right - left, panel_height), "others", is_lowest=True)
+
+    def _make_axes(self, place: tuple[float, float, float, float], label: str, *, is_lowest: bool) -> Axes:
+        theme, size, width = self._theme, self._font_size, self._options.width_px
+        axes = self._figure.add_axes(place, facecolor=theme.background)
+        axes.set_ylabel(label, color=theme.text, fontsize=size)
         axes.tick_params(colors=theme.text, labelsize=size * 0.9)
         axes.grid(color=theme.grid, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -143,6 +156,10 @@ class _Picture:
         axes.xaxis.set_major_locator(MaxNLocator(max(3, width // 80), integer=True, steps=[1, 2, 5, 10]))
         if self._last >= 10_000:  # noqa: PLR2004 - five digits and more read better as 10k
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if is_lowest:
+            axes.set_xlabel("iteration", color=theme.text, fontsize=size)
+        else:
+            axes.tick_params(labelbottom=False)
         return axes
 
     def draw_phases(self, all_phases: list[Phase]) -> None:
@@ -150,7 +167,8 @@ class _Picture:
         shown = [phase for phase in all_phases if phase.stop > self._start and phase.start <= self._last]
         for phase, shade in zip(shown, cycle(self._theme.shades), strict=False):
             begin, end = max(phase.start - 0.5, self._start - 0.5), min(phase.stop - 0.5, self._last + 0.5)
-            self._axes.axvspan(begin, end, color=shade, linewidth=0, zorder=0)
+            for axes in filter(None, (self._axes, self._panel)):
+                axes.axvspan(begin, end, color=shade, linewidth=0, zorder=0)
             self._name_phase(phase.name, begin, end)
 
     def _name_phase(self, name: str, begin: float, end: float) -> None:
@@ -171,25 +189,38 @@ class _Picture:
             clip_on=True,
         )
 
-    def draw_lines(self, lines: list[Line]) -> None:
-        """One line per param group, with a legend if there are several."""
-        drawn = lines[:MAX_LINES]
+    def draw_lines(self, lines: list[Line], others: list[Line]) -> None:
+        """One line per param group and one per other hyperparameter, with a legend if there are several."""
+        drawn, colours = lines[:MAX_LINES], cycle(self._theme.lines)
         self._set_lr_axis(drawn)
-        artists = [self._draw_line(line, colour) for line, colour in zip(drawn, cycle(self._theme.lines), strict=False)]
+        artists = [self._draw_line(self._axes, line, colour) for line, colour in zip(drawn, colours, strict=False)]
+        if self._panel is not None:
+            shown = others[:MAX_LINES]
+            self._set_panel_axis(self._panel, shown)
+            artists += [
+                self._draw_line(self._panel, line, colour) for line, colour in zip(shown, colours, strict=False)
+            ]
         if self._names:
             self._draw_legend(artists)
 
-    def _draw_line(self, line: Line, colour: str) -> Artist:
+    def _draw_line(self, axes: Axes, line: Line, colour: str) -> Artist:
         rises = np.append(line.highs[1:] >= line.highs[:-1], True)
         firsts, seconds = np.where(rises, line.lows, line.highs), np.where(rises, line.highs, line.lows)
         x = np.column_stack([line.firsts, line.lasts]).ravel()
         y = np.column_stack([firsts, seconds]).ravel()
         few = len(line.firsts) <= _MAX_POINTS_WITH_MARKERS
         width = self._font_size / 6
-        (artist,) = self._axes.plot(
+        (artist,) = axes.plot(
             x, y, color=colour, linewidth=width, marker="o" if few else "", markersize=width * 2.2, zorder=3
         )
         return artist
+
+    def _set_panel_axis(self, panel: Axes, lines: list[Line]) -> None:
+        lowest, highest = min(float(line.lows.min()) for line in lines), max(float(line.highs.max()) for line in lines)
+        margin = (highest - lowest) * 0.1 or abs(highest) * 0.1 or 1.0
+        panel.set_ylim(lowest - margin, highest + margin)
+        panel.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
 
     def _set_lr_axis(self, lines: list[Line]) -> None:
         highest = max(float(line.highs.max()) for line in lines)
@@ -199,7 +230,8 @@ class _Picture:
             self._axes.set_yscale("log", nonpositive="mask")
             self._axes.set_ylim(lowest / 1.5, max(highest, lowest) * (max(highest, lowest) / lowest) ** 0.18 * 1.5)
             return
-        self._axes.set_ylim(0, highest * 1.2 or 1.0)
+        headroom = 1.2 if self._panel is None else 1.35  # the phases' names stand along the top
+        self._axes.set_ylim(0, highest * headroom or 1.0)
         self._axes.yaxis.set_major_locator(MaxNLocator(max(3, self._options.height_px // 50), steps=[1, 2, 5, 10]))
         self._axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
 
@@ -233,7 +265,8 @@ class _Picture:
                 continue
             if mark.is_current:
                 line = (0, (4, 3))
-                self._axes.axvline(mark.iteration, color=self._theme.text, linewidth=1, linestyle=line, zorder=2)
+                for axes in filter(None, (self._axes, self._panel)):
+                    axes.axvline(mark.iteration, color=self._theme.text, linewidth=1, linestyle=line, zorder=2)
             self._axes.plot(
                 [mark.iteration],
                 [mark.lr],

@@ -1,5 +1,7 @@
 """A curve as a picture: what is shown of it, and what is said about it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from preheat.curve import Curve
@@ -7,6 +9,7 @@ from preheat.deadline import NO_DEADLINE, Deadline
 from preheat.errors import IterationOutOfRange
 from preheat.picture import MAX_LINES, Content, Line, Mark, PlotOptions, draw
 from preheat.spec.phases import phases
+from preheat.spec.tracks import LR_NAME, Column
 
 
 def render(curves: list[Curve], options: PlotOptions, kind: str = "png", deadline: Deadline = NO_DEADLINE) -> bytes:
@@ -19,9 +22,13 @@ def render(curves: list[Curve], options: PlotOptions, kind: str = "png", deadlin
     check_options(curves, options)
     main = curves[0]
     stop = _longest(curves) + 1 if options.stop is None else options.stop
-    lines = [line for curve in curves for line in _lines(curve, options, stop, deadline, is_alone=len(curves) == 1)]
+    is_alone = len(curves) == 1
+    drawn = [_lines(curve, options, stop, deadline, is_alone=is_alone) for curve in curves]
+    lines = [line for curve, found in zip(curves, drawn, strict=True) for line in found[: len(curve.group_names)]]
+    others = [line for curve, found in zip(curves, drawn, strict=True) for line in found[len(curve.group_names) :]]
     marks = _marks(main, lines[: len(main.group_names)], options, stop, deadline)
-    return draw(Content(_title(main), phases(main.schedule.spec), lines, marks, stop - 1), options, kind)
+    content = Content(_title(main), phases(main.schedule.spec), lines, marks, stop - 1, _distinct(others))
+    return draw(content, options, kind)
 
 
 def check_options(curves: list[Curve], options: PlotOptions) -> None:
@@ -41,19 +48,31 @@ def _longest(curves: list[Curve]) -> int:
 
 
 def _lines(curve: Curve, options: PlotOptions, stop: int, deadline: Deadline, *, is_alone: bool) -> list[Line]:
-    """A line for each param group, named after its curve too if there are others beside it."""
+    """A line for each column, named after its curve too if there are others beside it."""
     end = min(stop, curve.total_iterations + 1)
     firsts, lows, highs = curve.envelope(min(options.start, end - 1), end, options.width_px, deadline)
     lasts = np.append(firsts[1:], end) - 1.0
-    names = curve.group_names if is_alone else [_compared_name(curve, name) for name in curve.group_names]
+    names = [_line_name(curve, column, is_alone=is_alone) for column in curve.columns]
     return [
-        Line(name, firsts.astype(float), lasts, lows[:, group], highs[:, group]) for group, name in enumerate(names)
+        Line(name, firsts.astype(float), lasts, lows[:, place], highs[:, place]) for place, name in enumerate(names)
     ]
 
 
-def _compared_name(curve: Curve, group: str) -> str:
-    name = curve.schedule.spec.label or curve.schedule.id[:8]
-    return name if len(curve.group_names) == 1 else f"{name} · {group}"
+def _line_name(curve: Curve, column: Column, *, is_alone: bool) -> str:
+    parts = [] if is_alone else [curve.schedule.spec.label or curve.schedule.id[:8]]
+    is_lr = column.hyperparameter == LR_NAME
+    if len(curve.group_names) > 1 or (is_alone and is_lr):
+        parts.append("LR" if is_lr and curve.group_names == ("default",) else column.group)
+    return " · ".join(parts if is_lr else [*parts, column.hyperparameter.replace("_", " ")])
+
+
+def _distinct(lines: list[Line]) -> list[Line]:
+    """Lines of the same values once, named after what they have the values of."""
+    found: dict[bytes, Line] = {}
+    for line in lines:
+        key = line.lows.tobytes() + line.highs.tobytes() + line.name.rpartition(" · ")[2].encode()
+        found[key] = replace(line, name=line.name.rpartition(" · ")[2]) if key in found else line
+    return list(found.values())
 
 
 def _marks(curve: Curve, lines: list[Line], options: PlotOptions, stop: int, deadline: Deadline) -> list[Mark]:
@@ -64,11 +83,11 @@ def _marks(curve: Curve, lines: list[Line], options: PlotOptions, stop: int, dea
     marks = [Mark(iteration, lr, f"peak {lr:.6g} at {_count(iteration)}")]
     last = end - 1
     if last != iteration:
-        finals = dict.fromkeys(curve.lr(last, deadline))
+        finals = dict.fromkeys(curve.lr(last, deadline)[: len(lines)])
         marks += [Mark(last, lr, f"final {lr:.6g} at {_count(last)}") for lr in list(finals)[:3]]
     at = options.at
     if at is not None and options.start <= at < stop:
-        lrs = list(dict.fromkeys(curve.lr(at, deadline)))[:MAX_LINES]
+        lrs = list(dict.fromkeys(curve.lr(at, deadline)[: len(lines)]))[:MAX_LINES]
         marks += [Mark(at, lr, f"{lr:.6g} at {_count(at)}", is_current=True) for lr in lrs]
     return marks
 

@@ -379,7 +379,13 @@ def window(lrs: list[float]) -> bytes:
 
 def only_schedules_no_windows(spec: dict[str, Any], npy: bytes | None = None, stop: int = 21) -> Any:
     """An application that knows one schedule, and answers windows with 500 or as told."""
-    schedule = {"id": "f" * 32, "spec": spec, "total_iterations": 20, "groups": [{"name": "default"}]}
+    schedule = {
+        "id": "f" * 32,
+        "spec": spec,
+        "total_iterations": 20,
+        "groups": [{"name": "default"}],
+        "columns": [{"group": "default", "hyperparameter": "lr"}],
+    }
     place = f"/v1/schedules/{schedule['id']}/lr?start=0&stop={stop}&step=1"
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

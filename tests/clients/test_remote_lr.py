@@ -166,3 +166,57 @@ def test_an_int_lr_becomes_a_float(preheat: Preheat) -> None:
     on = optimizer(1)
     RemoteLR(on, preheat.create(REFERENCE_SPEC))
     assert lrs(on) == [0.001]
+
+
+HYPER_SPEC = {
+    "target_lr": 0.1,
+    "total_iterations": 20,
+    "warmup": {"iterations": 10},
+    "param_groups": [{"name": "a"}, {"name": "b", "factor": 0.5}],
+    "hyperparameters": {
+        "momentum": {"value": 0.9, "warmup": {"iterations": 20, "start_lr": 0.5}},
+        "weight_decay": {"value": 0.4, "warmup": {"iterations": 20}, "param_groups": ["b"]},
+        "gradient_clip": {"value": 2.0, "after_scheduler": {"type": "StepLR", "step_size": 10}},
+    },
+}
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+def test_other_hyperparameters_are_set_with_the_lr(url: str, optimizer: Any) -> None:
+    """Momentum (β1 of Adam), weight decay of the group that has a schedule, and a clip for the loop to read."""
+    groups = [{"params": [torch.zeros(1)], "name": name} for name in ("b", "a")]
+    on = optimizer(groups, lr=1.0, weight_decay=0.0)
+    with Preheat(url) as preheat:
+        remote = RemoteLR(on, preheat.create(HYPER_SPEC))
+        for update in range(1, 21):
+            b, a = on.param_groups
+            assert (a["lr"], b["lr"]) == pytest.approx((0.1 * min(update / 10, 1), 0.05 * min(update / 10, 1)))
+            momenta = [group["momentum"] if "momentum" in group else group["betas"][0] for group in (a, b)]
+            assert momenta == pytest.approx([0.5 + 0.4 * update / 20] * 2)
+            assert (a["weight_decay"], b["weight_decay"]) == pytest.approx((0.0, 0.4 * update / 20))
+            assert remote.get_last_hyperparameters()["gradient_clip"]["a"] == pytest.approx(2.0 * 0.1 ** (update // 10))
+            remote.step()
+
+
+def test_a_hyperparameter_that_the_optimizer_lacks_is_refused_at_construction(url: str) -> None:
+    """RMSprop-like optimizers without momentum or betas cannot follow OneCycleLR's momentum."""
+    on = torch.optim.Adagrad([torch.zeros(1)], lr=1.0)
+    spec = {"target_lr": 0.1, "total_iterations": 20, "after_scheduler": {"type": "OneCycleLR", "max_lr": 0.3}}
+    with Preheat(url) as preheat, pytest.raises(ParamGroupMismatch, match="sets momentum, which the optimizer's"):
+        RemoteLR(on, preheat.create(spec))
+
+
+def test_a_single_group_with_other_hyperparameters_still_reads_a_number(url: str) -> None:
+    """lr(n) is a float; the rest is asked for apart, across windows too."""
+    spec = {
+        "target_lr": 0.1,
+        "total_iterations": 200_000,
+        "hyperparameters": {"momentum": {"value": 0.9, "warmup": {"iterations": "100%"}}},
+    }
+    with Preheat(url, on_outage="raise") as preheat:
+        schedule = preheat.create(spec)
+        for n in (0, 1, 1023, 1024, 150_000, 5):
+            assert schedule.lr(n) == 0.1
+            assert schedule.hyperparameters(n) == [0.9 * n / 200_000]
+        assert schedule.hyperparameter_columns == [("default", "momentum")]
+        assert list(schedule.lrs(3, 5)) == [0.1, 0.1]

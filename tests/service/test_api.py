@@ -6,7 +6,7 @@ import json
 import math
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import numpy as np
@@ -504,3 +504,89 @@ class TestCompute:
         schedule_id = post(http, spec, stop=0).json()["id"]
         lr = http.get(f"/v1/schedules/{schedule_id}/lr/123456789012").json()["groups"][0]["lr"]
         assert lr == pytest.approx(0.05 * (1 + math.cos(math.pi * 0.123456789012)), rel=1e-12)
+
+
+class TestUnits:
+    """Places in a run by epoch, samples and tokens."""
+
+    SPEC: ClassVar[dict[str, Any]] = {
+        **REFERENCE_SPEC,
+        "units": {"iterations_per_epoch": 2.5, "samples_per_iteration": 64, "tokens_per_iteration": 4e6},
+    }
+
+    @pytest.mark.parametrize(
+        ("query", "iteration"),
+        [({"epoch": 3.0}, 8), ({"samples": 640}, 10), ({"tokens": 47.9e6}, 12), ({"iteration": 7}, 7)],
+    )
+    def test_a_place_is_the_nearest_iteration(self, http: httpx.Client, query: Any, iteration: int) -> None:
+        """The answer is that of the iteration itself."""
+        schedule_id = post(http, self.SPEC).json()["id"]
+        answer = http.get(f"/v1/schedules/{schedule_id}/at", params=query)
+        assert answer.status_code == 200
+        assert answer.json() == http.get(f"/v1/schedules/{schedule_id}/lr/{iteration}").json()
+        assert answer.json()["groups"][0]["lr"] == float(REFERENCE_ROWS[iteration - 1])
+
+    @pytest.mark.parametrize(
+        ("query", "detail"),
+        [
+            ({"epoch": 9.0}, "iteration (23) must be in 0 … 20"),
+            ({}, "must be exactly one of iteration, epoch, samples, tokens"),
+            ({"epoch": 1, "tokens": 1}, "must be exactly one of iteration, epoch, samples, tokens"),
+            ({"epoch": -1}, "must be ≥ 0"),
+            ({"epoch": "nan"}, "must be"),
+            ({"epochs": 1}, "did you mean epoch?"),
+        ],
+    )
+    def test_another_place_is_refused(self, http: httpx.Client, query: Any, detail: str) -> None:
+        """With the parameter and the rule."""
+        schedule_id = post(http, self.SPEC).json()["id"]
+        answer = http.get(f"/v1/schedules/{schedule_id}/at", params=query)
+        assert answer.status_code == 422
+        assert detail in answer.json()["detail"]
+
+    def test_a_unit_that_the_spec_does_not_have_is_named(self, http: httpx.Client) -> None:
+        """The schedule cannot know how long an epoch is."""
+        schedule_id = post(http, REFERENCE_SPEC).json()["id"]
+        answer = http.get(f"/v1/schedules/{schedule_id}/at", params={"epoch": 3})
+        assert answer.status_code == 422
+        assert "give units.iterations_per_epoch in the schedule's spec" in answer.json()["detail"]
+
+
+class TestHyperparameters:
+    """Columns besides the LR."""
+
+    SPEC: ClassVar[dict[str, Any]] = {
+        "target_lr": 0.1,
+        "total_iterations": 20,
+        "param_groups": [{"name": "a"}, {"name": "b", "factor": 0.5}],
+        "hyperparameters": {"weight_decay": {"value": 0.4, "warmup": {"iterations": 20}, "param_groups": ["b"]}},
+    }
+
+    def test_every_format_has_them(self, http: httpx.Client) -> None:
+        """JSON by group, CSV by header, NPY by column, and the point."""
+        body = post(http, self.SPEC).json()
+        assert body["columns"][2] == {"group": "b", "hyperparameter": "weight_decay"}
+        assert body["groups"][0] == {"name": "a", "lr": [0.1] * 21}
+        assert body["groups"][1]["hyperparameters"]["weight_decay"] == [0.4 * n / 20 for n in range(21)]
+        path = f"/v1/schedules/{body['id']}"
+        lines = http.get(f"{path}/lr", headers={"accept": "text/csv"}).text.splitlines()
+        assert (lines[0], lines[6]) == ("iteration,a,b,b.weight_decay", "5,0.1,0.05,0.1")
+        table = np.load(io.BytesIO(http.get(f"{path}/lr", headers={"accept": "application/x-npy"}).content))
+        assert table[5].tolist() == [0.1, 0.05, 0.1]
+        assert http.get(f"{path}/lr/5").json()["groups"] == [
+            {"name": "a", "lr": 0.1},
+            {"name": "b", "lr": 0.05, "hyperparameters": {"weight_decay": 0.1}},
+        ]
+
+    def test_a_formula_without_a_value_is_a_problem(self, http: httpx.Client) -> None:
+        """Where it was not looked at before, asking says so, and for which iteration."""
+        spec = {
+            "target_lr": 1.0,
+            "total_iterations": 10**7 + 7,
+            "after_scheduler": {"type": "ExpressionLR", "expression": "1 / abs(n - 1234567)"},
+        }
+        created = http.post("/v1/schedules", json=spec, params={"stop": 0})
+        answer = http.get(f"{created.headers['location']}/lr/1234567")
+        assert answer.status_code == 422
+        assert answer.json()["type"] == "urn:preheat:undefined-lr"
+        assert answer.json()["iteration"] == 1234567

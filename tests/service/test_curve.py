@@ -77,7 +77,9 @@ def test_warmup_is_target_times_n_over_w() -> None:
     assert actual == [[target * n / WARMUP for target in TARGETS] for n in range(WARMUP + 1)]
 
 
-@pytest.mark.parametrize("after_scheduler", [None, *EXAMPLES, *SHAPES, *COMPOSITIONS], ids=lambda spec: example_id(spec) if spec else "none")
+@pytest.mark.parametrize(
+    "after_scheduler", [None, *EXAMPLES, *SHAPES, *COMPOSITIONS], ids=lambda spec: example_id(spec) if spec else "none"
+)
 def test_random_access_equals_iteration_at_every_boundary(after_scheduler: dict[str, Any] | None) -> None:
     """A fresh curve asked for one iteration only answers, bit for bit, what a loop reaches step by step."""
     rows = stepped_one_by_one(curve(after_scheduler))
@@ -107,7 +109,11 @@ def test_windows_across_checkpoints_agree(after_scheduler: dict[str, Any]) -> No
 
 def test_blocks_that_left_the_memory_come_back_the_same() -> None:
     """With many param groups few blocks are kept; going back steps again from a checkpoint, as often as it must."""
-    turns = [{"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.1, "max_lr": 1}, {"type": "SWALR", "swa_lr": 0.5}, EXAMPLES[-1]]
+    turns = [
+        {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.1, "max_lr": 1},
+        {"type": "SWALR", "swa_lr": 0.5},
+        EXAMPLES[-1],
+    ]
     sequence = {"type": "SequentialLR", "schedulers": turns, "milestones": [5_000, 12_000]}
     asked = curve(sequence, total=20_000, param_groups=[{"target_lr": 0.01 * n} for n in range(1, 41)])
     first = asked.window(0, 20_001, 500)
@@ -191,7 +197,15 @@ TURNING: list[dict[str, Any]] = [
     {"type": "CosineAnnealingWarmRestarts", "T_0": 7, "eta_min": 0.001},
     {"type": "CosineAnnealingWarmRestarts", "T_0": 3, "T_mult": 2},
     *(
-        {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 4, "step_size_down": 7, **mode}
+        {
+            "type": "CyclicLR",
+            "cycle_momentum": False,
+            "base_lr": 0.001,
+            "max_lr": 0.02,
+            "step_size_up": 4,
+            "step_size_down": 7,
+            **mode,
+        }
         for mode in (
             {},
             {"mode": "triangular2"},

@@ -131,7 +131,14 @@ def test_a_single_spike_in_a_million_is_seen() -> None:
 @pytest.mark.parametrize("total", [10**4, 10**6, 10**9])
 def test_teeth_closer_than_pixels_fill_the_picture(total: int) -> None:
     """A saw-tooth of 6 iterations spans from bottom to top in every column, however long the run."""
-    saw = {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.002, "max_lr": 0.01, "step_size_up": 3, "step_size_down": 3}
+    saw = {
+        "type": "CyclicLR",
+        "cycle_momentum": False,
+        "base_lr": 0.002,
+        "max_lr": 0.01,
+        "step_size_up": 3,
+        "step_size_down": 3,
+    }
     tops, bottoms = line_extent(render([curve(total, 0, saw)], PlotOptions(width_px=480)))
     inner = slice(5, -30)
     assert np.ptp(tops[inner]) <= 30

@@ -67,7 +67,7 @@ def test_a_shape_without_a_warmup_starts_at_its_own_0(example: dict[str, Any]) -
 
 
 def test_a_cosine_ends_at_its_floor_to_the_last_bit() -> None:
-    """b at 0, half-way in the middle, exactly min_lr at the end and after it."""
+    """B at 0, half-way in the middle, exactly min_lr at the end and after it."""
     values = lrs({"type": "CosineLR", "length": 40, "min_lr": 0.1})
     assert (values[0], values[40], values[50]) == (1.0, 0.1, 0.1)
     assert values[20] == pytest.approx(0.55, rel=1e-15)
@@ -105,21 +105,24 @@ EXPRESSIONS: list[tuple[str, Callable[[int], float]]] = [
     ("min(1, sqrt(W / max(n, 1)))", lambda n: min(1, math.sqrt(WARMUP / n))),
     ("(1 + cos(pi * s / N)) / 2", lambda n: (1 + math.cos(math.pi * (n - WARMUP) / LEFT)) / 2),
     ("abs(floor(n / 3) - ceil(n / 3)) + exp(-n) + log(e) + pow(2, -1)", lambda n: (n % 3 > 0) + math.exp(-n) + 1.5),
-    ("tanh(s) * sin(1) if 2 < s <= 9 and not s == 4 else 0.5", lambda n: (math.tanh(n - 10) * math.sin(1) if n - 10 in {3, 5, 6, 7, 8, 9} else 0.5)),  # noqa: E501
+    (
+        "tanh(s) * sin(1) if 2 < s <= 9 and not s == 4 else 0.5",
+        lambda n: math.tanh(n - 10) * math.sin(1) if n - 10 in {3, 5, 6, 7, 8, 9} else 0.5,
+    ),
     ("s // 7 + s % 3", lambda n: (n - 10) // 7 + (n - 10) % 3),
 ]
 
 
 @pytest.mark.parametrize(("text", "expected"), EXPRESSIONS, ids=[text for text, _ in EXPRESSIONS])
 def test_an_expression_is_a_factor_of_the_target(text: str, expected: Callable[[int], float]) -> None:
-    """b · expression in n, T, W, s and N."""
+    """B · expression in n, T, W, s and N."""
     actual = curve({"type": "ExpressionLR", "expression": text}).window(WARMUP + 1, TOTAL + 1)
     rows = [[b * expected(n) for b in TARGETS] for n in range(WARMUP + 1, TOTAL + 1)]
     np.testing.assert_allclose(actual, rows, rtol=1e-12)
 
 
 def test_an_expression_inside_a_sequence_counts_the_runs_iterations() -> None:
-    """n stays the iteration of the run, s starts again with the turn."""
+    """N stays the iteration of the run, s starts again with the turn."""
     turns = [{"type": "ConstantLR", "factor": 1.0}, {"type": "ExpressionLR", "expression": "n + s / 1000"}]
     values = curve({"type": "SequentialLR", "schedulers": turns, "milestones": [20]}, targets=(1.0,))
     assert values.lr(WARMUP + 25) == [pytest.approx(WARMUP + 25 + 0.005)]
@@ -179,7 +182,10 @@ def test_an_expression_that_fails_between_the_places_looked_at_says_where() -> N
 @pytest.mark.parametrize(
     ("after_scheduler", "message"),
     [
-        ({"type": "CosineLR", "min_lr": 0.1, "min_ratio": 0.1}, "after_scheduler.min_ratio (0.1) must not be given beside"),
+        (
+            {"type": "CosineLR", "min_lr": 0.1, "min_ratio": 0.1},
+            "after_scheduler.min_ratio (0.1) must not be given beside",
+        ),
         ({"type": "WSDLR", "decay_length": 60}, "after_scheduler.decay_length (60) must not exceed length (50)"),
         ({"type": "FlatCosineLR", "flat_length": 50}, "after_scheduler.flat_length (50) must be less than length (50)"),
         ({"type": "CosineRestartsLR"}, "after_scheduler.T_0 (null) is required, or periods"),
@@ -194,14 +200,26 @@ def test_an_expression_that_fails_between_the_places_looked_at_says_where() -> N
         ({"type": "PhasesLR", "phases": [{"shape": "linear"}]}, "phases[0].to (null) is required in a linear phase"),
         ({"type": "PhasesLR", "phases": [{"shape": "exponential", "to": 0.0}]}, "phases[0].to (0.0) must be > 0"),
         ({"type": "PhasesLR", "phases": [{"form": 3}]}, "phases[0].form is not a known field; did you mean from?"),
-        ({"type": "PiecewiseLR", "points": [{"at": 3, "lr": 1.0}, {"at": 3, "lr": 1.0}]}, "points[1].at (3) must be greater"),
+        (
+            {"type": "PiecewiseLR", "points": [{"at": 3, "lr": 1.0}, {"at": 3, "lr": 1.0}]},
+            "points[1].at (3) must be greater",
+        ),
         ({"type": "PiecewiseLR", "points": [{"at": 3}]}, "points[0].lr (null) is required, or factor"),
         ({"type": "PiecewiseLR", "points": [{"at": 3, "lr": 0.0}], "interpolation": "exponential"}, "must be > 0"),
         ({"type": "ExpressionLR", "expression": "n", "length": 3}, "after_scheduler.length (3) must be 50 here"),
         ({"type": "ClampLR", "scheduler": {"type": "CosineLR"}}, "there is nothing to clamp to"),
-        ({"type": "ClampLR", "scheduler": {"type": "CosineLR"}, "min_lr": 1.0, "min_ratio": 1.0}, "must not be given beside"),
-        ({"type": "ClampLR", "scheduler": {"type": "CosineLR"}, "min_lr": 1.0, "max_lr": 0.5}, "must not exceed max_lr"),
-        ({"type": "WindowLR", "scheduler": {"type": "CosineLR"}, "begin": 60}, "end (50) must be greater than begin (60)"),
+        (
+            {"type": "ClampLR", "scheduler": {"type": "CosineLR"}, "min_lr": 1.0, "min_ratio": 1.0},
+            "must not be given beside",
+        ),
+        (
+            {"type": "ClampLR", "scheduler": {"type": "CosineLR"}, "min_lr": 1.0, "max_lr": 0.5},
+            "must not exceed max_lr",
+        ),
+        (
+            {"type": "WindowLR", "scheduler": {"type": "CosineLR"}, "begin": 60},
+            "end (50) must be greater than begin (60)",
+        ),
         ({"type": "CooldownLR", "scheduler": {"type": "CosineLR"}, "length": 60}, "length (60) must not exceed the 50"),
     ],
 )
@@ -222,7 +240,10 @@ LR_B = [0.97**s for s in range(LEFT + 1)]
         ({"type": "MaxLR", "schedulers": [A, B]}, [max(pair) for pair in zip(LR_A, LR_B, strict=True)]),
         ({"type": "MinLR", "schedulers": [A, B]}, [min(pair) for pair in zip(LR_A, LR_B, strict=True)]),
         ({"type": "ClampLR", "scheduler": B, "min_lr": 0.3, "max_ratio": 0.9}, [min(max(b, 0.3), 0.9) for b in LR_B]),
-        ({"type": "WindowLR", "scheduler": B, "begin": 10, "end": 30}, [LR_B[min(max(s - 10, 0), 20)] for s in range(51)]),
+        (
+            {"type": "WindowLR", "scheduler": B, "begin": 10, "end": 30},
+            [LR_B[min(max(s - 10, 0), 20)] for s in range(51)],
+        ),
         (
             {"type": "CooldownLR", "scheduler": B, "length": 10, "min_lr": 0.01},
             [*LR_B[:41], *(0.01 + (LR_B[40] - 0.01) * (1 - x / 10) for x in range(1, 11))],
@@ -248,6 +269,6 @@ def test_compositions_combine_their_schedulers(after_scheduler: dict[str, Any], 
 
 
 def test_a_product_scales_with_every_groups_target() -> None:
-    """b · Π (lr / b), not the product of LRs; 0 for a target of 0."""
+    """B · Π (lr / b), not the product of LRs; 0 for a target of 0."""
     values = curve({"type": "ProductLR", "schedulers": [A, B]}, 0, LEFT, (0.5, 0.0)).lr(20)
     assert values == [pytest.approx(0.5 * LR_A[20] * LR_B[20], rel=1e-12), 0.0]

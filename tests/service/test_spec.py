@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from after_schedulers import ANY, EXAMPLES, example_id
 from preheat.schedule import Schedule
 from preheat.spec import InvalidSpec, Spec, parse_spec
-from preheat.spec.phases import phases
 from preheat.spec.after_scheduler import SCHEDULER_TYPES
+from preheat.spec.phases import phases
 from preheat.spec_file import parse_spec_file
 
 

@@ -62,7 +62,9 @@ def test_onecycle_holds_its_end(total_steps: int) -> None:
     values = lrs({"type": "OneCycleLR", "cycle_momentum": False, "max_lr": TARGET, "total_steps": total_steps}, 100)
     assert values[total_steps - 1] == pytest.approx(TARGET / 25 / 1e4, rel=1e-12)
     assert values[100] == values[total_steps - 1]
-    expected = torch_stepped({"type": "OneCycleLR", "cycle_momentum": False, "max_lr": TARGET, "total_steps": total_steps}, (TARGET,), 99)
+    expected = torch_stepped(
+        {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": TARGET, "total_steps": total_steps}, (TARGET,), 99
+    )
     assert values[:100] == pytest.approx([row[0] for row in expected], rel=1e-9)
 
 
@@ -184,7 +186,14 @@ def test_code_and_metrics_are_refused_with_the_way_around(kind: str) -> None:
 
 def test_triangular2_does_not_overflow_after_1024_cycles() -> None:
     """Made right: torch raises OverflowError from 2.0 ** 1024; the amplitude is 0 by then."""
-    cycle = {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.1, "max_lr": 1, "step_size_up": 1, "mode": "triangular2"}
+    cycle = {
+        "type": "CyclicLR",
+        "cycle_momentum": False,
+        "base_lr": 0.1,
+        "max_lr": 1,
+        "step_size_up": 1,
+        "mode": "triangular2",
+    }
     values = lrs(cycle, 5000)
     assert values[:5] == pytest.approx([0.1, 1, 0.1, 0.55, 0.1])
     assert values[2040:] == [0.1] * 2961

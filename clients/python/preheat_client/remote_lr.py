@@ -3,6 +3,7 @@
 from typing import Any
 
 from preheat_client.errors import ParamGroupMismatch, ScheduleMismatch
+from preheat_client.hyperparameters import Setter, setters
 from preheat_client.schedule import Schedule
 
 
@@ -11,7 +12,9 @@ class RemoteLR:
 
     Construction sets the LR of the first update, lr[1] by default; each `step()` after `optimizer.step()` sets that
     of the next. Works with any optimizer that has `param_groups`; Tensor LRs are filled in place. Param groups
-    are matched by name where schedule and optimizer name them, else by position.
+    are matched by name where schedule and optimizer name them, else by position. Other hyperparameters that the
+    schedule has (momentum or β1, weight_decay, …) are set with the LR; one that no param group has, such as
+    gradient_clip, is for the loop to read from `get_last_hyperparameters`.
 
     Args:
         optimizer: a torch optimizer.
@@ -24,7 +27,9 @@ class RemoteLR:
     def __init__(self, optimizer: Any, schedule: Schedule, first_iteration: int = 1) -> None:
         self.optimizer = optimizer
         self.schedule = schedule
+        self._last_hyperparameters: list[float] = []
         self._columns = _columns(optimizer.param_groups, schedule)
+        self._setters: list[Setter] = setters(optimizer.param_groups, self._columns, schedule)
         self._after_last = schedule.total_iterations + 1
         self.iteration = first_iteration
         """Iteration of the update that the LR is set for."""
@@ -46,11 +51,25 @@ class RemoteLR:
             self._last_lr = [lr[column] for column in self._columns]
             for group, value in zip(self.optimizer.param_groups, self._last_lr, strict=True):
                 _fill(group, value)
+        if self._setters:
+            self._set_hyperparameters(iteration if iteration != self._after_last else iteration - 1)
         self.iteration = iteration
 
     def get_last_lr(self) -> list[float]:
         """The LR of each param group, as set last."""
         return list(self._last_lr)
+
+    def get_last_hyperparameters(self) -> dict[str, dict[str, float]]:
+        """Every other hyperparameter by name and param group, as set last."""
+        found: dict[str, dict[str, float]] = {}
+        for (group, name), value in zip(self.schedule.hyperparameter_columns, self._last_hyperparameters, strict=True):
+            found.setdefault(name, {})[group] = value
+        return found
+
+    def _set_hyperparameters(self, iteration: int) -> None:
+        self._last_hyperparameters = self.schedule.hyperparameters(iteration)
+        for set_value, value in zip(self._setters, self._last_hyperparameters, strict=True):
+            set_value(value)
 
     def state_dict(self) -> dict[str, Any]:
         """Which update the LR is set for, and of which schedule."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from preheat_client.errors import IterationOutOfRange, RequestRefused, ServiceUnavailable
 from preheat_client.transport import Transport, with_retries
-from preheat_client.windows import Row, Windows, fetch_rows
+from preheat_client.windows import Row, Window, Windows, fetch_window
 
 _WHOLE = 100_000
 
@@ -43,14 +43,20 @@ class Schedule:
         """Iterations of the run, warm-up included; LRs are defined for 0 … total_iterations."""
         self.group_names: list[str] = [group["name"] for group in answer["groups"]]
         """Names of the param groups, in order."""
+        self.hyperparameter_columns = [
+            (column["group"], column["hyperparameter"]) for column in answer["columns"][len(self.group_names) :]
+        ]
+        """Group and name of every hyperparameter besides the LR that has a schedule."""
         self.has_named_groups = any(group.get("name") for group in self.spec.get("param_groups", ()))
         """Whether the spec names its param groups."""
         self._transport = transport
         self._options = options
         rows = self.total_iterations + 1
         size = rows if rows <= _WHOLE + 1 else options.window
-        self._windows = Windows(transport, self.id, rows, len(self.group_names), size)
+        self._columns = len(answer["columns"])
+        self._windows = Windows(transport, self.id, rows, len(self.group_names), self._columns, size)
         self._current: tuple[int, Sequence[Row]] = (0, [])
+        self._others: Sequence[list[float]] = ()
         self._is_holding = False
         self._has_warned_of_end = False
         self._windows.get(0)
@@ -70,6 +76,15 @@ class Schedule:
             return rows[offset]
         return self._lr_elsewhere(operator.index(iteration))
 
+    def hyperparameters(self, iteration: int) -> list[float]:
+        """Values of the other hyperparameters at `iteration`, as `hyperparameter_columns` names them.
+
+        Read, waited for, held and refused as `lr` is.
+        """
+        self.lr(iteration)
+        offset = iteration - self._current[0]
+        return self._others[min(max(offset, 0), len(self._others) - 1)] if self._others else []
+
     def lrs(self, start: int = 0, stop: int | None = None) -> list[float] | list[list[float]]:
         """Learning rates of iterations start … stop − 1, by default to the end: one entry (as of `lr`) each.
 
@@ -81,7 +96,7 @@ class Schedule:
                 raise IterationOutOfRange(bound, self.total_iterations)
         rows: list[Any] = []
         for first in range(start, stop, _WHOLE):
-            rows += self._fetch(first, min(first + _WHOLE, stop))
+            rows += self._fetch(first, min(first + _WHOLE, stop)).lrs
         return rows
 
     def plot(self, path: str | Path, **options: int | str) -> None:
@@ -108,13 +123,13 @@ class Schedule:
             iteration = self._end(iteration)
         index = self._windows.index(iteration)
         try:
-            rows = self._windows.get(index) or self._waited_for(index)
+            window = self._windows.get(index) or self._waited_for(index)
         except (ServiceUnavailable, RequestRefused) as error:
             return self._held(iteration, error)
         self._is_holding = False
         start = self._windows.start(index)
-        self._current = (start, rows)
-        return rows[iteration - start]
+        self._current, self._others = (start, window.lrs), window.others
+        return window.lrs[iteration - start]
 
     def _end(self, iteration: int) -> int:
         if self._options.strict:
@@ -126,7 +141,7 @@ class Schedule:
             )
         return self.total_iterations
 
-    def _waited_for(self, index: int) -> Sequence[Row]:
+    def _waited_for(self, index: int) -> Window:
         """Waits once an outage: a loop that holds a value must not stand still at each iteration."""
         return self._windows.wait_for(index, 0 if self._is_holding else self._options.timeout_s)
 
@@ -139,9 +154,10 @@ class Schedule:
             _warn(f"no LR for iteration {iteration}: holding the last known one ({error})")
         return rows[-1] if iteration >= start else rows[0]
 
-    def _fetch(self, start: int, stop: int) -> Sequence[Row]:
+    def _fetch(self, start: int, stop: int) -> Window:
         return with_retries(
-            lambda: fetch_rows(self._transport, self.id, start, stop, len(self.group_names)), self._options.timeout_s
+            lambda: fetch_window(self._transport, self.id, start, stop, len(self.group_names), self._columns),
+            self._options.timeout_s,
         )
 
 

@@ -8,6 +8,7 @@ import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from preheat_client.errors import PreheatError, RequestRefused, ServiceUnavailable
 from preheat_client.transport import Transport, pause_s
@@ -20,16 +21,25 @@ Row = float | list[float]
 """The LR of one iteration: a number for one param group, a list for several."""
 
 
+@dataclass(frozen=True)
+class Window:
+    """Successive iterations: the LRs of each and, where there are any, the values of its other hyperparameters."""
+
+    lrs: Sequence[Row]
+    others: Sequence[list[float]] = ()
+
+
 class Windows:
     """Windows of `size` iterations, each fetched once it is wanted; the ones used last are kept.
 
     One daemon thread does all requests. Reading never waits for it but in `wait_for`.
     """
 
-    def __init__(self, transport: Transport, schedule_id: str, rows: int, groups: int, size: int) -> None:
+    def __init__(self, transport: Transport, schedule_id: str, rows: int, groups: int, columns: int, size: int) -> None:
         self._transport = transport
-        self._id, self._rows, self._groups, self._size = schedule_id, rows, groups, size
-        self._windows: OrderedDict[int, Sequence[Row]] = OrderedDict()
+        self._id, self._rows, self._size = schedule_id, rows, size
+        self._groups, self._columns = groups, columns
+        self._windows: OrderedDict[int, Window] = OrderedDict()
         self._wanted: list[int] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -46,18 +56,18 @@ class Windows:
         """First iteration of a window."""
         return index * self._size
 
-    def get(self, index: int) -> Sequence[Row] | None:
-        """The rows of a window if it is in memory; if not it is fetched, and the windows after it are in any case."""
+    def get(self, index: int) -> Window | None:
+        """A window if it is in memory; if not it is fetched, and the windows after it are in any case."""
         last = self.index(self._rows - 1)
         with self._changed:
             self._want(*range(index, min(index + _AHEAD, last) + 1))
-            rows = self._windows.get(index)
-            if rows is not None:
+            window = self._windows.get(index)
+            if window is not None:
                 self._windows.move_to_end(index)
-            return rows
+            return window
 
-    def wait_for(self, index: int, timeout_s: float) -> Sequence[Row]:
-        """The rows of a window that is being fetched.
+    def wait_for(self, index: int, timeout_s: float) -> Window:
+        """A window that is being fetched.
 
         Raises ServiceUnavailable after `timeout_s`, RequestRefused as soon as the service says no.
         """
@@ -66,7 +76,7 @@ class Windows:
             self._refusal = None
             self._is_urgent = timeout_s > 0
             self._changed.notify_all()
-            while (rows := self._windows.get(index)) is None:
+            while (window := self._windows.get(index)) is None:
                 if self._refusal is not None:
                     raise self._refusal
                 if self._is_closed:
@@ -75,7 +85,7 @@ class Windows:
                     raise ServiceUnavailable(
                         f"no LR for iteration {self.start(index)} in {timeout_s:g} s: {self._failure}"
                     )
-            return rows
+            return window
 
     def close(self) -> None:
         """Ends the thread; what is in memory stays."""
@@ -104,18 +114,18 @@ class Windows:
                     return
                 index = self._wanted[0]
             try:
-                rows = self._fetch(index)
+                window = self._fetch(index)
             except PreheatError as error:
                 failures += 1
                 self._note(index, error)
                 self._pause(pause_s(failures, error if isinstance(error, ServiceUnavailable) else None))
             else:
                 failures = 0
-                self._keep(index, rows)
+                self._keep(index, window)
 
-    def _fetch(self, index: int) -> Sequence[Row]:
+    def _fetch(self, index: int) -> Window:
         start, stop = self.start(index), min(self.start(index + 1), self._rows)
-        return fetch_rows(self._transport, self._id, start, stop, self._groups)
+        return fetch_window(self._transport, self._id, start, stop, self._groups, self._columns)
 
     def _note(self, index: int, error: PreheatError) -> None:
         with self._changed:
@@ -133,18 +143,18 @@ class Windows:
             self._changed.wait_for(lambda: self._is_closed or self._is_urgent, pause)
             self._is_urgent = False
 
-    def _keep(self, index: int, rows: Sequence[Row]) -> None:
+    def _keep(self, index: int, window: Window) -> None:
         with self._changed:
             self._failure = None
-            self._windows[index] = rows
+            self._windows[index] = window
             self._wanted = [wanted for wanted in self._wanted if wanted != index]
             while len(self._windows) > _KEPT:
                 self._windows.popitem(last=False)
             self._changed.notify_all()
 
 
-def fetch_rows(transport: Transport, schedule_id: str, start: int, stop: int, groups: int) -> Sequence[Row]:
-    """The rows of iterations start … stop − 1, one number per iteration or one list.
+def fetch_window(transport: Transport, schedule_id: str, start: int, stop: int, groups: int, columns: int) -> Window:
+    """Iterations start … stop − 1.
 
     Raises RequestRefused, and ServiceUnavailable unless the answer is exactly that: a wrong LR is worse than none.
     """
@@ -153,24 +163,30 @@ def fetch_rows(transport: Transport, schedule_id: str, start: int, stop: int, gr
     place = f"{path}?start={start}&stop={stop}&step=1"
     if answer.headers.get("content-location") != place:
         raise ServiceUnavailable(f"the service answered something that is not iterations {start} … {stop - 1}")
-    return rows_of(answer.content, stop - start, groups)
+    return window_of(answer.content, stop - start, groups, columns)
 
 
-def rows_of(npy: bytes, length: int, groups: int) -> Sequence[Row]:
-    """The rows of a NPY file (format version 1.0: numpy.lib.format) of float64, shape (length, groups).
+def window_of(npy: bytes, length: int, groups: int, columns: int) -> Window:
+    """The window in a NPY file (format version 1.0: numpy.lib.format) of float64, shape (length, columns), LRs first.
 
-    Raises ServiceUnavailable unless it is exactly that, of LRs that are finite and not negative.
+    Raises ServiceUnavailable unless it is exactly that, of values that are finite and not negative.
     """
     header_length = int.from_bytes(npy[8:10], "little")
     header, data = npy[10 : 10 + header_length], npy[10 + header_length :]
-    expected = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({length}, {groups}), }}"
+    expected = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({length}, {columns}), }}"
     if npy[:8] != b"\x93NUMPY\x01\x00" or header.decode("latin-1").strip() != expected:
-        raise ServiceUnavailable(f"the service answered something that is not {length} × {groups} LRs")
-    if len(data) != length * groups * 8:
-        raise ServiceUnavailable(f"the service answered {len(data)} bytes of {length} × {groups} LRs")
+        raise ServiceUnavailable(f"the service answered something that is not {length} × {columns} LRs")
+    if len(data) != length * columns * 8:
+        raise ServiceUnavailable(f"the service answered {len(data)} bytes of {length} × {columns} LRs")
     values = array("d", data)
     if sys.byteorder == "big":
         values.byteswap()
     if not math.isfinite(sum(values)) or min(values, default=0.0) < 0:  # one that is not finite makes the sum so
         raise ServiceUnavailable("the service answered an LR that is negative or not finite")
-    return values if groups == 1 else [values[row : row + groups].tolist() for row in range(0, len(values), groups)]
+    if columns == 1:
+        return Window(values)
+    rows = [values[first : first + columns].tolist() for first in range(0, len(values), columns)]
+    if columns == groups:
+        return Window(rows)
+    lrs = values[::columns] if groups == 1 else [row[:groups] for row in rows]
+    return Window(lrs, [row[groups:] for row in rows])

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,13 @@ class GroupName(BaseModel):
     name: str = Field(description="Name of the param group.", examples=["default"])
 
 
+class ColumnName(BaseModel):
+    """What a column of an answer has the values of."""
+
+    group: str = Field(description="Name of the param group.", examples=["default"])
+    hyperparameter: str = Field(description="lr, momentum, weight_decay, …", examples=["lr"])
+
+
 class ScheduleAnswer(BaseModel):
     """A schedule without its learning rates."""
 
@@ -44,6 +52,7 @@ class ScheduleAnswer(BaseModel):
     torch_version: str = Field(description="The torch that computes it.", examples=["2.13.0"])
     total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
     groups: list[GroupName] = Field(description="The param groups, in order.")
+    columns: list[ColumnName] = Field(description="The columns of CSV and NPY, in order: every group's LR first.")
     links: Links = Field(description="Where to find more.")
 
 
@@ -52,6 +61,11 @@ class GroupLRs(BaseModel):
 
     name: str = Field(description="Name of the param group.", examples=["default"])
     lr: list[float] = Field(description="One LR per iteration of the window.", examples=[[0.008, 0.009, 0.01]])
+    hyperparameters: dict[str, list[float]] | None = Field(
+        None,
+        description="Others that have a schedule, by name, if there are any.",
+        examples=[{"momentum": [0.9, 0.89]}],
+    )
 
 
 class WindowAnswer(BaseModel):
@@ -62,7 +76,8 @@ class WindowAnswer(BaseModel):
     start: int = Field(description="First iteration.", examples=[8])
     stop: int = Field(description="Iteration before which the window ends.", examples=[11])
     step: int = Field(description="Distance of two iterations.", examples=[1])
-    groups: list[GroupLRs] = Field(description="The columns.")
+    groups: list[GroupLRs] = Field(description="The values, a list per param group and hyperparameter.")
+    columns: list[ColumnName] = Field(description="The columns of CSV and NPY, in order: every group's LR first.")
     links: Links = Field(description="Where to find more.")
 
 
@@ -78,6 +93,9 @@ class GroupLR(BaseModel):
 
     name: str = Field(description="Name of the param group.", examples=["default"])
     lr: float = Field(description="The LR.", examples=[0.009])
+    hyperparameters: dict[str, float] | None = Field(
+        None, description="Others that have a schedule, by name, if there are any.", examples=[{"momentum": 0.9}]
+    )
 
 
 class PointAnswer(BaseModel):
@@ -102,6 +120,7 @@ def schedule_content(schedule: Schedule) -> dict[str, Any]:
         "torch_version": schedule.torch_version,
         "total_iterations": schedule.spec.total_iterations,
         "groups": [{"name": name} for name in schedule.spec.group_names],
+        "columns": [{"group": each.group, "hyperparameter": each.hyperparameter} for each in schedule.spec.columns],
         "links": _links(schedule.id),
     }
 
@@ -112,22 +131,21 @@ def window_json(curve: Curve, window: range, lrs: Floats, *, with_spec: bool) ->
     if not with_spec:
         del content["spec"], content["torch_version"]
     content |= {"start": window.start, "stop": window.stop, "step": window.step}
-    columns = np.ascontiguousarray(lrs.T)
-    content["groups"] = [{"name": name, "lr": lr} for name, lr in zip(curve.group_names, columns, strict=True)]
+    content["groups"] = _by_group(curve, np.ascontiguousarray(lrs.T))
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def window_csv(curve: Curve, window: range, lrs: Floats) -> bytes:
-    """A window as CSV: a header `iteration,<group>,…`, then a row per iteration."""
+    """A window as CSV: a header `iteration,<group>,…,<group>.<hyperparameter>,…`, then a row per iteration."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(["iteration", *curve.group_names])
+    csv.writer(text, lineterminator="\n").writerow(["iteration", *(column.name for column in curve.columns)])
     for iteration, row in zip(window, lrs.tolist(), strict=True):
         text.write(f"{iteration},{','.join(map(repr, row))}\n")
     return text.getvalue().encode()
 
 
 def window_npy(lrs: Floats) -> bytes:
-    """A window as NPY: float64, shape (rows, groups)."""
+    """A window as NPY: float64, shape (rows, columns)."""
     data = io.BytesIO()
     np.save(data, lrs, allow_pickle=False)
     return data.getvalue()
@@ -135,7 +153,7 @@ def window_npy(lrs: Floats) -> bytes:
 
 def point_json(curve: Curve, iteration: int, lrs: list[float]) -> bytes:
     """A `PointAnswer` as JSON."""
-    groups = [{"name": name, "lr": lr} for name, lr in zip(curve.group_names, lrs, strict=True)]
+    groups = _by_group(curve, lrs)
     return orjson.dumps({"iteration": iteration, "groups": groups})
 
 
@@ -158,6 +176,17 @@ def is_not_modified(request: Request, tag: str) -> bool:
 def not_modified(tag: str, cache_control: str) -> Response:
     """304."""
     return Response(status_code=304, headers={"etag": tag, "cache-control": cache_control, "vary": "accept"})
+
+
+def _by_group(curve: Curve, values: Sequence[Any] | Floats) -> list[dict[str, Any]]:
+    """Each group with its LR and its other hyperparameters, from one value (or one list) per column."""
+    names = curve.group_names
+    groups: dict[str, dict[str, Any]] = {}
+    for name, lr in zip(names, values[: len(names)], strict=True):
+        groups[name] = {"name": name, "lr": lr}
+    for column, value in zip(curve.columns[len(names) :], values[len(names) :], strict=True):
+        groups[column.group].setdefault("hyperparameters", {})[column.hyperparameter] = value
+    return list(groups.values())
 
 
 def _links(schedule_id: str) -> dict[str, str]:

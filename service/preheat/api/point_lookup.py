@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from preheat.api.answers import IMMUTABLE, point_etag, point_json
 from preheat.api.catalogue import Catalogue
+from preheat.errors import UndefinedLR
 
 _PATH = re.compile(r"/v1/schedules/([0-9a-f]{32})/lr/(0|[1-9][0-9]{0,15})")
 _CACHE_CONTROL = (b"cache-control", IMMUTABLE.encode())
@@ -16,7 +17,7 @@ class PointLookup:
     """Answers `GET /v1/schedules/{id}/lr/{iteration}` as the route does, if the LR is at hand in memory.
 
     Everything out of the ordinary (another method, a query, a conditional request, an unknown schedule, an iteration
-    outside the run or one that must be stepped to) goes on to the route.
+    outside the run or one that must be stepped to or has no value) goes on to the route.
     """
 
     def __init__(self, app: ASGIApp, catalogue: Catalogue) -> None:
@@ -49,4 +50,7 @@ class PointLookup:
         curve = self._catalogue.curve_at_hand(schedule_id)
         if curve is None or iteration > curve.total_iterations or not curve.is_at_hand(iteration):
             return None
-        return point_etag(schedule_id, iteration), point_json(curve, iteration, curve.lr(iteration))
+        try:
+            return point_etag(schedule_id, iteration), point_json(curve, iteration, curve.lr(iteration))
+        except UndefinedLR:  # the route says so
+            return None

@@ -91,7 +91,7 @@ def _invalid_parameters(request: Request, error: RequestValidationError) -> JSON
     known = operations(request.app).query_names(request.url.path, request.method)
     details: Any = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors()]
     violations = from_pydantic(details, fields_at=lambda _: known)
-    entries = [{"parameter": str(violation.path[0]), **_rule(violation)} for violation in violations]
+    entries = [{"parameter": str((*violation.path, "query")[0]), **_rule(violation)} for violation in violations]
     return _unprocessable("invalid-parameter", "A parameter breaks rules", entries)
 
 
@@ -105,7 +105,9 @@ def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) 
     return problem(422, kind, title, f"{detail}; and {more} more" if more > 0 else detail, errors=entries)
 
 
-def _preheat_error(_request: Request, error: errors.PreheatError) -> JSONResponse:
+def _preheat_error(  # noqa: PLR0911 - one for each kind
+    _request: Request, error: errors.PreheatError
+) -> JSONResponse:
     detail = str(error)
     match error:
         case errors.ScheduleNotFound():
@@ -114,6 +116,8 @@ def _preheat_error(_request: Request, error: errors.PreheatError) -> JSONRespons
             entry = {"parameter": error.name, "rule": f"must be in 0 … {error.last}", "detail": detail}
             title = "Outside the run"
             return problem(422, "iteration-out-of-range", title, detail, errors=[entry], first=0, last=error.last)
+        case errors.UndefinedLR():
+            return problem(422, "undefined-lr", "The formula has no value there", detail, iteration=error.iteration)
         case errors.LimitExceeded():
             members: dict[str, Any] = {"setting": error.setting, "limit": error.limit, "value": error.value}
             return problem(422, "limit-exceeded", "Larger than this service allows", detail, **members)

@@ -3,13 +3,14 @@
 import base64
 import binascii
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from preheat.spec.fields import MAX_ITERATION
+from preheat.spec.units import Unit, Units
 
 _Iteration = Annotated[int, Field(ge=0, le=MAX_ITERATION + 1)]
 
@@ -32,6 +33,33 @@ class WindowQuery(NoQuery):
     def window(self, total_iterations: int) -> range:
         """The iterations asked for."""
         return range(self.start, total_iterations + 1 if self.stop is None else self.stop, self.step)
+
+
+class PlaceQuery(NoQuery):
+    """A place in a run, in one of the units."""
+
+    iteration: _Iteration | None = Field(None, description="The iteration, from 0.", examples=[None])
+    epoch: float | None = Field(None, ge=0, le=1e15, description="Epochs that are done.", examples=[2.5])
+    samples: float | None = Field(None, ge=0, le=1e24, description="Samples that are done.", examples=[None])
+    tokens: float | None = Field(None, ge=0, le=1e24, description="Tokens that are done.", examples=[None])
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if sum(value is not None for value in (self.iteration, self.epoch, self.samples, self.tokens)) != 1:
+            raise ValueError("must be exactly one of iteration, epoch, samples, tokens")
+        return self
+
+    def iteration_in(self, units: Units) -> int:
+        """The nearest iteration. Raises RequestValidationError if the schedule does not say how long its units are."""
+        if self.iteration is not None:
+            return self.iteration
+        named: dict[Unit, float | None] = {"epoch": self.epoch, "samples": self.samples, "tokens": self.tokens}
+        unit, amount = next((unit, amount) for unit, amount in named.items() if amount is not None)
+        try:
+            return units.iterations(unit, amount)
+        except ValueError as reason:
+            error = {"type": "value_error", "ctx": {"error": f"{reason} in the schedule's spec"}}
+            raise RequestValidationError([{**error, "loc": ("query", unit), "input": amount}]) from None
 
 
 def refuse_repeated_parameters(request: Request) -> None:

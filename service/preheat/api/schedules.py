@@ -22,9 +22,11 @@ from preheat.api.answers import (
 from preheat.api.dependencies import Catalogue, Deadline, PostedSchedule, ScheduleId
 from preheat.api.media_types import CSV, JSON, NPY, PNG, SVG
 from preheat.api.problems import responses
-from preheat.api.queries import ListQuery, NoQuery, WindowQuery, cursor
+from preheat.api.queries import ListQuery, NoQuery, PlaceQuery, WindowQuery, cursor
 from preheat.api.windows import WindowWriter
+from preheat.curve import Curve
 from preheat.spec.fields import MAX_ITERATION
+from preheat.spec.units import Units
 
 router = APIRouter(tags=["schedules"])
 
@@ -152,9 +154,32 @@ def get_lr(
     deadline: Deadline,
 ) -> Response:
     """The LR of each param group at one iteration, for the update that a trainer is about to run."""
+    return _point(request, catalogue.curve(schedule_id), iteration, deadline)
+
+
+@router.get(
+    "/schedules/{schedule_id}/at",
+    operation_id="get_lr_at",
+    summary="Learning rate at an epoch, or after so many samples or tokens",
+    responses={**_answers(200, "The LR.", PointAnswer), **_NOT_MODIFIED, **responses(404, 409, 422, 503)},
+    response_class=Response,
+)
+def get_lr_at(
+    request: Request,
+    schedule_id: ScheduleId,
+    query: Annotated[PlaceQuery, Query()],
+    catalogue: Catalogue,
+    deadline: Deadline,
+) -> Response:
+    """The LR at the nearest iteration, by the units of the schedule's spec; the answer says which that is."""
     curve = catalogue.curve(schedule_id)
+    iteration = query.iteration_in(curve.schedule.spec.units or Units())
+    return _point(request, curve, iteration, deadline)
+
+
+def _point(request: Request, curve: Curve, iteration: int, deadline: Deadline) -> Response:
     lrs = curve.lr(iteration, deadline)
-    tag = point_etag(schedule_id, iteration)
+    tag = point_etag(curve.schedule.id, iteration)
     if is_not_modified(request, tag):
         return not_modified(tag, IMMUTABLE)
     headers = {"etag": tag, "cache-control": IMMUTABLE}

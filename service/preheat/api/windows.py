@@ -37,7 +37,7 @@ class _WindowWriter:
             options = PlotOptions(start=window.start, stop=window.stop)
             check_options([curve], options)
             return self._gallery.picture([curve], options, self.media_type, self._deadline)
-        check_values(len(window), len(curve.group_names), self._settings)
+        check_values(len(window), len(curve.columns), self._settings)
         lrs = curve.window(window.start, window.stop, window.step, self._deadline)
         if self.media_type == CSV:
             return window_csv(curve, window, lrs)

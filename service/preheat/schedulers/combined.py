@@ -19,17 +19,17 @@ Bound = tuple[float | None, float | None]
 
 
 def product(b: float, lrs: Sequence[float]) -> float:
-    """b · Π (lr / b); 0 where b is 0."""
+    """B · Π (lr / b); 0 where b is 0."""
     return b * math.prod(lr / b for lr in lrs) if b else 0.0
 
 
 def highest(_b: float, lrs: Sequence[float]) -> float:
-    """max lr."""
+    """Max lr."""
     return max(lrs)
 
 
 def lowest(_b: float, lrs: Sequence[float]) -> float:
-    """min lr."""
+    """Min lr."""
     return min(lrs)
 
 

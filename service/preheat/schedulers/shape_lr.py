@@ -15,7 +15,7 @@ from preheat.spec.shapes.shape import Shape
 
 
 class ShapeLR(LRScheduler):
-    """The LRs of a normalised shape's formula, from each param group's initial LR; random access as in `RandomAccess`."""
+    """The LRs of a normalised shape's formula, from each group's initial LR; random access as in `RandomAccess`."""
 
     has_closed_form = True
 

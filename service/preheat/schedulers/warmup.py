@@ -87,7 +87,7 @@ class LearningRateWarmUP(LRScheduler):
         within = bisect_right(iterations, curve.last)
         if within == 0:
             return self._after_rates(iterations)
-        rates = list(curve.rates(iterations[:within], self.target_lrs))
+        rates = list(curve.rates(iterations[:within], [float(lr) for lr in self.target_lrs]))
         return rates + self._after_rates(iterations[within:]) if within < len(iterations) else rates
 
     @override
@@ -135,7 +135,7 @@ class LearningRateWarmUP(LRScheduler):
         factors: Any = self.curve.rates(iterations[:within], [1.0])
         groups = len(self.target_lrs)
         damped = [lr * factors[place // groups] for place, lr in enumerate(rates[: within * groups])]
-        return damped + rates[within * groups :]
+        return [*damped, *rates[within * groups :]]
 
 
 def _check_optimizer(optimizer: Optimizer) -> None:

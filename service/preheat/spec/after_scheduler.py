@@ -8,6 +8,7 @@ from preheat.spec import compositions, torch_compositions
 from preheat.spec.compositions import ClampLR, CooldownLR, MaxLR, MinLR, ProductLR, WindowLR
 from preheat.spec.scheduler import Scheduler
 from preheat.spec.shapes.decays import (
+    REXLR,
     CosineLR,
     ExponentialDecayLR,
     InverseSqrtLR,
@@ -15,13 +16,12 @@ from preheat.spec.shapes.decays import (
     KDecayLR,
     NoamLR,
     PolynomialDecayLR,
-    REXLR,
     TanhLR,
 )
 from preheat.spec.shapes.points import ExpressionLR, PiecewiseLR, TableLR
 from preheat.spec.shapes.restarts import CosineRestartsLR
 from preheat.spec.shapes.shape import Shape
-from preheat.spec.shapes.staged import FlatCosineLR, PhasesLR, RangeTestLR, SlantedTriangularLR, TriStageLR, WSDLR
+from preheat.spec.shapes.staged import WSDLR, FlatCosineLR, PhasesLR, RangeTestLR, SlantedTriangularLR, TriStageLR
 from preheat.spec.torch_compositions import ChainedScheduler, SequentialLR
 from preheat.spec.torch_schedulers import (
     SWALR,
@@ -88,7 +88,8 @@ for _module in (torch_compositions, compositions):
             _model.model_rebuild(force=True, _types_namespace={"AfterScheduler": AfterScheduler})
 
 SCHEDULER_TYPES: dict[str, type[Scheduler]] = {
-    model.__name__: model for model in AfterScheduler.__origin__.__args__  # type: ignore[attr-defined]
+    model.__name__: model
+    for model in AfterScheduler.__origin__.__args__  # type: ignore[attr-defined]
 }
 """Every scheduler by its name."""
 

@@ -19,11 +19,11 @@ class _Combination(Scheduler):
     """Several schedulers at the same time, each on the same clock and from the same b."""
 
     can_be_chained: ClassVar[bool] = False
-    schedulers: Annotated[tuple["AfterScheduler", ...], Field(min_length=1, max_length=MAX_CHILDREN, fail_fast=True)] = (
-        Field(
-            description="The schedulers that are combined.",
-            examples=[[{"type": "CosineLR"}, {"type": "ExponentialLR", "gamma": 0.999}]],
-        )
+    schedulers: Annotated[
+        tuple["AfterScheduler", ...], Field(min_length=1, max_length=MAX_CHILDREN, fail_fast=True)
+    ] = Field(
+        description="The schedulers that are combined.",
+        examples=[[{"type": "CosineLR"}, {"type": "ExponentialLR", "gamma": 0.999}]],
     )
 
     @property
@@ -102,8 +102,12 @@ class ClampLR(_Wrapper):
     type: Literal["ClampLR"]
     min_lr: LR | None = Field(None, description="Lower bound, absolute.", examples=[1e-5])
     max_lr: LR | None = Field(None, description="Upper bound, absolute.", examples=[1e-2])
-    min_ratio: Ratio | None = Field(None, description="Lower bound as a factor of b, instead of min_lr.", examples=[0.1])
-    max_ratio: Ratio | None = Field(None, description="Upper bound as a factor of b, instead of max_lr.", examples=[0.9])
+    min_ratio: Ratio | None = Field(
+        None, description="Lower bound as a factor of b, instead of min_lr.", examples=[0.1]
+    )
+    max_ratio: Ratio | None = Field(
+        None, description="Upper bound as a factor of b, instead of max_lr.", examples=[0.9]
+    )
 
     @override
     def filled_in(self, stretch: Stretch) -> Self:
@@ -115,7 +119,9 @@ class ClampLR(_Wrapper):
             if low is not None and high is not None and low > high:
                 stretch.refuse((lower,), f"must not exceed {upper} ({high})", low)
         if all(getattr(self, name) is None for name in ("min_lr", "max_lr", "min_ratio", "max_ratio")):
-            stretch.refuse(("min_lr",), "is required, or max_lr, min_ratio or max_ratio: there is nothing to clamp to", None)
+            stretch.refuse(
+                ("min_lr",), "is required, or max_lr, min_ratio or max_ratio: there is nothing to clamp to", None
+            )
         return self.model_copy(update={"scheduler": self.scheduler.resolve(stretch.child("scheduler"))})
 
 
@@ -151,17 +157,21 @@ class WindowLR(_Wrapper):
 class CooldownLR(_Wrapper):
     """The scheduler until the last `length` iterations of the run, then from its LR there down to min_lr.
 
-    At s = N − length the scheduler's own LR (N is what is left of the run), at s = N min_lr. Linear lr + (min_lr − lr) ·
-    x, cosine, or 1-sqrt: min_lr + (lr − min_lr) · (1 − √x), x the share of the tail that is over. Source: big_vision's
+    At s = N − length the scheduler's own LR (N is what is left of the run), at s = N min_lr. Linear, lr + (min_lr − lr)
+    · x; cosine; or 1-sqrt, min_lr + (lr − min_lr) · (1 − √x), x the share of the tail that is over. Source: big_vision's
     cooldown_steps, Llama 3 (arXiv 2407.21783) §3.4.3, Hägele et al. (arXiv 2405.18392).
     """
 
     placed_apart: ClassVar[frozenset[str]] = frozenset({"length"})
     type: Literal["CooldownLR"]
     length: Iterations = Field(description="Iterations of the tail.", examples=["10%"])
-    shape: Literal["linear", "cosine", "1-sqrt"] = Field("linear", description="Shape of the tail.", examples=["linear"])
+    shape: Literal["linear", "cosine", "1-sqrt"] = Field(
+        "linear", description="Shape of the tail.", examples=["linear"]
+    )
     min_lr: LR = Field(0.0, description="LR at the end of the run.", examples=[0.0])
-    start: IterationsOrNone | None = Field(None, description="Own iteration at which it begins; filled in.", examples=[80])
+    start: IterationsOrNone | None = Field(
+        None, description="Own iteration at which it begins; filled in.", examples=[80]
+    )
 
     @property
     @override
@@ -178,5 +188,9 @@ class CooldownLR(_Wrapper):
             return self
         if self.start not in {None, start}:
             stretch.refuse(("start",), f"must be {start} here, or left out", self.start)
-        update: dict[str, Any] = {"length": length, "start": start, "scheduler": self.scheduler.resolve(stretch.child("scheduler"))}
+        update: dict[str, Any] = {
+            "length": length,
+            "start": start,
+            "scheduler": self.scheduler.resolve(stretch.child("scheduler")),
+        }
         return self.model_copy(update=update)

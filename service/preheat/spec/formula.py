@@ -133,7 +133,7 @@ class _Checker(ast.NodeTransformer):
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         if not isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.IfExp, *_OPERATORS)):
-            raise ValueError(f"must not contain {_short(node)}")
+            raise ValueError(f"must not contain {_short(node)}")  # noqa: TRY004 - a rule, not a type
         return super().generic_visit(node)
 
 

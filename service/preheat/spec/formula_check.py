@@ -13,7 +13,7 @@ from preheat.spec.tracks import Track
 from preheat.spec.violations import Path, Violation, violation
 
 _PLACES = 10_000
-"""Iterations looked at, at even distances: all of a short run. A formula that fails elsewhere fails when it is asked."""
+"""Iterations looked at, at even distances: all of a short run. One that fails elsewhere fails when it is asked."""
 
 _MAY_FAIL = (ExpressionLR, PhasesLR)
 
@@ -34,7 +34,9 @@ def _shapes(scheduler: Scheduler, path: Path) -> Iterator[tuple[Path, Shape]]:
     if isinstance(scheduler, _MAY_FAIL):
         yield (*path, "expression" if isinstance(scheduler, ExpressionLR) else "phases"), scheduler
     for pointer, child in scheduler.children.items():
-        yield from _shapes(child, (*path, *(int(part) if part.isdecimal() else part for part in pointer[1:].split("/"))))
+        yield from _shapes(
+            child, (*path, *(int(part) if part.isdecimal() else part for part in pointer[1:].split("/")))
+        )
 
 
 def _failure(shape: Shape, targets: tuple[float, ...], length: int) -> tuple[str] | None:

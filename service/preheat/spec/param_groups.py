@@ -32,11 +32,13 @@ class ParamGroup(Closed):
 class LayerDecay(Closed):
     """Param groups by layer, layer_0 … layer_{layers + 1}: target_lr · factor^(layers + 1 − i) in group i.
 
-    Group 0 is the embedding, the last the head. Source: Clark et al., ELECTRA (arXiv 2003.10555); BEiT, MAE fine-tuning.
+    Group 0 is the embedding, the last the head. Source: Clark et al., ELECTRA (arXiv 2003.10555); BEiT, MAE.
     """
 
     layers: Annotated[int, Field(ge=1, le=250)] = Field(description="Blocks between embedding and head.", examples=[12])
-    factor: Annotated[float, Field(gt=0, le=1)] = Field(description="Factor from one layer to the one below.", examples=[0.75])
+    factor: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="Factor from one layer to the one below.", examples=[0.75]
+    )
 
     def param_groups(self, target_lr: float) -> tuple[ParamGroup, ...]:
         """The groups, from the embedding up."""
@@ -57,7 +59,9 @@ class BatchScaling(Closed):
     reference_batch: Annotated[float, Field(gt=0, le=1e15)] = Field(
         description="Batch that target_lr is stated for.", examples=[256]
     )
-    batch: Annotated[float, Field(gt=0, le=1e15)] = Field(description="Batch of the run, over all ranks.", examples=[8192])
+    batch: Annotated[float, Field(gt=0, le=1e15)] = Field(
+        description="Batch of the run, over all ranks.", examples=[8192]
+    )
 
     @property
     def scale(self) -> float:
@@ -67,12 +71,14 @@ class BatchScaling(Closed):
 
 
 class Hyperparameter(Closed):
-    """A hyperparameter with a schedule of its own, in the words of the LR's; its `value` stands where target_lr does."""
+    """A hyperparameter with a schedule of its own, in the LR's words; its `value` stands where target_lr does."""
 
     value: NonNegative = Field(le=1e6, description="Value at the end of its warm-up.", examples=[0.05])
     warmup: Warmup = Field(Warmup(), description="Its warm-up.", examples=[{"iterations": 10}])
     after_scheduler: AfterScheduler | None = Field(
-        None, description="The scheduler that follows it; min_lr there is its end.", examples=[{"type": "CosineLR", "min_lr": 0.4}]
+        None,
+        description="The scheduler that follows it; min_lr there is its end.",
+        examples=[{"type": "CosineLR", "min_lr": 0.4}],
     )
     param_groups: Annotated[tuple[str, ...], Field(min_length=1, max_length=256, fail_fast=True)] | None = Field(
         None, description="Names of the param groups that it is for; by default all.", examples=[["decay"]]

@@ -52,9 +52,7 @@ class Spec(Closed):
         description="Param groups by layer, instead of param_groups; they are written out in the answer.",
         examples=[{"layers": 12, "factor": 0.75}],
     )
-    hyperparameters: (
-        dict[Annotated[str, Field(pattern=NAME_PATTERN, max_length=50)], Hyperparameter] | None
-    ) = Field(
+    hyperparameters: dict[Annotated[str, Field(pattern=NAME_PATTERN, max_length=50)], Hyperparameter] | None = Field(
         None,
         max_length=20,
         description="Schedules of other hyperparameters, by name: weight_decay, momentum, gradient_clip, …",
@@ -122,7 +120,9 @@ class Spec(Closed):
         if not violations:
             violations += _growth_violations(resolved)
         if not violations:
-            violations += [found for track in resolved.tracks for found in formula_violations(track, resolved.total_iterations)]
+            violations += [
+                found for track in resolved.tracks for found in formula_violations(track, resolved.total_iterations)
+            ]
         if violations:
             raise InvalidSpec(violations)
         return resolved
@@ -139,7 +139,12 @@ class Spec(Closed):
         scaled = groups and tuple(
             group.model_copy(update={"target_lr": self._target_lr(group) * scale, "factor": None}) for group in groups
         )
-        update = {"target_lr": self.target_lr * scale, "param_groups": scaled, "layer_decay": None, "batch_scaling": None}
+        update = {
+            "target_lr": self.target_lr * scale,
+            "param_groups": scaled,
+            "layer_decay": None,
+            "batch_scaling": None,
+        }
         return self.model_copy(update=update)
 
     def _with_schedules(self, violations: list[Violation]) -> Self:
@@ -226,7 +231,8 @@ def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _fields_at(location: Path) -> tuple[str, ...]:
     """The fields known at a pydantic location, in which a scheduler's type names its model."""
-    models: dict[str | int, type[Closed]] = {
+    models: dict[str | int, Any] = {
+        **SCHEDULER_TYPES,
         "warmup": Warmup,
         "param_groups": ParamGroup,
         "hyperparameters": Hyperparameter,
@@ -237,9 +243,8 @@ def _fields_at(location: Path) -> tuple[str, ...]:
         "tokens_per_iteration": BatchSize,
         "points": Point,
         "phases": Phase,
-        **SCHEDULER_TYPES,
     }
-    model = next((models[part] for part in reversed(location) if part in models), Spec)
+    model: type[Closed] = next((models[part] for part in reversed(location) if part in models), Spec)
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
@@ -257,8 +262,8 @@ def _normalised(
     return resolved, after.resolve(stretch)
 
 
-def _own_schedule(owner: Any, shared: Warmup | None, path: Path, clock: Clock, violations: list[Violation]) -> Any:
-    """A param group or hyperparameter with the schedule that is its own; of a group's, `shared` stands for no warm-up."""
+def _own_schedule(owner: Any, shared: Any, path: Path, clock: Clock, violations: list[Violation]) -> Any:
+    """A param group or hyperparameter with a schedule of its own; a group without a warm-up has the `shared` one."""
     if shared is not None and owner.warmup is None and owner.after_scheduler is None:
         return owner
     warmup, after = _normalised(owner.warmup or shared, owner.after_scheduler, path, clock, 1, violations)
@@ -289,7 +294,9 @@ def _choice_violations(spec: Spec) -> list[Violation]:
         found.append(violation(("layer_decay",), "must not be given beside param_groups: it makes them"))
     for index, group in enumerate(spec.param_groups or ()):
         if group.target_lr is not None and group.factor is not None:
-            found.append(violation(("param_groups", index, "factor"), "must not be given beside target_lr", group.factor))
+            found.append(
+                violation(("param_groups", index, "factor"), "must not be given beside target_lr", group.factor)
+            )
     for name, schedule in (spec.hyperparameters or {}).items():
         path = ("hyperparameters", name)
         if name == "lr":
@@ -297,7 +304,11 @@ def _choice_violations(spec: Spec) -> list[Violation]:
         layers = spec.layer_decay.param_groups(0.0) if spec.layer_decay else ()
         known = {group.name for group in layers} | set(spec.group_names)
         found += [
-            violation((*path, "param_groups", index), f"must be a param group (known: {', '.join(sorted(map(str, known)))})", group)
+            violation(
+                (*path, "param_groups", index),
+                f"must be a param group (known: {', '.join(sorted(map(str, known)))})",
+                group,
+            )
             for index, group in enumerate(schedule.param_groups or ())
             if group not in known
         ]

@@ -15,8 +15,8 @@ class Stretch:
     `iterations` is what is left of the run, the default of a duration; `values` counts the iterations 0 … values − 1
     of the scheduler's own clock that are read: one more than `iterations` at the end of the run (its last value is
     read too), the same inside a sequence. `start` is the run's iteration at the scheduler's own 0, `warmup` the
-    warm-up before it; `clock` has the length and the units of the whole run. `groups` is the number of param groups. What breaks a rule is
-    collected in `violations`, under `path`.
+    warm-up before it; `clock` has the length and the units of the whole run. `groups` is the number of param groups.
+    What breaks a rule is collected in `violations`, under `path`.
     """
 
     iterations: int
@@ -63,7 +63,9 @@ class Stretch:
         """A duration that ends with the stretch."""
         return self.clock.placed_before(duration, self.start + self.iterations)
 
-    def child(self, *path: str | int, start: int = 0, iterations: int | None = None, extra: int | None = None) -> "Stretch":
+    def child(
+        self, *path: str | int, start: int = 0, iterations: int | None = None, extra: int | None = None
+    ) -> "Stretch":
         """The stretch of a scheduler that this one is made of, from its own iteration `start` on.
 
         `extra` is 1 if one value more than `iterations` is read; by default as here.

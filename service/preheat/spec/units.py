@@ -5,6 +5,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -47,7 +48,7 @@ _SizeOrRamp = Annotated[
 
 
 class Units(Closed):
-    """How long epochs, samples and tokens are. A duration becomes the nearest whole number of iterations (½ rounds up)."""
+    """How long epochs, samples and tokens are. A duration becomes the nearest number of iterations (½ rounds up)."""
 
     iterations_per_epoch: _Size | None = Field(None, description="Iterations of one epoch.", examples=[156.39])
     samples_per_iteration: _SizeOrRamp | None = Field(
@@ -60,7 +61,7 @@ class Units(Closed):
     )
 
     def iterations(self, unit: Unit, amount: float) -> int:
-        """The iteration, rounded, at which `amount` epochs, samples or tokens are done. Raises ValueError if unknown."""
+        """The nearest iteration to where `amount` epochs, samples or tokens are done. Raises ValueError if unknown."""
         return _rounded(self._ramp(unit).iterations(amount))
 
     def amount(self, unit: Unit, iteration: int) -> float:
@@ -167,7 +168,7 @@ def ramp_violations(units: Units) -> list[tuple[tuple[str | int, ...], str, Any]
             found.append(((field, 0, "start"), "must be 0: a ramp begins with the run", ramp[0].start))
         found += [
             ((field, index, "start"), f"must be greater than that of the stretch before ({before.start})", after.start)
-            for index, (before, after) in enumerate(zip(ramp, ramp[1:], strict=False), start=1)
+            for index, (before, after) in enumerate(pairwise(ramp), start=1)
             if after.start <= before.start
         ]
         if ramp[-1].end_size is not None:

@@ -28,7 +28,9 @@ class Warmup(Closed):
     """
 
     iterations: IterationsOrNone = Field(
-        0, description="Iterations until the target LR; 0 for none. A share of the run or a duration, too.", examples=[10]
+        0,
+        description="Iterations until the target LR; 0 for none. A share of the run or a duration, too.",
+        examples=[10],
     )
     shape: _Curve = Field("linear", description="Curve from start to target.", examples=["linear"])
     start_lr: LR | None = Field(None, description="LR at the start, absolute; 0 by default.", examples=[1e-6])

@@ -78,7 +78,9 @@ class KDecayLR(Decay):
 
     type: Literal["KDecayLR"]
     k: _Positive = Field(1.0, description="Exponent of the progress.", examples=[1.5])
-    shape: Literal["cosine", "polynomial"] = Field("cosine", description="What the progress goes into.", examples=["cosine"])
+    shape: Literal["cosine", "polynomial"] = Field(
+        "cosine", description="What the progress goes into.", examples=["cosine"]
+    )
     power: NonNegative = Field(1.0, le=1000, description="Exponent of the polynomial.", examples=[1.0])
 
     @override

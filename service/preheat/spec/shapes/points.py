@@ -119,8 +119,8 @@ class TableLR(Shape):
 class ExpressionLR(Shape):
     """b · expression, a formula in n (iteration of the run), T (total_iterations), W (warm-up), s (own iteration), N.
 
-    N is what is left of the run for it. Functions: abs, ceil, cos, exp, floor, log, max, min, pow, sin, sqrt, tanh; pi, e;
-    comparisons and `x if condition else y`. It must be finite and not negative at every iteration. This is where a
+    N is what is left of the run for it. Functions: abs, ceil, cos, exp, floor, log, max, min, pow, sin, sqrt, tanh;
+    pi, e; comparisons and `x if condition else y`. It must be finite and not negative at every iteration. This is where a
     LambdaLR or MultiplicativeLR moves to: `0.95 ** n`.
     """
 
@@ -173,7 +173,7 @@ class ExpressionLR(Shape):
 
 
 def _value(point: Point) -> str:
-    return number(point.lr) if point.factor is None else f"b * {number(point.factor)}"
+    return number(point.lr or 0.0) if point.factor is None else f"b * {number(point.factor)}"
 
 
 def _power(low: str, high: str, x: str) -> str:

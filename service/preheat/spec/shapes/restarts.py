@@ -21,10 +21,10 @@ class CosineRestartsLR(Shape):
     """min_lr + (b · weight − min_lr) · (1 + cos(π · x)) / 2, x the share of the current cycle that is over.
 
     Cycle k lasts T_0 · T_mult^k iterations and its weight is decay^k; or both are written out in `periods` and
-    `weights`. The first iteration of a cycle is at its peak, the end of the last one at min_lr, which then stays. T_mult
-    may be a fraction, and below 1: then the cycles end with the first that is shorter than one iteration. Source:
-    Loshchilov and Hutter, SGDR (arXiv 1608.03983); timm `CosineLRScheduler` (cycle_mul, cycle_decay, cycle_limit), Keras
-    `CosineDecayRestarts` (t_mul, m_mul), fairseq `cosine` (t_mult, lr_shrink), MMEngine `CosineRestartLR`.
+    `weights`. The first iteration of a cycle is at its peak, the end of the last one at min_lr, which stays. T_mult may
+    be a fraction, and below 1: then the cycles end with the first that is shorter than one iteration. Source:
+    Loshchilov and Hutter, SGDR (arXiv 1608.03983); timm `CosineLRScheduler` (cycle_mul, cycle_decay, cycle_limit),
+    Keras `CosineDecayRestarts` (t_mul, m_mul), fairseq `cosine` (t_mult, lr_shrink), MMEngine `CosineRestartLR`.
     """
 
     type: Literal["CosineRestartsLR"]
@@ -36,11 +36,13 @@ class CosineRestartsLR(Shape):
     cycles: Annotated[int, Field(ge=1, le=MAX_ITERATION)] | None = Field(
         None, description="Most cycles; by default they go on to the end of the run.", examples=[3]
     )
-    periods: Annotated[tuple[Iterations, ...], Field(min_length=1, max_length=_MAX_CYCLES, fail_fast=True)] | None = Field(
-        None, description="Iterations of each cycle, instead of T_0, T_mult and cycles.", examples=[[10, 30, 60]]
+    periods: Annotated[tuple[Iterations, ...], Field(min_length=1, max_length=_MAX_CYCLES, fail_fast=True)] | None = (
+        Field(None, description="Iterations of each cycle, instead of T_0, T_mult and cycles.", examples=[[10, 30, 60]])
     )
-    weights: Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=_MAX_CYCLES, fail_fast=True)] | None = Field(
-        None, description="Peak of each period as a factor of b; by default decay^k.", examples=[[1.0, 0.5, 0.25]]
+    weights: Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=_MAX_CYCLES, fail_fast=True)] | None = (
+        Field(
+            None, description="Peak of each period as a factor of b; by default decay^k.", examples=[[1.0, 0.5, 0.25]]
+        )
     )
     min_lr: LR = Field(0.0, description="LR at the end of a cycle.", examples=[0.0])
 
@@ -142,7 +144,7 @@ class CosineRestartsLR(Shape):
         return "b" if self.decay == 1 else f"b * {number(self.decay)} ** ({self._cycle_of_s()})"
 
     def _by_period(self, value: _OfPeriod) -> str:
-        """A choice among periods in a tree of comparisons, so that its depth grows with the logarithm of their number."""
+        """A choice among periods in a tree of comparisons, whose depth is the logarithm of their number."""
         bounds = [0, *self._ends]
 
         def choose(first: int, last: int) -> str:

@@ -62,7 +62,7 @@ class Decay(Shape):
         return (self.length or 1,)
 
     def between(self, height: str) -> str:
-        """The LR where `height` goes from 1 (b) to 0 (the end LR), as a formula; exactly b at height 1 and no minimum."""
+        """The LR where `height` goes from 1 (b) to 0 (the end LR), as a formula."""
         if self.min_ratio is None and not self.min_lr:
             return f"b * ({height})"
         if self.min_ratio is not None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from preheat.spec.fields import LR, Closed, Iterations, IterationsOrNone, Ratio, Share
+from preheat.spec.fields import LR, Closed, Iterations, IterationsOrNone, Share
 from preheat.spec.formula import number
 from preheat.spec.scheduler import Stage
 from preheat.spec.shapes.shape import Decay, Shape
@@ -18,8 +18,8 @@ _Positive = Annotated[float, Field(gt=0, le=1e6)]
 class WSDLR(Decay):
     """b until s = length − decay_length, then low + (b − low) · g(x), x the share of decay_length that is over.
 
-    g is 1 − x (linear), (1 + cos(πx)) / 2 (cosine), 1 − √x (1-sqrt), 1 − x^power (power), or (q^x − q) / (1 − q) with q =
-    decay_ratio (exponential). The last iteration at b is length − decay_length; low from s = length on. Source: Hu et
+    g is 1 − x (linear), (1 + cos(πx)) / 2 (cosine), 1 − √x (1-sqrt), 1 − x^power (power), or (q^x − q) / (1 − q) with
+    q = decay_ratio (exponential). The last iteration at b is length − decay_length; low from s = length on. Source: Hu et
     al., MiniCPM (arXiv 2404.06395); Hägele et al. (arXiv 2405.18392) for 1-sqrt; transformers `get_wsd_schedule`, timm
     `WSDLRScheduler`, Megatron WSD (exponential is q = 1/2), torchtitan.
     """
@@ -62,12 +62,13 @@ class WSDLR(Decay):
         if not self.decay_length:
             return "b"
         x = f"((s - {self.decay_start}) / {self.decay_length})"
+        q = number(self.decay_ratio)
         height = {
             "linear": f"1 - {x}",
             "cosine": f"(1 + cos(pi * {x})) / 2",
             "1-sqrt": f"1 - sqrt({x})",
             "power": f"1 - {x} ** {number(self.power)}",
-            "exponential": f"({number(self.decay_ratio)} ** {x} - {number(self.decay_ratio)}) / {1 - self.decay_ratio!r}",
+            "exponential": f"({q} ** {x} - {q}) / {1 - self.decay_ratio!r}",
         }[self.decay]
         return f"b if s <= {self.decay_start} else {self.between(height)} if s < {self.length} else {self.low}"
 
@@ -126,7 +127,9 @@ class TriStageLR(Shape):
     hold_iterations: IterationsOrNone = Field(description="Iterations at b.", examples=["40%"])
     decay_iterations: Iterations = Field(description="Iterations down.", examples=["50%"])
     init_ratio: Share = Field(0.01, description="Factor of b at the start.", examples=[0.01])
-    final_ratio: Annotated[float, Field(gt=0, le=1)] = Field(0.01, description="Factor of b at the end.", examples=[0.05])
+    final_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.01, description="Factor of b at the end.", examples=[0.05]
+    )
 
     @property
     def _bounds(self) -> tuple[int, int, int]:
@@ -156,12 +159,14 @@ class TriStageLR(Shape):
 class SlantedTriangularLR(Shape):
     """b · (1 + p · (ratio − 1)) / ratio: p rises to 1 within cut iterations, then falls to 0 at s = length.
 
-    cut = ⌊length · cut_share⌋. b / ratio at s = 0, b at s = cut, b / ratio from s = length on. Source: Howard and Ruder,
-    ULMFiT (arXiv 1801.06146) §3.2.
+    cut = ⌊length · cut_share⌋. b / ratio at s = 0, b at s = cut, b / ratio from s = length on. Source: Howard and
+    Ruder, ULMFiT (arXiv 1801.06146) §3.2.
     """
 
     type: Literal["SlantedTriangularLR"]
-    length: Iterations | None = Field(None, description="Iterations; by default what is left of the run.", examples=[90])
+    length: Iterations | None = Field(
+        None, description="Iterations; by default what is left of the run.", examples=[90]
+    )
     cut_share: Share = Field(0.1, description="Share of the length in which the LR rises.", examples=[0.1])
     ratio: Annotated[float, Field(ge=1, le=1e12)] = Field(32.0, description="b over the lowest LR.", examples=[32.0])
 
@@ -200,7 +205,9 @@ class RangeTestLR(Shape):
 
     type: Literal["RangeTestLR"]
     start_lr: Annotated[LR, Field(gt=0)] = Field(1e-7, description="LR at the start.", examples=[1e-7])
-    length: Iterations | None = Field(None, description="Iterations; by default what is left of the run.", examples=[90])
+    length: Iterations | None = Field(
+        None, description="Iterations; by default what is left of the run.", examples=[90]
+    )
     mode: Literal["linear", "exponential"] = Field("exponential", description="How it rises.", examples=["exponential"])
     stair_length: Iterations = Field(1, description="Iterations at each LR.", examples=[1])
 
@@ -239,8 +246,8 @@ class PhasesLR(Shape):
 
     The first begins at b. Phase k is in force from the end of phase k − 1 (where it is at `from`) to the iteration
     before its own end; at that iteration the next one is at its `from`. x is the share that is over: constant from;
-    linear from + (to − from) · x; cosine from + (to − from) · (1 − cos πx) / 2; exponential from · (to / from)^x; 1-sqrt
-    to + (from − to) · (1 − √x). After the last phase its `to` stays. Source: DeepSeek-V3 (arXiv 2412.19437) §4.2.
+    linear from + (to − from) · x; cosine from + (to − from) · (1 − cos πx) / 2; exponential from · (to / from)^x;
+    1-sqrt to + (from − to) · (1 − √x). After the last phase its `to` stays. Source: DeepSeek-V3 (arXiv 2412.19437) §4.2.
     """
 
     type: Literal["PhasesLR"]
@@ -294,7 +301,9 @@ class PhasesLR(Shape):
         if phase.shape != "constant" and phase.end_lr is None:
             stretch.refuse(("phases", index, "to"), f"is required in a {phase.shape} phase", None)
         if phase.shape == "exponential" and 0 in {start_lr, phase.end_lr}:
-            stretch.refuse(("phases", index, "to"), "must be > 0, as must `from`, in an exponential phase", phase.end_lr)
+            stretch.refuse(
+                ("phases", index, "to"), "must be > 0, as must `from`, in an exponential phase", phase.end_lr
+            )
 
     @override
     def formula(self) -> str:

@@ -1,0 +1,136 @@
+"""Warm-ups by curve, start and convention, each a formula of its own."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from preheat.curve import Curve
+from preheat.schedule import Schedule
+from preheat.spec import InvalidSpec, parse_spec
+
+W, TARGET = 8, 0.4
+
+
+def curve(total: int = 20, after_scheduler: Any = None, **warmup: Any) -> Curve:
+    """The curve of a warm-up to 0.4."""
+    spec = {"target_lr": TARGET, "total_iterations": total, "warmup": {"iterations": W, **warmup}}
+    return Curve(
+        Schedule(parse_spec(json.dumps(spec | ({"after_scheduler": after_scheduler} if after_scheduler else {}))))
+    )
+
+
+def lrs(**warmup: Any) -> list[float]:
+    """LRs of iterations 0 … 20."""
+    column: list[float] = curve(**warmup).window(0, 21)[:, 0].tolist()
+    return column
+
+
+CURVES: list[tuple[dict[str, Any], Callable[[float], float]]] = [
+    ({"shape": "linear"}, lambda p: TARGET * p),
+    ({"shape": "linear", "start_lr": 0.1}, lambda p: 0.1 + 0.3 * p),
+    ({"shape": "linear", "start_lr": 1.0}, lambda p: 1 - 0.6 * p),
+    ({"shape": "linear", "start_factor": 0.5}, lambda p: TARGET * (0.5 + 0.5 * p)),
+    ({"shape": "linear", "start_factor": 3.0}, lambda p: TARGET * (3 - 2 * p)),
+    ({"shape": "cosine"}, lambda p: TARGET * math.sin(math.pi * p / 2) ** 2),
+    ({"shape": "cosine", "start_lr": 0.1}, lambda p: 0.1 + 0.3 * math.sin(math.pi * p / 2) ** 2),
+    ({"shape": "exponential", "start_lr": 0.001}, lambda p: 0.001 * 400**p),
+    ({"shape": "exponential", "start_factor": 0.01}, lambda p: TARGET * 0.01 ** (1 - p)),
+    ({"shape": "log"}, lambda p: TARGET * math.log(1 + W * p, 1 + W)),
+    ({"shape": "1-sqrt"}, lambda p: TARGET * (1 - math.sqrt(1 - p))),
+    ({"shape": "constant", "start_factor": 0.1}, lambda p: TARGET * (0.1 if p < 1 else 1)),
+    ({"shape": "constant"}, lambda p: TARGET * (p >= 1)),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    CURVES,
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_a_curve_goes_from_its_start_to_the_target(fields: dict[str, Any], expected: Callable[[float], float]) -> None:
+    """By its formula at every iteration up to W, the target exactly at W, and after it."""
+    actual = lrs(**fields)
+    assert actual[: W + 1] == pytest.approx([expected(n / W) for n in range(W + 1)], rel=1e-12, abs=1e-17)
+    assert actual[W:] == [TARGET] * 13
+
+
+@pytest.mark.parametrize(
+    ("convention", "share", "peak"),
+    [
+        ("n/W", lambda n: n / W, W),
+        ("(n+1)/W", lambda n: (n + 1) / W, W - 1),
+        ("(n+1)/(W+1)", lambda n: (n + 1) / (W + 1), W),
+        ("n/(W-1)", lambda n: n / (W - 1), W - 1),
+        ("(n-1)/W", lambda n: max(n - 1, 0) / W, W + 1),
+    ],
+)
+@pytest.mark.parametrize("start", [0.0, 0.1])
+def test_a_convention_says_when_the_target_is_reached(
+    convention: str, share: Callable[[int], float], peak: int, start: float
+) -> None:
+    """At its own iteration, exactly, whatever the start."""
+    actual = lrs(convention=convention, start_lr=start, decay_clock="from_peak")
+    expected = [start + (TARGET - start) * min(share(n), 1) for n in range(21)]
+    assert actual == pytest.approx(expected, rel=1e-12)
+    assert actual.index(TARGET) == peak
+
+
+def test_from_zero_the_warmup_takes_the_place_of_the_decay() -> None:
+    """Iteration W is the decay's own W-th."""
+    values = curve(after_scheduler={"type": "PolynomialDecayLR"}, decay_clock="from_zero").window(0, 21)[:, 0].tolist()
+    assert values[W - 1] == pytest.approx(TARGET * (W - 1) / W)
+    assert values[W:] == pytest.approx([TARGET * (1 - n / 20) for n in range(W, 21)], abs=1e-17)
+
+
+def _rho(t: int, beta2: float) -> float:
+    return 2 / (1 - beta2) - 1 - 2 * t * beta2**t / (1 - beta2**t)
+
+
+@pytest.mark.parametrize("beta2", [0.9, 0.999])
+def test_untuned_warmups_follow_from_beta2(beta2: float) -> None:
+    """The factors of Ma and Yarats (arXiv 1910.04209): linear over 2 / (1 − β2), exponential, and RAdam's."""
+    total = 3000
+    period = round(2 / (1 - beta2))
+    linear = curve(total, iterations=0, shape="untuned_linear", beta2=beta2, decay_clock="dampened")
+    exponential = curve(total, iterations=0, shape="untuned_exponential", beta2=beta2, decay_clock="dampened")
+    radam = curve(total, iterations=0, shape="radam", beta2=beta2, decay_clock="dampened")
+    last = _rho(10**6, beta2)
+    offset = next(t for t in range(1, 99) if _rho(t, beta2) > 4)
+    for n in (0, 1, 7, period - 2, period - 1, period, 2500):
+        rho = _rho(n + offset, beta2)
+        factor = math.sqrt((rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho))
+        assert radam.lr(n) == pytest.approx([TARGET * factor], rel=1e-9)
+        assert exponential.lr(n) == pytest.approx([TARGET * -math.expm1(-(n + 1) * 2 / period)], rel=2e-3)
+    assert linear.schedule.spec.warmup.iterations in {period, period - 1}
+    assert linear.lr(9) == pytest.approx([TARGET * min(10 / period, 1)], rel=1e-3)
+    assert linear.lr(total) == [TARGET]
+
+
+def test_radams_first_factors_are_those_of_pytorch_warmup() -> None:
+    """0.0173 and 0.0258 at β2 = 0.999, as pytorch-warmup 0.2.0 gives them."""
+    factors = [curve(iterations=0, shape="radam", decay_clock="dampened").lr(n)[0] / TARGET for n in (0, 1)]
+    assert factors == pytest.approx([0.0173, 0.0258], abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"start_lr": 0.1, "start_factor": 0.1}, "warmup.start_factor (0.1) must not be given beside start_lr"),
+        ({"shape": "exponential"}, "warmup.start_lr (null) is required to be > 0"),
+        ({"shape": "radam"}, 'warmup.decay_clock ("after_warmup") must be dampened with shape radam'),
+        ({"shape": "radam", "decay_clock": "dampened", "start_lr": 0.1}, "warmup.start_lr (0.1) must not be given"),
+        ({"decay_clock": "dampened", "start_lr": 0.1}, "warmup.start_lr (0.1) must not be given where"),
+        ({"beta2": 0.99}, "warmup.beta2 (0.99) is for radam"),
+        ({"shape": "untuned_linear", "decay_clock": "dampened"}, "warmup.iterations (8) must be 1999"),
+        ({"iterations": "150%"}, "warmup.iterations (30) must not exceed total_iterations (20)"),
+        ({"convention": "n/w"}, 'warmup.convention ("n/w") must be one of'),
+    ],
+)
+def test_a_warmup_that_contradicts_itself_is_refused(fields: dict[str, Any], message: str) -> None:
+    """Field, value and rule."""
+    with pytest.raises(InvalidSpec) as caught:
+        curve(**fields)
+    assert message in str(caught.value)
