@@ -35,7 +35,8 @@ def _polynomial(
     def lr(s: int, b: float) -> float:
         end = _end(b, min_lr, min_ratio)
         within = steps * max(1, math.ceil(s / steps)) if cycle else steps
-        return (b - end) * (1 - min(s, within) / within) ** power + end
+        height: float = (1 - min(s, within) / within) ** power
+        return (b - end) * height + end
 
     return lr
 
@@ -108,7 +109,7 @@ def _wsd(
         if s <= steps - fall:
             return b
         x = min((s - (steps - fall)) / fall, 1)
-        height = {
+        height: float = {
             "linear": 1 - x,
             "cosine": 0.5 * (1 + math.cos(math.pi * x)),
             "1-sqrt": 1 - x**0.5,

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
+import orjson
 import typer
+import yaml
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
@@ -15,11 +17,12 @@ from rich.table import Table
 from preheat import __version__
 from preheat.errors import PreheatError
 from preheat.settings import Settings
-from preheat.spec import InvalidSpec, from_pydantic
+from preheat.spec import InvalidSpec, Spec, from_pydantic
 from preheat.spec_file import parse_spec_file
 
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
     from preheat.curve import Curve
+    from preheat.lint import Finding
 
 app = typer.Typer(
     name="preheat",
@@ -96,6 +99,7 @@ def lrs(
 
     from preheat.api.answers import window_csv, window_json  # noqa: PLC0415 - imports FastAPI
     from preheat.limits import check_values  # noqa: PLC0415
+    from preheat.lint import lint as findings_of  # noqa: PLC0415
 
     window = range(start, curve.total_iterations + 1 if stop is None else stop, step)
     try:
@@ -105,7 +109,7 @@ def lrs(
     except PreheatError as error:
         _fail(str(error))
     if csv or json:
-        text = window_csv(curve, window, values) if csv else window_json(curve, window, values, with_spec=True)
+        text = window_csv(curve, window, values) if csv else window_json(curve, window, values, findings_of(curve))
         sys.stdout.write(text.decode() + ("\n" if json else ""))
     else:
         _print_table(curve, window, values.tolist())
@@ -152,6 +156,52 @@ def plot(
 
 
 @app.command()
+def lint(
+    spec: SpecFile, json: Annotated[bool, typer.Option("--json", help="Write JSON, as the service answers.")] = False
+) -> None:
+    """Say what a spec does that its author may not have meant; exit code 1 if it would be refused."""
+    from preheat.lint import lint as findings_of  # noqa: PLC0415 - imports torch
+    from preheat.lint import refusals  # noqa: PLC0415
+
+    try:
+        findings = findings_of(_curve_of(_parsed(spec)))
+    except InvalidSpec as error:
+        findings = refusals(error)
+    except PreheatError as error:
+        _fail(str(error))
+    has_errors = any(finding.severity == "error" for finding in findings)
+    if json:
+        from preheat.api.answers import remarks  # noqa: PLC0415 - imports FastAPI
+
+        sys.stdout.write(orjson.dumps({"is_valid": not has_errors, "findings": remarks(findings)}).decode() + "\n")
+    else:
+        _print_findings(findings)
+    raise typer.Exit(1 if has_errors else 0)
+
+
+@app.command(name="recipes")
+def list_recipes(
+    name: Annotated[str | None, typer.Argument(help="Show this one, as a spec in YAML.")] = None,
+) -> None:
+    """List the recipes, or show one as a spec to start from."""
+    from preheat.spec.recipes import recipes  # noqa: PLC0415 - parses its file
+
+    if name is None:
+        table = Table("name", "what it trains", "source")
+        for recipe in recipes().values():
+            table.add_row(escape(recipe.name), escape(recipe.title), escape(recipe.source))
+        _OUT.print(table)
+        return
+    if name not in recipes():
+        _fail(f"no recipe has the name {name}: preheat recipes lists them")
+    recipe = recipes()[name]
+    typer.echo(f"# {recipe.title}. {recipe.source}")
+    if recipe.notes:
+        typer.echo(f"# {recipe.notes}")
+    typer.echo(yaml.safe_dump(recipe.spec, sort_keys=False, allow_unicode=True).rstrip())
+
+
+@app.command()
 def demo(
     iterations: Annotated[int, typer.Option(help="Length of the run.", min=20, max=100_000)] = 300,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write the picture.")] = (
@@ -167,17 +217,27 @@ def demo(
         _fail(str(error))
 
 
+def _text(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        _fail(f"SPEC ({file}) cannot be read: {error.strerror}", code=2)
+    except UnicodeDecodeError:
+        _fail(f"SPEC ({file}) must be UTF-8 text", code=2)
+
+
+def _parsed(spec_file: str) -> Spec:
+    return parse_spec_file(_text(spec_file))
+
+
 def _curve(spec_file: str) -> "Curve":
     try:
-        text = sys.stdin.read() if spec_file == "-" else Path(spec_file).read_text(encoding="utf-8")
-        spec = parse_spec_file(text)
-    except OSError as error:
-        _fail(f"SPEC ({spec_file}) cannot be read: {error.strerror}", code=2)
-    except UnicodeDecodeError:
-        _fail(f"SPEC ({spec_file}) must be UTF-8 text", code=2)
+        return _curve_of(_parsed(spec_file))
     except InvalidSpec as error:
         _fail(*(violation.detail for violation in error.violations))
 
+
+def _curve_of(spec: Spec) -> "Curve":
     from preheat.curve import Curve  # noqa: PLC0415 - imports torch
     from preheat.limits import check_length  # noqa: PLC0415
     from preheat.schedule import Schedule  # noqa: PLC0415
@@ -230,6 +290,17 @@ def _print_table(curve: "Curve", window: range, values: list[list[float]]) -> No
     _OUT.print(table)
     if left_out > 0:
         _OUT.print(f"{left_out:,} rows left out: --csv or --json has them all, --start, --stop and --step choose")
+
+
+def _print_findings(findings: "list[Finding]") -> None:
+    colours = {"error": "red", "warning": "yellow", "info": "cyan"}
+    for finding in findings:
+        place = f" at iteration {finding.iteration}" if finding.iteration is not None else ""
+        head = f"[bold {colours[finding.severity]}]{finding.severity}[/] {finding.rule}{place}"
+        _OUT.print(f"{head}: {escape(finding.detail)}", highlight=False, soft_wrap=True)
+        _OUT.print(f"    {escape(finding.pointer or '/')}: {escape(finding.remedy)}", highlight=False, soft_wrap=True)
+    if not findings:
+        _OUT.print("nothing to remark")
 
 
 def _fail(*messages: str, code: int = 1) -> NoReturn:

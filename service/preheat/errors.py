@@ -2,8 +2,11 @@
 
     PreheatError
     ├── ScheduleNotFound      no schedule has this id
+    ├── RecipeNotFound        no recipe has this name
     ├── IterationOutOfRange   an iteration outside 0 … total_iterations
     ├── UndefinedLR           a formula without a value at an iteration
+    ├── NotComparable         two schedules without anything in common to compare or to hand over
+    ├── SeamRefused           an LR that would jump where one schedule takes over from another
     ├── LimitExceeded         an answer or a request larger than a setting allows
     ├── ComputeTimeout        a computation cut off after compute_timeout_s
     ├── TorchVersionMismatch  a schedule stored by a service with another torch
@@ -25,6 +28,15 @@ class ScheduleNotFound(PreheatError):
         super().__init__(f"no schedule has the id {schedule_id}: POST its spec to get one")
 
 
+class RecipeNotFound(PreheatError):
+    """No recipe has this name; `known` are those there are."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.name, self.known = name, known
+        shown = name[:60].encode("ascii", "backslashreplace").decode()
+        super().__init__(f"no recipe has the name {shown} (known: {', '.join(known)})")
+
+
 class IterationOutOfRange(PreheatError):
     """An iteration, or the end of a window, outside 0 … `last`."""
 
@@ -39,6 +51,21 @@ class UndefinedLR(PreheatError):
     def __init__(self, scheduler: str, iteration: int, reason: str) -> None:
         self.scheduler, self.iteration, self.reason = scheduler, iteration, reason
         super().__init__(f"{scheduler} has no LR at its iteration s = {iteration}: {reason}")
+
+
+class NotComparable(PreheatError):
+    """Two schedules that cannot be compared, or one that cannot take over from the other."""
+
+
+class SeamRefused(PreheatError):
+    """An LR that would jump from `old_lr` to `new_lr` at iteration `iteration`."""
+
+    def __init__(self, group: str, iteration: int, old_lr: float, new_lr: float) -> None:
+        self.group, self.iteration, self.old_lr, self.new_lr = group, iteration, old_lr, new_lr
+        super().__init__(
+            f"the LR of param group {group} would jump from {old_lr!r} to {new_lr!r} at iteration {iteration}: choose "
+            "keep to accept that, or rescale to go on from where it is"
+        )
 
 
 class LimitExceeded(PreheatError):

@@ -8,6 +8,7 @@ from preheat.curve import Curve
 from preheat.deadline import NO_DEADLINE, Deadline
 from preheat.errors import IterationOutOfRange
 from preheat.picture import MAX_LINES, Content, Line, Mark, PlotOptions, draw
+from preheat.questions.difference import common_columns, values_of
 from preheat.spec.phases import phases
 from preheat.spec.tracks import LR_NAME, Column
 
@@ -28,6 +29,33 @@ def render(curves: list[Curve], options: PlotOptions, kind: str = "png", deadlin
     others = [line for curve, found in zip(curves, drawn, strict=True) for line in found[len(curve.group_names) :]]
     marks = _marks(main, lines[: len(main.group_names)], options, stop, deadline)
     content = Content(_title(main), phases(main.schedule.spec), lines, marks, stop - 1, _distinct(others))
+    return draw(content, options, kind)
+
+
+def render_difference(
+    a: Curve, b: Curve, options: PlotOptions, kind: str = "png", deadline: Deadline = NO_DEADLINE
+) -> bytes:
+    """The picture of two curves and, below, of b − a in the columns that both have, at up to 2000 iterations.
+
+    Raises NotComparable, and what `render` raises.
+    """
+    check_options([a, b], options)
+    stop = min(a.total_iterations, b.total_iterations) + 1 if options.stop is None else options.stop
+    columns = common_columns(a, b)
+    chosen = range(options.start, stop)[:: -(-(stop - options.start) // 2000)]
+    apart = values_of(b, columns, chosen, deadline) - values_of(a, columns, chosen, deadline)
+    places = np.array(chosen, dtype=float)
+    differences = [
+        Line(f"difference in {column.name}" if len(columns) > 1 else "difference", places, places, values, values)
+        for column, values in zip(columns, apart.T, strict=True)
+    ]
+    lines = [
+        line
+        for curve in (a, b)
+        for line in _lines(curve, options, stop, deadline, is_alone=False)[: len(curve.group_names)]
+    ]
+    names = [curve.schedule.spec.label or curve.schedule.id[:8] for curve in (a, b)]
+    content = Content(f"{names[0]} and {names[1]}", phases(a.schedule.spec), lines, [], stop - 1, differences)
     return draw(content, options, kind)
 
 

@@ -46,7 +46,7 @@ def measure() -> Iterator[Ratio]:
     column = np.ascontiguousarray(lrs[:, 0])
     times = side_by_side(
         {
-            "ours": lambda: window_json(curve, window, lrs, with_spec=True),
+            "ours": lambda: window_json(curve, window, lrs, []),
             "orjson": lambda: orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY),
             "json": lambda: json.dumps(column.tolist()),
         },

@@ -19,7 +19,7 @@ LEVELS = [
     {"schedule", "settings", "spec_file"},
     {"schedulers", "limits"},
     {"curve"},
-    {"picture", "store"},
+    {"lint", "questions", "picture", "store"},
     {"plots"},
     {"api"},
     {"demo"},

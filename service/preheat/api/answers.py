@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from preheat import __version__
 from preheat.curve import Curve, Floats
+from preheat.lint import Finding
 from preheat.schedule import Schedule
 from preheat.spec import Spec
 
@@ -20,6 +22,17 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """For what follows from a schedule's id: it can never change."""
 
 _ID = "71de7b50071bd5ae4074ca5767b64f12"
+
+
+class Remark(BaseModel):
+    """What lint has to say about one thing."""
+
+    severity: str = Field(description="error, warning or info.", examples=["warning"])
+    rule: str = Field(description="Name of the rule.", examples=["rising-at-end"])
+    pointer: str = Field(description="JSON pointer into the spec.", examples=["/after_scheduler"])
+    iteration: int | None = Field(None, description="Where it happens, if anywhere.", examples=[1000])
+    detail: str = Field(description="What happens.", examples=["the LR rises at the end of the run"])
+    remedy: str = Field(description="What to do about it.", examples=["end the decay with the run"])
 
 
 class Links(BaseModel):
@@ -56,6 +69,12 @@ class ScheduleAnswer(BaseModel):
     links: Links = Field(description="Where to find more.")
 
 
+class LintedScheduleAnswer(ScheduleAnswer):
+    """A schedule and what lint says about it."""
+
+    lint: list[Remark] = Field(description="What its author may not have meant, the gravest first.")
+
+
 class GroupLRs(BaseModel):
     """Learning rates of one param group."""
 
@@ -86,6 +105,7 @@ class ScheduleWindowAnswer(WindowAnswer):
 
     spec: Spec = Field(description="The normalised spec: every default filled in.")
     torch_version: str = Field(description="The torch that computes it.", examples=["2.13.0"])
+    lint: list[Remark] = Field(description="What its author may not have meant, the gravest first.")
 
 
 class GroupLR(BaseModel):
@@ -125,11 +145,21 @@ def schedule_content(schedule: Schedule) -> dict[str, Any]:
     }
 
 
-def window_json(curve: Curve, window: range, lrs: Floats, *, with_spec: bool) -> bytes:
-    """A window as JSON, a `ScheduleWindowAnswer` or a `WindowAnswer`; every float with all its digits."""
+def remarks(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Lint's findings as plain data."""
+    return [asdict(finding) for finding in findings]
+
+
+def window_json(curve: Curve, window: range, lrs: Floats, lint: Sequence[Finding] | None = None) -> bytes:
+    """A window as JSON, every float with all its digits.
+
+    With findings of lint a `ScheduleWindowAnswer`, which has the spec too; without a `WindowAnswer`.
+    """
     content = schedule_content(curve.schedule)
-    if not with_spec:
+    if lint is None:
         del content["spec"], content["torch_version"]
+    else:
+        content["lint"] = remarks(lint)
     content |= {"start": window.start, "stop": window.stop, "step": window.step}
     content["groups"] = _by_group(curve, np.ascontiguousarray(lrs.T))
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -1,5 +1,6 @@
 """Which of our formats a client accepts."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from preheat.api.problems import RequestRefused
@@ -14,19 +15,19 @@ WINDOW_FORMATS = (JSON, PNG, SVG, CSV, NPY)
 """What a window of LRs can be answered as; the first is the default."""
 
 
-def negotiate(accept: str | None) -> str:
+def negotiate(accept: str | None, formats: Sequence[str] = WINDOW_FORMATS) -> str:
     """The format that an Accept header prefers (RFC 9110 §12.5.1); at equal weight the earlier of ours.
 
     Raises RequestRefused (406) if it accepts none.
     """
     ranges = [_parse(part) for part in (accept or "*/*").split(",") if part.strip()]
-    weights = {media_type: _weight(media_type, ranges) for media_type in WINDOW_FORMATS}
-    best = max(WINDOW_FORMATS, key=weights.__getitem__)
+    weights = {media_type: _weight(media_type, ranges) for media_type in formats}
+    best = max(formats, key=weights.__getitem__)
     if weights[best] <= 0:
         raise RequestRefused(
             HTTPStatus.NOT_ACCEPTABLE,
-            f"Accept must admit one of {', '.join(WINDOW_FORMATS)}",
-            available=list(WINDOW_FORMATS),
+            f"Accept must admit one of {', '.join(formats)}",
+            available=list(formats),
         )
     return best
 

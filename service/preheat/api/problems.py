@@ -105,31 +105,47 @@ def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) 
     return problem(422, kind, title, f"{detail}; and {more} more" if more > 0 else detail, errors=entries)
 
 
-def _preheat_error(  # noqa: PLR0911 - one for each kind
-    _request: Request, error: errors.PreheatError
-) -> JSONResponse:
-    detail = str(error)
+_KINDS: dict[type[errors.PreheatError], tuple[HTTPStatus, str, str]] = {
+    errors.ScheduleNotFound: (HTTPStatus.NOT_FOUND, "schedule-not-found", "No such schedule"),
+    errors.RecipeNotFound: (HTTPStatus.NOT_FOUND, "recipe-not-found", "No such recipe"),
+    errors.IterationOutOfRange: (HTTPStatus.UNPROCESSABLE_ENTITY, "iteration-out-of-range", "Outside the run"),
+    errors.UndefinedLR: (HTTPStatus.UNPROCESSABLE_ENTITY, "undefined-lr", "The formula has no value there"),
+    errors.NotComparable: (HTTPStatus.UNPROCESSABLE_ENTITY, "not-comparable", "Nothing in common"),
+    errors.LimitExceeded: (HTTPStatus.UNPROCESSABLE_ENTITY, "limit-exceeded", "Larger than this service allows"),
+    errors.SeamRefused: (HTTPStatus.CONFLICT, "seam-refused", "The LR would jump"),
+    errors.TorchVersionMismatch: (HTTPStatus.CONFLICT, "torch-version-mismatch", "Computed by another torch"),
+    errors.ComputeTimeout: (HTTPStatus.SERVICE_UNAVAILABLE, "compute-timeout", "Computing took too long"),
+    errors.StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "No database"),
+}
+"""Status, kind and title of each error of the service."""
+
+_RETRY_AFTER_S = {errors.ComputeTimeout: "1", errors.StoreUnavailable: "5"}
+
+
+def _preheat_error(_request: Request, error: errors.PreheatError) -> JSONResponse:
+    status, kind, title = _KINDS[type(error)]
+    if isinstance(error, errors.StoreUnavailable):
+        _LOG.error(str(error))
+    retry_after_s = _RETRY_AFTER_S.get(type(error))
+    headers = {"retry-after": retry_after_s} if retry_after_s else None
+    return problem(status, kind, title, str(error), headers, **_members(error))
+
+
+def _members(error: errors.PreheatError) -> dict[str, Any]:
+    """What a problem document says besides its detail."""
     match error:
-        case errors.ScheduleNotFound():
-            return problem(404, "schedule-not-found", "No such schedule", detail)
         case errors.IterationOutOfRange():
-            entry = {"parameter": error.name, "rule": f"must be in 0 … {error.last}", "detail": detail}
-            title = "Outside the run"
-            return problem(422, "iteration-out-of-range", title, detail, errors=[entry], first=0, last=error.last)
+            entry = {"parameter": error.name, "rule": f"must be in 0 … {error.last}", "detail": str(error)}
+            return {"errors": [entry], "first": 0, "last": error.last}
         case errors.UndefinedLR():
-            return problem(422, "undefined-lr", "The formula has no value there", detail, iteration=error.iteration)
+            return {"iteration": error.iteration}
+        case errors.SeamRefused():
+            return {"iteration": error.iteration, "old_lr": error.old_lr, "new_lr": error.new_lr}
         case errors.LimitExceeded():
-            members: dict[str, Any] = {"setting": error.setting, "limit": error.limit, "value": error.value}
-            return problem(422, "limit-exceeded", "Larger than this service allows", detail, **members)
+            return {"setting": error.setting, "limit": error.limit, "value": error.value}
         case errors.TorchVersionMismatch():
-            members = {"stored": error.stored, "running": error.running}
-            return problem(409, "torch-version-mismatch", "Computed by another torch", detail, **members)
-        case errors.ComputeTimeout():
-            return problem(503, "compute-timeout", "Computing took too long", detail, {"retry-after": "1"})
-        case errors.StoreUnavailable():
-            _LOG.error(detail)
-            return problem(503, "store-unavailable", "No database", detail, {"retry-after": "5"})
-    raise error
+            return {"stored": error.stored, "running": error.running}
+    return {}
 
 
 def _request_refused(_request: Request, error: RequestRefused) -> JSONResponse:

@@ -3,12 +3,15 @@
 import base64
 import binascii
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import override
 
+from preheat.spec import Column
 from preheat.spec.fields import MAX_ITERATION
 from preheat.spec.units import Unit, Units
 
@@ -21,18 +24,66 @@ class NoQuery(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class WindowQuery(NoQuery):
-    """Iterations start, start + step, … below stop."""
+class BoundsQuery(NoQuery):
+    """Iterations start … stop − 1."""
 
     start: _Iteration = Field(0, description="First iteration.", examples=[0])
     stop: _Iteration | None = Field(
         None, description="Iteration before which the window ends; by default total_iterations + 1.", examples=[21]
     )
-    step: int = Field(1, ge=1, le=MAX_ITERATION, description="Distance of two iterations.", examples=[1])
 
     def window(self, total_iterations: int) -> range:
         """The iterations asked for."""
-        return range(self.start, total_iterations + 1 if self.stop is None else self.stop, self.step)
+        return range(self.start, total_iterations + 1 if self.stop is None else self.stop)
+
+
+class WindowQuery(BoundsQuery):
+    """Iterations start, start + step, … below stop."""
+
+    step: int = Field(1, ge=1, le=MAX_ITERATION, description="Distance of two iterations.", examples=[1])
+
+    @override
+    def window(self, total_iterations: int) -> range:
+        whole = super().window(total_iterations)
+        return range(whole.start, whole.stop, self.step)
+
+
+class CrossingQuery(BoundsQuery):
+    """A value, and the column in which it is looked for."""
+
+    value: float = Field(ge=0, le=1e15, description="Value to be reached.", examples=[0.005])
+    group: str | None = Field(
+        None, max_length=100, description="Name of the param group; by default the first.", examples=["default"]
+    )
+    hyperparameter: str = Field("lr", max_length=100, description="lr, momentum, weight_decay, …", examples=["lr"])
+
+    def column(self, columns: Sequence[Column]) -> int:
+        """The place of the column. Raises RequestValidationError if there is none."""
+        for place, column in enumerate(columns):
+            if column.hyperparameter == self.hyperparameter and self.group in {None, column.group}:
+                return place
+        known = ", ".join(column.name for column in columns)
+        error = {"type": "value_error", "ctx": {"error": f"must name a column of the schedule (known: {known})"}}
+        raise RequestValidationError([{**error, "loc": ("query", "group"), "input": self.group}])
+
+
+class DifferenceQuery(WindowQuery):
+    """Two schedules, and which of their iterations to compare."""
+
+    a: str = Field(max_length=32, description="Id of the first.", examples=["71de7b50071bd5ae4074ca5767b64f12"])
+    b: str = Field(max_length=32, description="Id of the second.", examples=["71de7b50071bd5ae4074ca5767b64f12"])
+    rows: int = Field(20, ge=0, le=1000, description="Iterations in the table.", examples=[20])
+
+
+class SeamQuery(NoQuery):
+    """Where a run goes over to another schedule, and what to do about a jump."""
+
+    iteration: _Iteration = Field(description="The last update of the old schedule.", examples=[11])
+    policy: Literal["keep", "rescale", "refuse"] = Field(
+        "keep",
+        description="Take the new schedule as it is, rescale it to the old LR, or refuse a jump (409).",
+        examples=["keep"],
+    )
 
 
 class PlaceQuery(NoQuery):

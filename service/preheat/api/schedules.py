@@ -1,14 +1,14 @@
 """Routes: schedules and their learning rates."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from preheat.api.answers import (
     IMMUTABLE,
+    LintedScheduleAnswer,
     PointAnswer,
-    ScheduleAnswer,
     ScheduleList,
     ScheduleWindowAnswer,
     WindowAnswer,
@@ -17,58 +17,31 @@ from preheat.api.answers import (
     not_modified,
     point_etag,
     point_json,
+    remarks,
     schedule_content,
 )
 from preheat.api.dependencies import Catalogue, Deadline, PostedSchedule, ScheduleId
-from preheat.api.media_types import CSV, JSON, NPY, PNG, SVG
+from preheat.api.media_types import JSON
+from preheat.api.openapi_parts import NOT_MODIFIED, OTHER_FORMATS, SPEC_BODY, answers
 from preheat.api.problems import responses
 from preheat.api.queries import ListQuery, NoQuery, PlaceQuery, WindowQuery, cursor
 from preheat.api.windows import WindowWriter
 from preheat.curve import Curve
+from preheat.lint import lint
 from preheat.spec.fields import MAX_ITERATION
 from preheat.spec.units import Units
 
 router = APIRouter(tags=["schedules"])
-
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_TEXT = {"schema": {"type": "string"}}
-_OTHER_FORMATS = {PNG: _BINARY, SVG: _TEXT, CSV: _TEXT, NPY: _BINARY}
-_SPEC_BODY = {
-    "required": True,
-    "content": {
-        JSON: {
-            "schema": {"$ref": "#/components/schemas/Spec"},
-            "examples": {
-                "reference": {
-                    "summary": "Warm-up 10, then cosine over the remaining 10",
-                    "value": {
-                        "target_lr": 0.01,
-                        "total_iterations": 20,
-                        "warmup": {"iterations": 10},
-                        "after_scheduler": {"type": "CosineAnnealingLR"},
-                    },
-                }
-            },
-        }
-    },
-}
-
-
-def _answers(status: int, description: str, model: type[Any], **content: Any) -> dict[int | str, dict[str, Any]]:
-    return {status: {"description": description, "model": model, "content": content or {}}}
-
-
-_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already."}}
 
 
 @router.post(
     "/schedules",
     operation_id="create_schedule",
     summary="Make a schedule and list its learning rates",
-    openapi_extra={"requestBody": _SPEC_BODY},
+    openapi_extra={"requestBody": SPEC_BODY},
     responses={
-        **_answers(200, "The schedule was there already.", ScheduleWindowAnswer, **_OTHER_FORMATS),
-        **_answers(201, "The schedule is new.", ScheduleWindowAnswer, **_OTHER_FORMATS),
+        **answers(200, "The schedule was there already.", ScheduleWindowAnswer, **OTHER_FORMATS),
+        **answers(201, "The schedule is new.", ScheduleWindowAnswer, **OTHER_FORMATS),
         **responses(406, 413, 415, 422, 503),
     },
     response_class=Response,
@@ -88,7 +61,7 @@ def create_schedule(
     "/schedules",
     operation_id="list_schedules",
     summary="List schedules, newest first",
-    responses={**_answers(200, "A page.", ScheduleList), **responses(422, 503)},
+    responses={**answers(200, "A page.", ScheduleList), **responses(422, 503)},
     response_class=Response,
 )
 def list_schedules(query: Annotated[ListQuery, Query()], catalogue: Catalogue) -> Response:
@@ -104,19 +77,24 @@ def list_schedules(query: Annotated[ListQuery, Query()], catalogue: Catalogue) -
     "/schedules/{schedule_id}",
     operation_id="get_schedule",
     summary="A schedule without its learning rates",
-    responses={**_answers(200, "The schedule.", ScheduleAnswer), **_NOT_MODIFIED, **responses(404, 409, 422, 503)},
+    responses={**answers(200, "The schedule.", LintedScheduleAnswer), **NOT_MODIFIED, **responses(404, 409, 422, 503)},
     response_class=Response,
 )
 def get_schedule(
-    request: Request, schedule_id: ScheduleId, _query: Annotated[NoQuery, Query()], catalogue: Catalogue
+    request: Request,
+    schedule_id: ScheduleId,
+    _query: Annotated[NoQuery, Query()],
+    catalogue: Catalogue,
+    deadline: Deadline,
 ) -> Response:
-    """The normalised spec, the torch that computes it, and links."""
-    schedule = catalogue.curve(schedule_id).schedule
-    tag = etag(schedule.id)
+    """The normalised spec, the torch that computes it, what lint says, and links."""
+    curve = catalogue.curve(schedule_id)
+    tag = etag(schedule_id)
     if is_not_modified(request, tag):
         return not_modified(tag, IMMUTABLE)
     headers = {"etag": tag, "cache-control": IMMUTABLE}
-    return Response(orjson.dumps(schedule_content(schedule)), headers=headers, media_type=JSON)
+    content = schedule_content(curve.schedule) | {"lint": remarks(lint(curve, deadline))}
+    return Response(orjson.dumps(content), headers=headers, media_type=JSON)
 
 
 @router.get(
@@ -124,8 +102,8 @@ def get_schedule(
     operation_id="get_window",
     summary="Learning rates of a window",
     responses={
-        **_answers(200, "The window.", WindowAnswer, **_OTHER_FORMATS),
-        **_NOT_MODIFIED,
+        **answers(200, "The window.", WindowAnswer, **OTHER_FORMATS),
+        **NOT_MODIFIED,
         **responses(404, 406, 409, 422, 503),
     },
     response_class=Response,
@@ -142,7 +120,7 @@ def get_window(
     "/schedules/{schedule_id}/lr/{iteration}",
     operation_id="get_lr",
     summary="Learning rate of one iteration",
-    responses={**_answers(200, "The LR.", PointAnswer), **_NOT_MODIFIED, **responses(404, 409, 422, 503)},
+    responses={**answers(200, "The LR.", PointAnswer), **NOT_MODIFIED, **responses(404, 409, 422, 503)},
     response_class=Response,
 )
 def get_lr(
@@ -161,7 +139,7 @@ def get_lr(
     "/schedules/{schedule_id}/at",
     operation_id="get_lr_at",
     summary="Learning rate at an epoch, or after so many samples or tokens",
-    responses={**_answers(200, "The LR.", PointAnswer), **_NOT_MODIFIED, **responses(404, 409, 422, 503)},
+    responses={**answers(200, "The LR.", PointAnswer), **NOT_MODIFIED, **responses(404, 409, 422, 503)},
     response_class=Response,
 )
 def get_lr_at(

@@ -9,6 +9,7 @@ from preheat.api.dependencies import Deadline, Gallery, Settings
 from preheat.api.media_types import CSV, NPY, PNG, SVG, negotiate
 from preheat.curve import Curve
 from preheat.limits import check_values
+from preheat.lint import lint
 from preheat.picture import PICTURE_VERSION, PlotOptions
 from preheat.plots import check_options
 
@@ -32,7 +33,7 @@ class _WindowWriter:
         return Response(self.content(curve, window, with_spec=False), media_type=self.media_type, headers=headers)
 
     def content(self, curve: Curve, window: range, *, with_spec: bool) -> bytes:
-        """The window; as JSON with or without the spec. Raises IterationOutOfRange, LimitExceeded, ComputeTimeout."""
+        """The window; JSON with or without spec and lint. Raises IterationOutOfRange, LimitExceeded, ComputeTimeout."""
         if self.media_type in {PNG, SVG}:
             options = PlotOptions(start=window.start, stop=window.stop)
             check_options([curve], options)
@@ -43,7 +44,7 @@ class _WindowWriter:
             return window_csv(curve, window, lrs)
         if self.media_type == NPY:
             return window_npy(lrs)
-        return window_json(curve, window, lrs, with_spec=with_spec)
+        return window_json(curve, window, lrs, lint(curve, self._deadline) if with_spec else None)
 
 
 WindowWriter = Annotated[_WindowWriter, Depends()]

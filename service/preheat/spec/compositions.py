@@ -158,8 +158,8 @@ class CooldownLR(_Wrapper):
     """The scheduler until the last `length` iterations of the run, then from its LR there down to min_lr.
 
     At s = N − length the scheduler's own LR (N is what is left of the run), at s = N min_lr. Linear, lr + (min_lr − lr)
-    · x; cosine; or 1-sqrt, min_lr + (lr − min_lr) · (1 − √x), x the share of the tail that is over. Source: big_vision's
-    cooldown_steps, Llama 3 (arXiv 2407.21783) §3.4.3, Hägele et al. (arXiv 2405.18392).
+    · x; cosine; or 1-sqrt, min_lr + (lr − min_lr) · (1 − √x), x the share of the tail that is over. Source:
+    big_vision's cooldown_steps, Llama 3 (arXiv 2407.21783) §3.4.3, Hägele et al. (arXiv 2405.18392).
     """
 
     placed_apart: ClassVar[frozenset[str]] = frozenset({"length"})

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+from preheat.spec.scheduler import Scheduler
 from preheat.spec.spec import Spec
+from preheat.spec.tracks import Track
+from preheat.spec.warmup import Warmup
 
 
 @dataclass(frozen=True)
@@ -16,14 +19,21 @@ class Phase:
 
 
 def phases(spec: Spec) -> list[Phase]:
-    """The phases of a normalised spec, in order, from 0 to total_iterations + 1.
+    """The phases of a normalised spec, in order, from 0 to total_iterations + 1."""
+    return _phases(spec.warmup, spec.after_scheduler, spec.total_iterations)
 
-    The warm-up ends with the iteration at the target LR; a SequentialLR is as many phases as it has schedulers.
-    """
-    end, warmup = spec.total_iterations + 1, spec.warmup
+
+def phases_of(track: Track, total_iterations: int) -> list[Phase]:
+    """The phases of one track of a spec."""
+    return _phases(track.warmup, track.after_scheduler, total_iterations)
+
+
+def _phases(warmup: Warmup, after_scheduler: Scheduler | None, total_iterations: int) -> list[Phase]:
+    """The warm-up ends with the iteration at the target LR; then as many phases as the scheduler has stages."""
+    end = total_iterations + 1
     first_after = 0 if warmup.dampens else warmup.last + 1
     begins = [("warm-up", 0)] if first_after else []
-    stages = [("constant", 0)] if spec.after_scheduler is None else spec.after_scheduler.stages
+    stages = [("constant", 0)] if after_scheduler is None else after_scheduler.stages
     begins += [(name, max(warmup.origin + start, first_after)) for name, start in stages]
     found = [Phase(name, start, min(stop, end)) for (name, start), (_, stop) in pairwise([*begins, ("", end)])]
     return [phase for phase in found if phase.start < phase.stop]

@@ -177,11 +177,12 @@ def parse_spec(text: str | bytes) -> Spec:
     each other.
     """
     raw = _raw(text)
+    whole = text
     if isinstance(raw, dict) and isinstance(raw.get("recipe"), str):
         raw = with_recipe(raw)
-        text = json.dumps(raw)
+        whole = json.dumps(raw)
     try:
-        spec = _SPEC.validate_json(text, context={"clock": _clock(raw)})
+        spec = _SPEC.validate_json(whole, context={"clock": _clock(raw)})
     except ValidationError as error:
         tags = {*UNION_TAGS, *SCHEDULER_TYPES}
         shown = error.errors(include_url=False)[:_MAX_VIOLATIONS]
@@ -232,7 +233,7 @@ def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _fields_at(location: Path) -> tuple[str, ...]:
     """The fields known at a pydantic location, in which a scheduler's type names its model."""
     models: dict[str | int, Any] = {
-        **SCHEDULER_TYPES,
+        **{name: model for name, model in SCHEDULER_TYPES.items()},  # noqa: C416 - another type of key
         "warmup": Warmup,
         "param_groups": ParamGroup,
         "hyperparameters": Hyperparameter,

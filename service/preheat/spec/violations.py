@@ -84,7 +84,7 @@ def _translate(
     path = tuple(part for part in location[:-1] if part not in tags) + location[-1:]
     match error["type"]:
         case "extra_forbidden":
-            value, rule = _NO_VALUE, _unknown("field", str(location[-1]), fields_at(location[:-1]))
+            value, rule = _NO_VALUE, unknown("field", str(location[-1]), fields_at(location[:-1]))
         case "union_tag_invalid":
             path, value, rule = (*path, "type"), context["tag"], _type_rule(context, refused_types)
         case "union_tag_not_found":
@@ -133,10 +133,11 @@ def _type_rule(context: Mapping[str, Any], refused_types: Mapping[str, str]) -> 
     tag = str(context["tag"])
     if tag in refused_types:
         return refused_types[tag]
-    return _unknown("scheduler", tag, [name.strip("' ") for name in str(context["expected_tags"]).split(",")])
+    return unknown("scheduler", tag, [name.strip("' ") for name in str(context["expected_tags"]).split(",")])
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The rule that a name breaks which is none of the known ones, with the nearest of them."""
     names = sorted(known)
     if not names:
         return f"is not a known {kind}: there are none here"

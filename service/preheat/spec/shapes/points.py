@@ -120,8 +120,8 @@ class ExpressionLR(Shape):
     """b · expression, a formula in n (iteration of the run), T (total_iterations), W (warm-up), s (own iteration), N.
 
     N is what is left of the run for it. Functions: abs, ceil, cos, exp, floor, log, max, min, pow, sin, sqrt, tanh;
-    pi, e; comparisons and `x if condition else y`. It must be finite and not negative at every iteration. This is where a
-    LambdaLR or MultiplicativeLR moves to: `0.95 ** n`.
+    pi, e; comparisons and `x if condition else y`. It must be finite and not negative at every iteration. This is
+    where a LambdaLR or MultiplicativeLR moves to: `0.95 ** n`.
     """
 
     type: Literal["ExpressionLR"]

@@ -78,6 +78,12 @@ class CosineRestartsLR(Shape):
             return log_growth_to(max(self.weights))
         return log_growth_to(self.decay) * (self._cycle(iterations) + 1)
 
+    def place(self, iteration: int) -> tuple[int, float]:
+        """Iterations into the cycle, and the cycle's length; 0 past the last."""
+        cycle = self._cycle(iteration)
+        start = self._start(cycle)
+        return int(iteration - start), self._start(cycle + 1) - start
+
     @property
     def _has_even_cycles(self) -> bool:
         return self.periods is None and self.T_mult == 1

@@ -19,8 +19,8 @@ class WSDLR(Decay):
     """b until s = length − decay_length, then low + (b − low) · g(x), x the share of decay_length that is over.
 
     g is 1 − x (linear), (1 + cos(πx)) / 2 (cosine), 1 − √x (1-sqrt), 1 − x^power (power), or (q^x − q) / (1 − q) with
-    q = decay_ratio (exponential). The last iteration at b is length − decay_length; low from s = length on. Source: Hu et
-    al., MiniCPM (arXiv 2404.06395); Hägele et al. (arXiv 2405.18392) for 1-sqrt; transformers `get_wsd_schedule`, timm
+    q = decay_ratio (exponential). The last iteration at b is length − decay_length; low from s = length on. Source:
+    Hu et al., MiniCPM (arXiv 2404.06395); Hägele et al. (arXiv 2405.18392) for 1-sqrt; transformers `get_wsd_schedule`, timm
     `WSDLRScheduler`, Megatron WSD (exponential is q = 1/2), torchtitan.
     """
 
@@ -247,7 +247,7 @@ class PhasesLR(Shape):
     The first begins at b. Phase k is in force from the end of phase k − 1 (where it is at `from`) to the iteration
     before its own end; at that iteration the next one is at its `from`. x is the share that is over: constant from;
     linear from + (to − from) · x; cosine from + (to − from) · (1 − cos πx) / 2; exponential from · (to / from)^x;
-    1-sqrt to + (from − to) · (1 − √x). After the last phase its `to` stays. Source: DeepSeek-V3 (arXiv 2412.19437) §4.2.
+    1-sqrt to + (from − to) · (1 − √x). After the last phase its `to` stays. Source: DeepSeek-V3 (arXiv 2412.19437).
     """
 
     type: Literal["PhasesLR"]

@@ -1,0 +1,1 @@
+"""Questions about a curve, or about two."""
