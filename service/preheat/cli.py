@@ -17,7 +17,7 @@ from rich.table import Table
 from preheat import __version__
 from preheat.errors import PreheatError
 from preheat.settings import Settings
-from preheat.spec import InvalidSpec, Spec, from_pydantic
+from preheat.spec import InvalidSpec, Spec, from_pydantic, parse_spec
 from preheat.spec_file import parse_spec_file
 
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
@@ -37,6 +37,10 @@ _ROWS_SHOWN = 40
 SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="File with a spec in JSON or YAML; - for stdin.")]
 Start = Annotated[int, typer.Option(help="First iteration.", min=0)]
 Stop = Annotated[int | None, typer.Option(help="Iteration before which to end.  [default: total_iterations + 1]")]
+
+
+_Export = Literal["torch", "transformers", "optax", "keras", "deepspeed"]
+_Import = Literal["torch", "transformers", "timm", "deepspeed", "keras"]
 
 
 def main() -> None:
@@ -199,6 +203,53 @@ def list_recipes(
     if recipe.notes:
         typer.echo(f"# {recipe.notes}")
     typer.echo(yaml.safe_dump(recipe.spec, sort_keys=False, allow_unicode=True).rstrip())
+
+
+@app.command(name="export")
+def export_spec(
+    spec: SpecFile,
+    to: Annotated[_Export, typer.Option("--to", help="The library to write it for.")] = "torch",
+) -> None:
+    """Write a spec as a script, or a configuration, of another library."""
+    curve = _curve(spec)
+
+    from preheat.exporting import export  # noqa: PLC0415
+
+    try:
+        sys.stdout.write(export(curve.schedule, to))
+    except PreheatError as error:
+        _fail(str(error))
+
+
+@app.command(name="import")
+def import_spec(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="File with a torch constructor or JSON; - for stdin.")
+    ],
+    library: Annotated[_Import, typer.Option("--from", help="Whose schedule it is.")] = "torch",
+    target_lr: Annotated[float | None, typer.Option(help="Target LR, where the source says none.", min=0)] = None,
+    total_iterations: Annotated[int | None, typer.Option(help="Length of the run, likewise.", min=1)] = None,
+) -> None:
+    """Write the spec of another library's schedule, in YAML; what it cannot say is named on stderr."""
+    text = _text(source)
+
+    from preheat.importing import import_schedule  # noqa: PLC0415 - imports torch
+    from preheat.importing.reader import Known  # noqa: PLC0415
+
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        content = text
+    try:
+        found = import_schedule(library, content, Known(target_lr, total_iterations))
+        parse_spec(orjson.dumps(found.spec))
+    except InvalidSpec as error:
+        _fail(*(violation.detail for violation in error.violations))
+    except PreheatError as error:
+        _fail(str(error))
+    typer.echo(yaml.safe_dump(found.spec, sort_keys=False, allow_unicode=True).rstrip())
+    for left in found.not_carried:
+        _ERR.print(f"[yellow]not carried over:[/] {escape(left.field)} {escape(left.reason)}", highlight=False)
 
 
 @app.command()

@@ -6,6 +6,8 @@
     ├── IterationOutOfRange   an iteration outside 0 … total_iterations
     ├── UndefinedLR           a formula without a value at an iteration
     ├── NotComparable         two schedules without anything in common to compare or to hand over
+    ├── NotImportable         a schedule of another library that no spec says
+    ├── NotExpressible        a schedule that another library has no words for
     ├── SeamRefused           an LR that would jump where one schedule takes over from another
     ├── LimitExceeded         an answer or a request larger than a setting allows
     ├── ComputeTimeout        a computation cut off after compute_timeout_s
@@ -55,6 +57,14 @@ class UndefinedLR(PreheatError):
 
 class NotComparable(PreheatError):
     """Two schedules that cannot be compared, or one that cannot take over from the other."""
+
+
+class NotImportable(PreheatError):
+    """A schedule of another library that cannot be understood, or that no spec says."""
+
+
+class NotExpressible(PreheatError):
+    """A schedule that the target of an export has no words for."""
 
 
 class SeamRefused(PreheatError):

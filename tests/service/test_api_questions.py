@@ -60,7 +60,9 @@ def test_two_schedules_are_compared(http: httpx.Client) -> None:
     assert body["first"]["a"] == LRS[11]
     assert body["first"]["b"] == pytest.approx(0.009)
     linear = [0.01 * (1 - (n - 10) / 10) if n > 10 else LRS[n] for n in range(21)]
-    assert abs(body["largest"]["difference"]) == pytest.approx(max(abs(x - y) for x, y in zip(LRS, linear, strict=True)))
+    assert abs(body["largest"]["difference"]) == pytest.approx(
+        max(abs(x - y) for x, y in zip(LRS, linear, strict=True))
+    )
     assert [row["iteration"] for row in body["table"]] == [0, 7, 14]
     assert (body["total_iterations"], body["columns"]) == (
         {"a": 20, "b": 20},
@@ -90,7 +92,10 @@ def test_a_comparison_that_is_none_is_a_problem(
     schedule_id = created(http).rpartition("/")[2]
     answer = http.get("/v1/diff", params={"a": schedule_id, "b": schedule_id, **query})
     assert (answer.status_code, answer.json()["type"]) == (status, f"urn:preheat:{kind}")
-    assert http.get("/v1/diff", params={"a": schedule_id, "b": schedule_id}, headers={"accept": "text/csv"}).status_code == 406
+    assert (
+        http.get("/v1/diff", params={"a": schedule_id, "b": schedule_id}, headers={"accept": "text/csv"}).status_code
+        == 406
+    )
 
 
 def test_a_seam_is_advised_on(http: httpx.Client) -> None:

@@ -19,7 +19,7 @@ LEVELS = [
     {"schedule", "settings", "spec_file"},
     {"schedulers", "limits"},
     {"curve"},
-    {"lint", "questions", "picture", "store"},
+    {"lint", "questions", "picture", "store", "exporting", "importing"},
     {"plots"},
     {"api"},
     {"demo"},

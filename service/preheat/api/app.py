@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 
 from preheat import __version__
-from preheat.api import health, lints, pictures, questions, recipes, schedules
+from preheat.api import exchange, health, lints, pictures, questions, recipes, schedules
 from preheat.api.catalogue import Catalogue
 from preheat.api.gallery import Gallery
 from preheat.api.methods import Methods
@@ -51,7 +51,7 @@ def _create_routes(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.catalogue = Catalogue(settings)
     app.state.gallery = Gallery(settings.picture_cache_bytes)
-    for router in (schedules.router, pictures.router, questions.router, lints.router, recipes.router):
+    for router in (schedules.router, pictures.router, questions.router, lints.router, recipes.router, exchange.router):
         app.include_router(router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(health.router)
     app.add_api_route("/", _to_the_documentation, include_in_schema=False)
@@ -89,7 +89,10 @@ def _complete_openapi(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = generate()
             template = "#/components/schemas/{model}"
-            _, extra = models_json_schema([(Spec, "validation"), (Problem, "validation")], ref_template=template)
+            _, extra = models_json_schema(
+                [(Spec, "validation"), (Problem, "validation"), (exchange.ImportRequest, "validation")],
+                ref_template=template,
+            )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas |= extra["$defs"]
             for name in ("HTTPValidationError", "ValidationError"):

@@ -110,6 +110,8 @@ _KINDS: dict[type[errors.PreheatError], tuple[HTTPStatus, str, str]] = {
     errors.RecipeNotFound: (HTTPStatus.NOT_FOUND, "recipe-not-found", "No such recipe"),
     errors.IterationOutOfRange: (HTTPStatus.UNPROCESSABLE_ENTITY, "iteration-out-of-range", "Outside the run"),
     errors.UndefinedLR: (HTTPStatus.UNPROCESSABLE_ENTITY, "undefined-lr", "The formula has no value there"),
+    errors.NotImportable: (HTTPStatus.UNPROCESSABLE_ENTITY, "not-importable", "No spec says this"),
+    errors.NotExpressible: (HTTPStatus.UNPROCESSABLE_ENTITY, "not-expressible", "The target cannot say it"),
     errors.NotComparable: (HTTPStatus.UNPROCESSABLE_ENTITY, "not-comparable", "Nothing in common"),
     errors.LimitExceeded: (HTTPStatus.UNPROCESSABLE_ENTITY, "limit-exceeded", "Larger than this service allows"),
     errors.SeamRefused: (HTTPStatus.CONFLICT, "seam-refused", "The LR would jump"),

@@ -75,6 +75,14 @@ class DifferenceQuery(WindowQuery):
     rows: int = Field(20, ge=0, le=1000, description="Iterations in the table.", examples=[20])
 
 
+class ExportQuery(NoQuery):
+    """What to export to."""
+
+    to: Literal["torch", "transformers", "optax", "keras", "deepspeed"] = Field(
+        description="The library.", examples=["torch"]
+    )
+
+
 class SeamQuery(NoQuery):
     """Where a run goes over to another schedule, and what to do about a jump."""
 

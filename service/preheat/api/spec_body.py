@@ -13,10 +13,12 @@ _JSON = re.compile(r"application/([\w.-]+\+)?json", re.IGNORECASE)
 
 
 async def read_spec(request: Request, max_body_bytes: int) -> Spec:
-    """The normalised spec in the body.
+    """The normalised spec in the body. Raises InvalidSpec if it breaks rules, and what `read_json_body` raises."""
+    return await run_in_threadpool(parse_spec, await read_json_body(request, max_body_bytes))  # not on the event loop
 
-    Raises RequestRefused if the body is too large or not declared as JSON, InvalidSpec if it breaks rules.
-    """
+
+async def read_json_body(request: Request, max_body_bytes: int) -> bytes:
+    """The body, which is not parsed yet. Raises RequestRefused if it is too large or not declared as JSON."""
     content_type = request.headers.get("content-type", "")
     if not _JSON.fullmatch(content_type.partition(";")[0].strip()):
         raise RequestRefused(
@@ -35,4 +37,4 @@ async def read_spec(request: Request, max_body_bytes: int) -> Spec:
                 setting="max_body_bytes",
                 limit=max_body_bytes,
             )
-    return await run_in_threadpool(parse_spec, bytes(body))  # not on the event loop
+    return bytes(body)

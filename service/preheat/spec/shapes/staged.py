@@ -19,9 +19,10 @@ class WSDLR(Decay):
     """b until s = length − decay_length, then low + (b − low) · g(x), x the share of decay_length that is over.
 
     g is 1 − x (linear), (1 + cos(πx)) / 2 (cosine), 1 − √x (1-sqrt), 1 − x^power (power), or (q^x − q) / (1 − q) with
-    q = decay_ratio (exponential). The last iteration at b is length − decay_length; low from s = length on. Source:
-    Hu et al., MiniCPM (arXiv 2404.06395); Hägele et al. (arXiv 2405.18392) for 1-sqrt; transformers `get_wsd_schedule`, timm
-    `WSDLRScheduler`, Megatron WSD (exponential is q = 1/2), torchtitan.
+    q = decay_ratio (exponential). The last iteration at b is length − decay_length; low from s = length on.
+
+    Source: Hu et al., MiniCPM (arXiv 2404.06395); Hägele et al. (arXiv 2405.18392) for 1-sqrt; transformers
+    `get_wsd_schedule`, timm `WSDLRScheduler`, Megatron WSD (exponential is q = 1/2), torchtitan.
     """
 
     placed_apart: ClassVar[frozenset[str]] = frozenset({"decay_length"})

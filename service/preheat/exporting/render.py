@@ -1,0 +1,95 @@
+"""A formula in the notation of a library."""
+
+import ast
+from functools import reduce
+from typing import ClassVar
+
+from typing_extensions import override
+
+from preheat.exporting.formulas import parsed
+
+
+def in_python(formula: str) -> str:
+    """As plain Python with the math module."""
+    return ast.unparse(_Python().visit(parsed(formula)))
+
+
+def in_arrays(formula: str, module: str) -> str:
+    """As functions of whole arrays, which may be traced: jax.numpy or keras.ops, imported as `module`."""
+    return ast.unparse(_Arrays(module).visit(parsed(formula)))
+
+
+def _attribute(module: str, name: str) -> ast.expr:
+    return ast.Attribute(ast.Name(module, ast.Load()), name, ast.Load())
+
+
+class _Python(ast.NodeTransformer):
+    """Functions of the math module by their names in it."""
+
+    _BUILTIN: ClassVar[set[str]] = {"abs", "min", "max"}
+
+    @override
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        function = node.func if name in self._BUILTIN else _attribute("math", name)
+        return ast.Call(function, [self.visit(argument) for argument in node.args], [])
+
+    @override
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return _attribute("math", node.id) if node.id in {"pi", "e"} else node
+
+
+class _Arrays(ast.NodeTransformer):
+    """Choices as `where`, and everything that is a function of arrays by its name there."""
+
+    _NAMES: ClassVar[dict[str, str]] = {"min": "minimum", "max": "maximum", "pow": "power"}
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    @override
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        arguments: list[ast.expr] = [self.visit(argument) for argument in node.args]
+        function = _attribute(self._module, self._NAMES.get(name, name))
+        if name in {"min", "max"}:
+            return reduce(lambda left, right: ast.Call(function, [left, right], []), arguments)
+        return ast.Call(function, arguments, [])
+
+    @override
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        parts = [self.visit(part) for part in (node.test, node.body, node.orelse)]
+        return ast.Call(_attribute(self._module, "where"), parts, [])
+
+    @override
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        name = "logical_and" if isinstance(node.op, ast.And) else "logical_or"
+        values: list[ast.expr] = [self.visit(value) for value in node.values]
+        return reduce(lambda left, right: ast.Call(_attribute(self._module, name), [left, right], []), values)
+
+    @override
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        operand = self.visit(node.operand)
+        if isinstance(node.op, ast.Not):
+            return ast.Call(_attribute(self._module, "logical_not"), [operand], [])
+        return ast.UnaryOp(node.op, operand)
+
+    @override
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """A chain of comparisons is all of them."""
+        terms = [self.visit(term) for term in (node.left, *node.comparators)]
+        pairs = [
+            ast.Compare(left, [operator], [right])
+            for left, operator, right in zip(terms, node.ops, terms[1:], strict=False)
+        ]
+        and_ = _attribute(self._module, "logical_and")
+        return reduce(lambda left, right: ast.Call(and_, [left, right], []), pairs)  # type: ignore[arg-type,return-value]
+
+    @override
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        """A value of a table, by an index that is computed: `pick` is a function of the script."""
+        return ast.Call(ast.Name("pick", ast.Load()), [node.value, self.visit(node.slice)], [])
+
+    @override
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return _attribute("math", node.id) if node.id in {"pi", "e"} else node
