@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 TORCH := torch==2.13.0
 
-.PHONY: help serve test check format bench demo soak clean
+.PHONY: help serve test check format bench demo conformance soak clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -33,6 +33,9 @@ bench: $(VENV)/.dev ## measure, beside a peer and a limit
 demo: $(VENV)/.service ## a service and two training processes that read their LR from it
 	@$(BIN)/preheat demo
 
+conformance: $(VENV)/.conformance ## compare with every library that installs on a CPU
+	$(BIN)/python -m pytest tests/conformance tests/service/test_exporting.py tests/service/test_importing.py $(ARGS)
+
 soak: $(VENV)/.dev ## attack the API with many more requests than the tests do
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/service/test_openapi.py $(ARGS)
 
@@ -57,4 +60,10 @@ $(VENV)/.service: $(VENV)/.torch $(PROJECTS)
 $(VENV)/.dev: $(VENV)/.service $(PROJECTS)
 	@echo "installing what the tests need"
 	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[dev]' -e clients/python
+	@touch $@
+
+$(VENV)/.conformance: $(VENV)/.dev $(PROJECTS)
+	@echo "installing the libraries to compare with (timm without torchvision, of which there is no build for every CPU)"
+	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[dev,conformance]' -e clients/python
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps 'timm>=1.0.20,<2'
 	@touch $@

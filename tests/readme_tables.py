@@ -2,15 +2,22 @@
 
 import ast
 import inspect
+import json
 from pathlib import Path
 from typing import Any
 
 import typer
 from pydantic_core import PydanticUndefined
 
+from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES, TOTAL, WARMUP
 from preheat.cli import app as command_line
+from preheat.curve import Curve
+from preheat.lint.rules import RULES
+from preheat.schedule import Schedule
 from preheat.settings import Settings
+from preheat.spec import parse_spec
 from preheat.spec.after_scheduler import SCHEDULER_TYPES
+from preheat.spec.recipes import recipes
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,8 +40,42 @@ def scheduler_rows() -> list[str]:
             for field, info in fields.items()
         )
         formula = (inspect.getdoc(model) or "").splitlines()[0].replace("|", "\\|")
-        rows.append(f"| `{name}` | {parameters} | {formula} | {'closed' if model.has_closed_form else 'stepped'} |")
+        reached = "closed" if model.has_closed_form else "stepped"
+        rows.append(f"| ![](.readme/shapes/{name}.svg) | `{name}` | {parameters} | {formula} | {reached} |")
     return rows
+
+
+def thumbnails() -> dict[str, str]:
+    """The curve of every scheduler as a small SVG, by name: the first example of each, after a warm-up."""
+    found: dict[str, str] = {}
+    for example in [*EXAMPLES, *SHAPES, *COMPOSITIONS]:
+        if example["type"] not in found:
+            found[example["type"]] = _thumbnail(example)
+    return found
+
+
+def _thumbnail(after_scheduler: dict[str, Any]) -> str:
+    spec = {"target_lr": 0.02, "total_iterations": TOTAL, "warmup": {"iterations": WARMUP}}
+    curve = Curve(Schedule(parse_spec(json.dumps(spec | {"after_scheduler": after_scheduler}))))
+    lrs = curve.window(0, TOTAL + 1)[:, 0]
+    height = 34 / float(lrs.max())
+    points = " ".join(f"{1 + 2 * n:g},{37 - lr * height:.1f}" for n, lr in enumerate(lrs.tolist()))
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="122" height="40">'
+        f'<polyline fill="none" stroke="#0072b2" stroke-width="1.5" points="{points}"/></svg>\n'
+    )
+
+
+def recipe_rows() -> list[str]:
+    """Name, what it trains, source."""
+    return [f"| `{recipe.name}` | {recipe.title} | {recipe.source} |" for recipe in recipes().values()]
+
+
+def lint_rows() -> list[str]:
+    """Name of the rule, what it finds."""
+    return [
+        f"| `{rule.__name__.replace('_', '-')}` | {(rule.__doc__ or '').splitlines()[0]} |" for rule in RULES
+    ]
 
 
 def route_rows(document: Any) -> list[str]:
@@ -70,3 +111,8 @@ def _default(name: str, default: Any) -> str:
 
 def _number(default: Any) -> str:
     return f"{default:.4g}" if isinstance(default, float) else str(default)
+
+
+if __name__ == "__main__":
+    for shape, picture in thumbnails().items():
+        (ROOT / f".readme/shapes/{shape}.svg").write_text(picture, encoding="utf-8")

@@ -171,3 +171,50 @@ def _answers(url: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def test_lint_says_what_is_wrong_and_exits_with_1_on_errors(spec_file: str) -> None:
+    """Remarks leave 0; a rule that is broken leaves 1; JSON is what the service answers."""
+    remarks = preheat("lint", spec_file)
+    assert remarks.returncode == 0
+    assert "info first-update-at-zero at iteration 0:" in remarks.stdout
+    broken = preheat("lint", "-", stdin='{"target_lr": 1, "total_iterations": 5, "warmup": {"iterations": 9}}')
+    assert broken.returncode == 1
+    assert "error invalid: warmup.iterations (9) must not exceed total_iterations (5)" in broken.stdout
+    answer = json.loads(preheat("lint", spec_file, "--json").stdout)
+    assert answer["is_valid"]
+    assert [finding["rule"] for finding in answer["findings"]] == ["first-update-at-zero", "last-update-at-zero"]
+    assert preheat("lint", "-", stdin='{"target_lr": 1, "total_iterations": 5}').stdout == "nothing to remark\n"
+
+
+def test_a_recipe_is_listed_shown_and_used(tmp_path: Path) -> None:
+    """What `preheat recipes NAME` prints is a spec."""
+    assert "llama-3-405b" in preheat("recipes", COLUMNS="200").stdout
+    shown = preheat("recipes", "goyal-imagenet-1h")
+    assert shown.stdout.startswith("# ResNet-50 on ImageNet in one hour, SGD. Goyal et al., arXiv 1706.02677")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(shown.stdout)
+    by_name = preheat("lrs", "-", "--csv", "--step", "390", stdin='{"recipe": "goyal-imagenet-1h"}')
+    assert preheat("lrs", str(path), "--csv", "--step", "390").stdout == by_name.stdout
+    assert by_name.stdout.splitlines()[3] == "780,3.2"
+    unknown = preheat("recipes", "goyal")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+
+
+def test_a_schedule_goes_in_and_out(spec_file: str, tmp_path: Path) -> None:
+    """Exported to torch, run, and read back from torch's own text."""
+    script = tmp_path / "schedule.py"
+    script.write_text(preheat("export", spec_file, "--to", "torch").stdout)
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120)
+    assert [float(lr) for lr in run.stdout.split()[1:]] == pytest.approx([float(row) for row in REFERENCE_ROWS])
+    text = "CosineAnnealingLR(optimizer, T_max=10, last_epoch=4)"
+    found = preheat("import", "-", "--from", "torch", "--target-lr", "0.01", stdin=text)
+    assert "not carried over: CosineAnnealingLR.last_epoch" in found.stderr
+    lrs = preheat("lrs", "-", "--csv", stdin=found.stdout).stdout.splitlines()
+    assert lrs[-1] == "10,0.0"
+    refused = preheat("export", spec_file, "--to", "deepspeed")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "one update later than other libraries" in refused.stderr
+    missing = preheat("import", "-", "--from", "keras", stdin="{}")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "class_name (None) is not one of CosineDecay" in missing.stderr

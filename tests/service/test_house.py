@@ -11,7 +11,18 @@ from typing import Any
 import httpx
 import pytest
 
-from readme_tables import ROOT, command_rows, house_lines, route_rows, scheduler_rows, settings_rows
+from preheat.spec.after_scheduler import SCHEDULER_TYPES
+from readme_tables import (
+    ROOT,
+    command_rows,
+    house_lines,
+    lint_rows,
+    recipe_rows,
+    route_rows,
+    scheduler_rows,
+    settings_rows,
+    thumbnails,
+)
 
 LEVELS = [
     {"errors"},
@@ -84,11 +95,19 @@ def test_the_client_depends_on_httpx_alone() -> None:
     assert [requirement.split(">")[0] for requirement in project["dependencies"]] == ["httpx"]
 
 
-@pytest.mark.parametrize("table", [settings_rows, scheduler_rows, command_rows, house_lines])
+@pytest.mark.parametrize("table", [settings_rows, scheduler_rows, recipe_rows, lint_rows, command_rows, house_lines])
 def test_the_readmes_tables_are_the_codes(table: Any) -> None:
     """Line by line, in order, without one too many."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "\n".join(table()) in readme
+
+
+def test_the_readmes_thumbnails_are_the_curves() -> None:
+    """One for every scheduler; `python tests/readme_tables.py` draws them anew."""
+    drawn = thumbnails()
+    assert set(drawn) == set(SCHEDULER_TYPES)
+    for name, picture in drawn.items():
+        assert (ROOT / f".readme/shapes/{name}.svg").read_text(encoding="utf-8") == picture, name
 
 
 def test_the_readmes_routes_are_the_services(http: httpx.Client) -> None:

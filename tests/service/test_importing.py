@@ -302,3 +302,16 @@ def test_keras_configurations_have_keras_lrs(
     found = imported("keras", json.loads(json.dumps(serialized)), total_iterations=60)
     assert names(found) == []
     np.testing.assert_allclose(lrs(found), [float(schedule(n)) for n in range(61)], rtol=2e-5, atol=1e-9)
+
+
+def test_timms_arguments_become_its_sequences() -> None:
+    """Cosine with its clock from 0 and a cool-down; milestones that take effect one step early; lr by batch."""
+    cosine = {"lr": 1.0, "epochs": 10, "warmup_epochs": 4, "warmup_lr": 0.0, "cooldown_epochs": 2, "min_lr": 0.1}
+    wave = [0.1 + 0.9 * (1 + math.cos(math.pi * min(n, 10) / 10)) / 2 for n in range(4, 13)]
+    assert lrs(imported("timm", cosine)) == pytest.approx([0, 0.25, 0.5, 0.75, *wave])
+    steps = {"lr": 1.0, "sched": "multistep", "epochs": 10, "warmup_epochs": 0, "decay_milestones": [4, 8]}
+    assert lrs(imported("timm", steps)) == pytest.approx([1, 1, 1, *([0.1] * 4), *([0.01] * 4)])
+    scaled = {"lr_base": 0.1, "global_batch_size": 1024, "lr_base_scale": "sqrt", "opt": "adamw", "lr_noise": [0.4]}
+    found = imported("timm", scaled)
+    assert found.spec["target_lr"] == pytest.approx(0.2)
+    assert names(found) == ["lr_noise", "opt"]

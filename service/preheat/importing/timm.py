@@ -33,8 +33,10 @@ def from_timm(source: Any, known: Known) -> Imported:
     if run.warmup:
         clock = "after_warmup" if run.has_prefix else "from_zero"
         spec["warmup"] = {"iterations": run.warmup, "start_lr": run.warmup_lr, "decay_clock": clock}
-    noise = [NotCarried("lr_noise", "is random")] if fields.take("lr_noise") else []
-    return Imported(spec, noise + fields.left("is no part of a learning-rate schedule"))
+    lost = [NotCarried("lr_noise", "is random")] if fields.take("lr_noise") else []
+    if name == "tanh" and run.warmup:
+        lost.append(NotCarried("sched", "begins 8e-7 below lr in timm; here the warm-up ends at lr itself"))
+    return Imported(spec, lost + fields.left("is no part of a learning-rate schedule"))
 
 
 class _Run:
