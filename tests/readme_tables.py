@@ -73,9 +73,7 @@ def recipe_rows() -> list[str]:
 
 def lint_rows() -> list[str]:
     """Name of the rule, what it finds."""
-    return [
-        f"| `{rule.__name__.replace('_', '-')}` | {(rule.__doc__ or '').splitlines()[0]} |" for rule in RULES
-    ]
+    return [f"| `{rule.__name__.replace('_', '-')}` | {(rule.__doc__ or '').splitlines()[0]} |" for rule in RULES]
 
 
 def route_rows(document: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Each library, stepped for real, gives the LRs of the spec that says the same: rel 1e-9 (float32 where it has no more).
+"""Each library, stepped for real, gives the LRs of the spec that says the same, to rel 1e-9.
 
 `make test` runs those whose library is installed, `make conformance` installs all and runs all.
 """
@@ -60,7 +60,7 @@ def stepped(on: SGD, step: Callable[[int], Any], total: int = TOTAL) -> list[flo
 
 @pytest.fixture(scope="module")
 def timm() -> Any:
-    """timm's scheduler files alone: timm itself imports torchvision, of which there is no build for every CPU."""
+    """Timm's scheduler files alone: timm itself imports torchvision, of which there is no build for every CPU."""
     spec = importlib.util.find_spec("timm")
     if spec is None or spec.origin is None:
         pytest.skip("make conformance installs timm")
@@ -84,8 +84,21 @@ TIMM: list[tuple[str, dict[str, Any]]] = [
     ("multistep", {"sched": "multistep", "epochs": 100, "decay_milestones": [40, 80], "warmup_epochs": 10}),
     ("wsd", {"sched": "wsd", "epochs": 100, "decay_epochs": 0.3, "warmup_epochs": 10}),
     ("wsd exp", {"sched": "wsd", "epochs": 100, "decay_epochs": 40, "lr_decay_fn": "exp", "warmup_epochs": 10}),
-    ("wsd cosine", {"sched": "wsd", "epochs": 90, "decay_epochs": 0.2, "lr_decay_fn": "cosine", "warmup_prefix": True, "warmup_epochs": 10}),
-    ("updates", {"epochs": 9, "sched_on_updates": True, "updates_per_epoch": 10, "warmup_epochs": 1, "warmup_prefix": True}),
+    (
+        "wsd cosine",
+        {
+            "sched": "wsd",
+            "epochs": 90,
+            "decay_epochs": 0.2,
+            "lr_decay_fn": "cosine",
+            "warmup_prefix": True,
+            "warmup_epochs": 10,
+        },
+    ),
+    (
+        "updates",
+        {"epochs": 9, "sched_on_updates": True, "updates_per_epoch": 10, "warmup_epochs": 1, "warmup_prefix": True},
+    ),
 ]
 
 
@@ -93,7 +106,9 @@ TIMM: list[tuple[str, dict[str, Any]]] = [
 def test_timm(timm: Any, arguments: dict[str, Any]) -> None:
     """Its factory, by the arguments that its train script has; our import reads the same arguments."""
     on = optimizer()
-    config = types.SimpleNamespace(lr=LR, sched="cosine", eval_metric="top1", **{k: v for k, v in arguments.items() if k != "sched"})
+    config = types.SimpleNamespace(
+        lr=LR, sched="cosine", eval_metric="top1", **{k: v for k, v in arguments.items() if k != "sched"}
+    )
     config.sched = arguments.get("sched", "cosine")
     scheduler, _ = timm.create_scheduler(config, on, updates_per_epoch=arguments.get("updates_per_epoch", 0))
     step = scheduler.step_update if arguments.get("sched_on_updates") else scheduler.step
@@ -174,7 +189,6 @@ def test_pytorch_warmup(kind: str) -> None:
     np.testing.assert_allclose(lrs({"type": "CosineLR"}, 300, **fields), expected, rtol=1e-9, atol=1e-15)
 
 
-
 def _optax_cases(optax: Any) -> dict[str, tuple[Any, Callable[[], list[float]]]]:
     left = TOTAL - W
     return {
@@ -191,7 +205,13 @@ def _optax_cases(optax: Any) -> dict[str, tuple[Any, Callable[[], list[float]]]]
         "exponential": (
             optax.exponential_decay(LR, 20, 0.5, staircase=True, end_value=0.003),
             lambda: lrs(
-                {"type": "ExponentialDecayLR", "decay_rate": 0.5, "decay_length": 20, "staircase": True, "min_lr": 0.003},
+                {
+                    "type": "ExponentialDecayLR",
+                    "decay_rate": 0.5,
+                    "decay_length": 20,
+                    "staircase": True,
+                    "min_lr": 0.003,
+                },
                 iterations=0,
             ),
         ),
@@ -220,7 +240,9 @@ def _optax_cases(optax: Any) -> dict[str, tuple[Any, Callable[[], list[float]]]]
     }
 
 
-@pytest.mark.parametrize("case", ["warmup_cosine", "polynomial", "exponential", "piecewise_constant", "piecewise_cosine"])
+@pytest.mark.parametrize(
+    "case", ["warmup_cosine", "polynomial", "exponential", "piecewise_constant", "piecewise_cosine"]
+)
 def test_optax(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Called for every count, in float64."""
     monkeypatch.setenv("JAX_ENABLE_X64", "1")
@@ -256,8 +278,16 @@ def test_ignites_piecewise_linear() -> None:
 COMPOSER: list[tuple[str, Callable[[float], float], dict[str, Any] | None]] = [
     # formulas of composer/optim/scheduler.py, retyped: t is the batch, warm-up W, end of training TOTAL
     ("LinearWithWarmup", lambda x: 1 + (0.1 - 1) * x, {"type": "PolynomialDecayLR", "min_ratio": 0.1}),
-    ("CosineWithWarmup", lambda x: 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * x)), {"type": "CosineLR", "min_ratio": 0.1}),
-    ("PolynomialWithWarmup", lambda x: 0.1 + 0.9 * (1 - x) ** 2, {"type": "PolynomialDecayLR", "power": 2.0, "min_ratio": 0.1}),
+    (
+        "CosineWithWarmup",
+        lambda x: 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * x)),
+        {"type": "CosineLR", "min_ratio": 0.1},
+    ),
+    (
+        "PolynomialWithWarmup",
+        lambda x: 0.1 + 0.9 * (1 - x) ** 2,
+        {"type": "PolynomialDecayLR", "power": 2.0, "min_ratio": 0.1},
+    ),
     ("ConstantWithWarmup", lambda _: 1.0, None),
 ]
 

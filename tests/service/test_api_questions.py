@@ -185,7 +185,7 @@ def test_a_schedule_is_imported_and_exported(http: httpx.Client) -> None:
     ("body", "kind", "detail"),
     [
         ({"library": "torch", "source": "x = 3", "target_lr": 0.1}, "not-importable", "makes no scheduler"),
-        ({"library": "Torch", "source": "x"}, "invalid-spec", "library (\"Torch\") must be one of"),
+        ({"library": "Torch", "source": "x"}, "invalid-spec", 'library ("Torch") must be one of'),
         ({"library": "torch"}, "invalid-spec", "source is required"),
         ({"library": "torch", "source": 3}, "invalid-spec", "source (3) must be"),
         ({"library": "torch", "source": "x", "sauce": 1}, "invalid-spec", "did you mean source?"),

@@ -186,3 +186,11 @@ def test_layer_decay_writes_the_groups_out() -> None:
     assert "must not be given beside param_groups" in refusal(
         layer_decay={"layers": 12, "factor": 0.75}, param_groups=[{"target_lr": 0.1}]
     )
+
+
+def test_targets_are_held_against_their_bounds_when_every_factor_is_applied() -> None:
+    """Scaled past the highest LR, or decayed past the lowest."""
+    assert "target_lr (2000000.0) must be ≤ 1e+06 when every factor" in refusal(
+        target_lr=1000.0, batch_scaling={"rule": "linear", "reference_batch": 1, "batch": 2000}
+    )
+    assert "must be 0 or at least 1e-30 when every factor" in refusal(layer_decay={"layers": 12, "factor": 1e-6})

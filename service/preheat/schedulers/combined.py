@@ -8,6 +8,7 @@ from typing import Any
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from preheat.errors import UndefinedLR
 from preheat.schedulers.closed_form import Rates
 from preheat.schedulers.composite import Build, Composite, shift
 
@@ -44,7 +45,10 @@ class Combined(Composite):
     def rates(self, iterations: range) -> Rates:
         columns: list[Any] = [part.rates(iterations) for part in self._parts]
         bases, combine = self.initial_lrs, self._combine
-        return [combine(b, lrs) for b, lrs in zip(bases * len(iterations), zip(*columns, strict=True), strict=True)]
+        rates = [combine(b, lrs) for b, lrs in zip(bases * len(iterations), zip(*columns, strict=True), strict=True)]
+        if not math.isfinite(sum(rates)):
+            raise UndefinedLR("ProductLR", iterations.start, "it grows beyond what a number can be")
+        return rates  # type: ignore[return-value]
 
 
 class Clamped(Composite):

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from preheat.spec import compositions, torch_compositions
 from preheat.spec.compositions import ClampLR, CooldownLR, MaxLR, MinLR, ProductLR, WindowLR
@@ -38,48 +39,51 @@ from preheat.spec.torch_schedulers import (
     StepLR,
 )
 
-AfterScheduler = Annotated[
-    StepLR
-    | MultiStepLR
-    | ConstantLR
-    | LinearLR
-    | ExponentialLR
-    | PolynomialLR
-    | CosineAnnealingLR
-    | CosineAnnealingWarmRestarts
-    | CyclicLR
-    | OneCycleLR
-    | SWALR
-    | MultiplicativeLR
-    | SequentialLR
-    | ChainedScheduler
-    | PolynomialDecayLR
-    | CosineLR
-    | CosineRestartsLR
-    | WSDLR
-    | FlatCosineLR
-    | InverseSqrtLR
-    | NoamLR
-    | TriStageLR
-    | SlantedTriangularLR
-    | InverseTimeLR
-    | ExponentialDecayLR
-    | KDecayLR
-    | TanhLR
-    | REXLR
-    | RangeTestLR
-    | PhasesLR
-    | PiecewiseLR
-    | TableLR
-    | ExpressionLR
-    | ProductLR
-    | MaxLR
-    | MinLR
-    | ClampLR
-    | WindowLR
-    | CooldownLR,
-    Field(discriminator="type"),
-]
+AfterScheduler = TypeAliasType(
+    "AfterScheduler",
+    Annotated[
+        StepLR
+        | MultiStepLR
+        | ConstantLR
+        | LinearLR
+        | ExponentialLR
+        | PolynomialLR
+        | CosineAnnealingLR
+        | CosineAnnealingWarmRestarts
+        | CyclicLR
+        | OneCycleLR
+        | SWALR
+        | MultiplicativeLR
+        | SequentialLR
+        | ChainedScheduler
+        | PolynomialDecayLR
+        | CosineLR
+        | CosineRestartsLR
+        | WSDLR
+        | FlatCosineLR
+        | InverseSqrtLR
+        | NoamLR
+        | TriStageLR
+        | SlantedTriangularLR
+        | InverseTimeLR
+        | ExponentialDecayLR
+        | KDecayLR
+        | TanhLR
+        | REXLR
+        | RangeTestLR
+        | PhasesLR
+        | PiecewiseLR
+        | TableLR
+        | ExpressionLR
+        | ProductLR
+        | MaxLR
+        | MinLR
+        | ClampLR
+        | WindowLR
+        | CooldownLR,
+        Field(discriminator="type"),
+    ],
+)
 """What may stand in a spec as `after_scheduler`."""
 
 for _module in (torch_compositions, compositions):
@@ -88,8 +92,7 @@ for _module in (torch_compositions, compositions):
             _model.model_rebuild(force=True, _types_namespace={"AfterScheduler": AfterScheduler})
 
 SCHEDULER_TYPES: dict[str, type[Scheduler]] = {
-    model.__name__: model
-    for model in AfterScheduler.__origin__.__args__  # type: ignore[attr-defined]
+    model.__name__: model for model in AfterScheduler.__value__.__origin__.__args__
 }
 """Every scheduler by its name."""
 

@@ -23,7 +23,17 @@ class Closed(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+MIN_RATE = 1e-30
+"""Smallest LR or factor above 0: below it quotients overflow, and no optimizer takes a step."""
+
+
 def _without_negative_zero(value: float) -> float:
+    return value + 0.0
+
+
+def _zero_or_a_rate(value: float) -> float:
+    if 0 < value < MIN_RATE:
+        raise ValueError(f"must be 0 or at least {MIN_RATE:g}")
     return value + 0.0
 
 
@@ -31,10 +41,13 @@ def _number_or_list(value: Any) -> str:
     return "list" if isinstance(value, list | tuple) else "number"
 
 
-NonNegative = Annotated[float, Field(ge=0), AfterValidator(_without_negative_zero)]
-LR = Annotated[float, Field(ge=0, le=MAX_LR), AfterValidator(_without_negative_zero)]
+NonNegative = Annotated[float, Field(ge=0), AfterValidator(_zero_or_a_rate)]
+LR = Annotated[float, Field(ge=0, le=MAX_LR), AfterValidator(_zero_or_a_rate)]
 Share = Annotated[float, Field(ge=0, le=1), AfterValidator(_without_negative_zero)]
-Ratio = Annotated[float, Field(ge=0, le=1e6), AfterValidator(_without_negative_zero)]
+Ratio = Annotated[float, Field(ge=0, le=1e6), AfterValidator(_zero_or_a_rate)]
+
+Positive = Annotated[float, Field(ge=1e-9, le=1e6)]
+"""An exponent, a rate or a ratio above 0."""
 
 Iterations = Annotated[int, Field(ge=1, le=MAX_ITERATION), IN_ITERATIONS]
 """A duration of at least one iteration."""

@@ -36,7 +36,7 @@ class LayerDecay(Closed):
     """
 
     layers: Annotated[int, Field(ge=1, le=250)] = Field(description="Blocks between embedding and head.", examples=[12])
-    factor: Annotated[float, Field(gt=0, le=1)] = Field(
+    factor: Annotated[float, Field(ge=1e-6, le=1)] = Field(
         description="Factor from one layer to the one below.", examples=[0.75]
     )
 
@@ -44,7 +44,7 @@ class LayerDecay(Closed):
         """The groups, from the embedding up."""
         last = self.layers + 1
         return tuple(
-            ParamGroup(name=f"layer_{layer}", target_lr=target_lr * self.factor ** (last - layer))
+            ParamGroup.model_construct(name=f"layer_{layer}", target_lr=target_lr * self.factor ** (last - layer))
             for layer in range(last + 1)
         )
 
@@ -56,10 +56,10 @@ class BatchScaling(Closed):
     """
 
     rule: Literal["linear", "sqrt"] = Field(description="How the LR follows the batch.", examples=["linear"])
-    reference_batch: Annotated[float, Field(gt=0, le=1e15)] = Field(
+    reference_batch: Annotated[float, Field(ge=1e-6, le=1e15)] = Field(
         description="Batch that target_lr is stated for.", examples=[256]
     )
-    batch: Annotated[float, Field(gt=0, le=1e15)] = Field(
+    batch: Annotated[float, Field(ge=1e-6, le=1e15)] = Field(
         description="Batch of the run, over all ranks.", examples=[8192]
     )
 

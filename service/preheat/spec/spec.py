@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, TypeAdapter, ValidationError
 
 from preheat.spec.after_scheduler import SCHEDULER_TYPES, AfterScheduler
-from preheat.spec.fields import LR, MAX_ITERATION, MAX_LR, MAX_PARAM_GROUPS, UNION_TAGS, Closed, Iterations
+from preheat.spec.fields import LR, MAX_ITERATION, MAX_LR, MAX_PARAM_GROUPS, MIN_RATE, UNION_TAGS, Closed, Iterations
 from preheat.spec.formula_check import formula_violations
 from preheat.spec.param_groups import NAME_PATTERN, BatchScaling, Hyperparameter, LayerDecay, ParamGroup
 from preheat.spec.recipes import with_recipe
@@ -283,8 +283,14 @@ def _growth_violations(spec: Spec) -> list[Violation]:
 
 
 def _target_violations(spec: Spec) -> list[Violation]:
-    if spec.target_lr > MAX_LR or max(spec.target_lrs) > MAX_LR:
-        return [violation(("target_lr",), f"must be ≤ {MAX_LR:g} when every factor is applied", max(spec.target_lrs))]
+    """Targets that are out of bounds once every factor is applied."""
+    lowest = min((target for target in spec.target_lrs if target > 0), default=MIN_RATE)
+    highest = max(spec.target_lr, *spec.target_lrs)
+    if highest > MAX_LR:
+        return [violation(("target_lr",), f"must be ≤ {MAX_LR:g} when every factor is applied", highest)]
+    if lowest < MIN_RATE:
+        rule = f"must be 0 or at least {MIN_RATE:g} when every factor is applied"
+        return [violation(("target_lr",), rule, lowest)]
     return []
 
 

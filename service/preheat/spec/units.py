@@ -15,7 +15,7 @@ from preheat.spec.fields import MAX_ITERATION, Closed
 
 Unit = Literal["epoch", "samples", "tokens"]
 
-_Size = Annotated[float, Field(gt=0, le=1e15)]
+_Size = Annotated[float, Field(ge=1e-6, le=1e15)]
 _SUFFIXES: dict[str, Unit] = {"ep": "epoch", "sp": "samples", "tok": "tokens"}
 _FIELDS: dict[Unit, str] = {
     "epoch": "iterations_per_epoch",

@@ -6,12 +6,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 from typing_extensions import override
 
-from preheat.spec.fields import LR, Iterations, NonNegative
+from preheat.spec.fields import LR, Iterations, NonNegative, Positive
 from preheat.spec.formula import number
 from preheat.spec.shapes.shape import Decay, Shape, log_growth_to, some
 from preheat.spec.stretch import Stretch
-
-_Positive = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class PolynomialDecayLR(Decay):
@@ -49,7 +47,7 @@ class CosineLR(Decay):
     """
 
     type: Literal["CosineLR"]
-    num_cycles: Annotated[float, Field(gt=0, le=1e6)] = Field(
+    num_cycles: Positive = Field(
         0.5, description="Waves within the length; half a wave goes down once.", examples=[0.5]
     )
     exponent: NonNegative = Field(1.0, le=1000, description="Exponent of the cosine part.", examples=[1.0])
@@ -77,7 +75,7 @@ class KDecayLR(Decay):
     """
 
     type: Literal["KDecayLR"]
-    k: _Positive = Field(1.0, description="Exponent of the progress.", examples=[1.5])
+    k: Positive = Field(1.0, description="Exponent of the progress.", examples=[1.5])
     shape: Literal["cosine", "polynomial"] = Field(
         "cosine", description="What the progress goes into.", examples=["cosine"]
     )
@@ -130,7 +128,7 @@ class ExponentialDecayLR(Shape):
     """
 
     type: Literal["ExponentialDecayLR"]
-    decay_rate: _Positive = Field(description="Factor reached after decay_length.", examples=[0.1])
+    decay_rate: Positive = Field(description="Factor reached after decay_length.", examples=[0.1])
     decay_length: Iterations | None = Field(
         None, description="Iterations of one decay; by default what is left of the run.", examples=[1000]
     )
@@ -159,7 +157,7 @@ class InverseTimeLR(Shape):
     """
 
     type: Literal["InverseTimeLR"]
-    decay_rate: _Positive = Field(description="Growth of the divisor within decay_length.", examples=[0.5])
+    decay_rate: Positive = Field(description="Growth of the divisor within decay_length.", examples=[0.5])
     decay_length: Iterations = Field(description="Iterations of one unit of decay.", examples=[1000])
     staircase: bool = Field(False, description="Whether the LR stays between two units.", examples=[False])
 
@@ -202,7 +200,7 @@ class NoamLR(Shape):
     type: Literal["NoamLR"]
     d_model: Annotated[int, Field(ge=1, le=10**9)] = Field(description="Width of the model.", examples=[512])
     warmup_iterations: Iterations = Field(description="Iterations until the peak.", examples=[4000])
-    factor: _Positive = Field(1.0, description="Factor of every LR.", examples=[1.0])
+    factor: Positive = Field(1.0, description="Factor of every LR.", examples=[1.0])
 
     @override
     def formula(self) -> str:

@@ -14,6 +14,8 @@ from preheat.spec.shapes.shape import Shape, log_growth_to, some
 from preheat.spec.stretch import Stretch
 
 _MAX_CYCLES = 400
+_CLOSE = 1e-4
+_LOG_FOREVER = 40.0
 _OfPeriod = Callable[[int, int, int], str]
 
 
@@ -29,7 +31,7 @@ class CosineRestartsLR(Shape):
 
     type: Literal["CosineRestartsLR"]
     T_0: Iterations | None = Field(None, description="Iterations of the first cycle.", examples=[10])
-    T_mult: Annotated[float, Field(gt=0, le=1e6)] = Field(
+    T_mult: Annotated[float, Field(ge=0.001, le=1e6)] = Field(
         1.0, description="Factor from one cycle's length to the next.", examples=[1.5]
     )
     decay: Ratio = Field(1.0, description="Factor from one cycle's peak to the next.", examples=[0.5])
@@ -50,6 +52,8 @@ class CosineRestartsLR(Shape):
     def filled_in(self, stretch: Stretch) -> Self:
         if (self.T_0 is None) == (self.periods is None):
             stretch.refuse(("T_0",), "is required, or periods, and not both", self.T_0)
+        if self.T_mult != 1 and abs(self.T_mult - 1) < _CLOSE:
+            stretch.refuse(("T_mult",), f"must be 1, or differ from it by {_CLOSE:g} or more", self.T_mult)
         if self.periods is None and self.weights is not None:
             stretch.refuse(("weights",), "must stand beside periods", self.weights)
         if self.periods and self.weights is not None and len(self.weights) != len(self.periods):
@@ -94,8 +98,11 @@ class CosineRestartsLR(Shape):
 
     def _limit(self) -> int | None:
         """Cycles there are: as many as allowed, and for T_mult < 1 none that is shorter than one iteration."""
-        if self.T_mult >= 1:
+        if self.T_mult == 1:
             return self.cycles
+        if self.T_mult > 1:  # longer than any run: e^40 iterations
+            enough = math.ceil(_LOG_FOREVER / math.log(self.T_mult)) + 1
+            return min(self.cycles, enough) if self.cycles else None
         long_enough = math.floor(math.log(1 / (self.T_0 or 1)) / math.log(self.T_mult) + 1e-9) + 1
         return min(self.cycles or long_enough, long_enough)
 

@@ -6,13 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from preheat.spec.fields import LR, Closed, Iterations, IterationsOrNone, Share
+from preheat.spec.fields import LR, Closed, Iterations, IterationsOrNone, Positive, Share
 from preheat.spec.formula import number
 from preheat.spec.scheduler import Stage
 from preheat.spec.shapes.shape import Decay, Shape
 from preheat.spec.stretch import Stretch
-
-_Positive = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class WSDLR(Decay):
@@ -33,8 +31,8 @@ class WSDLR(Decay):
     decay: Literal["linear", "cosine", "1-sqrt", "power", "exponential"] = Field(
         "linear", description="Shape of the decay.", examples=["1-sqrt"]
     )
-    power: _Positive = Field(0.5, description="Exponent of the power decay; 0.5 is 1-sqrt, 2 1-square.", examples=[2.0])
-    decay_ratio: Annotated[float, Field(gt=0, lt=1)] = Field(
+    power: Positive = Field(0.5, description="Exponent of the power decay; 0.5 is 1-sqrt, 2 1-square.", examples=[2.0])
+    decay_ratio: Annotated[float, Field(ge=1e-9, le=0.999)] = Field(
         0.5, description="How steep the exponential decay is: 1/2 is Megatron's.", examples=[0.5]
     )
 
@@ -128,7 +126,7 @@ class TriStageLR(Shape):
     hold_iterations: IterationsOrNone = Field(description="Iterations at b.", examples=["40%"])
     decay_iterations: Iterations = Field(description="Iterations down.", examples=["50%"])
     init_ratio: Share = Field(0.01, description="Factor of b at the start.", examples=[0.01])
-    final_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+    final_ratio: Annotated[float, Field(ge=1e-12, le=1)] = Field(
         0.01, description="Factor of b at the end.", examples=[0.05]
     )
 
