@@ -94,6 +94,7 @@ class Content:
     marks: list[Mark]
     last: int
     others: list[Line] = field(default_factory=list)
+    others_label: str = "others"
 
 
 def draw(content: Content, options: PlotOptions, kind: str) -> bytes:
@@ -105,7 +106,8 @@ def draw(content: Content, options: PlotOptions, kind: str) -> bytes:
         has_several = len(content.lines) + len(content.others) > 1
         names = [line.name for line in (*content.lines[:MAX_LINES], *content.others[:MAX_LINES])] if has_several else []
         left_out = max(len(content.lines) - MAX_LINES, 0) + max(len(content.others) - MAX_LINES, 0)
-        picture = _Picture(options, content.last, names, left_out, has_panel=bool(content.others))
+        panel_label = content.others_label if content.others else None
+        picture = _Picture(options, content.last, names, left_out, panel_label)
         picture.draw_phases(content.phases)
         picture.draw_lines(content.lines, content.others)
         picture.draw_marks(content.marks)
@@ -116,7 +118,9 @@ def draw(content: Content, options: PlotOptions, kind: str) -> bytes:
 class _Picture:
     """One figure: the LR's axes and, if there is a panel, those of other hyperparameters below."""
 
-    def __init__(self, options: PlotOptions, last: int, names: list[str], left_out: int, *, has_panel: bool) -> None:
+    def __init__(
+        self, options: PlotOptions, last: int, names: list[str], left_out: int, panel_label: str | None
+    ) -> None:
         self._figure = Figure((options.width_px / _DPI, options.height_px / _DPI), dpi=_DPI)
         self._names = [_drawable(name) for name in names]
         if left_out:
@@ -125,21 +129,21 @@ class _Picture:
         self._theme = _THEMES[options.theme]
         self._font_size = min(max(options.width_px / 100, 7.0), 12.0)
         self._start, self._last = options.start, last
-        self._axes, self._panel = self._make_all_axes(has_panel=has_panel)
+        self._axes, self._panel = self._make_all_axes(panel_label)
 
-    def _make_all_axes(self, *, has_panel: bool) -> tuple[Axes, Axes | None]:
+    def _make_all_axes(self, panel_label: str | None) -> tuple[Axes, Axes | None]:
         size = self._font_size
         width, height = self._options.width_px, self._options.height_px
         left, right = 6.2 * size / width * 1.39, 1 - 2.0 * size / width
         bottom, top = (4.2 + 1.5 * self._legend_rows()) * size / height * 1.39, 1 - 2.6 * size / height * 1.39
         self._figure.set_facecolor(self._theme.background)
-        panel_height = (top - bottom) * _PANEL_SHARE if has_panel else 0.0
-        gap = 1.6 * size / height if has_panel else 0.0
+        panel_height = (top - bottom) * _PANEL_SHARE if panel_label else 0.0
+        gap = 1.6 * size / height if panel_label else 0.0
         place = (left, bottom + panel_height + gap, right - left, top - bottom - panel_height - gap)
-        axes = self._make_axes(place, "learning rate", is_lowest=not has_panel)
-        if not has_panel:
+        axes = self._make_axes(place, "learning rate", is_lowest=panel_label is None)
+        if panel_label is None:
             return axes, None
-        return axes, self._make_axes((left, bottom, right - left, panel_height), "others", is_lowest=True)
+        return axes, self._make_axes((left, bottom, right - left, panel_height), panel_label, is_lowest=True)
 
     def _make_axes(self, place: tuple[float, float, float, float], label: str, *, is_lowest: bool) -> Axes:
         theme, size, width = self._theme, self._font_size, self._options.width_px

@@ -55,7 +55,9 @@ def render_difference(
         for line in _lines(curve, options, stop, deadline, is_alone=False)[: len(curve.group_names)]
     ]
     names = [curve.schedule.spec.label or curve.schedule.id[:8] for curve in (a, b)]
-    content = Content(f"{names[0]} and {names[1]}", phases(a.schedule.spec), lines, [], stop - 1, differences)
+    content = Content(
+        f"{names[0]} and {names[1]}", phases(a.schedule.spec), lines, [], stop - 1, differences, "difference"
+    )
     return draw(content, options, kind)
 
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("reading", "lookup", "listing", "point", "pictures")
+NAMES = ("reading", "lookup", "listing", "point", "pictures", "shapes")
 
 
 def main(names: list[str]) -> None:
