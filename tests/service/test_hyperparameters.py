@@ -123,6 +123,20 @@ def test_a_group_may_have_a_warmup_and_a_scheduler_of_its_own() -> None:
     assert column(asked, "head") == pytest.approx([*(0.1 * n for n in range(10)), *steps])
 
 
+def test_a_group_with_a_warmup_of_its_own_has_its_own_length_left() -> None:
+    """The shared cosine ends with the run for every group, however long each warms up; written out in the answer."""
+    asked = curve(
+        after_scheduler={"type": "CosineAnnealingLR"},
+        param_groups=[{"name": "slow"}, {"name": "quick", "warmup": {"iterations": 2}}],
+    )
+    assert asked.lr(50) == [0.0, 0.0]
+    assert column(asked, "quick") == pytest.approx(
+        [0.0, 0.05, *(0.05 * (1 + np.cos(np.pi * s / 48)) for s in range(49))], abs=1e-17
+    )
+    again = parse_spec(asked.schedule.spec.model_dump_json(exclude_none=True))
+    assert again == asked.schedule.spec
+
+
 def test_stepped_and_closed_tracks_stand_side_by_side() -> None:
     """A group that must be stepped, one that need not: any iteration asked for first gives the same."""
     fields: dict[str, Any] = {

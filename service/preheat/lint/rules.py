@@ -11,10 +11,11 @@ from preheat.spec import Scheduler, parse_spec
 from preheat.spec.compositions import WindowLR
 from preheat.spec.recipes import recipes
 from preheat.spec.shapes.decays import NoamLR
+from preheat.spec.shapes.phases import PhasesLR
 from preheat.spec.shapes.points import PiecewiseLR, TableLR
 from preheat.spec.shapes.restarts import CosineRestartsLR
 from preheat.spec.shapes.shape import Decay
-from preheat.spec.shapes.staged import PhasesLR, RangeTestLR
+from preheat.spec.shapes.staged import RangeTestLR
 from preheat.spec.torch_schedulers import (
     ConstantLR,
     CosineAnnealingLR,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from preheat.spec.fields import MAX_LR
 from preheat.spec.formula import compiled
 from preheat.spec.scheduler import Scheduler
+from preheat.spec.shapes.phases import PhasesLR
 from preheat.spec.shapes.points import ExpressionLR
 from preheat.spec.shapes.shape import Shape
-from preheat.spec.shapes.staged import PhasesLR
 from preheat.spec.tracks import Track
 from preheat.spec.violations import Path, Violation, violation
 
