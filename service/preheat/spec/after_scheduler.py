@@ -19,10 +19,11 @@ from preheat.spec.shapes.decays import (
     PolynomialDecayLR,
     TanhLR,
 )
+from preheat.spec.shapes.phases import PhasesLR
 from preheat.spec.shapes.points import ExpressionLR, PiecewiseLR, TableLR
 from preheat.spec.shapes.restarts import CosineRestartsLR
 from preheat.spec.shapes.shape import Shape
-from preheat.spec.shapes.staged import WSDLR, FlatCosineLR, PhasesLR, RangeTestLR, SlantedTriangularLR, TriStageLR
+from preheat.spec.shapes.staged import WSDLR, FlatCosineLR, RangeTestLR, SlantedTriangularLR, TriStageLR
 from preheat.spec.torch_compositions import ChainedScheduler, SequentialLR
 from preheat.spec.torch_schedulers import (
     SWALR,
