@@ -14,6 +14,7 @@ from preheat.errors import UndefinedLR
 from preheat.schedule import Schedule
 from preheat.spec import InvalidSpec, parse_spec
 from preheat.spec.after_scheduler import SHAPES as ALL_SHAPES
+from preheat.spec.shapes.points import ExpressionLR
 from shape_reference import reference
 
 TARGETS = (0.02, 1.5)
@@ -147,6 +148,7 @@ def test_an_expression_inside_a_sequence_counts_the_runs_iterations() -> None:
         ("n := 3", "is not a formula"),
         ("(" * 300 + "n" + ")" * 300, "is not a formula"),
         ("+".join(["n"] * 450), "must have at most 400 parts"),
+        ("-" * 100 + "n", "must be nested at most 60 deep"),
         ("n" * 1001, "must have at most 1000 characters"),
         ("cos(n, n)", "must give cos 1 argument"),
         ("min(n)", "must give min 2 to 8 arguments"),
@@ -272,3 +274,33 @@ def test_a_product_scales_with_every_groups_target() -> None:
     """B · Π (lr / b), not the product of LRs; 0 for a target of 0."""
     values = curve({"type": "ProductLR", "schedulers": [A, B]}, 0, LEFT, (0.5, 0.0)).lr(20)
     assert values == [pytest.approx(0.5 * LR_A[20] * LR_B[20], rel=1e-12), 0.0]
+
+
+def test_schedulers_are_nested_only_so_deep() -> None:
+    """Twenty within each other work, one more is refused, and so are many more."""
+
+    def nested(depth: int) -> dict[str, Any]:
+        spec: dict[str, Any] = {"type": "CosineLR"}
+        for _ in range(depth):
+            spec = {"type": "ClampLR", "scheduler": spec, "min_lr": 0.001}
+        return spec
+
+    assert lrs(nested(20))[LEFT] == 0.001
+    for depth in (21, 80):
+        assert 'scheduler ("ClampLR") must not be nested more than 20 deep' in refusal(nested(depth)) or (
+            'scheduler ("CosineLR") must not be nested more than 20 deep' in refusal(nested(depth))
+        )
+
+
+def test_a_stored_expression_is_checked_again() -> None:
+    """A spec that did not come through the parser cannot smuggle code into a formula."""
+    smuggled = ExpressionLR.model_construct(
+        type="ExpressionLR",
+        expression="open('/etc/passwd')",
+        start=0,
+        total_iterations=9,
+        warmup_iterations=0,
+        length=9,
+    )
+    with pytest.raises(ValueError, match="must not call open"):
+        smuggled.formula()

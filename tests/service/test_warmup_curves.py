@@ -134,3 +134,11 @@ def test_a_warmup_that_contradicts_itself_is_refused(fields: dict[str, Any], mes
     with pytest.raises(InvalidSpec) as caught:
         curve(**fields)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("fields", "_expected"), CURVES, ids=range(len(CURVES)))
+def test_a_group_with_target_0_has_a_warmup_too(fields: dict[str, Any], _expected: Any) -> None:
+    """No curve divides by the target."""
+    spec = {"target_lr": 0.0, "total_iterations": 20, "warmup": {"iterations": W, **fields}}
+    asked = Curve(Schedule(parse_spec(json.dumps(spec))))
+    assert asked.window(0, 21)[W:, 0].tolist() == [0.0] * 13

@@ -7,9 +7,11 @@ in FUNCTIONS are part of it; it can name no attribute, call nothing else, and it
 import ast
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 MAX_CHARACTERS = 1000
 _MAX_PARTS = 400
+_MAX_DEPTH = 60
 
 FUNCTIONS: dict[str, tuple[Callable[..., float], range]] = {
     "abs": (abs, range(1, 2)),
@@ -59,6 +61,7 @@ def number(value: float) -> str:
     return repr(value) if value >= 0 else f"({value!r})"
 
 
+@lru_cache(maxsize=64)
 def compiled(formula: str) -> Rates:
     """A formula of ours in the names `s` (iteration) and `b` (base LR), ready to be computed for many iterations.
 
@@ -83,6 +86,8 @@ def checked(text: str, names: Iterable[str]) -> str:
         raise ValueError(f"is not a formula: {reason}") from None
     if sum(1 for _ in ast.walk(tree)) > _MAX_PARTS:
         raise ValueError(f"must have at most {_MAX_PARTS} parts")
+    if _depth(tree) > _MAX_DEPTH:
+        raise ValueError(f"must be nested at most {_MAX_DEPTH} deep")
     return ast.unparse(_Checker(frozenset(names)).visit(tree.body))
 
 
@@ -143,6 +148,14 @@ class _Substitution(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return self._trees.get(node.id, node)
+
+
+def _depth(tree: ast.AST) -> int:
+    """Length of the longest way from the root to a leaf, found level by level."""
+    depth, level = 0, [tree]
+    while level:
+        depth, level = depth + 1, [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _short(node: ast.AST) -> str:

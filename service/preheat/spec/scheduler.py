@@ -5,6 +5,9 @@ from typing import ClassVar, Self
 from preheat.spec.fields import Closed
 from preheat.spec.stretch import Stretch, has_amount
 
+MAX_DEPTH = 20
+"""Schedulers within schedulers."""
+
 Stage = tuple[str, int]
 """Name of a stage, and the iteration of the scheduler's own clock at which it begins."""
 
@@ -39,6 +42,9 @@ class Scheduler(Closed):
 
     def resolve(self, stretch: Stretch) -> Self:
         """The same scheduler with every default filled in; what breaks a rule goes to `stretch.violations`."""
+        if stretch.depth > MAX_DEPTH:
+            stretch.refuse((), f"must not be nested more than {MAX_DEPTH} deep", self.type)
+            return self
         placed = {
             name: stretch.placed(getattr(self, name))
             for name in type(self).model_fields

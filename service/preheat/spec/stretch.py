@@ -27,7 +27,7 @@ class Stretch:
     groups: int
     path: Path
     violations: list[Violation]
-    is_nested: bool = False
+    depth: int = 0
 
     def refuse(self, field: Path, rule: str, value: Any, kind: str = "invalid") -> None:
         """Notes that the value of `field` breaks `rule`."""
@@ -47,6 +47,11 @@ class Stretch:
     def share(self, share: float) -> int:
         """A share of the whole run, in iterations, at least 1."""
         return max(round(self.total * share), 1)
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether the scheduler is part of another."""
+        return self.depth > 0
 
     @property
     def total(self) -> int:
@@ -78,7 +83,7 @@ class Stretch:
             values=length + more,
             start=self.start + start,
             path=(*self.path, *path),
-            is_nested=True,
+            depth=self.depth + 1,
         )
 
 

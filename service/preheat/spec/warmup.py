@@ -128,7 +128,9 @@ class Warmup(Closed):
         if self.dampens:
             return self._as_factor(curve, p)
         if self.shape == "exponential":
-            return f"{start} * (b / ({start})) ** min({p}, 1.0) if {i} < {d} else b"
+            if self.start_factor:
+                return f"b * {number(self.start_factor)} ** (1 - min({p}, 1.0)) if {i} < {d} else b"
+            return f"{start} * (b / {start}) ** min({p}, 1.0) if {i} < {d} else b"
         return f"{start} + (b - {start}) * {curve}{is_over or f' if {i} < {d} else b'}"
 
     def _as_factor(self, curve: str, p: str) -> str:

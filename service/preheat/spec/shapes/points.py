@@ -164,7 +164,8 @@ class ExpressionLR(Shape):
             "W": str(self.warmup_iterations),
             "N": str(self.length),
         }
-        return f"b * ({substituted(self.expression, places)})"
+        # Checked again: a stored spec is data too, and must never become code that is more than a formula.
+        return f"b * ({substituted(checked(self.expression, NAMES), places)})"
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
