@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from pydantic_core import PydanticUndefined
 
-from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES, TOTAL, WARMUP
+from after_schedulers import COMPOSITIONS, EXAMPLES, LEFT, SHAPES, WARMUP
 from preheat.cli import app as command_line
 from preheat.curve import Curve
 from preheat.lint.rules import RULES
@@ -45,8 +45,24 @@ def scheduler_rows() -> list[str]:
     return rows
 
 
+_RISES_BY_ITSELF = {
+    "ChainedScheduler",
+    "ConstantLR",
+    "CyclicLR",
+    "ExpressionLR",
+    "NoamLR",
+    "OneCycleLR",
+    "PiecewiseLR",
+    "RangeTestLR",
+    "SequentialLR",
+    "SlantedTriangularLR",
+    "TableLR",
+    "TriStageLR",
+}
+
+
 def thumbnails() -> dict[str, str]:
-    """The curve of every scheduler as a small SVG, by name: the first example of each, after a warm-up."""
+    """The curve of every scheduler as a small SVG, by name: the first example of each."""
     found: dict[str, str] = {}
     for example in [*EXAMPLES, *SHAPES, *COMPOSITIONS]:
         if example["type"] not in found:
@@ -55,11 +71,14 @@ def thumbnails() -> dict[str, str]:
 
 
 def _thumbnail(after_scheduler: dict[str, Any]) -> str:
-    spec = {"target_lr": 0.02, "total_iterations": TOTAL, "warmup": {"iterations": WARMUP}}
+    warmup = 0 if after_scheduler["type"] in _RISES_BY_ITSELF else WARMUP
+    spec = {"target_lr": 0.02, "total_iterations": warmup + LEFT, "warmup": {"iterations": warmup}}
     curve = Curve(Schedule(parse_spec(json.dumps(spec | {"after_scheduler": after_scheduler}))))
-    lrs = curve.window(0, TOTAL + 1)[:, 0]
+    lrs = curve.window(0, curve.total_iterations + 1)[:, 0]
     height = 34 / float(lrs.max())
-    points = " ".join(f"{1 + 2 * n:g},{37 - lr * height:.1f}" for n, lr in enumerate(lrs.tolist()))
+    points = " ".join(
+        f"{1 + 120 * n / curve.total_iterations:g},{37 - lr * height:.1f}" for n, lr in enumerate(lrs.tolist())
+    )
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" width="122" height="40">'
         f'<polyline fill="none" stroke="#0072b2" stroke-width="1.5" points="{points}"/></svg>\n'

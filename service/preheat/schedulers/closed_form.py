@@ -38,56 +38,65 @@ def _pure_get_lr(scheduler: LRScheduler, iterations: range) -> Rates:
         scheduler._get_lr_called_within_step = False  # noqa: SLF001
 
 
+def cycled_momentum(scheduler: LRScheduler, iterations: range) -> list[float]:
+    """The momentum that OneCycleLR or CyclicLR has at ascending iterations, in the order of `closed_form`'s rates."""
+    cycle: Any = scheduler
+    if isinstance(scheduler, CyclicLR):
+        return _triangles(cycle, iterations, list(zip(cycle.max_momentums, cycle.base_momentums, strict=True)))
+    return _phases_of_one_cycle(cycle, iterations, "momentum")
+
+
 def _cyclic(scheduler: LRScheduler, iterations: range) -> Rates:
-    """Past cycle 1024 of `triangular2`, 2.0 ** cycle overflows in torch; its amplitude has long been 0 in float64."""
-    rates = _triangles(scheduler, iterations[:-1])
-    try:
-        return rates + _pure_get_lr(scheduler, iterations[-1:])
-    except OverflowError:
-        return rates + _triangles(scheduler, iterations[-1:])
+    cyclic: Any = scheduler
+    return _triangles(cyclic, iterations, list(zip(cyclic.base_lrs, cyclic.max_lrs, strict=True)))
 
 
-def _triangles(cyclic: Any, iterations: range) -> Rates:
-    """What `get_lr` gives, without the momentum, which is half of its work."""
-    ends = list(zip(cyclic.base_lrs, cyclic.max_lrs, strict=True))
-    per_cycle = cyclic.scale_mode == "cycle"
-    rates: Rates = []
+def _triangles(cyclic: Any, iterations: range, ends: list[tuple[Any, Any]]) -> list[Any]:
+    """What `get_lr` gives, from each pair of ends: at the bottom of the first cycle and at its top.
+
+    Past cycle 1024 of `triangular2`, 2.0 ** cycle overflows in torch; its amplitude has long been 0 in float64.
+    """
+    per_cycle, scale_of = cyclic.scale_mode == "cycle", cyclic.scale_fn
+    length, ratio, is_even = cyclic.total_size, cyclic.step_ratio, cyclic.mode == "triangular"
+    spans = [(low, high - low) for low, high in ends]
+    scale, values = 1.0, []
     for s in iterations:
-        cycle = math.floor(1 + s / cyclic.total_size)
-        x = 1.0 + s / cyclic.total_size - cycle
-        height = x / cyclic.step_ratio if x <= cyclic.step_ratio else (x - 1) / (cyclic.step_ratio - 1)
-        try:
-            scale = cyclic.scale_fn(cycle if per_cycle else s)
-        except OverflowError:
-            scale = 0.0
-        rates += [base_lr + (max_lr - base_lr) * height * scale for base_lr, max_lr in ends]
-    return rates
+        cycle = math.floor(1 + s / length)
+        x = 1.0 + s / length - cycle
+        height = x / ratio if x <= ratio else (x - 1) / (ratio - 1)
+        if not is_even:
+            try:
+                scale = scale_of(cycle if per_cycle else s)
+            except OverflowError:
+                scale = 0.0
+        values += [low + span * height * scale for low, span in spans]
+    return values
 
 
 def _one_cycle(scheduler: LRScheduler, iterations: range) -> Rates:
-    """At total_steps torch bounces up, and raises one later; the end of the cycle is held instead."""
-    cycle = cast("OneCycleLR", scheduler)
-    last = cycle.total_steps - 1
-    within = iterations[: bisect_right(iterations, last)]
-    rates = _phases_of_one_cycle(cycle, within[:-1]) + _pure_get_lr(cycle, within[-1:])
-    past = len(iterations) - len(within)
-    return rates + _pure_get_lr(cycle, range(last, last + 1)) * past if past else rates
+    return _phases_of_one_cycle(scheduler, iterations, "lr")
 
 
-def _phases_of_one_cycle(cycle: Any, iterations: range) -> Rates:
-    """What `get_lr` gives, without the momentum, and without looking for the phase at every iteration."""
+def _phases_of_one_cycle(cycle: Any, iterations: range, name: str) -> list[Any]:
+    """What `get_lr` gives, or sets as momentum, without looking for the phase at every iteration.
+
+    At total_steps torch bounces up, and raises one later; the end of the cycle is held instead.
+    """
     anneal = cycle._annealing_cos if cycle._anneal_func_type == "cos" else cycle._annealing_linear  # noqa: SLF001
-    rates: Rates = []
+    groups, last = cycle.optimizer.param_groups, cycle.total_steps - 1
+    past = len(iterations) - bisect_right(iterations, last)
+    iterations = iterations[: len(iterations) - past]
+    values: list[Any] = []
     start = 0.0
     for phase in cycle._schedule_phases:  # noqa: SLF001
         end = phase["end_step"]
         inside = bisect_right(iterations, end)
-        ends = [(group[phase["start_lr"]], group[phase["end_lr"]]) for group in cycle.optimizer.param_groups]
-        rates += [
+        ends = [(group[phase[f"start_{name}"]], group[phase[f"end_{name}"]]) for group in groups]
+        values += [
             anneal(first, final, (s - start) / (end - start)) for s in iterations[:inside] for first, final in ends
         ]
         iterations, start = iterations[inside:], end
-    return rates
+    return values + [anneal(first, final, 1.0) for first, final in ends] * past
 
 
 def _warm_restarts(scheduler: LRScheduler, iterations: range) -> Rates:
