@@ -142,3 +142,22 @@ def test_a_group_with_target_0_has_a_warmup_too(fields: dict[str, Any], _expecte
     spec = {"target_lr": 0.0, "total_iterations": 20, "warmup": {"iterations": W, **fields}}
     asked = Curve(Schedule(parse_spec(json.dumps(spec))))
     assert asked.window(0, 21)[W:, 0].tolist() == [0.0] * 13
+
+
+def test_every_group_is_dampened() -> None:
+    """Each group's cosine times the same factor, during the warm-up and after it, in a window and one by one."""
+    spec = {
+        "target_lr": TARGET,
+        "total_iterations": 20,
+        "warmup": {"iterations": W, "convention": "(n+1)/W", "decay_clock": "dampened"},
+        "after_scheduler": {"type": "CosineLR"},
+        "param_groups": [{"target_lr": 0.4}, {"target_lr": 0.1}, {"target_lr": 3.0}],
+    }
+    asked = Curve(Schedule(parse_spec(json.dumps(spec))))
+    expected = [
+        [target * min((n + 1) / W, 1) * (1 + math.cos(math.pi * n / 20)) / 2 for target in (0.4, 0.1, 3.0)]
+        for n in range(21)
+    ]
+    for n, row in enumerate(asked.window(0, 21).tolist()):
+        assert row == pytest.approx(expected[n], rel=1e-12, abs=1e-17)
+        assert asked.lr(n) == row
