@@ -14,7 +14,7 @@ from preheat.errors import NotImportable
 from preheat.importing import Imported, import_schedule
 from preheat.importing.reader import Known
 from preheat.schedule import Schedule
-from preheat.spec import parse_spec
+from preheat.spec import InvalidSpec, parse_spec
 
 
 def imported(library: str, source: Any, **known: Any) -> Imported:
@@ -111,6 +111,15 @@ def test_the_length_is_taken_from_the_source_where_it_says_one() -> None:
     assert imported("torch", sequence, target_lr=1.0).spec["total_iterations"] == 90
     state = {"T_max": 30, "eta_min": 0, "base_lrs": [0.1, 0.2]}
     assert imported("torch", state).spec["param_groups"] == [{"target_lr": 0.1}, {"target_lr": 0.2}]
+
+
+def test_a_milestone_that_counts_twice_is_not_lost() -> None:
+    """Torch's Counter has it twice, and so has the spec, which is refused for it by name."""
+    state = {"milestones": {"7": 2, "3": 1}, "gamma": 0.1, "base_lrs": [0.1]}
+    spec = imported("torch", state, total_iterations=9).spec
+    assert spec["after_scheduler"]["milestones"] == [3, 7, 7]
+    with pytest.raises(InvalidSpec, match=r"milestones\[2\] \(7\) must not repeat milestones\[1\]"):
+        parse_spec(json.dumps(spec))
 
 
 def test_what_torch_text_says_beyond_a_schedule_is_named() -> None:

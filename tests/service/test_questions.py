@@ -125,6 +125,21 @@ class TestDifference:
         assert [place.a for place in found.table] == pytest.approx([by_hand(n) for n in range(0, 1001, 91)])
         assert [place.b for place in found.table] == pytest.approx([linear[n] for n in range(0, 1001, 91)], abs=1e-15)
 
+    def test_the_largest_is_found_in_whichever_part_of_a_long_run(self) -> None:
+        """By its size and not its sign, also where the run is compared in several parts."""
+        points = [{"at": 0, "factor": 1.0}, {"at": 50_000, "factor": 1.1}, {"at": 150_000, "factor": 0.5}]
+        a = curve(total_iterations=200_000, warmup=None, after_scheduler=None)
+        b = curve(
+            total_iterations=200_000,
+            warmup=None,
+            after_scheduler={"type": "PiecewiseLR", "points": [*points, {"at": 200_000, "factor": 1.0}]},
+        )
+        found = difference(a, b, range(200_001), 0)
+        assert found.first is not None
+        assert found.largest is not None
+        assert (found.first.iteration, found.largest.iteration) == (1, 150_000)
+        assert found.largest.difference == pytest.approx(-0.05)
+
     def test_a_schedule_is_no_different_from_itself(self) -> None:
         """Neither first nor largest."""
         found = difference(curve(), curve(label="another"), range(1001), 0)
