@@ -220,3 +220,18 @@ def test_a_single_group_with_other_hyperparameters_still_reads_a_number(url: str
             assert schedule.hyperparameters(n) == [0.9 * n / 200_000]
         assert schedule.hyperparameter_columns == [("default", "momentum")]
         assert list(schedule.lrs(3, 5)) == [0.1, 0.1]
+
+
+def test_beta2_is_the_second_of_the_betas(url: str) -> None:
+    """beta1 and beta2 by name, each in its place; the other stays."""
+    on = torch.optim.AdamW([torch.zeros(1)], lr=1.0, betas=(0.5, 0.6))
+    spec = {
+        "target_lr": 0.1,
+        "total_iterations": 20,
+        "hyperparameters": {"beta2": {"value": 0.999, "warmup": {"iterations": 20, "start_lr": 0.9}}},
+    }
+    with Preheat(url) as preheat:
+        remote = RemoteLR(on, preheat.create(spec))
+        remote.step(10)
+        assert on.param_groups[0]["betas"] == (0.5, pytest.approx(0.9495))
+    assert remote.get_last_hyperparameters() == {"beta2": {"default": pytest.approx(0.9495)}}
