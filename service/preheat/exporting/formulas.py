@@ -52,7 +52,7 @@ def _step(spec: specs.StepLR, _place: int) -> str:
 
 
 def _multi_step(spec: specs.MultiStepLR, _place: int) -> str:
-    passed = " + ".join(f"(1 if s >= {milestone} else 0)" for milestone in spec.milestones)
+    passed = " + ".join(f"(1.0 if s >= {milestone} else 0.0)" for milestone in spec.milestones)
     return f"b * {number(spec.gamma)} ** ({passed})"
 
 

@@ -48,6 +48,7 @@ def cycled_momentum(scheduler: LRScheduler, iterations: range) -> list[float]:
 
 def _cyclic(scheduler: LRScheduler, iterations: range) -> Rates:
     cyclic: Any = scheduler
+    _set_momentum(cyclic, iterations[-1:])
     return _triangles(cyclic, iterations, list(zip(cyclic.base_lrs, cyclic.max_lrs, strict=True)))
 
 
@@ -74,7 +75,19 @@ def _triangles(cyclic: Any, iterations: range, ends: list[tuple[Any, Any]]) -> l
 
 
 def _one_cycle(scheduler: LRScheduler, iterations: range) -> Rates:
+    _set_momentum(scheduler, iterations[-1:])
     return _phases_of_one_cycle(scheduler, iterations, "lr")
+
+
+def _set_momentum(cycle: Any, last: range) -> None:
+    """Sets the momentum (or β1) of the last iteration, as `get_lr` does in torch."""
+    if not cycle.cycle_momentum or not last:
+        return
+    for group, momentum in zip(cycle.optimizer.param_groups, cycled_momentum(cycle, last), strict=True):
+        if cycle.use_beta1:
+            group["betas"] = (momentum, *group["betas"][1:])
+        else:
+            group["momentum"] = momentum
 
 
 def _phases_of_one_cycle(cycle: Any, iterations: range, name: str) -> list[Any]:
