@@ -91,5 +91,10 @@ class _Arrays(ast.NodeTransformer):
         return ast.Call(ast.Name("pick", ast.Load()), [node.value, self.visit(node.slice)], [])
 
     @override
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        """Whole numbers as floats: Keras takes float64 and an integer to float32."""
+        return ast.Constant(float(node.value)) if type(node.value) is int else node
+
+    @override
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return _attribute("math", node.id) if node.id in {"pi", "e"} else node
