@@ -40,9 +40,13 @@ class _Python(ast.NodeTransformer):
 
 
 class _Arrays(ast.NodeTransformer):
-    """Choices as `where`, and everything that is a function of arrays by its name there."""
+    """Choices as `where`, and everything that is a function of arrays by its name there.
 
-    _NAMES: ClassVar[dict[str, str]] = {"min": "minimum", "max": "maximum", "pow": "power"}
+    Keras' minimum and maximum of a float64 and a number are float32, as is a choice between two numbers: the ones are
+    choices here, and to the others a zero of n's own type is added.
+    """
+
+    _NAMES: ClassVar[dict[str, str]] = {"pow": "power"}
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -51,15 +55,16 @@ class _Arrays(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         arguments: list[ast.expr] = [self.visit(argument) for argument in node.args]
-        function = _attribute(self._module, self._NAMES.get(name, name))
         if name in {"min", "max"}:
-            return reduce(lambda left, right: ast.Call(function, [left, right], []), arguments)
-        return ast.Call(function, arguments, [])
+            operator = ast.Lt() if name == "min" else ast.Gt()
+            return reduce(
+                lambda left, right: self._choice(ast.Compare(left, [operator], [right]), left, right), arguments
+            )
+        return ast.Call(_attribute(self._module, self._NAMES.get(name, name)), arguments, [])
 
     @override
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
-        parts = [self.visit(part) for part in (node.test, node.body, node.orelse)]
-        return ast.Call(_attribute(self._module, "where"), parts, [])
+        return self._choice(self.visit(node.test), self.visit(node.body), self.visit(node.orelse))
 
     @override
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
@@ -89,6 +94,12 @@ class _Arrays(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """A value of a table, by an index that is computed: `pick` is a function of the script."""
         return ast.Call(ast.Name("pick", ast.Load()), [node.value, self.visit(node.slice)], [])
+
+    def _choice(self, test: ast.expr, then: ast.expr, otherwise: ast.expr) -> ast.expr:
+        if isinstance(then, ast.Constant) and isinstance(otherwise, ast.Constant):
+            zero = ast.BinOp(ast.Constant(0.0), ast.Mult(), ast.Name("n", ast.Load()))
+            then = ast.BinOp(zero, ast.Add(), then)
+        return ast.Call(_attribute(self._module, "where"), [test, then, otherwise], [])
 
     @override
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
