@@ -42,8 +42,8 @@ class _Python(ast.NodeTransformer):
 class _Arrays(ast.NodeTransformer):
     """Choices as `where`, and everything that is a function of arrays by its name there.
 
-    Keras' minimum and maximum of a float64 and a number are float32, as is a choice between two numbers: the ones are
-    choices here, and to the others a zero of n's own type is added.
+    Keras' minimum, maximum, floor and ceil of a float64 are float32, as is a choice between two numbers: they are
+    choices and divisions here, and to a choice between numbers a zero of n's own type is added.
     """
 
     _NAMES: ClassVar[dict[str, str]] = {"pow": "power"}
@@ -60,6 +60,10 @@ class _Arrays(ast.NodeTransformer):
             return reduce(
                 lambda left, right: self._choice(ast.Compare(left, [operator], [right]), left, right), arguments
             )
+        if name in {"floor", "ceil"}:
+            sign = ast.UAdd() if name == "floor" else ast.USub()
+            inner = ast.BinOp(ast.UnaryOp(sign, arguments[0]), ast.FloorDiv(), ast.Constant(1.0))
+            return ast.UnaryOp(sign, inner)
         return ast.Call(_attribute(self._module, self._NAMES.get(name, name)), arguments, [])
 
     @override
