@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from preheat.curve import Curve
+from preheat.deadline import NO_DEADLINE
 from preheat.lint import Finding, lint, refusals
+from preheat.lint.examined import Examined
 from preheat.lint.rules import RULES
 from preheat.schedule import Schedule
 from preheat.spec import InvalidSpec, parse_spec
@@ -327,3 +329,15 @@ def test_the_gravest_comes_first() -> None:
         (finding.severity for finding in found), key=["error", "warning", "info"].index
     )
     assert {"looks-like-epochs", "length-mismatch"} <= {finding.rule for finding in found}
+
+
+def test_a_formula_without_a_value_is_an_error_and_no_crash() -> None:
+    """Where it was not looked at when the spec was made, but is now."""
+    total = 1_000_003
+    looked_at = Curve(Schedule(parse_spec(json.dumps({"target_lr": 0.1, "total_iterations": total}))))
+    places = [n for n, _ in Examined(looked_at, looked_at.schedule.spec.tracks[0], NO_DEADLINE).samples]
+    pole = next(n for n in places if n % (total // 10_000))
+    found = findings(total_iterations=total, warmup=None, **after("ExpressionLR", expression=f"1 / abs(n - {pole})"))
+    assert [(finding.rule, finding.severity, finding.iteration) for finding in found] == [
+        ("undefined-lr", "error", pole)
+    ]
