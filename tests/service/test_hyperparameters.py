@@ -194,7 +194,18 @@ def test_stepped_and_closed_tracks_stand_side_by_side() -> None:
                     "schedulers": [{"type": "OneCycleLR", "max_lr": 0.3, "cycle_momentum": True}],
                 }
             },
-            "schedulers[0].cycle_momentum (true) must be false inside another scheduler",
+            "schedulers[0].cycle_momentum (true) must be false where",
+        ),
+        (
+            {
+                "hyperparameters": {
+                    "wd": {
+                        "value": 1.0,
+                        "after_scheduler": {"type": "OneCycleLR", "max_lr": 1, "cycle_momentum": True},
+                    }
+                }
+            },
+            "hyperparameters.wd.after_scheduler.cycle_momentum (true) must be false where",
         ),
     ],
 )

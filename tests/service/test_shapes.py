@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from after_schedulers import LEFT, SHAPES, TOTAL, WARMUP, example_id
+from after_schedulers import COMPOSITIONS, EXAMPLES, LEFT, SHAPES, TOTAL, WARMUP, example_id
 from preheat.curve import Curve
 from preheat.errors import UndefinedLR
 from preheat.schedule import Schedule
@@ -304,3 +304,10 @@ def test_a_stored_expression_is_checked_again() -> None:
     )
     with pytest.raises(ValueError, match="must not call open"):
         smuggled.formula()
+
+
+@pytest.mark.parametrize("example", [*EXAMPLES, *SHAPES, *COMPOSITIONS], ids=example_id)
+def test_a_normalised_spec_keeps_its_id(example: dict[str, Any]) -> None:
+    """What the service answers can be posted again, and is the same schedule."""
+    once = curve(example).schedule
+    assert Schedule(parse_spec(json.dumps(once.spec_dict))).id == once.id

@@ -100,7 +100,8 @@ def _normalised(
         return resolved, after
     left = (clock.total or 0) - resolved.origin
     start, length = resolved.origin, 0 if resolved.dampens else resolved.iterations
-    stretch = Stretch(left, left + 1, start, length, clock, groups, (*path, "after_scheduler"), violations)
+    depth = int(path[:1] == ("hyperparameters",))  # momentum is not cycled by another hyperparameter
+    stretch = Stretch(left, left + 1, start, length, clock, groups, (*path, "after_scheduler"), violations, depth)
     return resolved, after.resolve(stretch)
 
 

@@ -308,7 +308,9 @@ def cycled_momentum(scheduler: CyclicLR | OneCycleLR, stretch: Stretch) -> dict[
     if not stretch.is_nested or not scheduler.cycle_momentum:
         return {}
     if "cycle_momentum" in scheduler.model_fields_set:
-        rule = "must be false inside another scheduler: give momentum a schedule of its own in hyperparameters"
+        rule = "must be false where no param group's LR is cycled: give momentum a schedule of its own"
+            "must be false here, where it is not the LR of a param group that is cycled: give momentum its own schedule"
+        )
         stretch.refuse(("cycle_momentum",), rule, scheduler.cycle_momentum)
     return {"cycle_momentum": False}
 
