@@ -309,8 +309,6 @@ def cycled_momentum(scheduler: CyclicLR | OneCycleLR, stretch: Stretch) -> dict[
         return {}
     if "cycle_momentum" in scheduler.model_fields_set:
         rule = "must be false where no param group's LR is cycled: give momentum a schedule of its own"
-            "must be false here, where it is not the LR of a param group that is cycled: give momentum its own schedule"
-        )
         stretch.refuse(("cycle_momentum",), rule, scheduler.cycle_momentum)
     return {"cycle_momentum": False}
 
