@@ -9,7 +9,8 @@ from typing import Any
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from benchmarks.measure import Ratio, Task, side_by_side
-from preheat_client import Preheat, RemoteLR, Schedule
+from preheat_client import Preheat, Schedule
+from preheat_client.torch import RemoteLR
 from reference import optimizer
 from running_service import service_process
 

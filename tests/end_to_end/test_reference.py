@@ -20,7 +20,8 @@ from running_service import ServiceProcess, service_process
 TRAINER = """
 import json, sys
 import torch
-from preheat_client import Preheat, RemoteLR
+from preheat_client import Preheat
+from preheat_client.torch import RemoteLR
 
 torch.manual_seed(0)
 model = torch.nn.Linear(4, 1)

@@ -80,13 +80,24 @@ def test_rooms_keep_to_themselves(base: str, forbidden: set[str]) -> None:
         assert not found, f"{path.relative_to(ROOT)} imports {found}"
 
 
-def test_only_the_demo_of_the_client_imports_torch() -> None:
-    """RemoteLR needs none: whatever has param_groups will do."""
+ADAPTERS = {
+    "torch": {"torch", "distributed", "demo_trainer"},
+    "transformers": {"transformers"},
+    "lightning": {"lightning"},
+    "keras": {"keras"},
+    "optax": {"optax"},
+    "jax": {"optax"},
+}
+"""Which modules of the client may import a framework."""
+
+
+def test_a_framework_is_imported_by_its_adapter_alone() -> None:
+    """And by nothing that is imported with the client."""
     base = ROOT / "clients/python/preheat_client"
-    importers = {
-        path.name for path in base.rglob("*.py") if any(name.split(".")[0] == "torch" for name in imported(path))
-    }
-    assert importers == {"demo_trainer.py"}
+    for path in base.rglob("*.py"):
+        for framework, adapters in ADAPTERS.items():
+            found = any(name.split(".")[0] == framework for name in imported(path))
+            assert not found or path.stem in adapters, f"{path.name} imports {framework}"
 
 
 def test_the_client_depends_on_httpx_alone() -> None:

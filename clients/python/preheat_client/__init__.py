@@ -2,6 +2,7 @@
 
 from preheat_client.client import Preheat
 from preheat_client.errors import (
+    InvalidFallback,
     InvalidSpec,
     IterationOutOfRange,
     ParamGroupMismatch,
@@ -12,20 +13,23 @@ from preheat_client.errors import (
     ServiceUnavailable,
     is_retryable,
 )
-from preheat_client.remote_lr import RemoteLR
 from preheat_client.schedule import Schedule
+from preheat_client.status import Counters, State, Status
 
 __all__ = [
+    "Counters",
+    "InvalidFallback",
     "InvalidSpec",
     "IterationOutOfRange",
     "ParamGroupMismatch",
     "Preheat",
     "PreheatError",
-    "RemoteLR",
     "RequestRefused",
     "Schedule",
     "ScheduleMismatch",
     "ScheduleNotFound",
     "ServiceUnavailable",
+    "State",
+    "Status",
     "is_retryable",
 ]

@@ -1,72 +1,101 @@
 """The way to a Preheat service."""
 
-import os
+import ssl
+import weakref
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
-from preheat_client.errors import ServiceUnavailable
-from preheat_client.schedule import Outage, ReadingOptions, Schedule
-from preheat_client.transport import Transport, with_retries
+from preheat_client.configuration import Mode, Outage, configured
+from preheat_client.connection import Connection
+from preheat_client.document import Request
+from preheat_client.feed import FetchedCurve
+from preheat_client.opening import Opening
+from preheat_client.schedule import Schedule
+from preheat_client.status import State, Status
 
 
 class Preheat:
-    """A client of one service.
+    """A client of one service. Every argument that is not given comes from its environment variable, else its default.
 
     Args:
-        url: address of the service; by default the environment variable PREHEAT_URL.
-        timeout_s: longest wait for an answer that is needed now.
-        on_outage: what a schedule does when it needs a value that never arrived: "hold" the last known one, with one
-            warning, or "raise" ServiceUnavailable.
+        url: address of the service, PREHEAT_URL.
+        token: sent as `Authorization: Bearer …`.
+        mode: "online"; "offline": snapshots only, no network; "disabled": a constant passes through.
+        timeout_s: longest time of one request, and longest wait for an LR that has not arrived; 5.
+        start_timeout_s: longest wait for the service when a schedule is opened; 10.
+        snapshot_dir: folder of snapshots, for a start without the service.
+        override_file: JSON file that wins over everything if it is there when a schedule is opened.
+        on_outage: what becomes of an LR that never arrived: "hold" the last known one, or "raise".
         strict: whether a schedule raises IterationOutOfRange past its end, instead of holding its last LR.
-        window: iterations that a schedule of more than 100,000 fetches at a time.
-        transport: an httpx transport, for a proxy, a unix socket or a certificate authority of your own.
+        window: LRs fetched at a time; a schedule of up to 16 windows is kept whole; 65,536.
+        proxy, ca_file, unix_socket, headers, ssl_context: as httpx has them.
+        on_state_change: called with schedule and status, once a change of state, on the client's thread.
 
-    Raises ValueError if there is no address, or an argument is out of bounds.
+    Safe to use from several threads, and in the child of a fork. Pickles to its arguments.
+    Raises ValueError, with name, value and rule, for an argument or a variable that is out of bounds.
     """
 
     def __init__(
         self,
         url: str | None = None,
         *,
-        timeout_s: float = 5.0,
-        on_outage: Outage = "hold",
-        strict: bool = False,
-        window: int = 1024,
-        transport: httpx.BaseTransport | None = None,
+        token: str | None = None,
+        mode: Mode | None = None,
+        timeout_s: float | None = None,
+        start_timeout_s: float | None = None,
+        snapshot_dir: str | None = None,
+        override_file: str | None = None,
+        on_outage: Outage | None = None,
+        strict: bool | None = None,
+        window: int | None = None,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+        unix_socket: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        on_state_change: Callable[[Schedule, Status], None] | None = None,
     ) -> None:
-        address = url or os.environ.get("PREHEAT_URL")
-        if not address:
-            raise ValueError("url is required: give it, or set PREHEAT_URL")
-        if not address.startswith(("http://", "https://")):
-            raise ValueError(f"url ({address!r}) must start with http:// or https://")
-        if on_outage not in {"hold", "raise"}:
-            raise ValueError(f'on_outage ({on_outage!r}) must be "hold" or "raise"')
-        if timeout_s <= 0:
-            raise ValueError(f"timeout_s ({timeout_s}) must be > 0")
-        if window < 1:
-            raise ValueError(f"window ({window}) must be ≥ 1")
-        self._options = ReadingOptions(timeout_s, on_outage, strict, window)
-        self._transport = Transport(address, timeout_s, transport)
-        self._schedules: list[Schedule] = []
+        self._arguments = {name: value for name, value in locals().items() if name != "self" and value is not None}
+        self._schedules: weakref.WeakSet[Schedule] = weakref.WeakSet()
+        self._connection = Connection(configured(self._arguments), self._after_fork)
 
-    def create(self, spec: dict[str, Any]) -> Schedule:
+    def create(self, spec: dict[str, Any], *, fallback: Any = None) -> Schedule:
         """The schedule of a spec; the same spec gives the same schedule, however often it is created.
 
-        Raises InvalidSpec with every rule it breaks, ServiceUnavailable if there is no answer within `timeout_s`.
-        """
-        return self._schedule(lambda: self._transport.post_json("/v1/schedules", spec, start=0, stop=0))
+        Comes from the override file if there is one, else from the service within `start_timeout_s`, else from the
+        snapshot, else from `fallback`: a number, a list with an LR for each iteration, a simple spec
+        (`preheat_client.local_curve`), or any of these by param group.
 
-    def schedule(self, schedule_id: str) -> Schedule:
-        """The schedule with an id. Raises ScheduleNotFound, ServiceUnavailable."""
-        return self._schedule(lambda: self._transport.get_json(f"/v1/schedules/{schedule_id}"))
+        Raises InvalidSpec with every rule it breaks, InvalidFallback, RequestRefused, ServiceUnavailable.
+        """
+        return self.opened(Request.of_spec(spec), fallback)
+
+    def schedule(self, schedule_id: str, *, fallback: Any = None) -> Schedule:
+        """The schedule with an id; found and refused as by `create`. Raises ScheduleNotFound if there is none."""
+        return self.opened(Request(schedule_id=schedule_id), fallback)
+
+    def opened(self, request: Request, fallback: Any, known: FetchedCurve | None = None) -> Schedule:
+        """The schedule of a request; what is `known` of it makes asking needless."""
+        schedule = Schedule(self, self._connection, request, fallback)
+        if known is None:
+            try:
+                Opening(self._connection, schedule, fallback).run()
+            except BaseException:
+                schedule.feed.close()
+                raise
+        else:
+            schedule.feed.reuse(known)
+            schedule.feed.allow()
+            schedule.adopt(known, State.STALE, "it was known where it was pickled")
+        self._schedules.add(schedule)
+        return schedule
 
     def close(self) -> None:
-        """Ends all threads and connections; schedules can still be read as far as they are in memory."""
-        for schedule in self._schedules:
-            schedule.close()
-        self._transport.close()
+        """Ends thread and connections; schedules can still be read as far as they are in memory."""
+        for schedule in list(self._schedules):
+            schedule.feed.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -76,11 +105,13 @@ class Preheat:
     ) -> None:
         self.close()
 
-    def _schedule(self, request: Any) -> Schedule:
-        answer = with_retries(request, self._options.timeout_s)
-        try:
-            schedule = Schedule(self._transport, answer, self._options)
-        except (KeyError, TypeError) as error:
-            raise ServiceUnavailable(f"the service answered something that is not a schedule ({error!r})") from error
-        self._schedules.append(schedule)
-        return schedule
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _with_arguments, (self._arguments,)
+
+    def _after_fork(self) -> None:
+        for schedule in list(self._schedules):
+            schedule.feed.renew()
+
+
+def _with_arguments(arguments: dict[str, Any]) -> Preheat:
+    return Preheat(**arguments)

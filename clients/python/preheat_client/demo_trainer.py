@@ -9,7 +9,7 @@ import sys
 import torch
 
 from preheat_client.client import Preheat
-from preheat_client.remote_lr import RemoteLR
+from preheat_client.torch import RemoteLR
 
 
 def train(url: str, schedule_id: str) -> None:

@@ -2,9 +2,10 @@
 
 PreheatError
 ├── ServiceUnavailable     no answer, or none that can be used: trying again may help
-├── RequestRefused         the service says no, and will say no again
+├── RequestRefused         the service says no
 │   ├── InvalidSpec        the spec breaks rules
 │   └── ScheduleNotFound   no schedule has this id
+├── InvalidFallback        a fallback or an override file that is no LR
 ├── IterationOutOfRange    an iteration outside 0 … total_iterations
 ├── ParamGroupMismatch     optimizer and schedule have different param groups
 └── ScheduleMismatch       a saved state belongs to another schedule
@@ -39,6 +40,10 @@ class InvalidSpec(RequestRefused):
 
 class ScheduleNotFound(RequestRefused):
     """No schedule has this id."""
+
+
+class InvalidFallback(PreheatError, ValueError):
+    """A fallback, or what an override file has, is no LR."""
 
 
 class IterationOutOfRange(PreheatError):

@@ -1,102 +1,134 @@
 """A schedule, read from memory by a training loop."""
 
+import logging
 import operator
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Self
 
-from preheat_client.errors import IterationOutOfRange, RequestRefused, ServiceUnavailable
-from preheat_client.transport import Transport, with_retries
-from preheat_client.windows import Row, Window, Windows, fetch_window
+from preheat_client.connection import Connection
+from preheat_client.document import Document, Request
+from preheat_client.errors import IterationOutOfRange, ScheduleMismatch, ServiceUnavailable
+from preheat_client.feed import Curve, Feed, FetchedCurve
+from preheat_client.status import Health, State, Status
+from preheat_client.windows import Row, Window
 
-_WHOLE = 100_000
+if TYPE_CHECKING:
+    from preheat_client.client import Preheat
 
-Outage = Literal["hold", "raise"]
+_LOG = logging.getLogger("preheat_client")
+_AT_ONCE = 65_536
 
-
-@dataclass(frozen=True)
-class ReadingOptions:
-    """How a schedule is read.
-
-    `timeout_s`: longest wait for a value that never arrived before. `on_outage`: then hold the last value or raise.
-    `strict`: raise past the end instead of holding. `window`: iterations fetched at a time for schedules of more
-    than 100,000.
-    """
-
-    timeout_s: float
-    on_outage: Outage
-    strict: bool
-    window: int
+_View = tuple[int, Sequence[Row], Sequence[list[float]]]
+_NOTHING: _View = (0, (), ())
 
 
 class Schedule:
-    """A schedule of the service; made by `Preheat.create` and `Preheat.schedule`."""
+    """A schedule of the service; made by `Preheat.create` and `Preheat.schedule`.
 
-    def __init__(self, transport: Transport, answer: dict[str, Any], options: ReadingOptions) -> None:
-        self.id: str = answer["id"]
-        """The schedule's id, the same everywhere for the same spec."""
-        self.spec: dict[str, Any] = answer["spec"]
-        """The normalised spec."""
-        self.total_iterations: int = answer["total_iterations"]
-        """Iterations of the run, warm-up included; LRs are defined for 0 … total_iterations."""
-        self.group_names: list[str] = [group["name"] for group in answer["groups"]]
-        """Names of the param groups, in order."""
-        self.hyperparameter_columns = [
-            (column["group"], column["hyperparameter"]) for column in answer["columns"][len(self.group_names) :]
-        ]
-        """Group and name of every hyperparameter besides the LR that has a schedule."""
-        self.has_named_groups = any(group.get("name") for group in self.spec.get("param_groups", ()))
-        """Whether the spec names its param groups."""
-        self._transport = transport
-        self._options = options
-        rows = self.total_iterations + 1
-        size = rows if rows <= _WHOLE + 1 else options.window
-        self._columns = len(answer["columns"])
-        self._windows = Windows(transport, self.id, rows, len(self.group_names), self._columns, size)
-        self._current: tuple[int, Sequence[Row]] = (0, [])
-        self._others: Sequence[list[float]] = ()
+    Safe to read from several threads. Pickles to its client, its request, and what is known of it; a copy of it is
+    itself.
+    """
+
+    def __init__(self, client: "Preheat", connection: Connection, request: Request, fallback: Any) -> None:
+        self.request = request
+        on_change = connection.configuration.on_state_change
+        self.health = Health(
+            request.name, connection.worker, None if on_change is None else lambda status: on_change(self, status)
+        )
+        self.feed = Feed(
+            connection.service,
+            connection.worker,
+            request,
+            connection.configuration.window,
+            connection.snapshots,
+            self.health,
+            lambda curve: self.adopt(curve, State.READY, "it has arrived"),
+        )
+        self._client, self._connection, self._fallback = client, connection, fallback
+        self.curve: Curve | None = None
+        """What is read at present; another object once something else was adopted."""
+        self._view: _View = _NOTHING
         self._is_holding = False
-        self._has_warned_of_end = False
-        self._windows.get(0)
+        self._has_said_end = False
+
+    @property
+    def id(self) -> str:
+        """The schedule's id, the same everywhere for the same spec; empty while only a fallback is known."""
+        return self._document.id or self.request.schedule_id or ""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The normalised spec; that of the fallback, or an empty one, while only a fallback is known."""
+        return self._document.spec
+
+    @property
+    def total_iterations(self) -> int:
+        """Iterations of the run, warm-up included; LRs are defined for 0 … total_iterations.
+
+        `sys.maxsize` while nothing but a constant is known.
+        """
+        return self._document.total_iterations
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Names of the param groups, in order."""
+        return self._document.group_names
+
+    @property
+    def hyperparameter_columns(self) -> tuple[tuple[str, str], ...]:
+        """Group and name of every hyperparameter besides the LR that has a schedule."""
+        return self._document.hyperparameter_columns
+
+    @property
+    def status(self) -> Status:
+        """Where the LRs come from, how old they are, and what went wrong last."""
+        return self.health.status()
 
     def lr(self, iteration: int) -> float | list[float]:
         """The learning rate at `iteration`: a number for one param group, a list for several.
 
-        Update n of a loop that counts from 1 runs at lr(n). A read from memory; only a value that never arrived is
-        waited for, at most `timeout_s`. Past the end the last LR is held, with one warning.
+        Update n of a loop that counts from 1 runs at lr(n). A read from memory. An LR that has not arrived yet is
+        waited for, at most `timeout_s`, while the service answers; if it does not, the last known LR is held. Past the
+        end the last LR is held. Both are logged once.
 
-        Raises IterationOutOfRange below 0, or past the end if `strict`; ServiceUnavailable if the value did not
-        arrive and there is none to hold, or `on_outage` is "raise"; RequestRefused if the service says no.
+        Raises IterationOutOfRange below 0, or past the end if `strict`; ServiceUnavailable or RequestRefused for an LR
+        that did not arrive if `on_outage` is "raise", or if none was read before.
         """
-        start, rows = self._current
+        start, lrs, _ = self._view
         offset = iteration - start
-        if 0 <= offset < len(rows):
-            return rows[offset]
-        return self._lr_elsewhere(operator.index(iteration))
+        if 0 <= offset < len(lrs):
+            return lrs[offset]
+        return self._elsewhere(operator.index(iteration))[0]
 
     def hyperparameters(self, iteration: int) -> list[float]:
         """Values of the other hyperparameters at `iteration`, as `hyperparameter_columns` names them.
 
         Read, waited for, held and refused as `lr` is.
         """
-        self.lr(iteration)
-        offset = iteration - self._current[0]
-        return self._others[min(max(offset, 0), len(self._others) - 1)] if self._others else []
+        start, lrs, others = self._view
+        offset = iteration - start
+        if 0 <= offset < len(lrs):
+            return others[offset] if others else []
+        return self._elsewhere(operator.index(iteration))[1]
 
-    def lrs(self, start: int = 0, stop: int | None = None) -> list[float] | list[list[float]]:
+    def lrs(self, start: int = 0, stop: int | None = None) -> Sequence[Row]:
         """Learning rates of iterations start … stop − 1, by default to the end: one entry (as of `lr`) each.
 
-        Asks the service. Raises IterationOutOfRange, ServiceUnavailable, RequestRefused.
+        What is not in memory is asked for. Raises IterationOutOfRange, ServiceUnavailable, RequestRefused.
         """
         stop = self.total_iterations + 1 if stop is None else stop
         for bound in (start, max(stop - 1, 0)):
             if not 0 <= bound <= self.total_iterations:
                 raise IterationOutOfRange(bound, self.total_iterations)
-        rows: list[Any] = []
-        for first in range(start, stop, _WHOLE):
-            rows += self._fetch(first, min(first + _WHOLE, stop)).lrs
+        curve = self._curve_in_use
+        rows: list[Row] = []
+        while start < stop:
+            window = curve.window(curve.layout.index(start)) or self._fetched(start, min(start + _AT_ONCE, stop))
+            lrs = window.lrs
+            end = min(stop - window.start, len(lrs))
+            rows += [lrs[offset] for offset in range(start - window.start, end)]
+            start = window.start + end
         return rows
 
     def plot(self, path: str | Path, **options: int | str) -> None:
@@ -106,60 +138,113 @@ class Schedule:
         Raises ServiceUnavailable, RequestRefused.
         """
         name = "plot.svg" if Path(path).suffix.lower() == ".svg" else "plot.png"
-        picture = with_retries(
-            lambda: self._transport.get(f"/v1/schedules/{self.id}/{name}", "image/*", **options).content,
-            self._options.timeout_s,
-        )
+        document = self._document
+        picture = self._connection.asked(lambda: self._connection.service.picture(document, name, **options))
         Path(path).write_bytes(picture)
 
-    def close(self) -> None:
-        """Fetches nothing any more; what is in memory can still be read."""
-        self._windows.close()
+    @property
+    def is_known(self) -> bool:
+        """Whether there are LRs to read."""
+        return self.curve is not None
 
-    def _lr_elsewhere(self, iteration: int) -> Row:
-        if iteration < 0:
-            raise IterationOutOfRange(iteration, self.total_iterations)
-        if iteration > self.total_iterations:
-            iteration = self._end(iteration)
-        index = self._windows.index(iteration)
-        try:
-            window = self._windows.get(index) or self._waited_for(index)
-        except (ServiceUnavailable, RequestRefused) as error:
-            return self._held(iteration, error)
-        self._is_holding = False
-        start = self._windows.start(index)
-        self._current, self._others = (start, window.lrs), window.others
-        return window.lrs[iteration - start]
-
-    def _end(self, iteration: int) -> int:
-        if self._options.strict:
-            raise IterationOutOfRange(iteration, self.total_iterations)
-        if not self._has_warned_of_end:
-            self._has_warned_of_end = True
-            _warn(
-                f"iteration {iteration} is past the end of the schedule ({self.total_iterations}): holding its last LR"
+    def adopt(self, curve: Curve, state: State, reason: str) -> None:
+        """Reads from this curve from now on. Raises ScheduleMismatch if it has other param groups than the last one."""
+        before = self.curve
+        if before is not None and not curve.document.has_shape_of(before.document):
+            raise ScheduleMismatch(
+                f"the schedule has the param groups {', '.join(curve.document.group_names)}, the {before.source} in "
+                f"use has {', '.join(before.document.group_names)}: it stays in use"
             )
-        return self.total_iterations
+        self.curve = curve
+        self._view = _NOTHING
+        if curve.document.id is not None:
+            self.health.name = f"schedule {curve.document.id}"
+        self.health.become(state, curve.source, reason)
 
-    def _waited_for(self, index: int) -> Window:
-        """Waits once an outage: a loop that holds a value must not stand still at each iteration."""
-        return self._windows.wait_for(index, 0 if self._is_holding else self._options.timeout_s)
+    def __reduce__(self) -> tuple[Any, ...]:
+        known = self.curve if isinstance(self.curve, FetchedCurve) else None
+        return _again, (self._client, self.request, self._fallback, known)
 
-    def _held(self, iteration: int, error: ServiceUnavailable | RequestRefused) -> Row:
-        start, rows = self._current
-        if not rows or self._options.on_outage == "raise":
-            raise error
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self
+
+    @property
+    def _curve_in_use(self) -> Curve:
+        if self.curve is None:
+            raise ServiceUnavailable(f"nothing is known of {self.request.name}")
+        return self.curve
+
+    @property
+    def _document(self) -> Document:
+        return self._curve_in_use.document
+
+    def _elsewhere(self, iteration: int) -> tuple[Row, list[float]]:
+        """LR and other hyperparameters of an iteration that is not in view."""
+        curve = self._curve_in_use
+        last = curve.document.total_iterations
+        if iteration < 0:
+            raise IterationOutOfRange(iteration, last)
+        if iteration > last:
+            self._say_end(iteration, last)
+            iteration = last
+        self.feed.focus(iteration)
+        window = curve.window(curve.layout.index(iteration)) or self._waited_for(curve, iteration)
+        if window is None:
+            return self._held(iteration)
+        if self._is_holding:
+            self._let_go(curve)
+        self._view = view = (window.start, window.lrs, window.others)
+        if self.curve is not curve:  # another one was adopted in the meantime
+            self._view = _NOTHING
+        return _row(view, iteration - window.start)
+
+    def _fetched(self, start: int, stop: int) -> Window:
+        document = self._document
+        return self._connection.asked(lambda: self._connection.service.window(document, start, stop))
+
+    def _say_end(self, iteration: int, last: int) -> None:
+        if self._connection.configuration.strict:
+            raise IterationOutOfRange(iteration, last)
+        if not self._has_said_end:
+            self._has_said_end = True
+            _LOG.warning(
+                "%s: iteration %d is past the end (%d): holding the last LR", self.health.name, iteration, last
+            )
+
+    def _waited_for(self, curve: Curve, iteration: int) -> Window | None:
+        """The window of an iteration if it arrives in time; who may hold a value does not wait in an outage."""
+        configuration = self._connection.configuration
+        index = curve.layout.index(iteration)
+        if configuration.on_outage == "raise":
+            self.feed.hurry()
+        elif not self.feed.is_answering:
+            return None
+        feed = self.feed
+        feed.wait(lambda: curve.window(index) is not None or not feed.is_answering, configuration.timeout_s)
+        return curve.window(index)
+
+    def _held(self, iteration: int) -> tuple[Row, list[float]]:
+        start, lrs, _ = self._view
+        if not lrs or self._connection.configuration.on_outage == "raise":
+            raise self.feed.error or ServiceUnavailable(f"no LR for iteration {iteration}")
         if not self._is_holding:
             self._is_holding = True
-            _warn(f"no LR for iteration {iteration}: holding the last known one ({error})")
-        return rows[-1] if iteration >= start else rows[0]
+            why = self.feed.error or "it has not arrived"
+            self.health.become(State.FALLBACK, "held", f"no LR for iteration {iteration}, holding the last one: {why}")
+        self.health.count("held")
+        return _row(self._view, len(lrs) - 1 if iteration >= start else 0)
 
-    def _fetch(self, start: int, stop: int) -> Window:
-        return with_retries(
-            lambda: fetch_window(self._transport, self.id, start, stop, len(self.group_names), self._columns),
-            self._options.timeout_s,
-        )
+    def _let_go(self, curve: Curve) -> None:
+        self._is_holding = False
+        state = State.READY if self.feed.is_answering else State.STALE
+        self.health.become(state, curve.source, "the LRs have arrived")
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=5)  # the line that asked for an LR
+def _row(view: _View, offset: int) -> tuple[Row, list[float]]:
+    _, lrs, others = view
+    return lrs[offset], others[offset] if others else []
+
+
+def _again(client: "Preheat", request: Request, fallback: Any, known: FetchedCurve | None) -> Schedule:
+    """A schedule that was pickled: what was known needs no network, anything else is opened anew."""
+    return client.opened(request, fallback, known)

@@ -1,172 +1,97 @@
-"""A schedule's learning rates in memory, fetched ahead by a thread of their own."""
+"""Windows: successive iterations of a schedule, as numbers in memory."""
 
-import logging
 import math
 import sys
-import threading
-import time
 from array import array
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from preheat_client.errors import PreheatError, RequestRefused, ServiceUnavailable
-from preheat_client.transport import Transport, pause_s
-
-_LOG = logging.getLogger("preheat_client")
-_KEPT = 16
-_AHEAD = 2
+from preheat_client.errors import ServiceUnavailable
 
 Row = float | list[float]
 """The LR of one iteration: a number for one param group, a list for several."""
 
+KEPT = 16
+"""How many windows are kept: a schedule that has no more is kept whole."""
+
 
 @dataclass(frozen=True)
-class Window:
-    """Successive iterations: the LRs of each and, where there are any, the values of its other hyperparameters."""
+class Layout:
+    """How the iterations 0 … rows − 1 are cut into windows of `size`."""
 
-    lrs: Sequence[Row]
-    others: Sequence[list[float]] = ()
+    rows: int
+    size: int
 
+    @property
+    def count(self) -> int:
+        """How many windows there are."""
+        return -(-self.rows // self.size)
 
-class Windows:
-    """Windows of `size` iterations, each fetched once it is wanted; the ones used last are kept.
-
-    One daemon thread does all requests. Reading never waits for it but in `wait_for`.
-    """
-
-    def __init__(self, transport: Transport, schedule_id: str, rows: int, groups: int, columns: int, size: int) -> None:
-        self._transport = transport
-        self._id, self._rows, self._size = schedule_id, rows, size
-        self._groups, self._columns = groups, columns
-        self._windows: OrderedDict[int, Window] = OrderedDict()
-        self._wanted: list[int] = []
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._failure: PreheatError | None = None
-        self._refusal: RequestRefused | None = None
-        self._is_urgent = False
-        self._is_closed = False
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of them are kept."""
+        return self.count <= KEPT
 
     def index(self, iteration: int) -> int:
         """Number of the window that an iteration lies in."""
-        return iteration // self._size
+        return iteration // self.size
 
-    def start(self, index: int) -> int:
-        """First iteration of a window."""
-        return index * self._size
+    def bounds(self, index: int) -> tuple[int, int]:
+        """First iteration of a window, and the first one after it."""
+        return index * self.size, min((index + 1) * self.size, self.rows)
 
-    def get(self, index: int) -> Window | None:
-        """A window if it is in memory; if not it is fetched, and the windows after it are in any case."""
-        last = self.index(self._rows - 1)
-        with self._changed:
-            self._want(*range(index, min(index + _AHEAD, last) + 1))
-            window = self._windows.get(index)
-            if window is not None:
-                self._windows.move_to_end(index)
-            return window
-
-    def wait_for(self, index: int, timeout_s: float) -> Window:
-        """A window that is being fetched.
-
-        Raises ServiceUnavailable after `timeout_s`, RequestRefused as soon as the service says no.
-        """
-        give_up = time.monotonic() + timeout_s
-        with self._changed:
-            self._refusal = None
-            self._is_urgent = timeout_s > 0
-            self._changed.notify_all()
-            while (window := self._windows.get(index)) is None:
-                if self._refusal is not None:
-                    raise self._refusal
-                if self._is_closed:
-                    raise ServiceUnavailable("the client is closed")
-                if not self._changed.wait(max(give_up - time.monotonic(), 0)):
-                    raise ServiceUnavailable(
-                        f"no LR for iteration {self.start(index)} in {timeout_s:g} s: {self._failure}"
-                    )
-            return window
-
-    def close(self) -> None:
-        """Ends the thread; what is in memory stays."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
-
-    def _want(self, *indices: int) -> None:
-        """Puts windows that are not in memory first in the queue. The lock is held."""
-        missing = [index for index in indices if index not in self._windows]
-        if not missing or self._is_closed:
-            return
-        self._wanted = [*missing, *(index for index in self._wanted if index not in missing)][:_KEPT]
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._fetch_wanted, name="preheat", daemon=True)
-            self._thread.start()
-        self._changed.notify_all()
-
-    def _fetch_wanted(self) -> None:
-        failures = 0
-        while True:
-            with self._changed:
-                while not self._wanted and not self._is_closed:
-                    self._changed.wait()
-                if self._is_closed:
-                    return
-                index = self._wanted[0]
-            try:
-                window = self._fetch(index)
-            except PreheatError as error:
-                failures += 1
-                self._note(index, error)
-                self._pause(pause_s(failures, error if isinstance(error, ServiceUnavailable) else None))
-            else:
-                failures = 0
-                self._keep(index, window)
-
-    def _fetch(self, index: int) -> Window:
-        start, stop = self.start(index), min(self.start(index + 1), self._rows)
-        return fetch_window(self._transport, self._id, start, stop, self._groups, self._columns)
-
-    def _note(self, index: int, error: PreheatError) -> None:
-        with self._changed:
-            if self._failure is None:
-                _LOG.warning("window %d of schedule %s did not arrive: %s", index, self._id, error)
-            self._failure = error
-            if isinstance(error, RequestRefused):
-                self._refusal = error
-                self._wanted = [wanted for wanted in self._wanted if wanted != index]
-            self._changed.notify_all()
-
-    def _pause(self, pause: float) -> None:
-        """Waits before the next attempt, but no longer than until somebody waits for a window."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or self._is_urgent, pause)
-            self._is_urgent = False
-
-    def _keep(self, index: int, window: Window) -> None:
-        with self._changed:
-            self._failure = None
-            self._windows[index] = window
-            self._wanted = [wanted for wanted in self._wanted if wanted != index]
-            while len(self._windows) > _KEPT:
-                self._windows.popitem(last=False)
-            self._changed.notify_all()
+    def wanted(self, index: int) -> list[int]:
+        """The windows to have in memory while the loop is in one of them, the most urgent first."""
+        ahead = list(range(index, min(index + KEPT - 1, self.count)))
+        if self.is_whole:
+            return [*ahead, *(other for other in range(self.count) if other not in ahead)]
+        return [*ahead, *range(max(index - 1, 0), index)]
 
 
-def fetch_window(transport: Transport, schedule_id: str, start: int, stop: int, groups: int, columns: int) -> Window:
-    """Iterations start … stop − 1.
+@dataclass(frozen=True)
+class Window:
+    """Successive iterations from `start` on: the LRs of each and, if there are any, its other hyperparameters."""
 
-    Raises RequestRefused, and ServiceUnavailable unless the answer is exactly that: a wrong LR is worse than none.
-    """
-    path = f"/v1/schedules/{schedule_id}/lr"
-    answer = transport.get(path, "application/x-npy", start=start, stop=stop)
-    place = f"{path}?start={start}&stop={stop}&step=1"
-    if answer.headers.get("content-location") != place:
-        raise ServiceUnavailable(f"the service answered something that is not iterations {start} … {stop - 1}")
-    return window_of(answer.content, stop - start, groups, columns)
+    start: int
+    values: "array[float]"
+    groups: int
+    columns: int
+
+    @property
+    def lrs(self) -> Sequence[Row]:
+        """The LR of each iteration."""
+        if self.groups == 1:
+            return self.values if self.columns == 1 else self.values[:: self.columns]
+        return _Rows(self.values, self.columns, 0, self.groups)
+
+    @property
+    def others(self) -> Sequence[list[float]]:
+        """The other hyperparameters of each iteration; empty if there are none."""
+        return _Rows(self.values, self.columns, self.groups, self.columns) if self.columns > self.groups else ()
 
 
-def window_of(npy: bytes, length: int, groups: int, columns: int) -> Window:
+class _Rows(Sequence[list[float]]):
+    """Some columns of a table, a list for each row."""
+
+    def __init__(self, values: "array[float]", columns: int, first: int, end: int) -> None:
+        self._values, self._columns, self._first, self._width = values, columns, first, end - first
+
+    def __len__(self) -> int:
+        return len(self._values) // self._columns
+
+    def __getitem__(self, row: int) -> list[float]:  # type: ignore[override] # nobody slices rows
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        first = row * self._columns + self._first
+        return self._values[first : first + self._width].tolist()
+
+
+def npy_bytes(length: int, columns: int) -> int:
+    """An upper bound of the size of a NPY file of float64, shape (length, columns)."""
+    return 256 + length * columns * 8
+
+
+def window_of(npy: bytes, start: int, length: int, groups: int, columns: int) -> Window:
     """The window in a NPY file (format version 1.0: numpy.lib.format) of float64, shape (length, columns), LRs first.
 
     Raises ServiceUnavailable unless it is exactly that, of values that are finite and not negative.
@@ -176,17 +101,24 @@ def window_of(npy: bytes, length: int, groups: int, columns: int) -> Window:
     expected = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({length}, {columns}), }}"
     if npy[:8] != b"\x93NUMPY\x01\x00" or header.decode("latin-1").strip() != expected:
         raise ServiceUnavailable(f"the service answered something that is not {length} × {columns} LRs")
-    if len(data) != length * columns * 8:
-        raise ServiceUnavailable(f"the service answered {len(data)} bytes of {length} × {columns} LRs")
+    return Window(start, values_of(data, length * columns), groups, columns)
+
+
+def values_of(data: bytes, count: int) -> "array[float]":
+    """So many float64, little endian. Raises ServiceUnavailable unless they are, each finite and not negative."""
+    if len(data) != count * 8:
+        raise ServiceUnavailable(f"the service answered {len(data)} bytes of {count} values")
     values = array("d", data)
     if sys.byteorder == "big":
         values.byteswap()
     if not math.isfinite(sum(values)) or min(values, default=0.0) < 0:  # one that is not finite makes the sum so
         raise ServiceUnavailable("the service answered an LR that is negative or not finite")
-    if columns == 1:
-        return Window(values)
-    rows = [values[first : first + columns].tolist() for first in range(0, len(values), columns)]
-    if columns == groups:
-        return Window(rows)
-    lrs = values[::columns] if groups == 1 else [row[:groups] for row in rows]
-    return Window(lrs, [row[groups:] for row in rows])
+    return values
+
+
+def data_of(values: "array[float]") -> bytes:
+    """The inverse of `values_of`."""
+    if sys.byteorder == "big":
+        values = array("d", values)
+        values.byteswap()
+    return values.tobytes()

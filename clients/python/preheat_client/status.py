@@ -1,0 +1,126 @@
+"""Where a schedule's LRs come from, and how well its service is."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Literal
+
+from preheat_client.worker import Worker
+
+_LOG = logging.getLogger("preheat_client")
+
+Source = Literal["service", "snapshot", "override", "fallback", "held", "none"]
+
+
+class State(StrEnum):
+    """What an LR is worth.
+
+    READY: the schedule's, and the service answers. STALE: the schedule's, but the service has not answered since, or
+    not yet. FALLBACK: not the schedule's: an override's, a fallback's, or the last known one, held. ERROR: none.
+    """
+
+    READY = "READY"
+    STALE = "STALE"
+    FALLBACK = "FALLBACK"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What has happened since the schedule was opened."""
+
+    requests: int = 0
+    """Requests to the service."""
+    failures: int = 0
+    """Requests without an answer that could be used, refusals included."""
+    windows: int = 0
+    """Windows that arrived."""
+    held: int = 0
+    """Reads for which the last known LR was held."""
+    snapshots: int = 0
+    """Snapshots written."""
+    snapshot_failures: int = 0
+    """Snapshots that could not be written."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A moment of a schedule.
+
+    `source`: where its LRs come from. `age_s`: seconds since the service confirmed them, or since the snapshot was
+    saved; None if neither was. `last_error`: what went wrong last, None if nothing has since the service answered.
+    """
+
+    state: State
+    source: Source
+    age_s: float | None
+    last_error: str | None
+    counters: Counters = field(default_factory=Counters)
+
+
+class Health:
+    """The state of a schedule, told to the log and to a callback, once a change.
+
+    The callback runs on the client's thread; what it raises is logged.
+    """
+
+    def __init__(self, name: str, worker: Worker, on_change: Callable[[Status], None] | None) -> None:
+        self.name = name
+        self.state: State = State.ERROR
+        self.source: Source = "none"
+        self._worker, self._on_change = worker, on_change
+        self._confirmed_at: float | None = None
+        self._last_error: str | None = None
+        self._counts = dict.fromkeys((each.name for each in fields(Counters)), 0)
+        self._untold: deque[Status] = deque()
+
+    def status(self) -> Status:
+        """The present moment."""
+        age_s = None if self._confirmed_at is None else max(time.monotonic() - self._confirmed_at, 0.0)
+        return Status(self.state, self.source, age_s, self._last_error, Counters(**self._counts))
+
+    def count(self, *names: str) -> None:
+        """Adds 1 to counters."""
+        for name in names:
+            self._counts[name] += 1
+
+    def answered(self) -> None:
+        """The service has given what was asked."""
+        self.count("requests")
+        self._confirmed_at = time.monotonic()
+        self._last_error = None
+        if self.state is State.STALE and self.source == "service":
+            self.become(State.READY, "service", "the service answers again")
+
+    def failed(self, error: Exception) -> None:
+        """The service has not."""
+        self.count("requests", "failures")
+        self._last_error = str(error)
+        if self.state is State.READY:
+            self.become(State.STALE, self.source, f"{error}; the loop goes on from memory")
+
+    def saved_at(self, seconds: float) -> None:
+        """The values are those of a snapshot that was saved then, in seconds since the epoch."""
+        self._confirmed_at = time.monotonic() - max(time.time() - seconds, 0.0)
+
+    def become(self, state: State, source: Source, reason: str) -> None:
+        """Changes the state, if it is another one."""
+        if (state, source) == (self.state, self.source):
+            return
+        level = logging.INFO if state is State.READY else logging.WARNING
+        _LOG.log(level, "%s: %s (%s): %s", self.name, state, source, reason)
+        self.state, self.source = state, source
+        if self._on_change is not None:
+            self._untold.append(self.status())
+            self._worker.run(self._tell)
+
+    def _tell(self) -> None:
+        while self._untold and self._on_change is not None:
+            status = self._untold.popleft()
+            try:
+                self._on_change(status)
+            except Exception:  # noqa: BLE001 - a callback's fault must not reach anything else
+                _LOG.exception("%s: on_state_change failed", self.name)

@@ -1,0 +1,179 @@
+"""torch: a schedule where a scheduler of `torch.optim.lr_scheduler` stands."""
+
+import logging
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from preheat_client.errors import ParamGroupMismatch, ScheduleMismatch
+from preheat_client.param_groups import Place, fill, lr_columns, places, write
+from preheat_client.schedule import Schedule
+
+_LOG = logging.getLogger("preheat_client")
+_MANY = 100
+
+
+class RemoteLR(LRScheduler):
+    """Sets the LRs of an optimizer from a schedule of the service.
+
+    Construction sets the LR of the first update, lr[1] by default. The iteration is the number of updates that the
+    optimizer has *performed*: `step()` sets the LR of the next one, however often it is called for the same update.
+    So gradient accumulation, updates that a GradScaler or accelerate skip, and accelerate's step for every process
+    change nothing. Only a fused optimizer hides from torch that a GradScaler skipped it, and has to be told on.
+
+    One LR drives every param group, unless the spec has param_groups: these are matched by name where both sides name
+    them, else by position; groups that are added later follow. Tensor LRs are filled in place. Other hyperparameters
+    that the schedule has (momentum or β1, weight_decay, …) are set with the LR; one that no param group has, such as
+    gradient_clip, is for the loop to read from `get_last_hyperparameters`.
+
+    Args:
+        optimizer: a torch optimizer.
+        schedule: from `Preheat.create` or `Preheat.schedule`.
+        first_iteration: iteration of the first update; 0 for loops that count from 0.
+
+    Raises ParamGroupMismatch if the param groups are not those of the schedule, and what `Schedule.lr` raises.
+    """
+
+    def __init__(self, optimizer: Optimizer, schedule: Schedule, first_iteration: int = 1) -> None:
+        self.schedule = schedule
+        self.last_epoch = first_iteration
+        self._idle_steps = 0
+        self._last_hyperparameters: list[float] = []
+        self._bind(optimizer)
+        self._updates = _Updates()
+        optimizer.register_step_post_hook(self._updates.count_one)
+        super().__init__(optimizer)
+        self._set(first_iteration)
+
+    @property
+    def iteration(self) -> int:
+        """Iteration of the update that the LR is set for; torch calls it last_epoch."""
+        return self.last_epoch
+
+    def step(self, cur_iteration: int | None = None, *, was_skipped: bool = False) -> None:
+        """Sets the LR of the next update, or of update `cur_iteration`.
+
+        `was_skipped` says that the optimizer was called, but a GradScaler kept it from changing anything; this happens
+        with `fused=True` alone: `scaler.get_scale()` fell.
+        """
+        updates = self._updates.take()
+        if cur_iteration is None:
+            cur_iteration = self.last_epoch + (0 if was_skipped else updates)
+            if cur_iteration == self.last_epoch:
+                self._note_idle_step()
+                return
+        self._set(cur_iteration)
+
+    def get_last_lr(self) -> list[Any]:
+        """The LR of each param group, as set last."""
+        return list(self._last_lr)
+
+    def get_lr(self) -> list[Any]:
+        """The LR of each param group at the present iteration."""
+        row = self.schedule.lr(self._held_iteration(self.last_epoch))
+        return [row if isinstance(row, float) else row[column] for column in self._columns]
+
+    def get_last_hyperparameters(self) -> dict[str, dict[str, float]]:
+        """Every other hyperparameter by name and param group, as set last."""
+        found: dict[str, dict[str, float]] = {}
+        for (group, name), value in zip(self.schedule.hyperparameter_columns, self._last_hyperparameters, strict=True):
+            found.setdefault(name, {})[group] = value
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which update the LR is set for, and of which schedule."""
+        return {"iteration": self.last_epoch, "schedule_id": self.schedule.id}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from where the state was taken: sets the LR of the same update.
+
+        Raises ScheduleMismatch if the state is that of another schedule.
+        """
+        ids = {state_dict["schedule_id"], self.schedule.id} - {""}
+        if len(ids) > 1:
+            raise ScheduleMismatch(
+                f"the state belongs to schedule {state_dict['schedule_id']}, this is {self.schedule.id}: to change "
+                f"schedules, construct RemoteLR with first_iteration={state_dict['iteration']}"
+            )
+        self._updates.take()
+        self._set(state_dict["iteration"])
+
+    def _initial_step(self) -> None:
+        """Torch's constructor makes a step of its own here; ours sets the first LR itself."""
+        self._step_count = 1
+
+    def _set(self, iteration: int) -> None:
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self._columns):
+            self._bind(self.optimizer)
+        elif self.schedule.curve is not self._bound_to:
+            self._bind_again()
+        held = self._held_iteration(iteration)
+        row = self.schedule.lr(held)
+        if isinstance(row, float):
+            self._last_lr = [row] * len(groups)
+            for group in groups:
+                fill(group, "lr", row)
+        else:
+            lrs = [row[column] for column in self._columns]
+            self._last_lr = list(lrs)
+            for group, lr in zip(groups, lrs, strict=True):
+                fill(group, "lr", lr)
+        if self._places:
+            self._set_hyperparameters(held)
+        self.last_epoch = iteration
+        self._step_count += 1
+        self._idle_steps = 0
+
+    def _set_hyperparameters(self, iteration: int) -> None:
+        self._last_hyperparameters = self.schedule.hyperparameters(iteration)
+        for where, value in zip(self._places, self._last_hyperparameters, strict=True):
+            for place in where:
+                write(self.optimizer.param_groups, place, value)
+
+    def _held_iteration(self, iteration: int) -> int:
+        """The step after the last update sets an LR that no update runs at: the end is passed only after that."""
+        return iteration - 1 if iteration == self._after_last else iteration
+
+    def _bind(self, optimizer: Optimizer) -> None:
+        """Matches param groups and columns."""
+        schedule = self.schedule
+        self._bound_to = schedule.curve
+        self._after_last = schedule.total_iterations + 1
+        self._columns = lr_columns(optimizer.param_groups, schedule)
+        self._places: list[list[Place]] = places(optimizer.param_groups, self._columns, schedule)
+
+    def _bind_again(self) -> None:
+        """The schedule has taken over from a fallback; if it does not suit the optimizer the loop still goes on."""
+        try:
+            self._bind(self.optimizer)
+        except ParamGroupMismatch as error:
+            self._columns, self._places = [0] * len(self.optimizer.param_groups), []
+            _LOG.error("the schedule that has arrived does not suit the optimizer: %s", error)
+
+    def _note_idle_step(self) -> None:
+        self._idle_steps += 1
+        if self._idle_steps == _MANY:
+            _LOG.warning(
+                "RemoteLR.step() was called %d times while the optimizer performed no update: the LR stays that of "
+                "iteration %d. Updates that torch does not see are counted with step(n).",
+                _MANY,
+                self.last_epoch,
+            )
+
+
+class _Updates:
+    """The updates that an optimizer has performed, since they were last asked for."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def count_one(self, *_: Any) -> None:
+        """After each update."""
+        self._count += 1
+
+    def take(self) -> int:
+        """How many there were; they are counted from 0 again."""
+        count, self._count = self._count, 0
+        return count
