@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 TORCH := torch==2.13.0
+SECONDS ?= 600
 
 .PHONY: help serve test check format bench demo conformance soak clean
 .DEFAULT_GOAL := help
@@ -36,7 +37,8 @@ demo: $(VENV)/.service ## a service and two training processes that read their L
 conformance: $(VENV)/.conformance ## compare with every library that installs on a CPU
 	$(BIN)/python -m pytest tests/conformance tests/service/test_exporting.py tests/service/test_importing.py $(ARGS)
 
-soak: $(VENV)/.dev ## attack the API with many more requests than the tests do
+soak: $(VENV)/.dev ## attack API and client at random, for longer than the tests do (SECONDS=600)
+	$(BIN)/python tests/faults/soak.py $(SECONDS) $(SEED)
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/service/test_openapi.py $(ARGS)
 
 clean: ## remove .venv and caches

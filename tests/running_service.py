@@ -31,9 +31,9 @@ def service(port: int = 0, **settings: Any) -> Iterator[str]:
 
 
 @contextmanager
-def serving(app: Any, port: int = 0) -> Iterator[str]:
-    """The address of any ASGI application on a thread of this process."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", ws="none"))
+def serving(app: Any, port: int = 0, **options: Any) -> Iterator[str]:
+    """The address of any ASGI application on a thread of this process; `options` are uvicorn's."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", ws="none", **options))
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))

@@ -57,8 +57,8 @@ class Preheat:
         on_state_change: Callable[[Schedule, Status], None] | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name != "self" and value is not None}
-        self._schedules: weakref.WeakSet[Schedule] = weakref.WeakSet()
-        self._connection = Connection(configured(self._arguments), self._after_fork)
+        self._connection = Connection(configured(self._arguments))
+        weakref.finalize(self, self._connection.close).atexit = False
 
     def create(self, spec: dict[str, Any], *, fallback: Any = None) -> Schedule:
         """The schedule of a spec; the same spec gives the same schedule, however often it is created.
@@ -88,13 +88,10 @@ class Preheat:
             schedule.feed.reuse(known)
             schedule.feed.allow()
             schedule.adopt(known, State.STALE, "it was known where it was pickled")
-        self._schedules.add(schedule)
         return schedule
 
     def close(self) -> None:
         """Ends thread and connections; schedules can still be read as far as they are in memory."""
-        for schedule in list(self._schedules):
-            schedule.feed.close()
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -107,10 +104,6 @@ class Preheat:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _with_arguments, (self._arguments,)
-
-    def _after_fork(self) -> None:
-        for schedule in list(self._schedules):
-            schedule.feed.renew()
 
 
 def _with_arguments(arguments: dict[str, Any]) -> Preheat:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from preheat_client.connection import Connection
 from preheat_client.document import Document, Request
 from preheat_client.errors import IterationOutOfRange, ScheduleMismatch, ServiceUnavailable
-from preheat_client.feed import Curve, Feed, FetchedCurve
+from preheat_client.feed import Curve, FetchedCurve
 from preheat_client.status import Health, State, Status
 from preheat_client.windows import Row, Window
 
@@ -36,15 +36,7 @@ class Schedule:
         self.health = Health(
             request.name, connection.worker, None if on_change is None else lambda status: on_change(self, status)
         )
-        self.feed = Feed(
-            connection.service,
-            connection.worker,
-            request,
-            connection.configuration.window,
-            connection.snapshots,
-            self.health,
-            lambda curve: self.adopt(curve, State.READY, "it has arrived"),
-        )
+        self.feed = connection.feed(request, self.health, self._adopt_fetched)
         self._client, self._connection, self._fallback = client, connection, fallback
         self.curve: Curve | None = None
         """What is read at present; another object once something else was adopted."""
@@ -160,6 +152,9 @@ class Schedule:
         if curve.document.id is not None:
             self.health.name = f"schedule {curve.document.id}"
         self.health.become(state, curve.source, reason)
+
+    def _adopt_fetched(self, curve: FetchedCurve) -> None:
+        self.adopt(curve, State.READY, "it has arrived")
 
     def __reduce__(self) -> tuple[Any, ...]:
         known = self.curve if isinstance(self.curve, FetchedCurve) else None

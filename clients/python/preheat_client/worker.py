@@ -1,11 +1,13 @@
 """The one thread of a client."""
 
 import logging
+import math
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from preheat_client.errors import ServiceUnavailable
@@ -13,36 +15,33 @@ from preheat_client.errors import ServiceUnavailable
 _LOG = logging.getLogger("preheat_client")
 _AFTER_A_BUG_S = 60.0
 
+_IDLE_S = 2.0
+
 Job = Callable[[], float | None]
+_Letter = tuple[Job, float] | None
 Result = TypeVar("Result")
 
 
 class Worker:
-    """Runs jobs, one after the other, each at its time, on a daemon thread that lives while there are any.
+    """Runs jobs, one after the other, each at its time, on a daemon thread that lives from the first job to `close`.
 
-    A job returns the seconds after which it wants to run again, or None. The lock is never held while a job runs. After
-    a fork the child has no thread and no jobs; the next one that is given starts a new thread.
+    A job returns the seconds after which it wants to run again, or None. Giving one takes no lock that the thread holds
+    for longer than it takes to look into its letter box. After a fork the child has no thread and no jobs; the next one
+    that is given starts a new thread.
     """
 
     def __init__(self, on_idle: Callable[[], None], on_fork: Callable[[], None]) -> None:
         self._on_idle, self._on_fork = on_idle, on_fork
         self._is_closed = False
-        self._changed = threading.Condition()
-        self._due: dict[Job, float] = {}
-        self._thread: threading.Thread | None = None
+        self._begin()
         _WORKERS.add(self)
 
     def run(self, job: Job, after_s: float = 0.0) -> None:
         """Runs a job after some time, or sooner if it is already to run sooner."""
-        with self._changed:
-            if self._is_closed:
-                return
-            due = time.monotonic() + after_s
-            self._due[job] = min(due, self._due.get(job, due))
+        if not self._is_closed:
+            self._letters.put((job, time.monotonic() + after_s))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="preheat", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+                self._start()
 
     def ask(self, question: Callable[[], Result], timeout_s: float) -> Result:
         """What a function returns, or raises, on the thread. Raises ServiceUnavailable after `timeout_s`."""
@@ -68,10 +67,8 @@ class Worker:
 
     def close(self) -> None:
         """Ends the thread after the job that is running; nothing runs from now on."""
-        with self._changed:
-            self._is_closed = True
-            self._due.clear()
-            self._changed.notify()
+        self._is_closed = True
+        self._letters.put(None)
 
     def join(self, timeout_s: float) -> None:
         """Waits for the thread to end."""
@@ -81,37 +78,46 @@ class Worker:
 
     def renew(self) -> None:
         """Begins anew in the child of a fork, where the thread is missing and its lock may be held for ever."""
-        self._changed = threading.Condition()
-        self._due = {}
-        self._thread = None
+        self._begin()
         self._on_fork()
 
-    def _work(self) -> None:
-        changed = self._changed
-        while True:
-            with changed:
-                job = self._next(changed)
-            if job is None:
-                self._on_idle()
-                with changed:
-                    if not self._due:
-                        self._thread = None
-                        return
-            else:
-                again_after_s = self._outcome(job)
-                if again_after_s is not None:
-                    self.run(job, again_after_s)
+    def _begin(self) -> None:
+        self._letters: SimpleQueue[_Letter] = SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
 
-    def _next(self, changed: threading.Condition) -> Job | None:
-        """The next job once it is due, None when there is none. The lock is held but while waiting."""
-        while self._due:
-            job = min(self._due, key=self._due.__getitem__)
-            wait_s = self._due[job] - time.monotonic()
-            if wait_s <= 0:
-                del self._due[job]
-                return job
-            changed.wait(wait_s)
-        return None
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, args=(self._letters,), name="preheat", daemon=True)
+                self._thread.start()
+
+    def _work(self, letters: "SimpleQueue[_Letter]") -> None:
+        due: dict[Job, float] = {}
+        is_idle = False
+        while not self._is_closed:
+            first_due = min(due.values(), default=math.inf)
+            try:
+                letter = _next(letters, first_due, is_idle)
+            except Empty:
+                if first_due <= time.monotonic():
+                    self._run_first(due)
+                elif not due:
+                    self._on_idle()
+                    is_idle = True
+                continue
+            if letter is not None:
+                job, when = letter
+                due[job] = min(when, due.get(job, when))
+                is_idle = False
+        self._on_idle()
+
+    def _run_first(self, due: dict[Job, float]) -> None:
+        job = min(due, key=due.__getitem__)
+        del due[job]
+        again_after_s = self._outcome(job)
+        if again_after_s is not None:
+            due[job] = time.monotonic() + again_after_s
 
     def _outcome(self, job: Job) -> float | None:
         try:
@@ -119,6 +125,14 @@ class Worker:
         except Exception:  # noqa: BLE001 - a bug of ours must not end the thread
             _LOG.exception("a job of the client failed")
             return _AFTER_A_BUG_S
+
+
+def _next(letters: "SimpleQueue[_Letter]", first_due: float, is_idle: bool) -> _Letter:
+    """The next letter. Raises Empty when a job is due first, or after a while in which there was nothing to do."""
+    if is_idle:
+        return letters.get()
+    wait_s = min(first_due - time.monotonic(), _IDLE_S)
+    return letters.get(timeout=wait_s) if wait_s > 0 else letters.get_nowait()
 
 
 _WORKERS: "weakref.WeakSet[Worker]" = weakref.WeakSet()

@@ -1,0 +1,255 @@
+"""Where the first LRs come from, in which order, in which mode, and what is said about it."""
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preheat_client import (
+    InvalidFallback,
+    InvalidSpec,
+    Preheat,
+    RequestRefused,
+    Schedule,
+    ServiceUnavailable,
+    State,
+    Status,
+)
+from preheat_client.torch import RemoteLR
+from reference import REFERENCE_ROWS, REFERENCE_SPEC, optimizer
+from running_service import free_port, service, serving, wait_until
+
+AWAY = "http://127.0.0.1:1"
+
+
+def rows(schedule: Schedule) -> list[str]:
+    """LRs of updates 1 … 20, as the design's table prints them."""
+    return [str(schedule.lr(n)) for n in range(1, 21)]
+
+
+def saved(folder: Path, **spec: Any) -> str:
+    """The address of a service that is gone, and left a snapshot."""
+    with service() as url, Preheat(url, snapshot_dir=str(folder)) as preheat:
+        schedule = preheat.create({**REFERENCE_SPEC, **spec})
+        wait_until(lambda: schedule.status.counters.snapshots == 1, 5)
+    return url
+
+
+class TestOrder:
+    """Override file, service, snapshot, fallback."""
+
+    def test_an_override_file_wins_over_the_service(self, url: str, tmp_path: Path) -> None:
+        """And is in the status."""
+        path = tmp_path / "override.json"
+        path.write_text("0.25")
+        with Preheat(url, override_file=str(path)) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            assert {schedule.lr(n) for n in range(21)} == {0.25}
+            assert (schedule.status.state, schedule.status.source) == (State.FALLBACK, "override")
+            assert schedule.status.counters.requests == 0
+
+    def test_without_the_file_the_service_is_asked(self, url: str, tmp_path: Path) -> None:
+        """A configured override that is not there is no override."""
+        with Preheat(url, override_file=str(tmp_path / "none.json")) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            assert (schedule.status.state, schedule.status.source) == (State.READY, "service")
+            assert schedule.status.last_error is None
+
+    @pytest.mark.parametrize("content", ["", "-1", '{"target_lr": 1}'])
+    def test_an_override_file_that_is_none_is_an_error(self, url: str, tmp_path: Path, content: str) -> None:
+        """An operator who meant something must not get something else."""
+        path = tmp_path / "override.json"
+        path.write_text(content)
+        with Preheat(url, override_file=str(path)) as preheat, pytest.raises(InvalidFallback, match="override.json"):
+            preheat.create(REFERENCE_SPEC)
+        with Preheat(url, override_file=str(tmp_path)) as preheat, pytest.raises(InvalidFallback, match="cannot be"):
+            preheat.create(REFERENCE_SPEC)
+
+    def test_a_file_that_never_ends_is_not_waited_for(self, url: str, tmp_path: Path) -> None:
+        """A pipe that nobody writes to: over after `timeout_s`."""
+        path = tmp_path / "override.json"
+        os.mkfifo(path)
+        started = time.monotonic()
+        with (
+            Preheat(url, override_file=str(path), timeout_s=0.5) as preheat,
+            pytest.raises(InvalidFallback, match="no answer in 0.5 s"),
+        ):
+            preheat.create(REFERENCE_SPEC)
+        assert time.monotonic() - started < 3
+
+    def test_a_snapshot_comes_before_a_fallback(self, tmp_path: Path) -> None:
+        """Bit for bit the schedule, and STALE; its age is that of the snapshot."""
+        url = saved(tmp_path)
+        with Preheat(url, snapshot_dir=str(tmp_path), start_timeout_s=0.3) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            status = schedule.status
+            assert (status.state, status.source) == (State.STALE, "snapshot")
+            assert status.last_error is not None
+            assert status.age_s is not None
+            assert 0.3 <= status.age_s < 60
+
+    def test_a_snapshot_is_confirmed_when_the_service_is_back(self, tmp_path: Path) -> None:
+        """With one request for the schedule, and none for its LRs."""
+        port = free_port()
+        with service(port) as url, Preheat(url, snapshot_dir=str(tmp_path)) as preheat:
+            wait_until(lambda: preheat.create(REFERENCE_SPEC).status.counters.snapshots == 1, 5)
+        with Preheat(url, snapshot_dir=str(tmp_path), start_timeout_s=0.3) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            with service(port):
+                wait_until(lambda: schedule.status.state == State.READY, 10)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            assert schedule.status.counters.windows == 0
+
+    def test_a_fallback_comes_last_and_ends_when_the_service_is_back(self) -> None:
+        """Callbacks are told each change once, in order."""
+        port = free_port()
+        told: list[tuple[State, str]] = []
+
+        def note(schedule: Schedule, status: Status) -> None:
+            assert schedule.request.spec is not None
+            told.append((status.state, status.source))
+            raise RuntimeError("a callback's fault is its own")
+
+        with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3, on_state_change=note) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            assert {schedule.lr(n) for n in range(30)} == {0.5}
+            assert schedule.total_iterations == 20
+            with service(port):
+                wait_until(lambda: schedule.status.state == State.READY, 10)
+                assert rows(schedule) == list(REFERENCE_ROWS)
+                wait_until(lambda: len(told) == 2, 5)
+        assert told == [(State.FALLBACK, "fallback"), (State.READY, "service")]
+
+    def test_a_schedule_with_other_param_groups_does_not_take_over(self, caplog: pytest.LogCaptureFixture) -> None:
+        """`lr(n)` must not turn from a number into a list in the middle of a run."""
+        port = free_port()
+        spec = {**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b"}]}
+        with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3) as preheat:
+            alike = preheat.create(spec, fallback={"a": 0.5, "b": 0.25})
+            other = preheat.create(spec, fallback=0.5)
+            with service(port):
+                wait_until(lambda: alike.status.state == State.READY, 10)
+                wait_until(lambda: "the param groups a, b" in str(other.status.last_error), 10)
+        assert (alike.lr(5), other.lr(5)) == ([0.005, 0.005], 0.5)
+        assert other.status.state == State.FALLBACK
+
+    def test_a_spec_that_breaks_rules_is_an_error_whatever_there_is(self, url: str) -> None:
+        """A fallback must not hide it."""
+        with Preheat(url) as preheat, pytest.raises(InvalidSpec):
+            preheat.create({"target_lr": -1}, fallback=0.5)
+
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    def test_a_refusal_goes_on_to_the_fallback_at_once(self, status: int) -> None:
+        """And is an error without one, also at once."""
+
+        async def refuse(scope: Any, _receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                await send({"type": "http.response.start", "status": status, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+
+        started = time.monotonic()
+        with serving(refuse) as address, Preheat(address, start_timeout_s=30) as preheat:
+            assert preheat.create(REFERENCE_SPEC, fallback=0.5).lr(5) == 0.5
+            with pytest.raises(RequestRefused):
+                preheat.create(REFERENCE_SPEC)
+        assert time.monotonic() - started < 10
+
+
+class TestModes:
+    """Offline and disabled."""
+
+    def test_offline_reads_snapshots_and_asks_nobody(self, tmp_path: Path) -> None:
+        """Not even if the service is there."""
+        url = saved(tmp_path)
+        with Preheat(url, mode="offline", snapshot_dir=str(tmp_path)) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            assert (schedule.status.source, schedule.status.counters.requests) == ("snapshot", 0)
+            with pytest.raises(ServiceUnavailable, match="mode is offline"):
+                schedule.plot(tmp_path / "never.png")
+            with pytest.raises(ServiceUnavailable, match="mode is offline, and .* has no snapshot of schedule ffff"):
+                preheat.schedule("ffff")
+            assert preheat.schedule("ffff", fallback=0.5).lr(3) == 0.5
+
+    def test_disabled_passes_a_constant_through(self) -> None:
+        """The same calls, without a service, an address or a wait."""
+        with Preheat(mode="disabled") as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            on = optimizer(1.0)
+            scheduler = RemoteLR(on, schedule)
+            for _ in range(schedule.total_iterations):
+                assert on.param_groups[0]["lr"] == 0.01
+                on.step()
+                scheduler.step()
+            assert preheat.schedule("f" * 32, fallback=[0.1, 0.2]).lr(1) == 0.2
+            with pytest.raises(InvalidFallback, match="a disabled client needs"):
+                preheat.schedule("f" * 32)
+
+
+class TestSnapshotsInUse:
+    """What disks do."""
+
+    @pytest.mark.parametrize("kind", ["read-only", "a file"])
+    def test_a_disk_that_cannot_be_written_never_reaches_the_loop(
+        self, url: str, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """One line, and a counter."""
+        folder = tmp_path / "file"
+        folder.write_text("")
+        place = folder / "below" if kind == "a file" else Path("/proc/preheat")
+        with Preheat(url, snapshot_dir=str(place)) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            wait_until(lambda: schedule.status.counters.snapshot_failures == 1, 5)
+        assert [record.levelno for record in caplog.records if "no snapshot was written" in record.message] == [
+            logging.WARNING
+        ]
+
+    def test_several_groups_and_hyperparameters_come_back_from_disk(self, tmp_path: Path) -> None:
+        """Row by row."""
+        extra: dict[str, Any] = {
+            "param_groups": [{"name": "a"}, {"name": "b", "target_lr": 0.1}],
+            "hyperparameters": {"weight_decay": {"value": 0.4, "warmup": {"iterations": 20}}},
+        }
+        url = saved(tmp_path, **extra)
+        with Preheat(url, mode="offline", snapshot_dir=str(tmp_path)) as preheat:
+            schedule = preheat.create({**REFERENCE_SPEC, **extra})
+            assert schedule.lr(5) == [0.005, 0.05]
+            assert schedule.hyperparameters(5) == [0.4 * 5 / 20, 0.4 * 5 / 20]
+            assert schedule.group_names == ("a", "b")
+
+    def test_a_damaged_snapshot_is_as_none(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """The fallback follows."""
+        url = saved(tmp_path)
+        (path,) = tmp_path.iterdir()
+        path.write_bytes(path.read_bytes()[:-5])
+        with Preheat(url, mode="offline", snapshot_dir=str(tmp_path)) as preheat:
+            assert preheat.create(REFERENCE_SPEC, fallback=0.5).status.source == "fallback"
+        assert caplog.text.count("its checksum is wrong") == 1
+
+
+def test_a_callback_hears_of_a_service_that_goes_and_comes() -> None:
+    """READY, STALE, READY: once each, however often asking has failed in between."""
+    port = free_port()
+    told: list[State] = []
+    spec = {**REFERENCE_SPEC, "total_iterations": 10**9}
+    with Preheat(
+        f"http://127.0.0.1:{port}", window=20, on_state_change=lambda _, status: told.append(status.state)
+    ) as preheat:
+        with service(port):
+            schedule = preheat.create(spec)
+            wait_until(lambda: schedule.status.counters.windows == 15, 5)
+        schedule.lr(25)
+        wait_until(lambda: schedule.status.counters.failures == 2, 10)
+        with service(port) as url:
+            Preheat(url).create(spec)
+            wait_until(lambda: schedule.status.state == State.READY, 20)
+        wait_until(lambda: len(told) >= 3, 5)
+    assert told == [State.READY, State.STALE, State.READY]
+    assert json.dumps(schedule.status.state) == '"READY"'
