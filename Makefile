@@ -7,7 +7,7 @@ PROJECTS := pyproject.toml clients/python/pyproject.toml
 TORCH := torch==2.13.0
 SECONDS ?= 600
 
-.PHONY: help serve test check format bench demo conformance soak clean
+.PHONY: help serve test check format bench demo conformance adapters soak clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -36,6 +36,9 @@ demo: $(VENV)/.service ## a service and two training processes that read their L
 
 conformance: $(VENV)/.conformance ## compare with every library that installs on a CPU
 	$(BIN)/python -m pytest tests/conformance tests/service/test_exporting.py tests/service/test_importing.py $(ARGS)
+
+adapters: $(VENV)/.adapters ## train with every framework that the client has an adapter for
+	$(BIN)/python -m pytest tests/clients/adapters tests/end_to_end/test_readme.py $(ARGS)
 
 soak: $(VENV)/.dev ## attack API and client at random, for longer than the tests do (SECONDS=600)
 	$(BIN)/python tests/faults/soak.py $(SECONDS) $(SEED)
@@ -68,4 +71,9 @@ $(VENV)/.conformance: $(VENV)/.dev $(PROJECTS)
 	@echo "installing the libraries to compare with (timm without torchvision, of which there is no build for every CPU)"
 	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[dev,conformance]' -e clients/python
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps 'timm>=1.0.20,<2'
+	@touch $@
+
+$(VENV)/.adapters: $(VENV)/.dev $(PROJECTS)
+	@echo "installing the frameworks that the client has adapters for"
+	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[dev]' -e 'clients/python[torch,transformers,lightning,keras,optax]'
 	@touch $@

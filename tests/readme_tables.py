@@ -18,6 +18,7 @@ from preheat.settings import Settings
 from preheat.spec import parse_spec
 from preheat.spec.after_scheduler import SCHEDULER_TYPES
 from preheat.spec.recipes import recipes
+from preheat_client.configuration import configuration_rows
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,6 +29,15 @@ def settings_rows() -> list[str]:
         f"| `PREHEAT_{name.upper()}` | {_default(name, field.default)} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
+
+
+def client_rows() -> list[str]:
+    """Argument of the client, environment variable, default, what it is."""
+    rows = []
+    for name, variable, default, about in configuration_rows():
+        cells = (f"`{name}`", f"`{variable}`" if variable else "", default, about)
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
 
 
 def scheduler_rows() -> list[str]:

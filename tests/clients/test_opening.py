@@ -65,7 +65,7 @@ class TestOrder:
         """An operator who meant something must not get something else."""
         path = tmp_path / "override.json"
         path.write_text(content)
-        with Preheat(url, override_file=str(path)) as preheat, pytest.raises(InvalidFallback, match="override.json"):
+        with Preheat(url, override_file=str(path)) as preheat, pytest.raises(InvalidFallback, match=r"override\.json"):
             preheat.create(REFERENCE_SPEC)
         with Preheat(url, override_file=str(tmp_path)) as preheat, pytest.raises(InvalidFallback, match="cannot be"):
             preheat.create(REFERENCE_SPEC)
@@ -77,7 +77,7 @@ class TestOrder:
         started = time.monotonic()
         with (
             Preheat(url, override_file=str(path), timeout_s=0.5) as preheat,
-            pytest.raises(InvalidFallback, match="no answer in 0.5 s"),
+            pytest.raises(InvalidFallback, match=r"no answer in 0\.5 s"),
         ):
             preheat.create(REFERENCE_SPEC)
         assert time.monotonic() - started < 3
@@ -126,7 +126,7 @@ class TestOrder:
                 wait_until(lambda: len(told) == 2, 5)
         assert told == [(State.FALLBACK, "fallback"), (State.READY, "service")]
 
-    def test_a_schedule_with_other_param_groups_does_not_take_over(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_schedule_with_other_param_groups_does_not_take_over(self) -> None:
         """`lr(n)` must not turn from a number into a list in the middle of a run."""
         port = free_port()
         spec = {**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b"}]}
@@ -173,7 +173,7 @@ class TestModes:
             assert (schedule.status.source, schedule.status.counters.requests) == ("snapshot", 0)
             with pytest.raises(ServiceUnavailable, match="mode is offline"):
                 schedule.plot(tmp_path / "never.png")
-            with pytest.raises(ServiceUnavailable, match="mode is offline, and .* has no snapshot of schedule ffff"):
+            with pytest.raises(ServiceUnavailable, match=r"mode is offline, and .* has no snapshot of schedule ffff"):
                 preheat.schedule("ffff")
             assert preheat.schedule("ffff", fallback=0.5).lr(3) == 0.5
 

@@ -1,10 +1,14 @@
 """The README's quick start, run as it is written."""
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 from readme_tables import ROOT
 from reference import REFERENCE_ROWS
@@ -13,16 +17,66 @@ from running_service import service_process
 ADDRESS = "http://127.0.0.1:8000"
 
 
-def blocks(language: str) -> list[str]:
-    """The code blocks of the quick start in one language."""
+NEEDS = {
+    "torch": "torch",
+    "torch.distributed": "torch",
+    "transformers": "transformers",
+    "lightning": "lightning",
+    "keras": "keras",
+    "optax": "optax",
+    "http": "json",
+}
+"""What the block of each framework imports."""
+
+
+def blocks(section: str, language: str) -> list[str]:
+    """The code blocks of a section in one language; of the frameworks, "python" and the framework's name."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    quick_start = readme.split("## Quick start")[1].split("\n## ")[0]
-    return re.findall(rf"```{language}\n(.*?)```", quick_start, re.DOTALL)
+    text = readme.split(f"## {section}\n")[1].split("\n## ")[0]
+    return re.findall(rf"```{re.escape(language)}\n(.*?)```", text, re.DOTALL)
+
+
+def printed(command: list[str], folder: Path, **environment: str) -> str:
+    """What a command prints, without a word on stderr that it may not say."""
+    run = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=180, env={**os.environ, **environment}, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize("framework", list(NEEDS))
+def test_every_framework_trains_at_the_tables_lrs(framework: str, tmp_path: Path, url: str) -> None:
+    """The README's block, run by the real framework: what it prints is the reference table."""
+    if importlib.util.find_spec(NEEDS[framework]) is None:
+        pytest.skip(f"{framework} is not installed: make adapters")
+    (script,) = blocks("Frameworks", f"python {framework}")
+    (tmp_path / "train.py").write_text(script.replace(ADDRESS, url))
+    command = [sys.executable, "train.py"]
+    if framework == "torch.distributed":
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "4", "--standalone", "train.py"]
+    output = printed(command, tmp_path, KERAS_BACKEND="torch", OMP_NUM_THREADS="1")
+    pairs = [line.split() for line in output.splitlines() if re.fullmatch(r"\d+ \S+", line)]
+    rows = [row if framework not in {"keras", "optax"} else str(float(np.float32(row))) for row in REFERENCE_ROWS]
+    assert pairs == [[str(n), row] for n, row in enumerate(rows, start=1)]
+
+
+def test_plain_http_lists_the_table_and_survives_an_outage(tmp_path: Path) -> None:
+    """By curl and by the standard library; started again without the service, the script reads the kept list."""
+    (shell,), (script,) = blocks("Frameworks", "sh http"), blocks("Frameworks", "python http")
+    with service_process(tmp_path / "preheat.db") as running:
+        (tmp_path / "train.py").write_text(script.replace(ADDRESS, running.url))
+        first = printed([sys.executable, "train.py"], tmp_path)
+        listed = printed(["bash", "-euc", shell.replace(ADDRESS, running.url)], tmp_path)
+    expected = [f"{n} {row}" for n, row in enumerate(REFERENCE_ROWS, start=1)]
+    assert first.splitlines() == expected
+    assert listed.splitlines()[2:] == [line.replace(" ", ",") for line in expected]
+    assert printed([sys.executable, "train.py"], tmp_path).splitlines() == expected
 
 
 def test_the_quick_start_does_what_it_says(tmp_path: Path) -> None:
     """The shell's lines answer and write a picture; the training script prints the reference table."""
-    (shell,), (script,) = blocks("sh"), blocks("python")
+    (shell,), (script,) = blocks("Quick start", "sh"), blocks("Quick start", "python")
     assert ADDRESS in shell
     assert ADDRESS in script
     with service_process(tmp_path / "preheat.db") as running:

@@ -12,10 +12,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from faults.fake_service import FakeService
-from faults.fault_proxy import NONE, Fault, FaultProxy
+from faults.fault_proxy import proxied
 from faults.scenarios import AT_START, Scenario, lr
 from preheat_client import Preheat
 from running_service import serving
@@ -45,7 +44,7 @@ class Bench:
         """One scenario, from an empty folder."""
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            place: Any = stack.enter_context(self._fake(scenario) if scenario.is_fake else self._proxied())
+            place: Any = stack.enter_context(self._fake(scenario) if scenario.is_fake else proxied(self.loop, self.url))
             options = dict(scenario.options)
             if scenario.has_snapshot:
                 options["snapshot_dir"] = folder
@@ -53,16 +52,6 @@ class Bench:
             if AT_START in scenario.changes:
                 place.set(scenario.changes[AT_START])
             return _trained(scenario, place, options)
-
-    @contextmanager
-    def _proxied(self) -> Iterator[Any]:
-        parts = urlsplit(self.url)
-        proxy = FaultProxy(self.loop, (str(parts.hostname), int(parts.port or 80)))
-        proxy.set(NONE)
-        try:
-            yield proxy
-        finally:
-            proxy.set(Fault(listens=False))
 
     @contextmanager
     def _fake(self, scenario: Scenario) -> Iterator[Any]:

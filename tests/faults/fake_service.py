@@ -39,10 +39,7 @@ class FakeService:
         """One request."""
         if scope["type"] != "http":
             return
-        if scope["path"].endswith("/lr"):
-            reply = self.trick(self._window(scope))
-        else:
-            reply = self._document()
+        reply = self.trick(self._window(scope)) if scope["path"].endswith("/lr") else self._document()
         headers = {"date": email.utils.formatdate(usegmt=True), **reply.headers}
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": pairs})

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 _PIECE = 65_536
 _GARBAGE = b"\x16\x03\x01\x00SSH-2.0 this is not HTTP\r\n\0\xff" * 40
@@ -135,6 +136,18 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
+
+
+@contextmanager
+def proxied(loop: asyncio.AbstractEventLoop, url: str) -> Iterator[FaultProxy]:
+    """A proxy in front of an address, without a fault to begin with."""
+    parts = urlsplit(url)
+    proxy = FaultProxy(loop, (str(parts.hostname), int(parts.port or 80)))
+    proxy.set(NONE)
+    try:
+        yield proxy
+    finally:
+        proxy.set(Fault(listens=False))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import pytest
 from preheat.spec.after_scheduler import SCHEDULER_TYPES
 from readme_tables import (
     ROOT,
+    client_rows,
     command_rows,
     house_lines,
     lint_rows,
@@ -106,7 +107,9 @@ def test_the_client_depends_on_httpx_alone() -> None:
     assert [requirement.split(">")[0] for requirement in project["dependencies"]] == ["httpx"]
 
 
-@pytest.mark.parametrize("table", [settings_rows, scheduler_rows, recipe_rows, lint_rows, command_rows, house_lines])
+@pytest.mark.parametrize(
+    "table", [client_rows, settings_rows, scheduler_rows, recipe_rows, lint_rows, command_rows, house_lines]
+)
 def test_the_readmes_tables_are_the_codes(table: Any) -> None:
     """Line by line, in order, without one too many."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

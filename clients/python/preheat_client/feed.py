@@ -2,7 +2,9 @@
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, Protocol
 
 from preheat_client.backoff import Backoff
@@ -69,8 +71,8 @@ class FetchedCurve:
 class Feed:
     """Fetches the schedule of a request, and then window after window around the loop's place.
 
-    A job of the client's thread: each run makes one request. A curve is handed to `adopt` once the window that the loop
-    is in has arrived; until then, whatever was adopted before goes on.
+    A job of the client's thread, as long as somebody holds it: each run makes one request. A curve is handed to
+    `adopt` once the window that the loop is in has arrived; until then, whatever was adopted before goes on.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Feed:
         self._window = window
         self._snapshots, self._health, self._adopt = snapshots, health, adopt
         self._backoff = Backoff()
+        self._job = partial(_run, weakref.ref(self))
         self._curve: FetchedCurve | None = None
         self._saved: FetchedCurve | None = None
         self._is_adopted = False
@@ -103,7 +106,7 @@ class Feed:
     def start(self) -> None:
         """Begins to ask."""
         self.allow()
-        self._worker.run(self)
+        self._worker.run(self._job)
 
     def allow(self) -> None:
         """Lets it ask as soon as something is missing; before, nothing is asked."""
@@ -118,13 +121,13 @@ class Feed:
         """The loop is at an iteration: what is missing there is fetched, after the pause if there is one."""
         self._focus_iteration = iteration
         if self.is_answering and (self._curve is None or self._missing(self._curve) is not None):
-            self._worker.run(self)
+            self._worker.run(self._job)
 
     def hurry(self) -> None:
         """What is missing is needed now: it is asked for at once, unless the service asked for patience."""
         if self._is_on:
             self.error = None
-            self._worker.run(self)
+            self._worker.run(self._job)
 
     def close(self) -> None:
         """Lets those who wait go."""
@@ -207,3 +210,9 @@ class Feed:
         """Lets those who wait look again."""
         with self._news:
             self._news.notify_all()
+
+
+def _run(reference: "weakref.ref[Feed]") -> float | None:
+    """Runs a feed; one that nobody holds any more is over."""
+    feed = reference()
+    return None if feed is None else feed()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preheat_client.errors import ParamGroupMismatch
-from preheat_client.schedule import Schedule
+from preheat_client.schedule import Readable
 
 ParamGroup = dict[str, Any]
 
@@ -21,7 +21,7 @@ class Place:
     beta: int | None = None
 
 
-def lr_columns(param_groups: list[ParamGroup], schedule: Schedule) -> list[int]:
+def lr_columns(param_groups: list[ParamGroup], schedule: Readable) -> list[int]:
     """For each param group of the optimizer, the place of its LR in a row of the schedule.
 
     All follow the one LR of a spec without param_groups. Otherwise they are matched by name where the spec and every
@@ -51,7 +51,7 @@ def _by_name(theirs: list[Any], ours: tuple[str, ...]) -> list[int]:
     return [ours.index(name) for name in theirs]
 
 
-def places(param_groups: list[ParamGroup], columns: list[int], schedule: Schedule) -> list[list[Place]]:
+def places(param_groups: list[ParamGroup], columns: list[int], schedule: Readable) -> list[list[Place]]:
     """For each other hyperparameter of the schedule, where its value is written in the optimizer's param groups.
 
     `columns` is that of `lr_columns`. momentum is β1 where there are betas, as in torch's OneCycleLR. Raises

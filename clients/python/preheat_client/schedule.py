@@ -4,7 +4,7 @@ import logging
 import operator
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from preheat_client.connection import Connection
 from preheat_client.document import Document, Request
@@ -23,6 +23,40 @@ _View = tuple[int, Sequence[Row], Sequence[list[float]]]
 _NOTHING: _View = (0, (), ())
 
 
+class Readable(Protocol):
+    """What an optimizer can be driven by: a schedule, or one that is shared between processes."""
+
+    @property
+    def id(self) -> str:
+        """The schedule's id."""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The normalised spec."""
+
+    @property
+    def total_iterations(self) -> int:
+        """Iterations of the run, warm-up included."""
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Names of the param groups, in order."""
+
+    @property
+    def hyperparameter_columns(self) -> tuple[tuple[str, str], ...]:
+        """Group and name of every other hyperparameter."""
+
+    @property
+    def known(self) -> object:
+        """What is read at present; another object once something else was adopted."""
+
+    def lr(self, iteration: int) -> Row:
+        """The learning rate at an iteration."""
+
+    def hyperparameters(self, iteration: int) -> list[float]:
+        """Values of the other hyperparameters there."""
+
+
 class Schedule:
     """A schedule of the service; made by `Preheat.create` and `Preheat.schedule`.
 
@@ -38,21 +72,26 @@ class Schedule:
         )
         self.feed = connection.feed(request, self.health, self._adopt_fetched)
         self._client, self._connection, self._fallback = client, connection, fallback
-        self.curve: Curve | None = None
+        self.known: Curve | None = None
         """What is read at present; another object once something else was adopted."""
         self._view: _View = _NOTHING
         self._is_holding = False
         self._has_said_end = False
 
     @property
+    def document(self) -> Document:
+        """What is said about the schedule, without its LRs."""
+        return self._curve_in_use.document
+
+    @property
     def id(self) -> str:
         """The schedule's id, the same everywhere for the same spec; empty while only a fallback is known."""
-        return self._document.id or self.request.schedule_id or ""
+        return self.document.id or self.request.schedule_id or ""
 
     @property
     def spec(self) -> dict[str, Any]:
         """The normalised spec; that of the fallback, or an empty one, while only a fallback is known."""
-        return self._document.spec
+        return self.document.spec
 
     @property
     def total_iterations(self) -> int:
@@ -60,17 +99,17 @@ class Schedule:
 
         `sys.maxsize` while nothing but a constant is known.
         """
-        return self._document.total_iterations
+        return self.document.total_iterations
 
     @property
     def group_names(self) -> tuple[str, ...]:
         """Names of the param groups, in order."""
-        return self._document.group_names
+        return self.document.group_names
 
     @property
     def hyperparameter_columns(self) -> tuple[tuple[str, str], ...]:
         """Group and name of every hyperparameter besides the LR that has a schedule."""
-        return self._document.hyperparameter_columns
+        return self.document.hyperparameter_columns
 
     @property
     def status(self) -> Status:
@@ -104,6 +143,18 @@ class Schedule:
             return others[offset] if others else []
         return self._elsewhere(operator.index(iteration))[1]
 
+    def block(self, iteration: int, most: int) -> list[tuple[Row, list[float]]]:
+        """LR and other hyperparameters of `iteration` and of those after it, up to `most`, that are in memory.
+
+        The first is read as `lr` reads it; one that is held is alone.
+        """
+        first = (self.lr(iteration), self.hyperparameters(iteration))
+        start, lrs, _ = self._view
+        end = min(iteration - start + most, len(lrs))
+        if not 0 <= iteration - start < end:
+            return [first]
+        return [_row(self._view, offset) for offset in range(iteration - start, end)]
+
     def lrs(self, start: int = 0, stop: int | None = None) -> Sequence[Row]:
         """Learning rates of iterations start … stop − 1, by default to the end: one entry (as of `lr`) each.
 
@@ -130,24 +181,24 @@ class Schedule:
         Raises ServiceUnavailable, RequestRefused.
         """
         name = "plot.svg" if Path(path).suffix.lower() == ".svg" else "plot.png"
-        document = self._document
+        document = self.document
         picture = self._connection.asked(lambda: self._connection.service.picture(document, name, **options))
         Path(path).write_bytes(picture)
 
     @property
     def is_known(self) -> bool:
         """Whether there are LRs to read."""
-        return self.curve is not None
+        return self.known is not None
 
     def adopt(self, curve: Curve, state: State, reason: str) -> None:
         """Reads from this curve from now on. Raises ScheduleMismatch if it has other param groups than the last one."""
-        before = self.curve
+        before = self.known
         if before is not None and not curve.document.has_shape_of(before.document):
             raise ScheduleMismatch(
                 f"the schedule has the param groups {', '.join(curve.document.group_names)}, the {before.source} in "
                 f"use has {', '.join(before.document.group_names)}: it stays in use"
             )
-        self.curve = curve
+        self.known = curve
         self._view = _NOTHING
         if curve.document.id is not None:
             self.health.name = f"schedule {curve.document.id}"
@@ -157,7 +208,7 @@ class Schedule:
         self.adopt(curve, State.READY, "it has arrived")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        known = self.curve if isinstance(self.curve, FetchedCurve) else None
+        known = self.known if isinstance(self.known, FetchedCurve) else None
         return _again, (self._client, self.request, self._fallback, known)
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
@@ -165,13 +216,9 @@ class Schedule:
 
     @property
     def _curve_in_use(self) -> Curve:
-        if self.curve is None:
+        if self.known is None:
             raise ServiceUnavailable(f"nothing is known of {self.request.name}")
-        return self.curve
-
-    @property
-    def _document(self) -> Document:
-        return self._curve_in_use.document
+        return self.known
 
     def _elsewhere(self, iteration: int) -> tuple[Row, list[float]]:
         """LR and other hyperparameters of an iteration that is not in view."""
@@ -189,12 +236,12 @@ class Schedule:
         if self._is_holding:
             self._let_go(curve)
         self._view = view = (window.start, window.lrs, window.others)
-        if self.curve is not curve:  # another one was adopted in the meantime
+        if self.known is not curve:  # another one was adopted in the meantime
             self._view = _NOTHING
         return _row(view, iteration - window.start)
 
     def _fetched(self, start: int, stop: int) -> Window:
-        document = self._document
+        document = self.document
         return self._connection.asked(lambda: self._connection.service.window(document, start, stop))
 
     def _say_end(self, iteration: int, last: int) -> None:

@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from preheat_client.errors import ParamGroupMismatch, ScheduleMismatch
 from preheat_client.param_groups import Place, fill, lr_columns, places, write
-from preheat_client.schedule import Schedule
+from preheat_client.schedule import Readable
 
 _LOG = logging.getLogger("preheat_client")
 _MANY = 100
@@ -29,13 +29,14 @@ class RemoteLR(LRScheduler):
 
     Args:
         optimizer: a torch optimizer.
-        schedule: from `Preheat.create` or `Preheat.schedule`.
+        schedule: from `Preheat.create` or `Preheat.schedule`; under torch.distributed also from
+            `preheat_client.distributed.from_rank_zero`, so that rank 0 asks and all others follow.
         first_iteration: iteration of the first update; 0 for loops that count from 0.
 
     Raises ParamGroupMismatch if the param groups are not those of the schedule, and what `Schedule.lr` raises.
     """
 
-    def __init__(self, optimizer: Optimizer, schedule: Schedule, first_iteration: int = 1) -> None:
+    def __init__(self, optimizer: Optimizer, schedule: Readable, first_iteration: int = 1) -> None:
         self.schedule = schedule
         self.last_epoch = first_iteration
         self._idle_steps = 0
@@ -85,6 +86,10 @@ class RemoteLR(LRScheduler):
         """Which update the LR is set for, and of which schedule."""
         return {"iteration": self.last_epoch, "schedule_id": self.schedule.id}
 
+    def due_state_dict(self) -> dict[str, Any]:
+        """As `state_dict`, for whoever steps before each update: an update that was not stepped for yet counts."""
+        return {**self.state_dict(), "iteration": self.last_epoch + self._updates.count}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from where the state was taken: sets the LR of the same update.
 
@@ -107,7 +112,7 @@ class RemoteLR(LRScheduler):
         groups = self.optimizer.param_groups
         if len(groups) != len(self._columns):
             self._bind(self.optimizer)
-        elif self.schedule.curve is not self._bound_to:
+        elif self.schedule.known is not self._bound_to:
             self._bind_again()
         held = self._held_iteration(iteration)
         row = self.schedule.lr(held)
@@ -139,7 +144,7 @@ class RemoteLR(LRScheduler):
     def _bind(self, optimizer: Optimizer) -> None:
         """Matches param groups and columns."""
         schedule = self.schedule
-        self._bound_to = schedule.curve
+        self._bound_to = schedule.known
         self._after_last = schedule.total_iterations + 1
         self._columns = lr_columns(optimizer.param_groups, schedule)
         self._places: list[list[Place]] = places(optimizer.param_groups, self._columns, schedule)
@@ -167,13 +172,13 @@ class _Updates:
     """The updates that an optimizer has performed, since they were last asked for."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self.count = 0
 
     def count_one(self, *_: Any) -> None:
         """After each update."""
-        self._count += 1
+        self.count += 1
 
     def take(self) -> int:
         """How many there were; they are counted from 0 again."""
-        count, self._count = self._count, 0
+        count, self.count = self.count, 0
         return count

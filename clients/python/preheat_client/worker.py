@@ -98,18 +98,14 @@ class Worker:
         while not self._is_closed:
             first_due = min(due.values(), default=math.inf)
             try:
-                letter = _next(letters, first_due, is_idle)
+                _put_down(_next(letters, first_due, is_idle), due)
+                is_idle = False
             except Empty:
                 if first_due <= time.monotonic():
                     self._run_first(due)
                 elif not due:
                     self._on_idle()
                     is_idle = True
-                continue
-            if letter is not None:
-                job, when = letter
-                due[job] = min(when, due.get(job, when))
-                is_idle = False
         self._on_idle()
 
     def _run_first(self, due: dict[Job, float]) -> None:
@@ -133,6 +129,13 @@ def _next(letters: "SimpleQueue[_Letter]", first_due: float, is_idle: bool) -> _
         return letters.get()
     wait_s = min(first_due - time.monotonic(), _IDLE_S)
     return letters.get(timeout=wait_s) if wait_s > 0 else letters.get_nowait()
+
+
+def _put_down(letter: _Letter, due: dict[Job, float]) -> None:
+    """In a function of its own: the thread, while it waits, must not keep a job alive."""
+    if letter is not None:
+        job, when = letter
+        due[job] = min(when, due.get(job, when))
 
 
 _WORKERS: "weakref.WeakSet[Worker]" = weakref.WeakSet()

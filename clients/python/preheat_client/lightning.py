@@ -1,0 +1,44 @@
+"""Lightning: a callback for modules whose configure_optimizers should not know of the service.
+
+Where it may, it returns `{"scheduler": RemoteLR(optimizer, schedule), "interval": "step"}`.
+"""
+
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback
+
+from preheat_client.schedule import Readable
+from preheat_client.torch import RemoteLR
+
+
+class PreheatCallback(Callback):
+    """Sets the LRs of every optimizer before each of its updates; batches that only accumulate gradients are none.
+
+    The first update runs at lr[1]. The iteration is saved in checkpoints, and a run that is resumed goes on from it.
+    Raises ParamGroupMismatch when training begins if the param groups are not those of the schedule.
+    """
+
+    def __init__(self, schedule: Readable) -> None:
+        self.schedule = schedule
+        self._remotes: dict[int, RemoteLR] = {}
+        self._restored: list[dict[str, Any]] = []
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Binds to the optimizers."""
+        del pl_module
+        self._remotes = {id(optimizer): RemoteLR(optimizer, self.schedule) for optimizer in trainer.optimizers}
+        for remote, state in zip(self._remotes.values(), self._restored, strict=False):
+            remote.load_state_dict(state)
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """Sets the LR of the update that follows."""
+        del trainer, pl_module
+        self._remotes[id(optimizer)].step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where each optimizer's next update is."""
+        return {"remotes": [remote.due_state_dict() for remote in self._remotes.values()]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there when training begins."""
+        self._restored = state_dict["remotes"]

@@ -1,0 +1,45 @@
+"""transformers: a callback for a Trainer that cannot be given a scheduler.
+
+Where it can be, `Trainer(optimizers=(optimizer, RemoteLR(optimizer, schedule)))` is all it takes.
+"""
+
+from typing import Any
+
+from transformers import TrainerCallback
+
+from preheat_client.schedule import Readable
+from preheat_client.torch import RemoteLR
+
+
+class PreheatCallback(TrainerCallback):
+    """Sets the LRs of the Trainer's optimizer before each update, whatever scheduler the Trainer has made itself.
+
+    The first update runs at lr[1], after a resume at lr[global_step + 1]. What the Trainer logs as learning_rate is
+    the LR that was used.
+
+    Raises ParamGroupMismatch when training begins if the param groups are not those of the schedule.
+    """
+
+    def __init__(self, schedule: Readable) -> None:
+        self.schedule = schedule
+        self._remote: RemoteLR | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
+        """Binds to the optimizer."""
+        del args, control
+        optimizer = _inner(objects["optimizer"], "optimizer")
+        self._remote = RemoteLR(optimizer, self.schedule, first_iteration=state.global_step + 1)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
+        """Sets the LR of the update that follows."""
+        del args, state, control
+        assert self._remote is not None  # noqa: S101 - the Trainer begins before it steps
+        self._remote.step()
+        self._remote.step(self._remote.iteration)  # the Trainer's own scheduler has set another LR in between
+        # The Trainer logs what its scheduler says was set last; torch keeps that in this attribute.
+        _inner(objects["lr_scheduler"], "scheduler")._last_lr = self._remote.get_last_lr()  # noqa: SLF001
+
+
+def _inner(wrapped: Any, name: str) -> Any:
+    """What accelerate has wrapped."""
+    return getattr(wrapped, name, wrapped)

@@ -1,0 +1,238 @@
+"""The client and its process: forks, spawns, pickles, exits, signals, and nothing left behind."""
+
+import copy
+import gc
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preheat_client import Preheat, Schedule, State
+from reference import REFERENCE_ROWS, REFERENCE_SPEC
+from running_service import free_port, service, wait_until
+
+LONG = {"target_lr": 0.1, "total_iterations": 10**9, "warmup": {"iterations": 10**9}}
+
+
+def in_fork(work: Any) -> Any:
+    """What a function returns in the child of a fork."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writing, pickle.dumps(work()))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return pickle.loads(answer)  # noqa: S301 - of our own child
+
+
+def table(schedule: Schedule) -> list[str]:
+    """LRs of updates 1 … 20."""
+    return [str(schedule.lr(n)) for n in range(1, 21)]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+class TestFork:
+    """DataLoader workers and the like."""
+
+    def test_a_child_reads_what_was_known(self, url: str) -> None:
+        """Without a thread of its own."""
+        with Preheat(url) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            assert in_fork(lambda: (table(schedule), threading.active_count())) == (list(REFERENCE_ROWS), 1)
+
+    def test_a_child_fetches_with_a_thread_and_a_connection_of_its_own(self, url: str) -> None:
+        """And the parent's still work afterwards."""
+        with Preheat(url, window=20) as preheat:
+            schedule = preheat.create(LONG)
+            asked = [7, 10**6, 10**9]
+            assert in_fork(lambda: [schedule.lr(n) for n in asked]) == [0.1 * n / 10**9 for n in asked]
+            assert schedule.lr(5 * 10**8) == 0.1 * 5 * 10**8 / 10**9
+
+    def test_a_fork_at_any_moment_leaves_no_lock_behind(self, url: str) -> None:
+        """While the thread is busy, thirty times."""
+        with Preheat(url, window=20) as preheat:
+            schedule = preheat.create(LONG)
+            for k in range(1, 31):
+                schedule.lr(k * 10**6)
+                place = k * 10**7
+                assert in_fork(lambda place=place: schedule.lr(place)) == 0.1 * place / 10**9
+
+    def test_a_child_opens_schedules(self, url: str) -> None:
+        """With the client that it was born with."""
+        with Preheat(url) as preheat:
+            preheat.create(REFERENCE_SPEC)
+            assert in_fork(lambda: table(preheat.create(REFERENCE_SPEC))) == list(REFERENCE_ROWS)
+
+
+def read_in_child(schedule: Schedule, results: Any) -> None:
+    """A spawned process."""
+    results.put((table(schedule), schedule.status.state))
+
+
+class TestPickle:
+    """Spawned processes, and copies."""
+
+    def test_a_client_pickles_to_its_arguments(self, url: str) -> None:
+        """A new client, which asks the same service."""
+        with Preheat(url, timeout_s=3, headers={"x-team": "a"}) as preheat:
+            other = pickle.loads(pickle.dumps(preheat))  # noqa: S301 - our own
+            assert other is not preheat
+            assert other.create(REFERENCE_SPEC).lr(5) == 0.005
+            assert pickle.dumps(other) == pickle.dumps(preheat)
+            other.close()
+
+    def test_a_schedule_takes_along_what_is_known(self) -> None:
+        """So that a process can start while the service is away."""
+        with service() as url, Preheat(url) as preheat:
+            pickled = pickle.dumps(preheat.create(REFERENCE_SPEC))
+        schedule = pickle.loads(pickled)  # noqa: S301 - our own
+        assert (table(schedule), schedule.status.state) == (list(REFERENCE_ROWS), State.STALE)
+
+    def test_a_fallback_is_opened_anew(self, url: str) -> None:
+        """Where the service may be there."""
+        with Preheat(url, mode="offline") as preheat:
+            schedule = pickle.loads(pickle.dumps(preheat.create(REFERENCE_SPEC, fallback=0.5)))  # noqa: S301 - ours
+            assert schedule.lr(5) == 0.5
+
+    def test_a_spawned_process_reads(self, url: str) -> None:
+        """Multiprocessing's way."""
+        context = multiprocessing.get_context("spawn")
+        results = context.Queue()
+        with Preheat(url) as preheat:
+            child = context.Process(target=read_in_child, args=(preheat.create(REFERENCE_SPEC), results))
+            child.start()
+            rows, state = results.get(timeout=60)
+            child.join(10)
+        assert rows == list(REFERENCE_ROWS)
+        assert state in {State.STALE, State.READY}
+
+    def test_a_copy_is_the_schedule_itself(self, url: str) -> None:
+        """Frameworks copy schedulers."""
+        with Preheat(url) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            assert copy.deepcopy({"a": schedule})["a"] is schedule
+
+
+SCRIPT = """
+import sys, time
+from preheat_client import Preheat
+spec = {"target_lr": 0.1, "total_iterations": 10**9}
+preheat = Preheat(sys.argv[1], window=20, timeout_s=30)
+schedule = preheat.create(spec, fallback=0.5) if sys.argv[2] == "open" else None
+print("ready", flush=True)
+time.sleep(float(sys.argv[3]))
+"""
+
+
+def started(url: str, sleep_s: float) -> "subprocess.Popen[str]":
+    """A process with a client that is not closed."""
+    command = [sys.executable, "-c", SCRIPT, url, "open", str(sleep_s)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PREHEAT_START_TIMEOUT_S": "1"}
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def open_files() -> int:
+    """Files and sockets of this process."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def preheat_threads() -> list[threading.Thread]:
+    """Threads of clients that are still there."""
+    gc.collect()
+    return [thread for thread in threading.enumerate() if thread.name == "preheat"]
+
+
+class TestExit:
+    """Whatever the thread waits for."""
+
+    def test_an_interpreter_leaves_at_once(self, url: str) -> None:
+        """With the service there, and with a thread that waits for one that never answers."""
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            for address in (url, f"http://127.0.0.1:{silent.getsockname()[1]}"):
+                with started(address, 0.2) as process:
+                    before = time.monotonic()
+                    assert process.wait(10) == 0
+                    assert time.monotonic() - before < 1.2
+
+    def test_sigterm_ends_a_process_at_once(self) -> None:
+        """With the service away."""
+        with started(f"http://127.0.0.1:{free_port()}", 60) as process:
+            before = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == -signal.SIGTERM
+            assert time.monotonic() - before < 1
+
+    def test_closing_does_not_wait_for_a_service_that_never_answers(self) -> None:
+        """The request under way is cut."""
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            with Preheat(url, timeout_s=60, start_timeout_s=0.3) as preheat:
+                preheat.create(REFERENCE_SPEC, fallback=0.5)
+                before = time.monotonic()
+            assert time.monotonic() - before < 0.5
+            wait_until(lambda: not preheat_threads(), 2)
+
+
+class TestLeaks:
+    """Threads, sockets and files."""
+
+    def test_everything_is_done_on_one_daemon_thread(self, url: str) -> None:
+        """However many schedules a client has."""
+        with Preheat(url, window=20) as preheat:
+            schedules = [preheat.create({**LONG, "target_lr": k / 100}) for k in range(1, 8)]
+            for schedule in schedules:
+                schedule.lr(10**6)
+            (thread,) = preheat_threads()
+            assert thread.daemon
+
+    def test_two_clients_do_not_know_each_other(self, url: str) -> None:
+        """One is closed while the other reads."""
+        with Preheat(url, window=20) as one:
+            kept = one.create(LONG)
+            with Preheat(url, window=20) as two:
+                two.create(LONG).lr(10**6)
+            assert kept.lr(10**6) == 0.1 * 10**6 / 10**9
+
+    def test_ten_thousand_clients_leave_nothing(self, url: str, tmp_path: Path) -> None:
+        """Opened, read and closed: a thousand of them on the network, the others on snapshots."""
+        with Preheat(url, snapshot_dir=str(tmp_path)) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            wait_until(lambda: schedule.status.counters.snapshots == 1, 5)
+        threads, files = threading.active_count(), open_files()
+        for k in range(10_000):
+            mode: Any = "online" if k % 10 == 0 else "offline"
+            with Preheat(url, mode=mode, snapshot_dir=str(tmp_path) if mode == "offline" else None) as preheat:
+                assert preheat.create(REFERENCE_SPEC).lr(5) == 0.005
+        wait_until(lambda: threading.active_count() <= threads, 10)
+        wait_until(lambda: open_files() <= files + 1, 10)
+        assert len(list(tmp_path.iterdir())) == 1
+
+    def test_a_client_that_is_only_dropped_ends_its_thread(self, url: str) -> None:
+        """Without `close`."""
+        preheat = Preheat(url)
+        preheat.create(REFERENCE_SPEC).lr(1)
+        assert len(preheat_threads()) == 1
+        del preheat
+        wait_until(lambda: not preheat_threads(), 10)

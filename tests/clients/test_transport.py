@@ -1,0 +1,212 @@
+"""The way to the service: proxies, sockets, certificates, headers, deadlines; and how all of it is configured."""
+
+import gc
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from faults.fault_proxy import Fault, proxied, proxy_loop
+from preheat.api import create_app
+from preheat.settings import Settings
+from preheat_client import Preheat, ServiceUnavailable
+from preheat_client.configuration import Configuration, configured
+from reference import REFERENCE_SPEC
+from running_service import START_TIMEOUT_S, serving, wait_until
+
+
+@contextmanager
+def serving_on(listener: socket.socket, **options: Any) -> Iterator[None]:
+    """A service on a socket of any kind, with uvicorn's options."""
+    app = create_app(Settings(database_url="sqlite:///:memory:"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", **options))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started or not thread.is_alive(), START_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def reads(**arguments: Any) -> bool:
+    """Whether a client that is configured so reads the reference table's fifth LR."""
+    with Preheat(**{"start_timeout_s": 0.5, **arguments}) as preheat:
+        return preheat.create(REFERENCE_SPEC).lr(5) == 0.005
+
+
+class Recorder:
+    """An application that keeps the headers of requests, and refuses them."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, str]] = []
+
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+        """One request."""
+        if scope["type"] == "http":
+            self.requests.append({name.decode(): value.decode() for name, value in scope["headers"]})
+            await send({"type": "http.response.start", "status": 403, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    """Instead of the url's host."""
+    path = str(tmp_path / "preheat.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        with serving_on(listener):
+            assert reads(url="http://preheat", unix_socket=path)
+
+
+# httpcore leaves the socket of a failed connection to the garbage collector, which says so
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
+    """As a service that is not there."""
+    with pytest.raises(ServiceUnavailable, match="ConnectError"):
+        reads(url="http://preheat", unix_socket=str(tmp_path / "none.sock"))
+    gc.collect()
+
+
+def test_a_certificate_authority_of_ones_own(tmp_path: Path) -> None:
+    """Trusted when it is named, and not otherwise."""
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        with serving_on(listener, ssl_keyfile=key, ssl_certfile=certificate):
+            assert reads(url=url, ca_file=certificate)
+            with pytest.raises(ServiceUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+                reads(url=url)
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_a_proxy(monkeypatch: pytest.MonkeyPatch, is_said: bool) -> None:
+    """As an argument, or as httpx finds it in the environment; NO_PROXY is heeded."""
+    recorder = Recorder()
+    with serving(recorder) as proxy:
+        if not is_said:
+            monkeypatch.setenv("HTTP_PROXY", proxy)
+        with pytest.raises(Exception, match="403"):
+            reads(url="http://preheat.invalid", **({"proxy": proxy} if is_said else {}))
+        assert recorder.requests[0]["host"] == "preheat.invalid"
+        if not is_said:
+            monkeypatch.setenv("NO_PROXY", "preheat.invalid")
+            with pytest.raises(ServiceUnavailable):
+                reads(url="http://preheat.invalid")
+            assert len(recorder.requests) == 1
+
+
+def test_token_and_headers_are_sent() -> None:
+    """And nothing compressed is asked for."""
+    recorder = Recorder()
+    with serving(recorder) as url:
+        with pytest.raises(Exception, match="403"):
+            reads(url=url, token="sesame", headers={"X-Team": "vision"})  # noqa: S106 - opens nothing
+        sent = recorder.requests[0]
+    assert (sent["authorization"], sent["x-team"], sent["accept-encoding"]) == ("Bearer sesame", "vision", "identity")
+
+
+@pytest.mark.parametrize("bytes_per_s", [20, 400])
+def test_a_dribble_ends_with_the_deadline(url: str, bytes_per_s: int) -> None:
+    """Of headers as of bodies: each byte is in time, all of them are not."""
+    with proxy_loop() as loop, proxied(loop, url) as proxy:
+        proxy.set(Fault(bytes_per_s=bytes_per_s))
+        with Preheat(proxy.url, timeout_s=0.5, start_timeout_s=5) as preheat:
+            started = time.monotonic()
+            with pytest.raises(ServiceUnavailable, match=r"took too long|ReadTimeout"):
+                preheat._connection.worker.ask(
+                    lambda: preheat._connection.service._transport.request("GET", "/openapi.json", "*/*"), 5
+                )
+            assert 0.4 < time.monotonic() - started < 1.5
+
+
+class TestConfiguration:
+    """Argument over environment over default."""
+
+    def test_defaults(self) -> None:
+        """As the README has them."""
+        found = configured({"url": "http://a"}, {})
+        assert found == Configuration(url="http://a")
+        assert (found.mode, found.timeout_s, found.start_timeout_s, found.on_outage) == ("online", 5.0, 10.0, "hold")
+
+    def test_the_environment_counts_where_there_is_no_argument(self) -> None:
+        """Every variable, in its type."""
+        environ = {
+            "PREHEAT_URL": "http://b",
+            "PREHEAT_TOKEN": "t",
+            "PREHEAT_MODE": "offline",
+            "PREHEAT_TIMEOUT_S": "0.5",
+            "PREHEAT_START_TIMEOUT_S": "60",
+            "PREHEAT_SNAPSHOT_DIR": "/snapshots",
+            "PREHEAT_OVERRIDE_FILE": "/override",
+            "PREHEAT_ON_OUTAGE": "raise",
+            "PREHEAT_STRICT": "true",
+            "PREHEAT_WINDOW": "50",
+            "PREHEAT_PROXY": "http://p",
+            "PREHEAT_CA_FILE": "/ca",
+            "PREHEAT_UNIX_SOCKET": "/socket",
+            "PREHEAT_HEADERS": "X-A: 1; X-B: a:b",
+        }
+        assert configured({}, environ) == Configuration(
+            url="http://b",
+            token="t",  # noqa: S106 - opens nothing
+            mode="offline",
+            timeout_s=0.5,
+            start_timeout_s=60.0,
+            snapshot_dir="/snapshots",
+            override_file="/override",
+            on_outage="raise",
+            strict=True,
+            window=50,
+            proxy="http://p",
+            ca_file="/ca",
+            unix_socket="/socket",
+            headers={"X-A": "1", "X-B": "a:b"},
+        )
+        assert configured({"url": "http://a", "strict": False}, environ).url == "http://a"
+        assert configured({"url": "http://a", "strict": False}, environ).strict is False
+
+    def test_a_client_reads_the_environment(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of its process."""
+        monkeypatch.setenv("PREHEAT_URL", url)
+        assert reads()
+        monkeypatch.delenv("PREHEAT_URL")
+        with pytest.raises(ValueError, match="set PREHEAT_URL"):
+            Preheat()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"timeout_s": 0}, r"timeout_s \(0\) must be > 0"),
+            ({"timeout_s": float("nan")}, r"timeout_s \(nan\)"),
+            ({"start_timeout_s": float("inf")}, r"start_timeout_s \(inf\)"),
+            ({"window": 0}, r"window \(0\) must be ≥ 1"),
+            ({"on_outage": "panic"}, r"on_outage \('panic'\) must be one of hold, raise"),
+            ({"mode": "off"}, r"mode \('off'\) must be one of online, offline, disabled"),
+            ({"url": "localhost:8000"}, r"url \('localhost:8000'\) must start with http"),
+            ({"url": "http://"}, r"url \('http://'\)"),
+        ],
+    )
+    def test_arguments_out_of_bounds_are_refused(self, arguments: dict[str, Any], message: str) -> None:
+        """With name, value and rule."""
+        with pytest.raises(ValueError, match=message):
+            Preheat(**{"url": "http://127.0.0.1:1", **arguments})
+
+    @pytest.mark.parametrize(
+        ("variable", "value"), [("PREHEAT_TIMEOUT_S", "soon"), ("PREHEAT_STRICT", "perhaps"), ("PREHEAT_WINDOW", "1.5")]
+    )
+    def test_variables_that_cannot_be_read_are_refused(self, variable: str, value: str) -> None:
+        """By their name."""
+        with pytest.raises(ValueError, match=rf"{variable} \('{value}'\) cannot be read"):
+            configured({"url": "http://a"}, {variable: value})
