@@ -1,6 +1,10 @@
 """RemoteLR where a torch scheduler stands, with real torch optimizers and a real service."""
 
 import copy
+import gc
+import importlib
+import math
+import weakref
 from typing import Any
 
 import pytest
@@ -9,7 +13,8 @@ from torch.optim import Adam
 
 from preheat_client import IterationOutOfRange, ParamGroupMismatch, Preheat, ScheduleMismatch
 from preheat_client.torch import RemoteLR
-from reference import REFERENCE_ROWS, REFERENCE_SPEC, optimizer
+from reference import REFERENCE_ROWS, REFERENCE_SPEC, optimizer, torch_stepped
+from running_service import free_port, service, wait_until
 
 GROUPS = [{"name": "backbone", "target_lr": 0.001}, {"name": "head"}]
 
@@ -244,3 +249,171 @@ def test_beta2_is_the_second_of_the_betas(url: str) -> None:
         remote.step(10)
         assert on.param_groups[0]["betas"] == (0.5, pytest.approx(0.9495))
     assert remote.get_last_hyperparameters() == {"beta2": {"default": pytest.approx(0.9495)}}
+
+
+def test_it_is_a_torch_scheduler(preheat: Preheat) -> None:
+    """To isinstance, with what the class promises: optimizer, base LRs, last_epoch, and no cycle of references."""
+    gc.collect()
+    gc.disable()
+    try:
+        on = optimizer(1.0)
+        scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+        assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
+        assert (scheduler.optimizer, scheduler.last_epoch, scheduler.base_lrs) == (on, 1, [1.0])
+        assert scheduler.get_lr() == scheduler.get_last_lr() == [0.001]
+        gone = weakref.ref(scheduler)
+        del scheduler
+        assert gone() is None
+    finally:
+        gc.enable()
+    fake = type("Fake", (), {"param_groups": [], "register_step_post_hook": print})()
+    with pytest.raises(TypeError, match="is not an Optimizer"):
+        RemoteLR(fake, preheat.create(REFERENCE_SPEC))
+
+
+def test_a_step_without_an_update_changes_nothing(preheat: Preheat, caplog: pytest.LogCaptureFixture) -> None:
+    """The iteration is the number of updates performed; a hundred idle steps are worth a line."""
+    on = optimizer(1.0)
+    scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    for _ in range(250):
+        scheduler.step()
+    assert (scheduler.iteration, lrs(on)) == (1, [0.001])
+    said = [record.getMessage() for record in caplog.records if "performed no update" in record.getMessage()]
+    assert len(said) == 1
+    on.step()
+    on.step()
+    scheduler.step()
+    assert (scheduler.iteration, lrs(on)) == (3, [0.003])
+
+
+@pytest.mark.parametrize("accumulated", [1, 4])
+def test_accumulated_gradients_are_one_update(preheat: Preheat, accumulated: int) -> None:
+    """Whether the scheduler is stepped for each micro-batch or for each update."""
+    for steps_always in (True, False):
+        on = optimizer(1.0)
+        scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+        used = []
+        for micro_batch in range(1, 20 * accumulated + 1):
+            is_update = micro_batch % accumulated == 0
+            if is_update:
+                used.append(str(on.param_groups[0]["lr"]))
+                on.step()
+            if is_update or steps_always:
+                scheduler.step()
+        assert used == list(REFERENCE_ROWS)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_updates_that_a_grad_scaler_skips_are_none(preheat: Preheat, fused: bool) -> None:
+    """Gradients that overflow at first and now and then: each performed update runs at the next LR of the table.
+
+    A fused optimizer is called all the same, and the scheduler is told what the falling scale tells.
+    """
+    weight = torch.nn.Parameter(torch.ones(3))
+    on = torch.optim.SGD([weight], lr=1.0, fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    used = []
+    for attempt in range(30):
+        on.zero_grad()
+        loss = (weight * (math.inf if attempt in {0, 1, 7, 8, 20} else 1.0)).sum()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call] # torch leaves it so
+        before, lr, scale = weight.detach().clone(), on.param_groups[0]["lr"], scaler.get_scale()
+        scaler.step(on)
+        scaler.update()
+        if not torch.equal(before, weight.detach()):
+            used.append(str(lr))
+        scheduler.step(was_skipped=fused and scaler.get_scale() < scale)
+    assert used == list(REFERENCE_ROWS[:19])  # the last one of the table is 0, and moves nothing
+
+
+def test_accelerate_does_not_multiply_steps(preheat: Preheat) -> None:
+    """It steps a scheduler once for every process: here as for four."""
+    accelerate = pytest.importorskip("accelerate", reason="`make adapters` installs it")
+    state = importlib.import_module("accelerate.state")
+    on = optimizer(1.0)
+    scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    accelerator = accelerate.Accelerator(cpu=True)
+    prepared_on, prepared = accelerator.prepare(on, scheduler)
+    state.AcceleratorState().__dict__["num_processes"] = 4  # what AcceleratedScheduler.step reads
+    used = []
+    for _ in range(20):
+        used.append(str(on.param_groups[0]["lr"]))
+        prepared_on.step()
+        prepared.step()
+    assert used == list(REFERENCE_ROWS)
+
+
+def test_param_groups_that_are_added_later_follow(preheat: Preheat) -> None:
+    """One LR drives all; named ones find their own; others are refused."""
+    on = optimizer(1.0)
+    scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    on.add_param_group({"params": [torch.zeros(1, requires_grad=True)], "lr": 7.0})
+    scheduler.step(5)
+    assert lrs(on) == scheduler.get_last_lr() == [0.005, 0.005]
+
+    head = named("head")
+    scheduler = RemoteLR(head, preheat.create({**REFERENCE_SPEC, "param_groups": GROUPS}))
+    assert lrs(head) == [0.001]
+    head.add_param_group({"params": [torch.zeros(1, requires_grad=True)], "name": "backbone"})
+    scheduler.step(10)
+    assert lrs(head) == [0.01, 0.001]
+    head.add_param_group({"params": [torch.zeros(1, requires_grad=True)], "name": "neck"})
+    with pytest.raises(ParamGroupMismatch, match="named head, backbone, neck"):
+        scheduler.step(11)
+
+
+def test_hyperparameters_reach_an_optimizer_whose_state_was_loaded(url: str) -> None:
+    """Loading replaces the param groups; what was remembered of the old ones would be written to nowhere."""
+    with Preheat(url) as preheat:
+        groups = [{"params": [torch.zeros(1)], "name": name} for name in ("a", "b")]
+        on = torch.optim.SGD(groups, lr=1.0, weight_decay=0.0)
+        remote = RemoteLR(on, preheat.create(HYPER_SPEC))
+        on.load_state_dict(copy.deepcopy(on.state_dict()))
+        remote.step(10)
+        assert on.param_groups[1]["weight_decay"] == pytest.approx(0.2)
+        assert on.param_groups[0]["momentum"] == pytest.approx(0.7)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")  # torch's own affair
+def test_a_compiled_optimizer_sees_every_lr(preheat: Preheat) -> None:
+    """A Tensor LR under torch.compile: the weights move by the table, without compiling anew for each update."""
+    weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    on = torch.optim.SGD([weight], lr=torch.tensor(1.0, dtype=torch.float64))
+    scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    compilations = []
+
+    def backend(graph: Any, _inputs: Any) -> Any:
+        compilations.append(graph)
+        return graph.forward
+
+    update = torch.compile(lambda: on.step(), backend=backend)  # noqa: PLW0108 - step is wrapped
+    moved = []
+    for _ in range(20):
+        weight.grad = torch.ones_like(weight)
+        before = weight.item()
+        update()
+        moved.append(before - weight.item())
+        scheduler.step()
+    assert moved == pytest.approx([float(row) for row in REFERENCE_ROWS], rel=1e-9)
+    assert len(compilations) <= 3
+
+
+def test_a_schedule_that_takes_over_is_followed(caplog: pytest.LogCaptureFixture) -> None:
+    """From a fallback to the schedule, its momentum included; one that the optimizer cannot follow ends no run."""
+    port = free_port()
+    spec = {"target_lr": 0.1, "total_iterations": 20, "after_scheduler": {"type": "OneCycleLR", "max_lr": 0.3}}
+    with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.2) as preheat:
+        schedule = preheat.create(spec, fallback=0.5)
+        on, without = optimizer(1.0), torch.optim.Adagrad([torch.zeros(1, requires_grad=True)], lr=1.0)
+        schedulers = RemoteLR(on, schedule), RemoteLR(without, schedule)
+        assert lrs(on) == [0.5]
+        with service(port):
+            wait_until(lambda: schedule.status.state == "READY", 10)
+            for scheduler in schedulers:
+                scheduler.step(19)
+    expected = torch_stepped({"type": "OneCycleLR", "max_lr": 0.3, "total_steps": 21}, (0.1,), 19)[-1]
+    assert lrs(on) == lrs(without) == expected
+    share = (19 - 5.3) / (20 - 5.3)  # of the way down, which begins at 0.3 · 21 − 1 and ends at 20
+    assert on.param_groups[0]["momentum"] == pytest.approx(0.95 - 0.05 * (1 + math.cos(math.pi * share)))
+    assert "does not suit the optimizer" in caplog.text
