@@ -14,30 +14,42 @@ from preheat_client.torch import RemoteLR
 class PreheatCallback(TrainerCallback):
     """Sets the LRs of the Trainer's optimizer before each update, whatever scheduler the Trainer has made itself.
 
-    The first update runs at lr[1], after a resume at lr[global_step + 1]. What the Trainer logs as learning_rate is
-    the LR that was used.
+    The first update runs at lr[1]. The iteration is that of updates which were performed; it is saved with the
+    Trainer's state, and a run that is resumed goes on from it (from global_step + 1 if its checkpoint was made without
+    the callback). What the Trainer logs as learning_rate is the LR that was used.
 
-    Raises ParamGroupMismatch when training begins if the param groups are not those of the schedule.
+    Raises, when training begins, ParamGroupMismatch if the param groups are not those of the schedule, and
+    ScheduleMismatch if the checkpoint is that of a run with another one.
     """
 
     def __init__(self, schedule: Readable) -> None:
         self.schedule = schedule
-        self._remote: RemoteLR | None = None
+        self._remote: RemoteLR
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Binds to the optimizer."""
         del args, control
         optimizer = _inner(objects["optimizer"], "optimizer")
         self._remote = RemoteLR(optimizer, self.schedule, first_iteration=state.global_step + 1)
+        saved = state.stateful_callbacks.get(_SAVED_AS)
+        if saved is not None:
+            self._remote.load_state_dict(saved)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Sets the LR of the update that follows."""
         del args, state, control
-        assert self._remote is not None  # noqa: S101 - the Trainer begins before it steps
         self._remote.step()
         self._remote.step(self._remote.iteration)  # the Trainer's own scheduler has set another LR in between
         # The Trainer logs what its scheduler says was set last; torch keeps that in this attribute.
         _inner(objects["lr_scheduler"], "scheduler")._last_lr = self._remote.get_last_lr()  # noqa: SLF001
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
+        """Leaves the iteration where the Trainer's next checkpoint takes it from."""
+        del args, control, objects
+        state.stateful_callbacks[_SAVED_AS] = self._remote.due_state_dict()
+
+
+_SAVED_AS = "preheat"
 
 
 def _inner(wrapped: Any, name: str) -> Any:

@@ -1,0 +1,147 @@
+"""The real Trainer, training a tiny GPT-2 on the CPU, at the LRs of a real service."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from preheat_client import ParamGroupMismatch, Preheat, Schedule, ScheduleMismatch
+from preheat_client.torch import RemoteLR
+from reference import REFERENCE_ROWS, REFERENCE_SPEC
+
+transformers = pytest.importorskip("transformers", reason="make adapters installs it")
+
+from preheat_client.transformers import PreheatCallback  # noqa: E402 - where transformers is installed
+
+pytestmark = pytest.mark.filterwarnings("default")  # what transformers and accelerate warn of is theirs
+
+UPDATES = 20
+
+
+@pytest.fixture
+def schedule(url: str) -> Iterator[Schedule]:
+    """The reference schedule."""
+    with Preheat(url) as preheat:
+        yield preheat.create(REFERENCE_SPEC)
+
+
+class Training:
+    """One run of the Trainer.
+
+    `used` has the LR of each update that was performed, as the optimizer had it; `tried` how many the Trainer had
+    tried before it.
+    """
+
+    def __init__(self, folder: Path, way: str, schedule: Schedule, **arguments: Any) -> None:
+        self.used: list[str] = []
+        self.tried: list[int] = []
+        torch.manual_seed(0)
+        model = transformers.GPT2LMHeadModel(
+            transformers.GPT2Config(
+                vocab_size=11, n_positions=8, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=0
+            )
+        )
+        tokens = [{"input_ids": torch.arange(8), "labels": torch.arange(8)} for _ in range(400)]
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=1.0)
+        self.optimizer.register_step_post_hook(self._note)
+        passed: dict[str, Any] = {"optimizers": (self.optimizer, None), "callbacks": [PreheatCallback(schedule)]}
+        if way == "scheduler":
+            passed = {"optimizers": (self.optimizer, RemoteLR(self.optimizer, schedule))}
+        defaults = {
+            "max_steps": UPDATES,
+            "per_device_train_batch_size": 2,
+            "logging_steps": 1,
+            "report_to": [],
+            "save_strategy": "no",
+            "disable_tqdm": True,
+            "use_cpu": True,
+        }
+        self.trainer = transformers.Trainer(
+            model, transformers.TrainingArguments(str(folder), **defaults | arguments), train_dataset=tokens, **passed
+        )
+
+    def _note(self, optimizer: Any, *_: Any) -> None:
+        self.used.append(str(optimizer.param_groups[0]["lr"]))
+        self.tried.append(self.trainer.state.global_step)
+
+    def logged(self) -> list[str]:
+        """What the Trainer logged as learning_rate."""
+        return [str(entry["learning_rate"]) for entry in self.trainer.state.log_history if "learning_rate" in entry]
+
+    def overflow(self, init_scale: float) -> None:
+        """A real GradScaler that begins so high that updates are skipped, as with fp16 on an accelerator."""
+        self.trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=init_scale)
+
+
+@pytest.mark.parametrize("way", ["scheduler", "callback"])
+@pytest.mark.parametrize("accumulated", [1, 4])
+def test_every_update_runs_at_the_tables_lr(tmp_path: Path, schedule: Schedule, way: str, accumulated: int) -> None:
+    """Given to the Trainer as its scheduler, or by callback beside its own; what is logged is what was used."""
+    training = Training(tmp_path, way, schedule, gradient_accumulation_steps=accumulated)
+    training.trainer.train()
+    assert training.used == list(REFERENCE_ROWS)
+    assert training.logged() == list(REFERENCE_ROWS)
+
+
+@pytest.mark.parametrize("way", ["scheduler", "callback"])
+def test_a_resume_is_exact(tmp_path: Path, schedule: Schedule, way: str) -> None:
+    """From a checkpoint after update 7, in a Trainer of its own."""
+    saving = {"save_strategy": "steps", "save_steps": 7}
+    Training(tmp_path, way, schedule, **saving).trainer.train()
+    again = Training(tmp_path, way, schedule, **saving, restore_callback_states_from_checkpoint=True)
+    again.trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
+    assert again.used == list(REFERENCE_ROWS[7:])
+    assert again.logged() == list(REFERENCE_ROWS)
+
+
+@pytest.mark.parametrize("way", ["scheduler", "callback"])
+def test_updates_that_are_skipped_are_none(tmp_path: Path, schedule: Schedule, way: str) -> None:
+    """Overflowing at first, and resumed: the Trainer counts what it tried, the LR follows what was performed."""
+    saving = {"save_strategy": "steps", "save_steps": 10}
+    training = Training(tmp_path, way, schedule, **saving)
+    training.overflow(2.0**127)
+    training.trainer.train()
+    performed = sum(tried < 10 for tried in training.tried)
+    assert 5 < performed < 10
+    assert training.used == list(REFERENCE_ROWS[: len(training.used)])
+
+    again = Training(tmp_path, way, schedule, **saving)
+    again.overflow(1.0)
+    again.trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-10"))
+    assert len(again.used) > 5
+    assert again.used == list(REFERENCE_ROWS[performed : performed + len(again.used)])
+
+
+def test_a_callback_can_join_a_run(tmp_path: Path, schedule: Schedule) -> None:
+    """A checkpoint that was made without it goes on at the next update."""
+    saving = {"save_strategy": "steps", "save_steps": 7}
+    without = Training(tmp_path, "callback", schedule, **saving)
+    without.trainer.remove_callback(PreheatCallback)
+    without.trainer.train()
+    assert without.used != list(REFERENCE_ROWS)
+    again = Training(tmp_path, "callback", schedule, **saving)
+    again.trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
+    assert again.used == list(REFERENCE_ROWS[7:])
+
+
+def test_the_checkpoint_of_another_schedule_is_refused(tmp_path: Path, schedule: Schedule, url: str) -> None:
+    """By callback as by scheduler: a run must not go on with a schedule by mistake."""
+    saving = {"save_strategy": "steps", "save_steps": 10}
+    Training(tmp_path, "callback", schedule, **saving).trainer.train()
+    with Preheat(url) as preheat:
+        other = preheat.create({**REFERENCE_SPEC, "target_lr": 0.02})
+        again = Training(tmp_path, "callback", other, **saving)
+        with pytest.raises(ScheduleMismatch, match=schedule.id):
+            again.trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-10"))
+
+
+def test_other_param_groups_are_refused_before_the_first_update(tmp_path: Path, url: str) -> None:
+    """The optimizer has one, the schedule two."""
+    with Preheat(url) as preheat:
+        schedule = preheat.create({**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b"}]})
+        training = Training(tmp_path, "callback", schedule)
+        with pytest.raises(ParamGroupMismatch, match="the optimizer has 1 param groups, the schedule has 2"):
+            training.trainer.train()
+    assert training.used == []
