@@ -5,18 +5,20 @@ from typing import Any
 import keras
 
 from preheat_client.schedule import Schedule
-from preheat_client.tables import lr_table
+from preheat_client.tables import check_one_group, lr_table
 
 
 class PreheatCallback(keras.callbacks.Callback):
     """Sets the optimizer's learning_rate before each update; the first runs at lr[1].
 
     The iteration is the optimizer's own: it is saved with the model, and batches that only accumulate gradients are
-    none. Raises ValueError when training begins if steps_per_execution hides updates from callbacks.
+    none. Raises ValueError for a schedule of several param groups, and when training begins if steps_per_execution
+    hides updates from callbacks.
     """
 
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
+        check_one_group(schedule)
         self.schedule = schedule
 
     def on_train_begin(self, logs: Any = None) -> None:

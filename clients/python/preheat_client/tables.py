@@ -14,11 +14,16 @@ def lr_table(schedule: Schedule) -> Sequence[Any]:
     Raises ValueError for a schedule of several param groups or of more than 10,000,000 iterations, which are to be set
     update by update; what `Schedule.lrs` raises.
     """
-    if len(schedule.group_names) > 1:
-        raise ValueError(f"param_groups ({', '.join(schedule.group_names)}) must be one for a compiled schedule")
+    check_one_group(schedule)
     if schedule.total_iterations > LONGEST:
         raise ValueError(
             f"total_iterations ({schedule.total_iterations}) must not exceed {LONGEST} for a compiled schedule: set "
             "the LR of each update instead"
         )
     return schedule.lrs()
+
+
+def check_one_group(schedule: Schedule) -> None:
+    """Raises ValueError for a schedule of several param groups, where the framework has one LR."""
+    if len(schedule.group_names) > 1:
+        raise ValueError(f"param_groups ({', '.join(schedule.group_names)}) must be one: there is one LR to set")
