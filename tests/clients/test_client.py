@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -65,11 +67,11 @@ class TestReading:
             assert [schedule.lr(n) for n in asked] == pytest.approx([long_lr(n) for n in asked], rel=1e-12, abs=1e-18)
 
     def test_windows_are_there_before_they_are_needed(self) -> None:
-        """After a first value, the fourteen windows after it are read with the service gone."""
+        """After a first value, the fifteen windows after it are read with the service gone."""
         with service() as url, Preheat(url, window=50, on_outage="raise") as preheat:
             schedule = preheat.create(LONG)
-            wait_until(lambda: schedule.status.counters.windows == 15, 5)
-        assert [schedule.lr(n) for n in range(750)] == pytest.approx([long_lr(n) for n in range(750)], rel=1e-12)
+            wait_until(lambda: schedule.status.counters.windows == 16, 5)
+        assert [schedule.lr(n) for n in range(800)] == pytest.approx([long_lr(n) for n in range(800)], rel=1e-12)
 
     @pytest.mark.parametrize("total_iterations", [100_000, 1_000_000])
     def test_a_schedule_of_a_million_iterations_is_kept_whole(self, total_iterations: int) -> None:
@@ -157,16 +159,15 @@ class TestOutage:
         with Preheat(f"http://127.0.0.1:{port}", window=20) as preheat:
             with service(port):
                 schedule = preheat.create(LONG)
-                wait_until(lambda: schedule.status.counters.windows == 15, 5)
-            known = [schedule.lr(n) for n in range(300)]
+                wait_until(lambda: schedule.status.counters.windows == 16, 5)
+            known = [schedule.lr(n) for n in range(320)]
             started = time.monotonic()
-            held = [schedule.lr(n) for n in range(300, 500)]
+            held = [schedule.lr(n) for n in range(320, 500)]
             assert time.monotonic() - started < 1
             assert set(held) == {known[-1]}
             assert (schedule.status.state, schedule.status.source) == ("FALLBACK", "held")
-            assert schedule.status.counters.held == 200
-            with service(port) as url:
-                Preheat(url).create(LONG)
+            assert schedule.status.counters.held == 180
+            with service(port):
                 wait_until(lambda: schedule.lr(450) == pytest.approx(long_lr(450), rel=1e-12), 20)
             assert (schedule.status.state, schedule.status.source) == ("READY", "service")
         said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
@@ -189,13 +190,39 @@ class TestOutage:
         with Preheat(f"http://127.0.0.1:{port}", window=20, timeout_s=1, on_outage="raise") as preheat:
             with service(port):
                 schedule = preheat.create(LONG)
-                wait_until(lambda: schedule.status.counters.windows == 15, 5)
+                wait_until(lambda: schedule.status.counters.windows == 16, 5)
             with pytest.raises(ServiceUnavailable):
                 schedule.lr(5000)
             time.sleep(4)  # by now the thread pauses for more than a second between attempts
-            with service(port) as url:
-                Preheat(url).create(LONG)
+            with service(port):
                 assert schedule.lr(5000) == pytest.approx(long_lr(5000), rel=1e-12)
+
+    def test_a_service_that_lost_its_schedules_is_given_them_again(self, tmp_path: Path) -> None:
+        """By whoever knows one: the same spec has the same id everywhere."""
+        port = free_port()
+        with Preheat(f"http://127.0.0.1:{port}", window=20, on_outage="raise") as preheat:
+            with service(port) as url:
+                known = preheat.schedule(Preheat(url).create(LONG).id)
+            with service(port):
+                assert known.lr(10**6) == pytest.approx(long_lr(10**6), rel=1e-12)
+            with service(port) as url:
+                known.plot(tmp_path / "plot.png")
+                assert httpx.get(f"{url}/v1/schedules/{known.id}").is_success
+
+    def test_a_resume_reads_the_start_and_its_place_from_memory(self) -> None:
+        """A scheduler is made at iteration 1 and then told where to go on: a start without the service needs both."""
+        place = 5 * 10**8
+        with TemporaryDirectory() as folder:
+            with service() as url, Preheat(url, window=20, snapshot_dir=folder) as preheat:
+                schedule = preheat.create(LONG)
+                schedule.lr(place)
+                saved = schedule.status.counters.snapshots
+                wait_until(lambda: schedule.status.counters.snapshots > saved, 5)
+            with Preheat(url, window=20, snapshot_dir=folder, start_timeout_s=0.2) as preheat:
+                again = preheat.create(LONG)
+                for n in (1, place, place + 270):
+                    assert again.lr(n) == long_lr(n)
+                assert again.status.source == "snapshot"
 
     def test_nothing_to_hold_raises(self) -> None:
         """A value that never arrived, and none that was read before it: an error even if outages are to be held."""
@@ -209,7 +236,7 @@ class TestOutage:
         with service() as url, Preheat(url, window=20, timeout_s=30) as preheat:
             schedule = preheat.create(LONG)
             schedule.lr(0)
-            wait_until(lambda: schedule.status.counters.windows == 15, 5)
+            wait_until(lambda: schedule.status.counters.windows == 16, 5)
         started = time.monotonic()
         with Preheat(url, window=20, timeout_s=30):
             schedule.lr(10_000)

@@ -85,7 +85,7 @@ def _trained(scenario: Scenario, place: Any, options: dict[str, Any]) -> Outcome
         "fallback": scenario.fallback,
         "iterations": scenario.iterations,
         "pause_s": scenario.pause_s,
-        "windows": 15 if scenario.options.get("window") and AT_START not in scenario.changes else 0,
+        "windows": 16 if scenario.options.get("window") and AT_START not in scenario.changes else 0,
         "marks": [n for n in scenario.changes if n != AT_START],
     }
     command = [sys.executable, "-W", "error", str(TRAINER), json.dumps(config)]

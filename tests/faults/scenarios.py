@@ -10,7 +10,7 @@ from faults.fault_proxy import NONE, Fault
 TARGET_LR = 0.1
 FALLBACK_LR = 0.01234567
 WINDOW = 20
-HORIZON = 15 * WINDOW
+HORIZON = 16 * WINDOW
 """Iterations that a client has in memory ahead of a loop that has just begun."""
 AT_START = -1
 

@@ -39,6 +39,18 @@ LEVELS = [
 ]
 """Rooms of the service from the ground up: each may import those below it, and itself."""
 
+CLIENT_LEVELS = [
+    {"errors", "configuration", "bounded_stream"},
+    {"document", "windows", "transport", "backoff", "worker"},
+    {"readable", "local_curve", "service", "snapshot", "status"},
+    {"feed", "param_groups"},
+    {"connection", "torch"},
+    {"schedule", "opening", "transformers", "lightning"},
+    {"client", "tables", "distributed"},
+    {"keras", "optax", "demo_trainer"},
+]
+"""Likewise of the client, whose rooms are files."""
+
 
 def imported(path: Path) -> set[str]:
     """Names of all modules that a file imports."""
@@ -52,17 +64,19 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def test_imports_run_downhill() -> None:
-    """Every file of the service is in a room of the map, and imports nothing from a room above."""
-    height = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-    base = ROOT / "service/preheat"
+@pytest.mark.parametrize(
+    ("base", "levels"), [(ROOT / "service/preheat", LEVELS), (ROOT / "clients/python/preheat_client", CLIENT_LEVELS)]
+)
+def test_imports_run_downhill(base: Path, levels: list[set[str]]) -> None:
+    """Every file is in a room of the map, and imports nothing from a room beside it or above."""
+    height = {room: level for level, rooms in enumerate(levels) for room in rooms}
     for path in base.rglob("*.py"):
         room = path.relative_to(base).parts[0].removesuffix(".py")
         if room == "__init__":
             continue
         for name in imported(path):
             parts = name.split(".")
-            if parts[0] == "preheat" and len(parts) > 1 and parts[1] in height and parts[1] != room:
+            if parts[0] == base.name and len(parts) > 1 and parts[1] in height and parts[1] != room:
                 assert height[parts[1]] < height[room], f"{path.relative_to(base)} imports {name}"
 
 

@@ -34,7 +34,7 @@ class Configuration:
 
     url: str = field(default="", metadata=_variable("Address of the service; required while `mode` is online."))
     token: str | None = field(
-        default=None, metadata=_variable("Sent as `Authorization: Bearer …`, for a proxy that asks for it.")
+        default=None, repr=False, metadata=_variable("Sent as `Authorization: Bearer …`, for a proxy that asks for it.")
     )
     mode: Mode = field(
         default="online",
@@ -75,7 +75,7 @@ class Configuration:
         default=None, metadata=_variable("Socket file to connect to instead of the url's host.")
     )
     headers: Mapping[str, str] = field(
-        default_factory=dict, metadata=_variable("Further headers: `Name: value; Other: value`.", _headers)
+        default_factory=dict, repr=False, metadata=_variable("Further headers: `Name: value; Other: value`.", _headers)
     )
     ssl_context: ssl.SSLContext | None = field(
         default=None, metadata=_variable("TLS in every detail, client certificates included.", None)

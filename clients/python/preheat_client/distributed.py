@@ -7,7 +7,8 @@ from torch import distributed
 
 from preheat_client.document import Document
 from preheat_client.errors import PreheatError, ServiceUnavailable
-from preheat_client.schedule import Readable, Schedule
+from preheat_client.readable import Readable
+from preheat_client.schedule import Schedule
 from preheat_client.windows import Row
 
 _BLOCK = 1024

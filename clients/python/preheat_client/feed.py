@@ -3,7 +3,7 @@
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, Protocol
 
@@ -39,10 +39,16 @@ class FetchedCurve:
     Windows are added and dropped by the client's thread, and read by any, without a lock.
     """
 
-    def __init__(self, document: Document, size: int, source: Literal["service", "snapshot"]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        size: int,
+        source: Literal["service", "snapshot"],
+        windows: Iterable[Window] = (),
+    ) -> None:
         self.document, self.source = document, source
         self.layout = Layout(document.total_iterations + 1, size)
-        self._windows: dict[int, Window] = {}
+        self._windows = {self.layout.index(window.start): window for window in windows}
 
     def window(self, index: int) -> Window | None:
         """A window, None if it is not known."""
@@ -51,10 +57,6 @@ class FetchedCurve:
     def windows(self) -> list[Window]:
         """All windows that are known, in order."""
         return [self._windows[index] for index in sorted(self._windows)]
-
-    def take(self, other: "FetchedCurve") -> None:
-        """Takes over the windows of a curve of the same schedule."""
-        self._windows = {self.layout.index(window.start): window for window in other.windows()}
 
     def missing(self, focus: int) -> int | None:
         """The first window to fetch while the loop is in window `focus`, None if all that are wanted are known."""
@@ -178,10 +180,10 @@ class Feed:
         return None
 
     def _confirmed(self, document: Document) -> FetchedCurve:
-        curve = FetchedCurve(document, max(self._window // document.columns, 1), "service")
-        if self._saved is not None and (self._saved.document, self._saved.layout) == (document, curve.layout):
-            curve.take(self._saved)
-        return curve
+        size = max(self._window // document.columns, 1)
+        saved, self._saved = self._saved, None
+        is_known = saved is not None and (saved.document, saved.layout.size) == (document, size)
+        return FetchedCurve(document, size, "service", saved.windows() if saved and is_known else ())
 
     def _fetch_window(self, curve: FetchedCurve) -> None:
         index = self._missing(curve)

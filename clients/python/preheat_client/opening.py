@@ -117,16 +117,16 @@ class Opening:
             return None
         try:
             snapshot = self._bounded(lambda: snapshots.read(schedule.request))
-        except ServiceUnavailable:  # the disk, or the request before, takes its time
+        except ServiceUnavailable:  # the disk takes its time
             return None
         if snapshot is None or not snapshot.windows:
             return None
-        curve = FetchedCurve(snapshot.document, snapshot.size, "snapshot")
-        for window in snapshot.windows:
-            curve.keep(window, curve.layout.index(window.start))
+        curve = FetchedCurve(snapshot.document, snapshot.size, "snapshot", snapshot.windows)
         schedule.feed.reuse(curve)
         schedule.health.saved_at(snapshot.saved_at)
         return curve
 
     def _bounded(self, question: Callable[[], Result]) -> Result:
-        return self.connection.worker.ask(question, self.connection.configuration.timeout_s)
+        """The answer of the disk, which is asked once the request under way is over."""
+        timeout_s = self.connection.configuration.timeout_s
+        return self.connection.worker.ask(question, 2 * timeout_s)

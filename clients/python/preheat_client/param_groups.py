@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preheat_client.errors import ParamGroupMismatch
-from preheat_client.schedule import Readable
+from preheat_client.readable import Readable
 
 ParamGroup = dict[str, Any]
 

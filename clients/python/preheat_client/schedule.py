@@ -4,7 +4,7 @@ import logging
 import operator
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 from preheat_client.connection import Connection
 from preheat_client.document import Document, Request
@@ -13,9 +13,6 @@ from preheat_client.feed import Curve, FetchedCurve
 from preheat_client.status import Health, State, Status
 from preheat_client.windows import Row, Window
 
-if TYPE_CHECKING:
-    from preheat_client.client import Preheat
-
 _LOG = logging.getLogger("preheat_client")
 _AT_ONCE = 65_536
 
@@ -23,38 +20,11 @@ _View = tuple[int, Sequence[Row], Sequence[list[float]]]
 _NOTHING: _View = (0, (), ())
 
 
-class Readable(Protocol):
-    """What an optimizer can be driven by: a schedule, or one that is shared between processes."""
+class Opener(Protocol):
+    """The client that a schedule was opened by, and is opened by again where it is unpickled."""
 
-    @property
-    def id(self) -> str:
-        """The schedule's id."""
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """The normalised spec."""
-
-    @property
-    def total_iterations(self) -> int:
-        """Iterations of the run, warm-up included."""
-
-    @property
-    def group_names(self) -> tuple[str, ...]:
-        """Names of the param groups, in order."""
-
-    @property
-    def hyperparameter_columns(self) -> tuple[tuple[str, str], ...]:
-        """Group and name of every other hyperparameter."""
-
-    @property
-    def known(self) -> object:
-        """What is read at present; another object once something else was adopted."""
-
-    def lr(self, iteration: int) -> Row:
-        """The learning rate at an iteration."""
-
-    def hyperparameters(self, iteration: int) -> list[float]:
-        """Values of the other hyperparameters there."""
+    def opened(self, request: Request, fallback: Any, known: FetchedCurve | None = None) -> "Schedule":
+        """The schedule of a request."""
 
 
 class Schedule:
@@ -64,7 +34,7 @@ class Schedule:
     itself.
     """
 
-    def __init__(self, client: "Preheat", connection: Connection, request: Request, fallback: Any) -> None:
+    def __init__(self, client: Opener, connection: Connection, request: Request, fallback: Any) -> None:
         self.request = request
         on_change = connection.configuration.on_state_change
         self.health = Health(
@@ -287,6 +257,6 @@ def _row(view: _View, offset: int) -> tuple[Row, list[float]]:
     return lrs[offset], others[offset] if others else []
 
 
-def _again(client: "Preheat", request: Request, fallback: Any, known: FetchedCurve | None) -> Schedule:
+def _again(client: Opener, request: Request, fallback: Any, known: FetchedCurve | None) -> Schedule:
     """A schedule that was pickled: what was known needs no network, anything else is opened anew."""
     return client.opened(request, fallback, known)

@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from preheat_client.errors import ParamGroupMismatch, ScheduleMismatch
 from preheat_client.param_groups import Place, fill, lr_columns, places, write
-from preheat_client.schedule import Readable
+from preheat_client.readable import Readable
 
 _LOG = logging.getLogger("preheat_client")
 _MANY = 100

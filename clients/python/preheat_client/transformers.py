@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from preheat_client.schedule import Readable
+from preheat_client.readable import Readable
 from preheat_client.torch import RemoteLR
 
 

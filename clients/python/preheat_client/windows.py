@@ -41,11 +41,15 @@ class Layout:
         return index * self.size, min((index + 1) * self.size, self.rows)
 
     def wanted(self, index: int) -> list[int]:
-        """The windows to have in memory while the loop is in one of them, the most urgent first."""
-        ahead = list(range(index, min(index + KEPT - 1, self.count)))
+        """The windows to have in memory while the loop is in one of them, the most urgent first.
+
+        All of them, or those ahead, the one before, and the first: a scheduler is made at the start of the run, and
+        only then told where to resume.
+        """
         if self.is_whole:
-            return [*ahead, *(other for other in range(self.count) if other not in ahead)]
-        return [*ahead, *range(max(index - 1, 0), index)]
+            return [*range(index, self.count), *range(index)]
+        behind = sorted({0, max(index - 1, 0)} - {index}, reverse=True)
+        return [*range(index, min(index + KEPT - len(behind), self.count)), *behind]
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,12 @@ class Worker:
                 self._start()
 
     def ask(self, question: Callable[[], Result], timeout_s: float) -> Result:
-        """What a function returns, or raises, on the thread. Raises ServiceUnavailable after `timeout_s`."""
+        """What a function returns, or raises, on the thread, as the next thing that is done there.
+
+        Raises ServiceUnavailable after `timeout_s`.
+        """
+        if threading.current_thread() is self._thread:
+            return question()
         answered = threading.Event()
         outcome: dict[str, Any] = {}
 
@@ -55,7 +60,7 @@ class Worker:
                 outcome["error"] = error
             answered.set()
 
-        self.run(job)
+        self.run(job, after_s=-math.inf)
         if self._is_closed:
             raise ServiceUnavailable("the client is closed")
         if not answered.wait(timeout_s):

@@ -11,9 +11,11 @@ from preheat_client import ParamGroupMismatch, Preheat, Schedule
 from preheat_client.torch import RemoteLR
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 
-lightning = pytest.importorskip("lightning", reason="make adapters installs it")
+pytest.importorskip("lightning", reason="make adapters installs it")
 
-from preheat_client.lightning import PreheatCallback  # noqa: E402 - where lightning is installed
+import lightning
+
+from preheat_client.lightning import PreheatCallback
 
 pytestmark = pytest.mark.filterwarnings("default")  # what lightning and torch warn of is theirs
 
@@ -25,7 +27,7 @@ def schedule(url: str) -> Iterator[Schedule]:
         yield preheat.create(REFERENCE_SPEC)
 
 
-class Module(lightning.LightningModule):
+class Module(lightning.LightningModule):  # type: ignore[misc] # it has no types where it is not installed
     """A linear layer; `used` has the LR of each update, as the optimizer had it."""
 
     def __init__(self, schedule: Schedule | None = None) -> None:
@@ -36,7 +38,7 @@ class Module(lightning.LightningModule):
 
     def training_step(self, batch: Any, _: int) -> Any:
         """One micro-batch."""
-        return self.model(batch).square().mean()
+        return self.model(batch[0]).square().mean()
 
     def configure_optimizers(self) -> Any:
         """With a scheduler, if the module is to know of the service."""
@@ -48,6 +50,11 @@ class Module(lightning.LightningModule):
         return [optimizer], schedulers
 
 
+def batches(count: int) -> Any:
+    """An epoch."""
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.randn(2 * count, 4)), batch_size=2)
+
+
 def trained(
     folder: Path,
     module: Any,
@@ -55,7 +62,7 @@ def trained(
     accumulated: int = 1,
     from_checkpoint: str | None = None,
     plugins: Any = None,
-) -> list[str]:
+) -> Any:
     """LRs of 20 updates, of which the eighth is followed by a checkpoint."""
     saving = lightning.pytorch.callbacks.ModelCheckpoint(
         folder, filename="{step}", every_n_train_steps=8, save_top_k=-1, save_last=False
@@ -71,10 +78,8 @@ def trained(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    batches = torch.utils.data.DataLoader(torch.randn(30 * accumulated, 4), batch_size=2)  # an epoch has 15 updates
-    trainer.fit(module, batches, ckpt_path=from_checkpoint)
-    used: list[str] = module.used
-    return used
+    trainer.fit(module, batches(15 * accumulated), ckpt_path=from_checkpoint)
+    return module.used
 
 
 @pytest.mark.parametrize("accumulated", [1, 4])
@@ -100,7 +105,7 @@ def test_an_epoch_that_ends_in_the_middle_of_accumulating_is_counted_right(tmp_p
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, torch.utils.data.DataLoader(torch.randn(20, 4), batch_size=2))  # 10 batches, 3 updates
+    trainer.fit(module, batches(10))  # 3 updates
     assert module.used == list(REFERENCE_ROWS[:12])
 
 
@@ -125,7 +130,7 @@ def test_updates_that_are_skipped_are_none(tmp_path: Path, schedule: Schedule, w
     assert used == list(REFERENCE_ROWS[: len(used)])
 
 
-class Pair(lightning.LightningModule):
+class Pair(lightning.LightningModule):  # type: ignore[misc] # it has no types where it is not installed
     """Two optimizers under manual optimization, the second updated every other time; `used` by optimizer."""
 
     def __init__(self) -> None:
@@ -139,7 +144,7 @@ class Pair(lightning.LightningModule):
         for which, optimizer in enumerate(self.optimizers()):
             if which == 0 or index % 2 == 1:
                 optimizer.zero_grad()
-                self.manual_backward(self.models[which](batch).square().mean())
+                self.manual_backward(self.models[which](batch[0]).square().mean())
                 optimizer.step()
 
     def configure_optimizers(self) -> Any:
