@@ -235,6 +235,21 @@ class TestSnapshotsInUse:
         assert caplog.text.count("its checksum is wrong") == 1
 
 
+def test_a_callback_can_ask_the_service(url: str, tmp_path: Path) -> None:
+    """On the client's own thread, which cannot wait for itself."""
+    pictures: list[Path] = []
+
+    def draw(schedule: Schedule, _: Status) -> None:
+        path = tmp_path / "plot.png"
+        schedule.plot(path)
+        pictures.append(path)
+
+    with Preheat(url, on_state_change=draw) as preheat:
+        preheat.create(REFERENCE_SPEC)
+        wait_until(lambda: pictures, 3)
+    assert pictures[0].read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_callback_hears_of_a_service_that_goes_and_comes() -> None:
     """READY, STALE, READY: once each, however often asking has failed in between."""
     port = free_port()

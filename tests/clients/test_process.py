@@ -1,6 +1,7 @@
 """The client and its process: forks, spawns, pickles, exits, signals, and nothing left behind."""
 
 import copy
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from preheat_client import Preheat, Schedule, State
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
@@ -125,6 +127,57 @@ class TestPickle:
         with Preheat(url) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
             assert copy.deepcopy({"a": schedule})["a"] is schedule
+
+
+class Items(torch.utils.data.Dataset[tuple[int, str]]):
+    """Each worker's LR of an iteration, and its process."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+
+    def __len__(self) -> int:
+        return 21
+
+    def __getitem__(self, index: int) -> tuple[int, str]:
+        return os.getpid(), str(self._schedule.lr(index))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_data_loader_workers_read_the_table(url: str, start: str) -> None:
+    """Torch's own, forked and spawned."""
+    with Preheat(url) as preheat:
+        items = Items(preheat.create(REFERENCE_SPEC))
+        loader = torch.utils.data.DataLoader(items, None, num_workers=2, multiprocessing_context=start)
+        processes, lrs = zip(*loader, strict=True)
+    assert list(lrs[1:]) == list(REFERENCE_ROWS)
+    assert len({*processes, os.getpid()}) == 3
+
+
+SECCOMP, STRICT = 22, 1  # prctl(2): from now on a thread may read, write and leave, or is killed
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize(("with_a_syscall", "answer"), [(False, b"done"), (True, b"")])
+def test_reading_makes_no_syscall(url: str, with_a_syscall: bool, answer: bytes) -> None:
+    """The kernel kills a process that makes one; it stands by while a whole schedule is read, window after window."""
+    with Preheat(url, window=1000) as preheat:
+        schedule = preheat.create({**REFERENCE_SPEC, "total_iterations": 10_000})
+        wait_until(lambda: schedule.status.counters.windows == 11, 10)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            ctypes.CDLL(None).prctl(SECCOMP, STRICT, 0, 0, 0)
+            for n in range(10_001):
+                schedule.lr(n)
+            if with_a_syscall:
+                os.getppid()
+            os.write(writing, b"done")
+            os._exit(0)  # which is one too many
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            assert pipe.read() == answer
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
 
 
 SCRIPT = """

@@ -1,7 +1,7 @@
 """Whatever is wrong between client and service, a training loop runs on, at the right LR, in time, and leaves."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +12,7 @@ from faults.scenarios import SCENARIOS
 
 AT_ONCE = 6
 """Trainers side by side: they wait most of the time."""
+TRIES = 5
 
 
 @dataclass
@@ -44,11 +45,12 @@ def test_there_are_a_hundred_scenarios() -> None:
 def test_a_training_loop_sees(name: str, runs: Runs) -> None:
     """LRs of the last acknowledged schedule, in time, an exit within a second, and a log that says what happened.
 
-    What is late on a busy machine is tried again, twice; what is wrong is not.
+    What is late on a busy machine is tried again once all others are over; what is wrong is not.
     """
     scenario, outcome = SCENARIOS[name], runs.first[name].result()
     check(scenario, outcome)
     late_us = [added_us(outcome)]
-    while late_us[-1] >= scenario.budget_us and len(late_us) < 3:
+    while late_us[-1] >= scenario.budget_us and len(late_us) < TRIES:
+        wait(runs.first.values())
         late_us.append(added_us(runs.bench.run(scenario)))
     assert late_us[-1] < scenario.budget_us, f"99 of 100 iterations took up to {late_us} µs longer than a constant"

@@ -57,6 +57,16 @@ for update in range(int(os.environ["UPDATES"])):
 end(used=used, momenta=momenta, id=shared.id, total=shared.total_iterations)
 """
 
+ALONE = """
+scheduler = RemoteLR(on, open_schedule())
+used = []
+for update in range(int(os.environ["UPDATES"])):
+    used.append(on.param_groups[0]["lr"])
+    on.step()
+    scheduler.step()
+end(used=used)
+"""
+
 FAIL = """
 try:
     from_rank_zero(open_schedule)
@@ -112,6 +122,14 @@ def test_a_schedule_that_takes_over_does_so_on_all_ranks_at_once(tmp_path: Path)
     assert first[-1] == 0.1 * 3000 / 100_000
     exact = [lr == 0.1 * n / 100_000 for n, lr in enumerate(first, start=1)]
     assert exact == sorted(exact), "the fallback came back"
+
+
+def test_ranks_that_ask_on_their_own_agree(url: str, tmp_path: Path) -> None:
+    """A schedule never changes: every rank has the same, whenever it asks."""
+    everyone = said(tmp_path, ranks(tmp_path, ALONE, url, REFERENCE_SPEC))
+    assert [each["asked"] for each in everyone] == [[0], [1], [2], [3]]
+    for each in everyone:
+        assert [str(lr) for lr in each["used"]] == list(REFERENCE_ROWS)
 
 
 def test_an_error_of_rank_0_reaches_every_rank(tmp_path: Path) -> None:
