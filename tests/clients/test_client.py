@@ -169,7 +169,8 @@ class TestOutage:
             assert schedule.status.counters.held == 180
             with service(port):
                 wait_until(lambda: schedule.lr(450) == pytest.approx(long_lr(450), rel=1e-12), 20)
-            assert (schedule.status.state, schedule.status.source) == ("READY", "service")
+                wait_until(lambda: (schedule.status.state, schedule.status.source) == ("READY", "service"), 5)
+                preheat.close()
         said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert [line.split(":")[1].strip() for line in said] == ["STALE (service)", "FALLBACK (held)"]
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -71,13 +72,13 @@ class TestOrder:
             preheat.create(REFERENCE_SPEC)
 
     def test_a_file_that_never_ends_is_not_waited_for(self, url: str, tmp_path: Path) -> None:
-        """A pipe that nobody writes to: over after twice `timeout_s`."""
+        """A pipe that nobody writes to: over after `timeout_s`."""
         path = tmp_path / "override.json"
         os.mkfifo(path)
         started = time.monotonic()
         with (
             Preheat(url, override_file=str(path), timeout_s=0.5) as preheat,
-            pytest.raises(InvalidFallback, match=r"no answer in 1 s"),
+            pytest.raises(InvalidFallback, match=r"no answer in 0\.5 s"),
         ):
             preheat.create(REFERENCE_SPEC)
         assert time.monotonic() - started < 3
@@ -94,6 +95,22 @@ class TestOrder:
             assert status.last_error is not None
             assert status.age_s is not None
             assert 0.3 <= status.age_s < 60
+
+    def test_a_snapshot_is_read_whatever_the_clients_thread_waits_for(self, url: str, tmp_path: Path) -> None:
+        """Here for a callback; it may be a name that nobody looks up."""
+        release = threading.Event()
+
+        def wait(*_: Any) -> None:
+            release.wait(30)
+
+        with Preheat(url, snapshot_dir=str(tmp_path)) as preheat:
+            wait_until(lambda: preheat.create(REFERENCE_SPEC).status.counters.snapshots == 1, 5)
+        options: Any = {"snapshot_dir": str(tmp_path), "start_timeout_s": 0.3, "timeout_s": 0.5}
+        with Preheat(url, on_state_change=wait, **options) as preheat:
+            preheat.create({**REFERENCE_SPEC, "target_lr": 0.5})
+            schedule = preheat.create(REFERENCE_SPEC)
+            assert (schedule.status.source, rows(schedule)) == ("snapshot", list(REFERENCE_ROWS))
+            release.set()
 
     def test_a_snapshot_is_confirmed_when_the_service_is_back(self, tmp_path: Path) -> None:
         """With one request for the schedule, and none for its LRs."""
@@ -160,6 +177,18 @@ class TestOrder:
             with pytest.raises(RequestRefused):
                 preheat.create(REFERENCE_SPEC)
         assert time.monotonic() - started < 10
+
+
+def test_what_the_service_refuses_later_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """A run that began on a fallback goes on with it, and the log says why it stays there: once."""
+    port = free_port()
+    spec = {**REFERENCE_SPEC, "warmup": {"iterations": 21}}
+    with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3) as preheat:
+        schedule = preheat.create(spec, fallback=0.5)
+        with service(port):
+            wait_until(lambda: "must not exceed total_iterations" in str(schedule.status.last_error), 10)
+        assert schedule.lr(3) == 0.5
+    assert caplog.text.count("must not exceed total_iterations (20)") == 1
 
 
 class TestModes:

@@ -164,32 +164,37 @@ class Feed:
         return again_after_s
 
     def _ask(self) -> float | None:
-        if self._curve is None:
-            self._curve = self._confirmed(self._service.document(self._request))
+        curve = self._curve
+        if curve is None:
+            document = self._service.document(self._request)
+            self._note_answer()
+            self._curve = curve = self._confirmed(document)
+        elif (index := self._missing(curve)) is not None:
+            window = self._service.window(curve.document, *curve.layout.bounds(index))
+            self._note_answer()
+            self._health.count("windows")
+            curve.keep(window, self._focus(curve))
         else:
-            self._fetch_window(self._curve)
+            return None
+        if not self._is_adopted and curve.window(self._focus(curve)) is not None:
+            self._adopt(curve)
+            self._is_adopted = True
+        if self._missing(curve) is not None:
+            return 0.0
+        self._save(curve)
+        return None
+
+    def _note_answer(self) -> None:
+        """Before the loop can read what came: it is not to be told that the service is away."""
         self.error = None
         self._backoff.succeeded()
         self._health.answered()
-        if not self._is_adopted and self._curve.window(self._focus(self._curve)) is not None:
-            self._adopt(self._curve)
-            self._is_adopted = True
-        if self._missing(self._curve) is not None:
-            return 0.0
-        self._save(self._curve)
-        return None
 
     def _confirmed(self, document: Document) -> FetchedCurve:
         size = max(self._window // document.columns, 1)
         saved, self._saved = self._saved, None
         is_known = saved is not None and (saved.document, saved.layout.size) == (document, size)
         return FetchedCurve(document, size, "service", saved.windows() if saved and is_known else ())
-
-    def _fetch_window(self, curve: FetchedCurve) -> None:
-        index = self._missing(curve)
-        if index is not None:
-            curve.keep(self._service.window(curve.document, *curve.layout.bounds(index)), self._focus(curve))
-            self._health.count("windows")
 
     def _focus(self, curve: FetchedCurve) -> int:
         return curve.layout.index(min(self._focus_iteration, curve.document.total_iterations))

@@ -11,7 +11,7 @@ from preheat_client.errors import InvalidFallback, InvalidSpec, PreheatError, Re
 from preheat_client.feed import Curve, Feed, FetchedCurve
 from preheat_client.local_curve import LocalCurve, curve_of_file
 from preheat_client.status import Health, State
-from preheat_client.worker import Result
+from preheat_client.worker import Result, aside
 
 
 class Opened(Protocol):
@@ -76,7 +76,7 @@ class Opening:
         if not name:
             return None
         try:
-            return self._bounded(lambda: curve_of_file(Path(name)))
+            return self._from_disk(lambda: curve_of_file(Path(name)))
         except FileNotFoundError:
             return None
         except (OSError, ServiceUnavailable) as error:
@@ -116,7 +116,7 @@ class Opening:
         if snapshots is None:
             return None
         try:
-            snapshot = self._bounded(lambda: snapshots.read(schedule.request))
+            snapshot = self._from_disk(lambda: snapshots.read(schedule.request))
         except ServiceUnavailable:  # the disk takes its time
             return None
         if snapshot is None or not snapshot.windows:
@@ -126,7 +126,6 @@ class Opening:
         schedule.health.saved_at(snapshot.saved_at)
         return curve
 
-    def _bounded(self, question: Callable[[], Result]) -> Result:
-        """The answer of the disk, which is asked once the request under way is over."""
-        timeout_s = self.connection.configuration.timeout_s
-        return self.connection.worker.ask(question, 2 * timeout_s)
+    def _from_disk(self, question: Callable[[], Result]) -> Result:
+        """Not on the client's thread: it may be waiting for a name to be looked up, which nothing bounds."""
+        return aside(question, self.connection.configuration.timeout_s)

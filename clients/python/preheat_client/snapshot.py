@@ -41,7 +41,7 @@ class Snapshots:
 
     A file is a line `preheat-snapshot VERSION SHA-256`, a line of JSON, and the windows' float64, little endian; the
     sum is that of everything after the first line. It is written aside, synchronised and renamed, so that there is
-    always a whole one. Used by the client's thread alone.
+    always a whole one.
     """
 
     def __init__(self, folder: Path, service: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Literal
 
+from preheat_client.errors import is_retryable
 from preheat_client.worker import Worker
 
 _LOG = logging.getLogger("preheat_client")
@@ -98,9 +99,11 @@ class Health:
     def failed(self, error: Exception) -> None:
         """The service has not."""
         self.count("requests", "failures")
-        self._last_error = str(error)
+        is_new, self._last_error = str(error) != self._last_error, str(error)
         if self.state is State.READY:
             self.become(State.STALE, self.source, f"{error}; the loop goes on from memory")
+        elif is_new and self.state is not State.ERROR and not is_retryable(error):
+            _LOG.warning("%s: %s", self.name, error)
 
     def saved_at(self, seconds: float) -> None:
         """The values are those of a snapshot that was saved then, in seconds since the epoch."""

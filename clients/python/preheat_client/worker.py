@@ -7,14 +7,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from preheat_client.errors import ServiceUnavailable
 
 _LOG = logging.getLogger("preheat_client")
 _AFTER_A_BUG_S = 60.0
-
 _IDLE_S = 2.0
 
 Job = Callable[[], float | None]
@@ -50,25 +50,11 @@ class Worker:
         """
         if threading.current_thread() is self._thread:
             return question()
-        answered = threading.Event()
-        outcome: dict[str, Any] = {}
-
-        def job() -> None:
-            try:
-                outcome["result"] = question()
-            except BaseException as error:  # noqa: BLE001 - raised again where it was asked
-                outcome["error"] = error
-            answered.set()
-
-        self.run(job, after_s=-math.inf)
+        outcome: Future[Result] = Future()
+        self.run(lambda: _settle(outcome, question), after_s=-math.inf)
         if self._is_closed:
             raise ServiceUnavailable("the client is closed")
-        if not answered.wait(timeout_s):
-            raise ServiceUnavailable(f"no answer in {timeout_s:g} s")
-        if "error" in outcome:
-            raise outcome["error"]
-        result: Result = outcome["result"]
-        return result
+        return _result(outcome, timeout_s)
 
     def close(self) -> None:
         """Ends the thread after the job that is running; nothing runs from now on."""
@@ -126,6 +112,31 @@ class Worker:
         except Exception:  # noqa: BLE001 - a bug of ours must not end the thread
             _LOG.exception("a job of the client failed")
             return _AFTER_A_BUG_S
+
+
+def aside(question: Callable[[], Result], timeout_s: float) -> Result:
+    """What a function returns, or raises, on a daemon thread of its own, which is left behind if it takes longer.
+
+    For files, which nothing can be made to give up waiting for; the client's thread may be waiting for the network.
+    Raises ServiceUnavailable after `timeout_s`.
+    """
+    outcome: Future[Result] = Future()
+    threading.Thread(target=_settle, args=(outcome, question), name="preheat-aside", daemon=True).start()
+    return _result(outcome, timeout_s)
+
+
+def _settle(outcome: "Future[Result]", question: Callable[[], Result]) -> None:
+    try:
+        outcome.set_result(question())
+    except BaseException as error:  # noqa: BLE001 - raised again where it was asked
+        outcome.set_exception(error)
+
+
+def _result(outcome: "Future[Result]", timeout_s: float) -> Result:
+    try:
+        return outcome.result(timeout_s)
+    except TimeoutError as error:
+        raise ServiceUnavailable(f"no answer in {timeout_s:g} s") from error
 
 
 def _next(letters: "SimpleQueue[_Letter]", first_due: float, is_idle: bool) -> _Letter:
