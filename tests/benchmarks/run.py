@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import platform
 import sys
@@ -13,12 +14,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("reading", "lookup", "listing", "point", "pictures", "shapes")
+NAMES = ("reading", "lookup", "listing", "point", "pictures", "shapes", "outages", "starting", "memory")
 
 
 def main(names: list[str]) -> None:
     """Measures what is named, or everything."""
     console = Console(width=130)
+    logging.getLogger("preheat_client").setLevel(logging.ERROR)  # outages that are made on purpose
     table = Table("benchmark", "what", "ours", "peer or limit", "its", "ratio", "goal", "", title="ratio = ours / peer")
     rows = []
     for name in names or NAMES:
