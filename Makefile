@@ -38,7 +38,7 @@ conformance: $(VENV)/.conformance ## compare with every library that installs on
 	$(BIN)/python -m pytest tests/conformance tests/service/test_exporting.py tests/service/test_importing.py $(ARGS)
 
 adapters: $(VENV)/.adapters ## train with every framework that the client has an adapter for
-	$(BIN)/python -m pytest tests/clients/adapters tests/end_to_end/test_readme.py $(ARGS)
+	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/end_to_end/test_readme.py $(ARGS)
 
 soak: $(VENV)/.dev ## attack API and client at random, for longer than the tests do (SECONDS=600)
 	$(BIN)/python tests/faults/soak.py $(SECONDS) $(SEED)

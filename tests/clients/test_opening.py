@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -240,6 +242,26 @@ class TestSnapshotsInUse:
         assert [record.levelno for record in caplog.records if "no snapshot was written" in record.message] == [
             logging.WARNING
         ]
+
+    def test_a_full_disk_never_reaches_the_loop(self, url: str, tmp_path: Path) -> None:
+        """Of a process whose files may have 100 bytes at most: what it reads and what it says."""
+        script = (
+            "import json, resource, signal, sys, time; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
+            "from preheat_client import Preheat\n"
+            "url, folder, spec = json.loads(sys.argv[1])\n"
+            "schedule = Preheat(url, snapshot_dir=folder).create(spec)\n"
+            "lrs = [str(schedule.lr(n)) for n in range(1, 21)]\n"
+            "while schedule.status.counters.snapshot_failures == 0: time.sleep(0.01)\n"
+            "print(json.dumps([lrs, schedule.status.state]))"
+        )
+        arguments = json.dumps([url, str(tmp_path), REFERENCE_SPEC])
+        run = subprocess.run(
+            [sys.executable, "-c", script, arguments], capture_output=True, text=True, timeout=30, check=True
+        )
+        assert json.loads(run.stdout) == [list(REFERENCE_ROWS), "READY"]
+        assert run.stderr.count("no snapshot was written: [Errno 27] File too large") == 1
+        assert list(tmp_path.iterdir()) == []
 
     def test_several_groups_and_hyperparameters_come_back_from_disk(self, tmp_path: Path) -> None:
         """Row by row."""

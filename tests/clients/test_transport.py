@@ -1,11 +1,12 @@
 """The way to the service: proxies, sockets, certificates, headers, deadlines; and how all of it is configured."""
 
+import email.utils
 import gc
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,37 @@ def test_a_dribble_ends_with_the_deadline(url: str, bytes_per_s: int) -> None:
                     lambda: preheat._connection.service._transport.request("GET", "/openapi.json", "*/*"), 5
                 )
             assert 0.4 < time.monotonic() - started < 1.5
+
+
+class Busy:
+    """An application that says when to come again, and notes when it was asked."""
+
+    def __init__(self, retry_after: Callable[[float], str], clock_s: float) -> None:
+        self._retry_after, self._clock_s = retry_after, clock_s
+        self.asked: list[float] = []
+
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+        """One request."""
+        if scope["type"] == "http":
+            self.asked.append(time.monotonic())
+            now = time.time() + self._clock_s
+            texts = {"date": email.utils.formatdate(now, usegmt=True), "retry-after": self._retry_after(now)}
+            headers = [(name.encode(), text.encode()) for name, text in texts.items()]
+            await send({"type": "http.response.start", "status": 503, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize("clock_s", [0.0, 3.2e7, -3.2e7])
+@pytest.mark.parametrize(
+    "retry_after", [lambda _: "3", lambda now: email.utils.formatdate(now + 3, usegmt=True)], ids=["seconds", "date"]
+)
+def test_retry_after_is_waited_for_in_both_forms(retry_after: Callable[[float], str], clock_s: float) -> None:
+    """Of a service whose clock is right, and of one whose clock is a year off; without it, a second is the longest."""
+    busy = Busy(retry_after, clock_s)
+    with serving(busy, date_header=False) as url, Preheat(url, start_timeout_s=0.1) as preheat:
+        preheat.create(REFERENCE_SPEC, fallback=0.5)
+        wait_until(lambda: len(busy.asked) == 2, 8)
+    assert 2.9 < busy.asked[1] - busy.asked[0] < 4.5
 
 
 class TestConfiguration:

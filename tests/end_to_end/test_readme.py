@@ -55,7 +55,7 @@ def test_every_framework_trains_at_the_tables_lrs(framework: str, tmp_path: Path
     command = [sys.executable, "train.py"]
     if framework == "torch.distributed":
         command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "4", "--standalone", "train.py"]
-    output = printed(command, tmp_path, KERAS_BACKEND="torch", OMP_NUM_THREADS="1")
+    output = printed(command, tmp_path, OMP_NUM_THREADS="1")
     pairs = [line.split() for line in output.splitlines() if re.fullmatch(r"\d+ \S+", line)]
     rows = [row if framework not in {"keras", "optax"} else str(float(np.float32(row))) for row in REFERENCE_ROWS]
     assert pairs == [[str(n), row] for n, row in enumerate(rows, start=1)]
@@ -66,8 +66,8 @@ def test_plain_http_lists_the_table_and_survives_an_outage(tmp_path: Path) -> No
     (shell,), (script,) = blocks("Frameworks", "sh http"), blocks("Frameworks", "python http")
     with service_process(tmp_path / "preheat.db") as running:
         (tmp_path / "train.py").write_text(script.replace(ADDRESS, running.url))
-        first = printed([sys.executable, "train.py"], tmp_path)
         listed = printed(["bash", "-euc", shell.replace(ADDRESS, running.url)], tmp_path)
+        first = printed([sys.executable, "train.py"], tmp_path)
     expected = [f"{n} {row}" for n, row in enumerate(REFERENCE_ROWS, start=1)]
     assert first.splitlines() == expected
     assert listed.splitlines()[2:] == [line.replace(" ", ",") for line in expected]
