@@ -209,6 +209,16 @@ class TestConfiguration:
         assert configured({"url": "http://a", "strict": False}, environ).url == "http://a"
         assert configured({"url": "http://a", "strict": False}, environ).strict is False
 
+    def test_secrets_are_not_shown(self) -> None:
+        """In no text that may end in a log; a snapshot belongs to the service, whoever asks it."""
+        with Preheat("http://me:sesame@127.0.0.1:1/here", token="sesame", start_timeout_s=0.1) as preheat:  # noqa: S106
+            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            texts = [repr(preheat), repr(schedule), str(schedule.status.last_error)]
+            assert "sesame" not in f"{texts} {preheat._connection.configuration}"
+            assert repr(preheat) == "<Preheat http://127.0.0.1:1/here: online>"
+            assert repr(schedule) == "<the schedule of the spec: FALLBACK (fallback)>"
+            assert texts[2].startswith("no answer from http://127.0.0.1:1/here: ConnectError")
+
     def test_a_client_reads_the_environment(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of its process."""
         monkeypatch.setenv("PREHEAT_URL", url)

@@ -102,6 +102,9 @@ class Preheat:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<Preheat {self._connection.configuration.address}: {self._connection.configuration.mode}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _with_arguments, (self._arguments,)
 

@@ -32,7 +32,9 @@ def _headers(text: str) -> dict[str, str]:
 class Configuration:
     """Everything that can be said of a client. Raises ValueError with name, value and rule."""
 
-    url: str = field(default="", metadata=_variable("Address of the service; required while `mode` is online."))
+    url: str = field(
+        default="", repr=False, metadata=_variable("Address of the service; required while `mode` is online.")
+    )
     token: str | None = field(
         default=None, repr=False, metadata=_variable("Sent as `Authorization: Bearer …`, for a proxy that asks for it.")
     )
@@ -86,6 +88,12 @@ class Configuration:
             "Called with schedule and status, once a change of state, on the client's own thread.", None
         ),
     )
+
+    @property
+    def address(self) -> str:
+        """The url without what is secret in it."""
+        parts = urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     def __post_init__(self) -> None:
         _one_of("mode", self.mode, "online", "offline", "disabled")

@@ -25,7 +25,7 @@ class Connection:
         self.configuration = configuration
         self.service = Service(configuration)
         folder = configuration.snapshot_dir
-        self.snapshots = Snapshots(Path(folder), configuration.url) if folder else None
+        self.snapshots = Snapshots(Path(folder), configuration.address) if folder else None
         self._feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
         self.worker = Worker(on_idle=self.service.disconnect, on_fork=self._after_fork)
 

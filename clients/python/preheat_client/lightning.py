@@ -14,8 +14,12 @@ from preheat_client.torch import RemoteLR
 class PreheatCallback(Callback):
     """Sets the LRs of every optimizer before each of its updates; batches that only accumulate gradients are none.
 
-    The first update runs at lr[1]. The iteration is saved in checkpoints, and a run that is resumed goes on from it.
-    Raises ParamGroupMismatch when training begins if the param groups are not those of the schedule.
+    The first update runs at lr[1]. The iteration is saved in checkpoints, and a run that is resumed goes on from it;
+    from global_step + 1 if its checkpoint was made without the callback, and where the trainer fits again.
+
+    Raises, when training begins, ParamGroupMismatch if the param groups are not those of the schedule, ScheduleMismatch
+    if the checkpoint is that of a run with another one, and ValueError if the run has begun without the callback and
+    has several optimizers, whose updates Lightning counts as one.
     """
 
     def __init__(self, schedule: Readable) -> None:
@@ -26,8 +30,15 @@ class PreheatCallback(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Binds to the optimizers."""
         del pl_module
-        self._remotes = {id(optimizer): RemoteLR(optimizer, self.schedule) for optimizer in trainer.optimizers}
-        for remote, state in zip(self._remotes.values(), self._restored, strict=False):
+        states, self._restored = self._restored, []
+        if not states and trainer.global_step > 0 and len(trainer.optimizers) > 1:
+            raise ValueError(
+                f"global_step ({trainer.global_step}) must be 0 for {len(trainer.optimizers)} optimizers, or the "
+                "checkpoint must have the callback's state: it counts the updates of all of them as one"
+            )
+        first = trainer.global_step + 1
+        self._remotes = {id(each): RemoteLR(each, self.schedule, first_iteration=first) for each in trainer.optimizers}
+        for remote, state in zip(self._remotes.values(), states, strict=bool(states)):
             remote.load_state_dict(state)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:

@@ -108,8 +108,9 @@ class Opening:
             return self.schedule.feed.error
         configuration, name = self.connection.configuration, self.schedule.request.name
         if configuration.mode == "offline":
-            return ServiceUnavailable(f"mode is offline, and {configuration.snapshot_dir} has no snapshot of {name}")
-        return ServiceUnavailable(f"no answer from the service in {configuration.start_timeout_s:g} s")
+            place = f"in {configuration.snapshot_dir}" if configuration.snapshot_dir else "without a snapshot_dir"
+            return ServiceUnavailable(f"mode is offline, and there is no snapshot of {name} {place}")
+        return ServiceUnavailable(f"no answer from {configuration.address} in {configuration.start_timeout_s:g} s")
 
     def _snapshot(self) -> FetchedCurve | None:
         snapshots, schedule = self.connection.snapshots, self.schedule

@@ -177,6 +177,9 @@ class Schedule:
     def _adopt_fetched(self, curve: FetchedCurve) -> None:
         self.adopt(curve, State.READY, "it has arrived")
 
+    def __repr__(self) -> str:
+        return f"<{self.health.name}: {self.health.state} ({self.health.source})>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         known = self.known if isinstance(self.known, FetchedCurve) else None
         return _again, (self._client, self.request, self._fallback, known)

@@ -75,7 +75,8 @@ class Transport:
         except PreheatError:
             raise
         except Exception as error:
-            raise ServiceUnavailable(f"no answer from the service: {type(error).__name__}: {error}") from error
+            address = self._configuration.address
+            raise ServiceUnavailable(f"no answer from {address}: {type(error).__name__}: {error}") from error
         if not response.is_success:
             raise _refusal(response.status_code, response.reason_phrase, answer)
         return answer

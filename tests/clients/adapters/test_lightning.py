@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from preheat_client import ParamGroupMismatch, Preheat, Schedule
+from preheat_client import ParamGroupMismatch, Preheat, Schedule, ScheduleMismatch
 from preheat_client.torch import RemoteLR
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 
@@ -92,7 +92,7 @@ def test_every_update_runs_at_the_tables_lr(tmp_path: Path, schedule: Schedule, 
 
 
 def test_an_epoch_that_ends_in_the_middle_of_accumulating_is_counted_right(tmp_path: Path, schedule: Schedule) -> None:
-    """Lightning makes an update of what is there at the end of an epoch."""
+    """Lightning makes an update of what is there at the end of an epoch; fitting again goes on counting."""
     module = Module()
     trainer = lightning.Trainer(
         max_epochs=4,
@@ -107,6 +107,9 @@ def test_an_epoch_that_ends_in_the_middle_of_accumulating_is_counted_right(tmp_p
     )
     trainer.fit(module, batches(10))  # 3 updates
     assert module.used == list(REFERENCE_ROWS[:12])
+    trainer.fit_loop.max_epochs = 6
+    trainer.fit(module, batches(10))
+    assert module.used == list(REFERENCE_ROWS[:18])
 
 
 @pytest.mark.parametrize("way", ["scheduler", "callback"])
@@ -159,6 +162,29 @@ def test_several_optimizers_each_count_their_own_updates(tmp_path: Path, schedul
     """As of a GAN."""
     first, second = trained(tmp_path, Pair(), [PreheatCallback(schedule)])
     assert (first, second) == (list(REFERENCE_ROWS[:14]), list(REFERENCE_ROWS[:7]))
+
+
+def test_a_callback_can_join_a_run(tmp_path: Path, schedule: Schedule) -> None:
+    """A checkpoint that was made without it goes on at the next update, if that can be told."""
+    trained(tmp_path, Module())
+    checkpoint = str(tmp_path / "step=8.ckpt")
+    used = trained(tmp_path / "again", Module(), [PreheatCallback(schedule)], from_checkpoint=checkpoint)
+    assert used == list(REFERENCE_ROWS[8:])
+
+    trained(tmp_path / "pair", Pair())
+    checkpoint = str(next((tmp_path / "pair").glob("*.ckpt")))
+    with pytest.raises(ValueError, match=r"global_step \(\d+\) must be 0 for 2 optimizers"):
+        trained(tmp_path / "last", Pair(), [PreheatCallback(schedule)], from_checkpoint=checkpoint)
+
+
+def test_the_checkpoint_of_another_schedule_is_refused(tmp_path: Path, schedule: Schedule, url: str) -> None:
+    """A run must not go on with a schedule by mistake."""
+    trained(tmp_path, Module(), [PreheatCallback(schedule)])
+    with Preheat(url) as preheat:
+        other = preheat.create({**REFERENCE_SPEC, "target_lr": 0.02})
+        checkpoint = str(tmp_path / "step=8.ckpt")
+        with pytest.raises(ScheduleMismatch, match=schedule.id):
+            trained(tmp_path / "again", Module(), [PreheatCallback(other)], from_checkpoint=checkpoint)
 
 
 def test_other_param_groups_are_refused_before_the_first_update(tmp_path: Path, url: str) -> None:
