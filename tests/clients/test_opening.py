@@ -205,9 +205,7 @@ class TestModes:
             assert (schedule.status.source, schedule.status.counters.requests) == ("snapshot", 0)
             with pytest.raises(ServiceUnavailable, match="mode is offline"):
                 schedule.plot(tmp_path / "never.png")
-            with pytest.raises(
-                ServiceUnavailable, match=r"offline, and there is no snapshot of schedule ffff in .*"
-            ):
+            with pytest.raises(ServiceUnavailable, match=r"offline, and there is no snapshot of schedule ffff in .*"):
                 preheat.schedule("ffff")
             assert preheat.schedule("ffff", fallback=0.5).lr(3) == 0.5
 
