@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 TORCH := torch==2.13.0
 SECONDS ?= 600
+SIDE_BY_SIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
+TIMED := tests/faults tests/clients/test_process.py
 
 .PHONY: help serve test check format bench demo conformance adapters soak clean
 .DEFAULT_GOAL := help
@@ -16,8 +18,9 @@ help: ## show this
 serve: $(VENV)/.service ## run the service
 	@$(BIN)/preheat serve
 
-test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## run the tests: all of them, or ARGS
+	$(BIN)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE) $(TIMED:%=--ignore %))
+	$(if $(ARGS),,$(BIN)/python -m pytest $(TIMED))
 
 check: $(VENV)/.dev ## ruff, ruff format --check, mypy
 	$(BIN)/ruff check .
@@ -42,7 +45,7 @@ adapters: $(VENV)/.adapters ## train with every framework that the client has an
 
 soak: $(VENV)/.dev ## attack API and client at random, for longer than the tests do (SECONDS=600)
 	$(BIN)/python tests/faults/soak.py $(SECONDS) $(SEED)
-	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/service/test_openapi.py $(ARGS)
+	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/attack $(ARGS)
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build

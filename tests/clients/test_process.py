@@ -22,6 +22,10 @@ from preheat_client import Preheat, Schedule, State
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import free_port, service, wait_until
 
+FORKS = pytest.mark.filterwarnings(
+    "ignore:.*multi-threaded.*fork.*:DeprecationWarning",  # the service's thread and the client's are what is tested
+    "ignore:os.fork.. was called:RuntimeWarning",  # JAX says so in every process that has imported it
+)
 LONG = {"target_lr": 0.1, "total_iterations": 10**9, "warmup": {"iterations": 10**9}}
 
 
@@ -46,7 +50,7 @@ def table(schedule: Schedule) -> list[str]:
     return [str(schedule.lr(n)) for n in range(1, 21)]
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@FORKS
 class TestFork:
     """DataLoader workers and the like."""
 
@@ -142,7 +146,7 @@ class Items(torch.utils.data.Dataset[tuple[int, str]]):
         return os.getpid(), str(self._schedule.lr(index))
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@FORKS
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_data_loader_workers_read_the_table(url: str, start: str) -> None:
     """Torch's own, forked and spawned."""
@@ -157,7 +161,7 @@ def test_data_loader_workers_read_the_table(url: str, start: str) -> None:
 SECCOMP, STRICT = 22, 1  # prctl(2): from now on a thread may read, write and leave, or is killed
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@FORKS
 @pytest.mark.parametrize(("with_a_syscall", "answer"), [(False, b"done"), (True, b"")])
 def test_reading_makes_no_syscall(url: str, with_a_syscall: bool, answer: bytes) -> None:
     """The kernel kills a process that makes one; it stands by while a whole schedule is read, window after window."""

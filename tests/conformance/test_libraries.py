@@ -243,12 +243,13 @@ def _optax_cases(optax: Any) -> dict[str, tuple[Any, Callable[[], list[float]]]]
 @pytest.mark.parametrize(
     "case", ["warmup_cosine", "polynomial", "exponential", "piecewise_constant", "piecewise_cosine"]
 )
-def test_optax(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optax(case: str) -> None:
     """Called for every count, in float64."""
-    monkeypatch.setenv("JAX_ENABLE_X64", "1")
     optax = pytest.importorskip("optax", reason="make conformance installs it")
-    schedule, ours = _optax_cases(optax)[case]
-    expected = [float(schedule(float(n))) for n in range(TOTAL + 1)]
+    jax = importlib.import_module("jax")
+    with jax.enable_x64(True):
+        schedule, ours = _optax_cases(optax)[case]
+        expected = [float(schedule(float(n))) for n in range(TOTAL + 1)]
     np.testing.assert_allclose(ours(), expected, rtol=1e-9, atol=1e-15)
 
 

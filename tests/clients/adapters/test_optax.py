@@ -35,9 +35,8 @@ def schedule(preheat: Preheat) -> Schedule:
 @pytest.fixture
 def double() -> Iterator[None]:
     """JAX in float64."""
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", False)
+    with jax.enable_x64(True):
+        yield
 
 
 class Loop:
