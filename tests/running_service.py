@@ -20,6 +20,8 @@ from preheat.api import create_app
 from preheat.settings import Settings
 
 START_TIMEOUT_S = 60.0
+GLOO_ABORTED = "terminate called without an active exception"
+"""What torch says when, now and then on a busy machine, a process under gloo aborts as it leaves (pytorch#190489)."""
 
 
 @contextmanager

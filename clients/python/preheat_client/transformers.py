@@ -39,7 +39,6 @@ class PreheatCallback(TrainerCallback):
         """Sets the LR of the update that follows."""
         del args, state, control
         self._remote.step()
-        self._remote.step(self._remote.iteration)  # the Trainer's own scheduler has set another LR in between
         # The Trainer logs what its scheduler says was set last; torch keeps that in this attribute.
         _inner(objects["lr_scheduler"], "scheduler")._last_lr = self._remote.get_last_lr()  # noqa: SLF001
 

@@ -98,6 +98,16 @@ say(fit(trained, 8, [PreheatCallback(schedule)], used))
     check(said(tmp_path, backend, script, url), TABLE)
 
 
+def test_the_callback_is_all_it_takes(url: str, tmp_path: Path, backend: str) -> None:
+    """Without another one that looks at the optimizer between batches: twenty updates move by the sum of the table."""
+    script = """
+trained = model()
+trained.fit(inputs[:20], far_below[:20], batch_size=1, callbacks=[PreheatCallback(schedule)], verbose=0)
+say(weight=float(np.asarray(trained.get_weights()[0])[0, 0]))
+"""
+    assert said(tmp_path, backend, script, url)["weight"] == pytest.approx(-sum(TABLE), rel=1e-5)
+
+
 def test_accumulated_gradients_are_one_update(url: str, tmp_path: Path, backend: str) -> None:
     """Keras counts updates, not batches."""
     script = "say(fit(model(accumulated=4), 76, [PreheatCallback(schedule)]))"  # the twentieth would move nothing

@@ -93,23 +93,25 @@ def test_every_update_runs_at_the_tables_lr(tmp_path: Path, schedule: Schedule, 
 
 def test_an_epoch_that_ends_in_the_middle_of_accumulating_is_counted_right(tmp_path: Path, schedule: Schedule) -> None:
     """Lightning makes an update of what is there at the end of an epoch; fitting again goes on counting."""
-    module = Module()
-    trainer = lightning.Trainer(
-        max_epochs=4,
-        accumulate_grad_batches=4,
-        accelerator="cpu",
-        logger=False,
-        default_root_dir=tmp_path,
-        callbacks=[PreheatCallback(schedule)],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, batches(10))  # 3 updates
-    assert module.used == list(REFERENCE_ROWS[:12])
-    trainer.fit_loop.max_epochs = 6
+    checkpoint = str(tmp_path / "after.ckpt")
+    for epochs, from_checkpoint in ((2, None), (3, checkpoint)):
+        module = Module()
+        trainer = lightning.Trainer(
+            max_epochs=epochs,
+            accumulate_grad_batches=4,
+            accelerator="cpu",
+            logger=False,
+            default_root_dir=tmp_path,
+            callbacks=[PreheatCallback(schedule)],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, batches(10), ckpt_path=from_checkpoint)  # 3 updates an epoch
+        trainer.save_checkpoint(checkpoint)
+    trainer.fit_loop.max_epochs = 5
     trainer.fit(module, batches(10))
-    assert module.used == list(REFERENCE_ROWS[:18])
+    assert module.used == list(REFERENCE_ROWS[6:15])
 
 
 @pytest.mark.parametrize("way", ["scheduler", "callback"])
