@@ -1,5 +1,6 @@
 """The way to the service: proxies, sockets, certificates, headers, deadlines; and how all of it is configured."""
 
+import asyncio
 import email.utils
 import gc
 import socket
@@ -130,6 +131,45 @@ def test_a_dribble_ends_with_the_deadline(url: str, bytes_per_s: int) -> None:
                     lambda: preheat._connection.service._transport.request("GET", "/openapi.json", "*/*"), 5
                 )
             assert 0.4 < time.monotonic() - started < 1.5
+
+
+class Endless:
+    """An application whose answers have no end; `sent` counts their bytes."""
+
+    def __init__(self, **headers: str) -> None:
+        self._headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        self.sent = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        await receive()
+        gone = asyncio.ensure_future(receive())
+        while not gone.done() and self.sent < 200_000_000:
+            await send({"type": "http.response.body", "body": bytes(65_536), "more_body": True})
+            self.sent += 65_536
+            await asyncio.sleep(0)
+        gone.cancel()
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "most"),
+    [
+        ({}, "more than the 16000000 bytes that were expected", 40_000_000),
+        ({"content_encoding": "gzip"}, "gzip-compressed, which was not asked for", 20_000_000),
+    ],
+)
+def test_an_answer_without_end_is_not_read_to_its_end(headers: dict[str, str], message: str, most: int) -> None:
+    """Nor one that may unpack to anything; beyond the bound there is only what sockets hold."""
+    endless = Endless(**headers)
+    with serving(endless) as url, Preheat(url, start_timeout_s=2, timeout_s=20) as preheat:
+        schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+        wait_until(lambda: schedule.status.last_error is not None, 20)
+        assert message in str(schedule.status.last_error)
+        per_request = endless.sent / schedule.status.counters.requests
+        assert per_request < most
 
 
 class Busy:

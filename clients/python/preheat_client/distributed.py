@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import distributed
 
-from preheat_client.document import Document
+from preheat_client.document import UNKNOWN, Document
 from preheat_client.errors import PreheatError, ServiceUnavailable
 from preheat_client.readable import Readable
 from preheat_client.schedule import Schedule
@@ -35,10 +35,9 @@ class SharedSchedule:
         self._group = group
         self._is_rank_zero = distributed.get_rank(group) == 0
         self._schedule: Schedule | None = None
-        self._told_of: object = None
         self._start = 0
         self._rows: list[tuple[Row, list[float]]] = []
-        self._document: Document
+        self._document = Document(None, {}, UNKNOWN, ())
         self._exchange(lambda: self._opened(open_schedule))
 
     @property
@@ -95,14 +94,10 @@ class SharedSchedule:
         return self._block(0)
 
     def _block(self, iteration: int) -> dict[str, Any]:
-        """What rank 0 tells: a block of rows, and the schedule's document if it is another one than before."""
+        """What rank 0 tells: a block of rows, and what is said about the schedule that they are of."""
         assert self._schedule is not None  # noqa: S101 - rank 0 has opened it
         rows = self._schedule.block(iteration, _BLOCK)
-        told = {"start": iteration, "rows": rows}
-        if self._schedule.known is not self._told_of:
-            self._told_of = self._schedule.known
-            told["document"] = self._schedule.document
-        return told
+        return {"start": iteration, "rows": rows, "document": self._schedule.document}
 
     def _exchange(self, tell: Callable[[], dict[str, Any]]) -> None:
         error: PreheatError | None = None
@@ -120,4 +115,5 @@ class SharedSchedule:
         if "error" in message:
             raise ServiceUnavailable(f"rank 0: {message['error']}")
         self._start, self._rows = message["start"], message["rows"]
-        self._document = message.get("document") or self._document
+        if self._document != message["document"]:
+            self._document = message["document"]

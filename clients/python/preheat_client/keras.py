@@ -31,9 +31,7 @@ class PreheatCallback(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the LR of the update that the batch belongs to."""
         del batch, logs
-        if hasattr(self.model, "jax_state_sync"):  # with JAX, variables live elsewhere between batches
-            self.model.jax_state_sync()
-        optimizer = self.model.optimizer
+        optimizer = self.model.optimizer  # asking for the model brings back the variables that JAX keeps elsewhere
         optimizer.learning_rate = self.schedule.lr(int(optimizer.iterations) + 1)
 
 

@@ -1,0 +1,46 @@
+"""Health: what is said, to whom, and how often."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from preheat_client import RequestRefused, ServiceUnavailable, State, Status
+from preheat_client.status import Health
+from preheat_client.worker import Worker
+from running_service import wait_until
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    """A client's thread."""
+    thread = Worker(on_idle=lambda: None, on_fork=lambda: None)
+    yield thread
+    thread.close()
+    thread.join(5)
+
+
+def test_a_state_that_is_said_again_is_no_change(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    """The callback hears READY, STALE, READY once each, and so does the log."""
+    told: list[Status] = []
+    health = Health("it", worker, told.append)
+    for state in (State.READY, State.READY, State.STALE, State.STALE, State.READY):
+        health.become(state, "service", "so it is")
+    wait_until(lambda: len(told) >= 3, 5)
+    worker.ask(lambda: None, 5)
+    assert [status.state for status in told] == [State.READY, State.STALE, State.READY]
+    assert caplog.messages == ["it: STALE (service): so it is"]  # READY is no warning
+
+
+def test_a_refusal_is_said_once_until_it_is_another(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    """While a fallback is in use; what may pass is not said at all."""
+    health = Health("it", worker, None)
+    health.become(State.FALLBACK, "fallback", "away")
+    for error in (
+        ServiceUnavailable("away"),
+        RequestRefused(403, {"title": "no"}),
+        RequestRefused(403, {"title": "no"}),
+        RequestRefused(404, {"title": "gone"}),
+    ):
+        health.failed(error)
+    assert caplog.messages == ["it: FALLBACK (fallback): away", "it: no (403): ", "it: gone (404): "]
+    assert (health.status().counters.failures, health.status().last_error) == (4, "gone (404): ")
