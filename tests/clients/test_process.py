@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 
+from faults.fault_proxy import Fault, proxied, proxy_loop
 from preheat_client import Preheat, Schedule, State
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import free_port, service, wait_until
@@ -250,6 +251,20 @@ class TestExit:
                 before = time.monotonic()
             assert time.monotonic() - before < 0.5
             wait_until(lambda: not preheat_threads(), 2)
+
+    def test_closing_in_the_middle_of_a_request_is_no_outage(self, url: str, caplog: pytest.LogCaptureFixture) -> None:
+        """Nothing is said of a request that closing has cut."""
+        with proxy_loop() as loop, proxied(loop, url) as proxy:
+            with Preheat(proxy.url, window=20, timeout_s=60) as preheat:
+                schedule = preheat.create(LONG)
+                wait_until(lambda: schedule.status.counters.windows == 16, 5)
+                proxy.set(Fault(greeting="hang"))
+                time.sleep(2.5)  # until the connection that the proxy has reset is given up
+                schedule.lr(65)
+                time.sleep(0.3)
+            wait_until(lambda: not preheat_threads(), 2)
+        assert caplog.messages == []
+        assert schedule.status.counters.failures == 0
 
 
 class TestLeaks:
