@@ -58,7 +58,7 @@ class RemoteLR(LRScheduler):
         `was_skipped` says that the optimizer was called, but a GradScaler kept it from changing anything; this happens
         with `fused=True` alone: `scaler.get_scale()` fell.
         """
-        updates = self._updates.take()
+        updates, self._updates.count = self._updates.count, 0
         if cur_iteration is None:
             cur_iteration = self.last_epoch + (0 if was_skipped else updates)
             if cur_iteration == self.last_epoch:
@@ -101,7 +101,7 @@ class RemoteLR(LRScheduler):
                 f"the state belongs to schedule {state_dict['schedule_id']}, this is {self.schedule.id}: to change "
                 f"schedules, construct RemoteLR with first_iteration={state_dict['iteration']}"
             )
-        self._updates.take()
+        self._updates.count = 0
         self._set(state_dict["iteration"])
 
     def _initial_step(self) -> None:
@@ -116,10 +116,13 @@ class RemoteLR(LRScheduler):
             self._bind_again()
         held = self._held_iteration(iteration)
         row = self.schedule.lr(held)
-        if isinstance(row, float):
+        if isinstance(row, float):  # the way of nearly every step, so it is kept short
             self._last_lr = [row] * len(groups)
             for group in groups:
-                fill(group, "lr", row)
+                if group["lr"].__class__ is float:
+                    group["lr"] = row
+                else:
+                    fill(group, "lr", row)
         else:
             lrs = [row[column] for column in self._columns]
             self._last_lr = list(lrs)
@@ -169,7 +172,7 @@ class RemoteLR(LRScheduler):
 
 
 class _Updates:
-    """The updates that an optimizer has performed, since they were last asked for."""
+    """The updates that an optimizer has performed since the scheduler's last step."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -177,8 +180,3 @@ class _Updates:
     def count_one(self, *_: Any) -> None:
         """After each update."""
         self.count += 1
-
-    def take(self) -> int:
-        """How many there were; they are counted from 0 again."""
-        count, self.count = self.count, 0
-        return count
