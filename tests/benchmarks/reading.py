@@ -1,10 +1,9 @@
 """1. Reading the LR in the training loop, against torch's own scheduler. Limit: indexing a list."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -51,10 +50,10 @@ def _tasks(preheat: Preheat, url: str) -> dict[str, Task]:
         for n in range(ITERATIONS):
             from_schedule.lr(n)
 
-    def fetched(spec: dict[str, Any], use: Callable[[Schedule], None]) -> None:
+    def read_afresh() -> None:
         """By a client of its own: what it fetches ahead must not burden the task after it."""
         with Preheat(url) as fresh:
-            use(fresh.create(spec))
+            read(fresh.create(LONG_SPEC))
 
     def index() -> None:
         for n in range(ITERATIONS):
@@ -62,8 +61,8 @@ def _tasks(preheat: Preheat, url: str) -> dict[str, Task]:
 
     return {
         "lr": lambda: read(schedule),
-        "windows": lambda: fetched(LONG_SPEC, read),
-        "remote": lambda: fetched(SPEC, lambda fresh: step_to(RemoteLR(optimizer(0.1), fresh))),
+        "windows": read_afresh,
+        "remote": lambda: step_to(RemoteLR(optimizer(0.1), preheat.create(SPEC))),
         "torch": lambda: step(CosineAnnealingLR(optimizer(0.1), ITERATIONS)),
         "index": index,
     }

@@ -39,7 +39,7 @@ class RemoteLR(LRScheduler):
     def __init__(self, optimizer: Optimizer, schedule: Readable, first_iteration: int = 1) -> None:
         self.schedule = schedule
         self.last_epoch = first_iteration
-        self._idle_steps = 0
+        self._idle_at = self._idle_steps = 0
         self._last_hyperparameters: list[float] = []
         self._bind(optimizer)
         self._updates = _Updates()
@@ -58,22 +58,22 @@ class RemoteLR(LRScheduler):
         `was_skipped` says that the optimizer was called, but a GradScaler kept it from changing anything; this happens
         with `fused=True` alone: `scaler.get_scale()` fell.
         """
-        updates, self._updates.count = self._updates.count, 0
-        if cur_iteration is None:
-            cur_iteration = self.last_epoch + (0 if was_skipped else updates)
-            if cur_iteration == self.last_epoch:
-                self._note_idle_step()
-                return
-        self._set(cur_iteration)
+        iteration = cur_iteration
+        if iteration is None:
+            iteration = self.last_epoch + (0 if was_skipped else self._updates.count)
+        self._updates.count = 0
+        if cur_iteration is None and iteration == self.last_epoch:
+            self._note_idle_step()
+        else:
+            self._set(iteration)
 
     def get_last_lr(self) -> list[Any]:
         """The LR of each param group, as set last."""
         return list(self._last_lr)
 
     def get_lr(self) -> list[Any]:
-        """The LR of each param group at the present iteration."""
-        row = self.schedule.lr(self._held_iteration(self.last_epoch))
-        return [row if isinstance(row, float) else row[column] for column in self._columns]
+        """The same: torch's own schedulers compute here what they set next."""
+        return self.get_last_lr()
 
     def get_last_hyperparameters(self) -> dict[str, dict[str, float]]:
         """Every other hyperparameter by name and param group, as set last."""
@@ -114,7 +114,8 @@ class RemoteLR(LRScheduler):
             self._bind(self.optimizer)
         elif self.schedule.known is not self._bound_to:
             self._bind_again()
-        held = self._held_iteration(iteration)
+        # The step after the last update sets an LR that no update runs at: the end is passed only after that.
+        held = iteration if iteration != self._after_last else iteration - 1
         row = self.schedule.lr(held)
         if isinstance(row, float):  # the way of nearly every step, so it is kept short
             self._last_lr = [row] * len(groups)
@@ -131,18 +132,12 @@ class RemoteLR(LRScheduler):
         if self._places:
             self._set_hyperparameters(held)
         self.last_epoch = iteration
-        self._step_count += 1
-        self._idle_steps = 0
 
     def _set_hyperparameters(self, iteration: int) -> None:
         self._last_hyperparameters = self.schedule.hyperparameters(iteration)
         for where, value in zip(self._places, self._last_hyperparameters, strict=True):
             for place in where:
                 write(self.optimizer.param_groups, place, value)
-
-    def _held_iteration(self, iteration: int) -> int:
-        """The step after the last update sets an LR that no update runs at: the end is passed only after that."""
-        return iteration - 1 if iteration == self._after_last else iteration
 
     def _bind(self, optimizer: Optimizer) -> None:
         """Matches param groups and columns."""
@@ -161,6 +156,8 @@ class RemoteLR(LRScheduler):
             _LOG.error("the schedule that has arrived does not suit the optimizer: %s", error)
 
     def _note_idle_step(self) -> None:
+        if self._idle_at != self.last_epoch:
+            self._idle_at, self._idle_steps = self.last_epoch, 0
         self._idle_steps += 1
         if self._idle_steps == _MANY:
             _LOG.warning(
