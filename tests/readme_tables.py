@@ -1,6 +1,5 @@
 """The README's tables as the code has them."""
 
-import ast
 import inspect
 import json
 from pathlib import Path
@@ -10,14 +9,14 @@ import typer
 from pydantic_core import PydanticUndefined
 
 from after_schedulers import COMPOSITIONS, EXAMPLES, LEFT, SHAPES, WARMUP
-from preheat.cli import app as command_line
+from preheat.cli.app import app as command_line
 from preheat.curve import Curve
 from preheat.lint.rules import RULES
 from preheat.schedule import Schedule
 from preheat.settings import Settings
-from preheat.spec import parse_spec
-from preheat.spec.after_scheduler import SCHEDULER_TYPES
-from preheat.spec.recipes import recipes
+from preheat.specs import parse_spec
+from preheat.specs.after_schedulers import SCHEDULER_TYPES
+from preheat.specs.recipes import recipes
 from preheat_client.configuration import configuration_rows
 
 ROOT = Path(__file__).parents[1]
@@ -118,18 +117,6 @@ def command_rows() -> list[str]:
     """Command, what it does."""
     commands: Any = typer.main.get_command(command_line)
     return [f"| `preheat {name}` | {command.help.splitlines()[0]} |" for name, command in commands.commands.items()]
-
-
-def house_lines() -> list[str]:
-    """Every module with its first line."""
-    lines = []
-    for base in (ROOT / "service/preheat", ROOT / "clients/python/preheat_client"):
-        lines.append(f"{base.relative_to(ROOT)}/")
-        modules = [path for path in base.rglob("*.py") if path.name != "__init__.py"]
-        for path in sorted(modules, key=lambda path: (str(path.parent), path.name)):
-            first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0]
-            lines.append(f"  {path.relative_to(base)!s:35}{first}")
-    return lines
 
 
 def _default(name: str, default: Any) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preheat.deadline import NO_DEADLINE, Deadline
+from preheat.budget import NO_DEADLINE, Deadline
 from preheat.errors import IterationOutOfRange
 from preheat.schedule import Schedule
-from preheat.schedulers.bench import Bench
+from preheat.schedulers.table import Bench
 
 _BLOCK = 4096
 """Iterations computed between two looks at the deadline; a stepped curve has a checkpoint at each multiple."""

@@ -14,7 +14,7 @@
     ├── TorchVersionMismatch  a schedule stored by a service with another torch
     └── StoreUnavailable      the database is locked, read-only, full, corrupt or gone
 
-A spec that breaks rules is `preheat.spec.InvalidSpec`, a ValueError.
+A spec that breaks rules is `preheat.specs.InvalidSpec`, a ValueError.
 """
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from preheat.spec import Spec
+from preheat.specs import Spec
 
 TORCH_VERSION = importlib.metadata.version("torch").partition("+")[0]
 """Release of the torch that is installed, without its build tag (2.13.0, not 2.13.0+cpu)."""

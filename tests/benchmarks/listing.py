@@ -13,7 +13,7 @@ from benchmarks.measure import Ratio, side_by_side
 from preheat.api.answers import window_json
 from preheat.curve import Curve, Floats
 from preheat.schedule import Schedule
-from preheat.spec import parse_spec
+from preheat.specs import parse_spec
 from reference import optimizer, torch_scheduler
 
 ITERATIONS = 1_000_000

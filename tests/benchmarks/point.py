@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from benchmarks.measure import Ratio, side_by_side
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.spec import parse_spec
+from preheat.specs import parse_spec
 
 LIMIT_MS = 5.0
 

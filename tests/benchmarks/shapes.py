@@ -6,9 +6,9 @@ from typing import Any
 
 from after_schedulers import COMPOSITIONS, SHAPES
 from benchmarks.measure import Ratio, side_by_side
-from preheat.schedulers.bench import Bench
-from preheat.spec import parse_spec
-from preheat.spec.after_scheduler import SHAPES as ALL_SHAPES
+from preheat.schedulers.table import Bench
+from preheat.specs import parse_spec
+from preheat.specs.after_schedulers import SHAPES as ALL_SHAPES
 
 VALUES = 50_000
 

@@ -19,11 +19,11 @@ import pytest
 import torch
 from torch.optim import SGD, lr_scheduler
 
+from preheat.conversions.importers import import_schedule
+from preheat.conversions.source import Known
 from preheat.curve import Curve
-from preheat.importing import import_schedule
-from preheat.importing.reader import Known
 from preheat.schedule import Schedule
-from preheat.spec import parse_spec
+from preheat.specs import parse_spec
 
 TOTAL, W = 100, 10
 LR = 0.02

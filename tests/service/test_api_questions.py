@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from preheat.spec.recipes import recipes
+from preheat.specs.recipes import recipes
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 
 LRS = [0.0, *map(float, REFERENCE_ROWS)]

@@ -2,12 +2,12 @@
 
 import json
 
-from preheat.api.catalogue import Catalogue
-from preheat.bounded_cache import BoundedCache
+from preheat.cache import BoundedCache
 from preheat.curve import Curve
 from preheat.schedule import Schedule
 from preheat.settings import Settings
-from preheat.spec import parse_spec
+from preheat.specs import parse_spec
+from preheat.store.curves import Catalogue
 
 
 def test_the_ones_unused_for_longest_leave() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.spec import parse_spec
+from preheat.specs import parse_spec
 
 COSINE = {"type": "CosineLR"}
 COSINE_OF_10 = {"type": "CosineLR", "length": 10}

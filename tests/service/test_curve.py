@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from after_schedulers import ANY, COMPOSITIONS, EXAMPLES, LEFT, SHAPES, TOTAL, WARMUP, example_id
+from preheat.budget import Deadline
 from preheat.curve import Curve
-from preheat.deadline import Deadline
 from preheat.errors import ComputeTimeout, IterationOutOfRange
 from preheat.schedule import Schedule
 from preheat.schedulers import bench_optimizer, build
-from preheat.spec import parse_spec
+from preheat.specs import parse_spec
 from reference import REFERENCE_ROWS, REFERENCE_SPEC, torch_stepped
 
 TARGETS = (0.01, 0.1)

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES
+from preheat.conversions.exporters import export
 from preheat.curve import Curve
 from preheat.errors import NotExpressible
-from preheat.exporting import export
 from preheat.schedule import Schedule
-from preheat.spec import parse_spec
+from preheat.specs import parse_spec
 
 TOTAL = 60
 

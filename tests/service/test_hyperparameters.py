@@ -11,7 +11,7 @@ from torch.optim import SGD, Adam, lr_scheduler
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.spec import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec, parse_spec
 
 
 def curve(**fields: Any) -> Curve:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.optim import SGD, lr_scheduler
 
+from preheat.conversions.importers import Imported, import_schedule
+from preheat.conversions.source import Known
 from preheat.curve import Curve
 from preheat.errors import NotImportable
-from preheat.importing import Imported, import_schedule
-from preheat.importing.reader import Known
 from preheat.schedule import Schedule
-from preheat.spec import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec, parse_spec
 
 
 def imported(library: str, source: Any, **known: Any) -> Imported:

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
+from preheat.budget import NO_DEADLINE
 from preheat.curve import Curve
-from preheat.deadline import NO_DEADLINE
 from preheat.lint import Finding, lint, refusals
 from preheat.lint.examined import Examined
 from preheat.lint.rules import RULES
 from preheat.schedule import Schedule
-from preheat.spec import InvalidSpec, parse_spec
-from preheat.spec.recipes import recipes
+from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs.recipes import recipes
 
 
 def findings(**fields: Any) -> list[Finding]:

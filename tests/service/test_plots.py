@@ -13,13 +13,13 @@ import pytest
 from matplotlib.image import imread
 
 from after_schedulers import EXAMPLES, example_id
+from preheat.budget import Deadline
 from preheat.curve import Curve
-from preheat.deadline import Deadline
 from preheat.errors import IterationOutOfRange
-from preheat.picture import PlotOptions
-from preheat.plots import render
+from preheat.plot.contents import render
+from preheat.plot.drawing import PlotOptions
 from preheat.schedule import Schedule
-from preheat.spec import parse_spec
+from preheat.specs import parse_spec
 
 SVG = "svg"
 LINE = np.array([0x00, 0x72, 0xB2]) / 255

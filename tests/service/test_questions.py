@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from preheat.analysis.crossing import first_crossing
+from preheat.analysis.difference import difference
+from preheat.analysis.handover import seam
+from preheat.analysis.totals import totals
 from preheat.curve import Curve
 from preheat.errors import IterationOutOfRange, NotComparable, SeamRefused
-from preheat.questions.crossing import first_crossing
-from preheat.questions.difference import difference
-from preheat.questions.seam import seam
-from preheat.questions.totals import totals
 from preheat.schedule import Schedule
-from preheat.spec import parse_spec
+from preheat.specs import parse_spec
 
 
 def curve(**fields: Any) -> Curve:

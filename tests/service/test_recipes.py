@@ -7,9 +7,9 @@ import pytest
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.spec import InvalidSpec, parse_spec
-from preheat.spec.recipes import recipes
-from preheat.spec.units import Unit, Units
+from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs.recipes import recipes
+from preheat.specs.units import Unit, Units
 
 
 def curve(recipe: str, **fields: Any) -> Curve:

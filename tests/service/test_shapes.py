@@ -12,9 +12,9 @@ from after_schedulers import COMPOSITIONS, EXAMPLES, LEFT, SHAPES, TOTAL, WARMUP
 from preheat.curve import Curve
 from preheat.errors import UndefinedLR
 from preheat.schedule import Schedule
-from preheat.spec import InvalidSpec, parse_spec
-from preheat.spec.after_scheduler import SHAPES as ALL_SHAPES
-from preheat.spec.shapes.points import ExpressionLR
+from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs.after_schedulers import SHAPES as ALL_SHAPES
+from preheat.specs.after_schedulers.points import ExpressionLR
 from shape_reference import reference
 
 TARGETS = (0.02, 1.5)

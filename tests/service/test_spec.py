@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from after_schedulers import ANY, EXAMPLES, example_id
 from preheat.schedule import Schedule
-from preheat.spec import InvalidSpec, Spec, parse_spec
-from preheat.spec.after_scheduler import SCHEDULER_TYPES
-from preheat.spec.phases import phases
-from preheat.spec_file import parse_spec_file
+from preheat.specs import InvalidSpec, Spec, parse_spec
+from preheat.specs.after_schedulers import SCHEDULER_TYPES
+from preheat.specs.phases import phases
+from preheat.specs.spec_file import parse_spec_file
 
 
 def spec(after_scheduler: dict[str, Any] | None = None, total: int = 60, warmup: int = 10, **fields: Any) -> Spec:

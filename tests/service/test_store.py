@@ -17,7 +17,7 @@ import pytest
 
 from preheat.errors import ScheduleNotFound, StoreUnavailable
 from preheat.schedule import Schedule
-from preheat.spec import parse_spec
+from preheat.specs import parse_spec
 from preheat.store import ScheduleStore
 from reference import REFERENCE_SPEC
 from running_service import service

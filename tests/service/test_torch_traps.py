@@ -8,7 +8,7 @@ import pytest
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.spec import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec, parse_spec
 from reference import torch_stepped
 
 TARGET = 0.1

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from preheat.spec import InvalidSpec, Spec, parse_spec
-from preheat.spec.units import BatchSize, Ramp
+from preheat.specs import InvalidSpec, Spec, parse_spec
+from preheat.specs.units import BatchSize, Ramp
 
 
 def spec(**fields: Any) -> Spec:

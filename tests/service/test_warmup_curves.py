@@ -9,7 +9,7 @@ import pytest
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.spec import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec, parse_spec
 
 W, TARGET = 8, 0.4
 

@@ -16,7 +16,7 @@ from preheat import __version__
 from preheat.curve import Curve, Floats
 from preheat.lint import Finding
 from preheat.schedule import Schedule
-from preheat.spec import Spec
+from preheat.specs import Spec
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 """For what follows from a schedule's id: it can never change."""

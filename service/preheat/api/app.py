@@ -12,19 +12,19 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 
 from preheat import __version__
-from preheat.api import exchange, health, lints, pictures, questions, recipes, schedules
-from preheat.api.catalogue import Catalogue
-from preheat.api.gallery import Gallery
 from preheat.api.methods import Methods
 from preheat.api.operations import operations
 from preheat.api.point_lookup import PointLookup
 from preheat.api.problems import Problem, add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
+from preheat.api.routes import analysis, conversions, health, lint, plots, recipes, schedules
 from preheat.curve import Curve
 from preheat.errors import StoreUnavailable
+from preheat.plot.cache import Gallery
 from preheat.schedule import Schedule
 from preheat.settings import Settings
-from preheat.spec import Spec
+from preheat.specs import Spec
+from preheat.store.curves import Catalogue
 
 _LOG = logging.getLogger("preheat")
 
@@ -51,7 +51,7 @@ def _create_routes(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.catalogue = Catalogue(settings)
     app.state.gallery = Gallery(settings.picture_cache_bytes)
-    for router in (schedules.router, pictures.router, questions.router, lints.router, recipes.router, exchange.router):
+    for router in (schedules.router, plots.router, analysis.router, lint.router, recipes.router, conversions.router):
         app.include_router(router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(health.router)
     app.add_api_route("/", _to_the_documentation, include_in_schema=False)
@@ -90,7 +90,7 @@ def _complete_openapi(app: FastAPI) -> None:
             document = generate()
             template = "#/components/schemas/{model}"
             _, extra = models_json_schema(
-                [(Spec, "validation"), (Problem, "validation"), (exchange.ImportRequest, "validation")],
+                [(Spec, "validation"), (Problem, "validation"), (conversions.ImportRequest, "validation")],
                 ref_template=template,
             )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})

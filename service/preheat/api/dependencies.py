@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from preheat.api.catalogue import Catalogue as _Catalogue
-from preheat.api.gallery import Gallery as _Gallery
 from preheat.api.spec_body import read_spec
-from preheat.deadline import Deadline as _Deadline
-from preheat.limits import check_length
+from preheat.budget import Deadline as _Deadline
+from preheat.budget import check_length
+from preheat.plot.cache import Gallery as _Gallery
 from preheat.schedule import Schedule as _Schedule
 from preheat.settings import Settings as _Settings
+from preheat.store.curves import Catalogue as _Catalogue
 
 
 def _catalogue(request: Request) -> _Catalogue:

@@ -5,8 +5,8 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from preheat.api.answers import IMMUTABLE, point_etag, point_json
-from preheat.api.catalogue import Catalogue
 from preheat.errors import UndefinedLR
+from preheat.store.curves import Catalogue
 
 _PATH = re.compile(r"/v1/schedules/([0-9a-f]{32})/lr/(0|[1-9][0-9]{0,15})")
 _CACHE_CONTROL = (b"cache-control", IMMUTABLE.encode())

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from preheat import errors
 from preheat.api.operations import operations
-from preheat.spec import InvalidSpec, Violation, from_pydantic
+from preheat.specs import InvalidSpec, Violation, from_pydantic
 
 _LOG = logging.getLogger("preheat")
 _MEDIA_TYPE = "application/problem+json"

@@ -11,9 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
-from preheat.spec import Column
-from preheat.spec.fields import MAX_ITERATION
-from preheat.spec.units import Unit, Units
+from preheat.specs import Column
+from preheat.specs.fields import MAX_ITERATION
+from preheat.specs.units import Unit, Units
 
 _Iteration = Annotated[int, Field(ge=0, le=MAX_ITERATION + 1)]
 

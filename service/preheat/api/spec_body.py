@@ -7,7 +7,7 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from preheat.api.problems import RequestRefused
-from preheat.spec import Spec, parse_spec
+from preheat.specs import Spec, parse_spec
 
 _JSON = re.compile(r"application/([\w.-]+\+)?json", re.IGNORECASE)
 

@@ -7,11 +7,11 @@ from fastapi import Depends, Request, Response
 from preheat.api.answers import IMMUTABLE, etag, is_not_modified, not_modified, window_csv, window_json, window_npy
 from preheat.api.dependencies import Deadline, Gallery, Settings
 from preheat.api.media_types import CSV, NPY, PNG, SVG, negotiate
+from preheat.budget import check_values
 from preheat.curve import Curve
-from preheat.limits import check_values
 from preheat.lint import lint
-from preheat.picture import PICTURE_VERSION, PlotOptions
-from preheat.plots import check_options
+from preheat.plot.contents import check_options
+from preheat.plot.drawing import PICTURE_VERSION, PlotOptions
 
 
 class _WindowWriter:
@@ -37,7 +37,7 @@ class _WindowWriter:
         if self.media_type in {PNG, SVG}:
             options = PlotOptions(start=window.start, stop=window.stop)
             check_options([curve], options)
-            return self._gallery.picture([curve], options, self.media_type, self._deadline)
+            return self._gallery.picture([curve], options, "svg" if self.media_type == SVG else "png", self._deadline)
         check_values(len(window), len(curve.columns), self._settings)
         lrs = curve.window(window.start, window.stop, window.step, self._deadline)
         if self.media_type == CSV:

@@ -2,10 +2,10 @@
 
 from functools import cached_property
 
+from preheat.budget import Deadline
 from preheat.curve import Curve
-from preheat.deadline import Deadline
-from preheat.spec import Scheduler, Track
-from preheat.spec.phases import Phase, phases_of
+from preheat.specs import Scheduler, Track
+from preheat.specs.phases import Phase, phases_of
 
 MOST_STEPS = 100_000
 """Iterations of a stepped schedule that are examined; of one with a closed form it is always all."""

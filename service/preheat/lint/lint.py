@@ -1,13 +1,13 @@
 """Lint: what a schedule does that its author may not have meant."""
 
+from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
-from preheat.deadline import NO_DEADLINE, Deadline
 from preheat.errors import UndefinedLR
 from preheat.lint.examined import MOST_STEPS, Examined
 from preheat.lint.finding import Finding
 from preheat.lint.rules import RULES
-from preheat.spec import InvalidSpec
-from preheat.spec.tracks import LR_NAME
+from preheat.specs import InvalidSpec
+from preheat.specs.tracks import LR_NAME
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 

@@ -7,16 +7,15 @@ from itertools import pairwise
 
 from preheat.lint.examined import Examined
 from preheat.lint.finding import Finding, Severity
-from preheat.spec import Scheduler, parse_spec
-from preheat.spec.compositions import WindowLR
-from preheat.spec.recipes import recipes
-from preheat.spec.shapes.decays import NoamLR
-from preheat.spec.shapes.phases import PhasesLR
-from preheat.spec.shapes.points import PiecewiseLR, TableLR
-from preheat.spec.shapes.restarts import CosineRestartsLR
-from preheat.spec.shapes.shape import Decay
-from preheat.spec.shapes.staged import RangeTestLR
-from preheat.spec.torch_schedulers import (
+from preheat.specs import Scheduler, parse_spec
+from preheat.specs.after_schedulers.compositions import WindowLR
+from preheat.specs.after_schedulers.decays import NoamLR
+from preheat.specs.after_schedulers.phases import PhasesLR
+from preheat.specs.after_schedulers.points import PiecewiseLR, TableLR
+from preheat.specs.after_schedulers.restarts import CosineRestartsLR
+from preheat.specs.after_schedulers.shape import Decay
+from preheat.specs.after_schedulers.staged import RangeTestLR
+from preheat.specs.after_schedulers.torch_schedulers import (
     ConstantLR,
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
@@ -27,6 +26,7 @@ from preheat.spec.torch_schedulers import (
     PolynomialLR,
     StepLR,
 )
+from preheat.specs.recipes import recipes
 
 Rule = Callable[[Examined], Iterator[Finding]]
 

@@ -14,9 +14,10 @@ from preheat.schedulers.sequential_restarts import SequentialRestarts
 from preheat.schedulers.shape_lr import ShapeLR
 from preheat.schedulers.warmup import LearningRateWarmUP
 from preheat.schedulers.warmup_curve import FormulaWarmup, LinearWarmup
-from preheat.spec import Scheduler, Track, Warmup, compositions, torch_compositions
-from preheat.spec import torch_schedulers as specs
-from preheat.spec.shapes.shape import Shape
+from preheat.specs import Scheduler, Track, Warmup
+from preheat.specs.after_schedulers import compositions, sequences
+from preheat.specs.after_schedulers import torch_schedulers as specs
+from preheat.specs.after_schedulers.shape import Shape
 
 
 def build(track: Track, optimizer: Optimizer) -> LearningRateWarmUP:
@@ -51,11 +52,11 @@ def _turns(schedulers: tuple[Scheduler, ...]) -> list[Callable[[Optimizer], LRSc
     return [partial(build_after_scheduler, scheduler) for scheduler in schedulers]
 
 
-def _sequential(spec: torch_compositions.SequentialLR, optimizer: Optimizer) -> LRScheduler:
+def _sequential(spec: sequences.SequentialLR, optimizer: Optimizer) -> LRScheduler:
     return SequentialRestarts(optimizer, _turns(spec.schedulers), spec.milestones)
 
 
-def _chained(spec: torch_compositions.ChainedScheduler, optimizer: Optimizer) -> LRScheduler:
+def _chained(spec: sequences.ChainedScheduler, optimizer: Optimizer) -> LRScheduler:
     return lr_scheduler.ChainedScheduler(
         [build_after_scheduler(scheduler, optimizer) for scheduler in spec.schedulers], optimizer
     )
@@ -99,8 +100,8 @@ _BUILDERS: dict[type[Scheduler], Callable[..., LRScheduler]] = {
     specs.OneCycleLR: partial(_with_own_parameters, lr_scheduler.OneCycleLR),
     specs.SWALR: partial(_with_own_parameters, SWALR),
     specs.MultiplicativeLR: _multiplicative,
-    torch_compositions.SequentialLR: _sequential,
-    torch_compositions.ChainedScheduler: _chained,
+    sequences.SequentialLR: _sequential,
+    sequences.ChainedScheduler: _chained,
     compositions.ProductLR: partial(_combined, combined.product),
     compositions.MaxLR: partial(_combined, combined.highest),
     compositions.MinLR: partial(_combined, combined.lowest),

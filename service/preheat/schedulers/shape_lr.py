@@ -9,9 +9,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from preheat.errors import UndefinedLR
+from preheat.formula.language import compiled
 from preheat.schedulers.closed_form import Rates
-from preheat.spec.formula import compiled
-from preheat.spec.shapes.shape import Shape
+from preheat.specs.after_schedulers.shape import Shape
 
 
 class ShapeLR(LRScheduler):

@@ -5,9 +5,9 @@ from typing import Protocol
 
 from typing_extensions import override
 
+from preheat.formula.language import compiled, substituted
 from preheat.schedulers.closed_form import Rates
-from preheat.spec.formula import compiled, substituted
-from preheat.spec.warmup import Warmup
+from preheat.specs.warmup import Warmup
 
 
 class WarmupCurve(Protocol):

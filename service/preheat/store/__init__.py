@@ -1,5 +1,5 @@
 """Schedules at rest."""
 
-from preheat.store.schedule_store import ScheduleStore
+from preheat.store.schedules import ScheduleStore
 
 __all__ = ["ScheduleStore"]

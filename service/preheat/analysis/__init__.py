@@ -1,0 +1,1 @@
+"""Analyses of a curve, or of two: totals, crossing, difference, handover."""

@@ -1,0 +1,34 @@
+"""How much learning rate a run has spent."""
+
+import math
+from dataclasses import dataclass
+
+from preheat.budget import NO_DEADLINE, Deadline
+from preheat.curve import Curve
+from preheat.specs import Column
+
+_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Total:
+    """Sum and mean of a column over iterations start … stop − 1."""
+
+    column: Column
+    sum: float
+    mean: float
+
+
+def totals(curve: Curve, start: int, stop: int, deadline: Deadline = NO_DEADLINE) -> list[Total]:
+    """Sum and mean of every column over iterations `start` … `stop - 1`; the mean of none is 0.
+
+    Every iteration is computed. Raises IterationOutOfRange, ComputeTimeout.
+    """
+    curve.check_window(start, stop)
+    blocks = [
+        curve.window(first, min(first + _AT_ONCE, stop), 1, deadline).sum(axis=0)
+        for first in range(start, stop, _AT_ONCE)
+    ]
+    sums = [math.fsum(float(block[place]) for block in blocks) for place in range(len(curve.columns))]
+    length = max(stop - start, 1)
+    return [Total(column, total, total / length) for column, total in zip(curve.columns, sums, strict=True)]

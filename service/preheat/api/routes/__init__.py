@@ -1,0 +1,1 @@
+"""Routes of the REST API, thin: dependencies in, one call, value out."""

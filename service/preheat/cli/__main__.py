@@ -1,0 +1,5 @@
+"""The command line, as `python -m preheat.cli`."""
+
+from preheat.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""Schedules of other libraries: read as specs, and written from schedules."""

@@ -1,0 +1,106 @@
+"""A schedule in the words of transformers: a name, its arguments, and the steps of warm-up and run."""
+
+from typing import Any
+
+from preheat.errors import NotExpressible
+from preheat.schedule import Schedule
+from preheat.specs import Scheduler, Spec, Warmup
+from preheat.specs.after_schedulers.decays import CosineLR, InverseSqrtLR, PolynomialDecayLR
+from preheat.specs.after_schedulers.restarts import CosineRestartsLR
+from preheat.specs.after_schedulers.staged import WSDLR
+from preheat.specs.after_schedulers.torch_schedulers import CosineAnnealingLR
+
+_Words = tuple[str, dict[str, Any]]
+
+
+def transformers_script(schedule: Schedule) -> str:
+    """A script with `get_scheduler`, and the TrainingArguments that say the same. Raises NotExpressible."""
+    spec = schedule.spec
+    if len(spec.columns) > 1:
+        raise NotExpressible("transformers has one schedule for all param groups, and for the LR alone")
+    name, arguments = _words(spec)
+    steps = f"num_warmup_steps={spec.warmup.iterations}, num_training_steps={spec.total_iterations}"
+    return f"""# Preheat schedule {schedule.id}. With the Trainer the same is
+# TrainingArguments(learning_rate={spec.target_lrs[0]!r}, lr_scheduler_type={name!r}, lr_scheduler_kwargs={arguments!r},
+#                   warmup_steps={spec.warmup.iterations}, max_steps={spec.total_iterations})
+import torch
+from transformers import get_scheduler
+
+optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr={spec.target_lrs[0]!r})
+scheduler = get_scheduler(
+    {name!r}, optimizer, {steps}, scheduler_specific_kwargs={arguments!r}
+)
+
+if __name__ == "__main__":
+    for n in range({spec.total_iterations + 1}):
+        print(*scheduler.get_last_lr())
+        optimizer.step()
+        scheduler.step()
+"""
+
+
+def _words(spec: Spec) -> _Words:
+    """The scheduler's name and its own arguments."""
+    after, left = spec.after_scheduler, spec.total_iterations - spec.warmup.iterations
+    min_ratio = getattr(after, "min_ratio", None) or 0.0 if isinstance(after, WSDLR) else 0.0
+    _check_warmup(spec.warmup, min_ratio)
+    if after is None:
+        return ("constant_with_warmup", {}) if spec.warmup.iterations else ("constant", {})
+    if isinstance(after, InverseSqrtLR) and after.shift == 0:
+        return "inverse_sqrt", {"timescale": after.timescale}
+    _check_length(after, left)
+    match after:
+        case PolynomialDecayLR(cycle=False):
+            return _polynomial(after, spec.target_lrs[0])
+        case CosineLR(exponent=1.0) | CosineAnnealingLR():
+            return _cosine(after)
+        case CosineRestartsLR(T_0=int(length), T_mult=1.0, decay=1.0, min_lr=0.0, cycles=cycles) if left % length == 0:
+            if cycles == left // length:
+                return "cosine_with_restarts", {"num_cycles": cycles}
+        case WSDLR(decay=("linear" | "cosine" | "1-sqrt") as decay, decay_length=int(length)) if not after.min_lr:
+            return "warmup_stable_decay", {
+                "num_decay_steps": length,
+                "decay_type": decay,
+                "min_lr_ratio": after.min_ratio or 0.0,
+            }
+    raise NotExpressible(
+        f"transformers has no scheduler for this {after.type}: export to torch, and pass the Trainer "
+        "optimizers=(optimizer, scheduler)"
+    )
+
+
+def _polynomial(after: PolynomialDecayLR, target_lr: float) -> _Words:
+    end = after.min_ratio * target_lr if after.min_ratio is not None else after.min_lr or 0.0
+    if after.power == 1 and end == 0:
+        return "linear", {}
+    if end >= target_lr:
+        raise NotExpressible(f"transformers' polynomial needs an end LR ({end:g}) below the target ({target_lr:g})")
+    return "polynomial", {"lr_end": end, "power": after.power}
+
+
+def _cosine(after: CosineLR | CosineAnnealingLR) -> _Words:
+    num_cycles = after.num_cycles if isinstance(after, CosineLR) else 0.5
+    min_lr = after.min_lr if isinstance(after, CosineLR) else after.eta_min
+    if isinstance(after, CosineLR) and after.min_ratio is not None:
+        return "cosine_with_min_lr", {"num_cycles": num_cycles, "min_lr_rate": after.min_ratio}
+    if min_lr:
+        return "cosine_with_min_lr", {"num_cycles": num_cycles, "min_lr": min_lr}
+    return "cosine", {"num_cycles": num_cycles}
+
+
+def _check_warmup(warmup: Warmup, min_ratio: float) -> None:
+    plain = Warmup(iterations=warmup.iterations)
+    scaled = Warmup(iterations=warmup.iterations, start_factor=min_ratio)
+    if warmup.iterations and warmup != (scaled if min_ratio else plain):
+        start = f"start_factor {min_ratio:g}" if min_ratio else "0"
+        raise NotExpressible(
+            f"transformers warms up linearly by n/W from {start}, with the decay after it; this warm-up is another"
+        )
+
+
+def _check_length(after: Scheduler, left: int) -> None:
+    length = getattr(after, "length", None) or getattr(after, "T_max", None) or left
+    if length != left:
+        raise NotExpressible(
+            f"transformers' decays end with the run, {left} iterations after the warm-up; this one takes {length}"
+        )

@@ -1,5 +1,0 @@
-"""Schedules as scripts and configurations of other libraries."""
-
-from preheat.exporting.export import TARGETS, export
-
-__all__ = ["TARGETS", "export"]

@@ -1,0 +1,1 @@
+"""Formulas of learning rates: one text that is computed, shown and exported."""

@@ -1,0 +1,115 @@
+"""A formula in the notation of a library."""
+
+import ast
+from functools import reduce
+from typing import ClassVar
+
+from typing_extensions import override
+
+from preheat.formula.language import parsed
+
+
+def in_python(formula: str) -> str:
+    """As plain Python with the math module."""
+    return ast.unparse(_Python().visit(parsed(formula)))
+
+
+def in_arrays(formula: str, module: str) -> str:
+    """As functions of whole arrays, which may be traced: jax.numpy or keras.ops, imported as `module`."""
+    return ast.unparse(_Arrays(module).visit(parsed(formula)))
+
+
+def _attribute(module: str, name: str) -> ast.expr:
+    return ast.Attribute(ast.Name(module, ast.Load()), name, ast.Load())
+
+
+class _Python(ast.NodeTransformer):
+    """Functions of the math module by their names in it."""
+
+    _BUILTIN: ClassVar[set[str]] = {"abs", "min", "max"}
+
+    @override
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        function = node.func if name in self._BUILTIN else _attribute("math", name)
+        return ast.Call(function, [self.visit(argument) for argument in node.args], [])
+
+    @override
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return _attribute("math", node.id) if node.id in {"pi", "e"} else node
+
+
+class _Arrays(ast.NodeTransformer):
+    """Choices as `where`, and everything that is a function of arrays by its name there.
+
+    Keras' minimum, maximum, floor and ceil of a float64 are float32, as is a choice between two numbers: they are
+    choices and divisions here, and to a choice between numbers a zero of n's own type is added.
+    """
+
+    _NAMES: ClassVar[dict[str, str]] = {"pow": "power"}
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    @override
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        arguments: list[ast.expr] = [self.visit(argument) for argument in node.args]
+        if name in {"min", "max"}:
+            operator = ast.Lt() if name == "min" else ast.Gt()
+            return reduce(
+                lambda left, right: self._choice(ast.Compare(left, [operator], [right]), left, right), arguments
+            )
+        if name in {"floor", "ceil"}:
+            sign = ast.UAdd() if name == "floor" else ast.USub()
+            inner = ast.BinOp(ast.UnaryOp(sign, arguments[0]), ast.FloorDiv(), ast.Constant(1.0))
+            return ast.UnaryOp(sign, inner)
+        return ast.Call(_attribute(self._module, self._NAMES.get(name, name)), arguments, [])
+
+    @override
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        return self._choice(self.visit(node.test), self.visit(node.body), self.visit(node.orelse))
+
+    @override
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        name = "logical_and" if isinstance(node.op, ast.And) else "logical_or"
+        values: list[ast.expr] = [self.visit(value) for value in node.values]
+        return reduce(lambda left, right: ast.Call(_attribute(self._module, name), [left, right], []), values)
+
+    @override
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        operand = self.visit(node.operand)
+        if isinstance(node.op, ast.Not):
+            return ast.Call(_attribute(self._module, "logical_not"), [operand], [])
+        return ast.UnaryOp(node.op, operand)
+
+    @override
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """A chain of comparisons is all of them."""
+        terms = [self.visit(term) for term in (node.left, *node.comparators)]
+        pairs = [
+            ast.Compare(left, [operator], [right])
+            for left, operator, right in zip(terms, node.ops, terms[1:], strict=False)
+        ]
+        and_ = _attribute(self._module, "logical_and")
+        return reduce(lambda left, right: ast.Call(and_, [left, right], []), pairs)  # type: ignore[arg-type,return-value]
+
+    @override
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        """A value of a table, by an index that is computed: `pick` is a function of the script."""
+        return ast.Call(ast.Name("pick", ast.Load()), [node.value, self.visit(node.slice)], [])
+
+    def _choice(self, test: ast.expr, then: ast.expr, otherwise: ast.expr) -> ast.expr:
+        if isinstance(then, ast.Constant) and isinstance(otherwise, ast.Constant):
+            zero = ast.BinOp(ast.Constant(0.0), ast.Mult(), ast.Name("n", ast.Load()))
+            then = ast.BinOp(zero, ast.Add(), then)
+        return ast.Call(_attribute(self._module, "where"), [test, then, otherwise], [])
+
+    @override
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        """Whole numbers as floats: Keras takes float64 and an integer to float32."""
+        return ast.Constant(float(node.value)) if type(node.value) is int else node
+
+    @override
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return _attribute("math", node.id) if node.id in {"pi", "e"} else node

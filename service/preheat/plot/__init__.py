@@ -1,0 +1,1 @@
+"""Plots: what a picture shows of curves, how it is drawn, and pictures kept in memory."""

@@ -1,1 +1,0 @@
-"""Questions about a curve, or about two."""

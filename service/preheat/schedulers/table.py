@@ -1,0 +1,79 @@
+"""Every track of a spec on a bench of its own, read as the columns of one table."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preheat.schedulers.build import build
+from preheat.schedulers.composite import bench_optimizer
+from preheat.schedulers.momentum import CycledMomentum
+from preheat.schedulers.turning_points import turning_points
+from preheat.schedulers.warmup import LearningRateWarmUP
+from preheat.specs import Spec, Track
+
+
+class Bench:
+    """The schedulers of a normalised spec; random access as in `RandomAccess`, for all columns at once."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._tracks = [(track.columns, _scheduler(track)) for track in spec.tracks]
+        self._columns = len(spec.columns)
+        places = [column for columns, _ in self._tracks for column in columns]
+        self._is_in_order = places == list(range(self._columns))
+        self._only = self._tracks[0][1] if len(self._tracks) == 1 and self._is_in_order else None
+        self.has_closed_form = all(scheduler.has_closed_form for _, scheduler in self._tracks)
+
+    def row(self, iteration: int) -> list[float]:
+        """Every column's value at an iteration."""
+        if self._only is not None:
+            return self._only.rates(range(iteration, iteration + 1))  # type: ignore[return-value]
+        values = [0.0] * self._columns
+        for columns, scheduler in self._tracks:
+            for column, value in zip(columns, scheduler.rates(range(iteration, iteration + 1)), strict=True):
+                values[column] = value  # type: ignore[assignment]
+        return values
+
+    def rows(self, iterations: range) -> NDArray[np.float64]:
+        """Every column's values at ascending iterations, shape (iterations, columns)."""
+        if self._only is not None:
+            return np.reshape(np.array(self._only.rates(iterations)), (-1, self._columns))
+        values = np.empty((len(iterations), self._columns))
+        for columns, scheduler in self._tracks:
+            values[:, columns] = np.reshape(np.array(scheduler.rates(iterations)), (-1, len(columns)))
+        return values
+
+    def step(self, iteration: int) -> None:
+        """Brings the schedulers without a closed form to an iteration, from which a state can be taken."""
+        for scheduler in self._stepped():
+            scheduler.step(iteration)
+
+    def state(self) -> list[dict[str, Any]]:
+        """A copy of where the schedulers without a closed form stand."""
+        return [copy.deepcopy(scheduler.state_dict()) for scheduler in self._stepped()]
+
+    def load_state(self, states: Sequence[dict[str, Any]]) -> None:
+        """Goes on from where the state was taken."""
+        for scheduler, state in zip(self._stepped(), states, strict=True):
+            scheduler.load_state_dict(copy.deepcopy(state))
+
+    def turning_points(self, start: int, stop: int) -> set[int]:
+        """A few iterations of start … stop − 1 that hold, with both ends, every column's lowest and highest value."""
+        schedulers = (scheduler for _, scheduler in self._tracks if isinstance(scheduler, LearningRateWarmUP))
+        return set().union(*(turning_points(scheduler, start, stop) for scheduler in schedulers))
+
+    def _stepped(self) -> list[LearningRateWarmUP]:
+        return [
+            scheduler
+            for _, scheduler in self._tracks
+            if isinstance(scheduler, LearningRateWarmUP) and not scheduler.has_closed_form
+        ]
+
+
+def _scheduler(track: Track) -> LearningRateWarmUP | CycledMomentum:
+    scheduler = build(track, bench_optimizer(track.targets))
+    if track.is_momentum and scheduler.after_scheduler is not None:
+        return CycledMomentum(scheduler.after_scheduler, track.warmup.origin)
+    return scheduler

@@ -1,1 +1,0 @@
-"""Schedules that torch lacks: each a formula with its fields."""

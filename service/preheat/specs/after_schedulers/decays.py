@@ -1,0 +1,217 @@
+"""Shapes that go from the target LR to an end LR in one stretch."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+from typing_extensions import override
+
+from preheat.formula.language import number
+from preheat.specs.after_schedulers.shape import Decay, Shape, log_growth_to, some
+from preheat.specs.fields import LR, Iterations, NonNegative, Positive
+from preheat.specs.span import Stretch
+
+
+class PolynomialDecayLR(Decay):
+    """low + (b − low) · (1 − r)^power with r = min(s, length) / length.
+
+    b at s = 0, low from s = length on. With `cycle` the length doubles, triples, … as s passes it, and the LR leaps up
+    to a new decay (Keras). Source: transformers `get_polynomial_decay_schedule_with_warmup`, Keras `PolynomialDecay`,
+    fairseq `polynomial_decay`; power 1 is every library's linear decay.
+    """
+
+    type: Literal["PolynomialDecayLR"]
+    power: NonNegative = Field(1.0, le=1000, description="Exponent; 1 is a straight line.", examples=[2.0])
+    cycle: bool = Field(False, description="Whether a longer decay begins at the end of each.", examples=[False])
+
+    @override
+    def formula(self) -> str:
+        if not self.cycle:
+            return self.between(_power(f"1 - {self.progress}", self.power))
+        length = f"({self.length} * max(1, ceil(s / {self.length})))"
+        return self.between(_power(f"1 - s / {length}", self.power))
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        length = self.length or 1
+        first, last = start // length * length, (stop - 1) // length * length
+        return {point for end in (first, first + length, last) for point in (end, end + 1)}
+
+
+class CosineLR(Decay):
+    """low + (b − low) · ((1 + cos(2π · num_cycles · r)) / 2)^exponent with r = min(s, length) / length.
+
+    With num_cycles 0.5: b at s = 0, half-way at s = length / 2, low from s = length on (torch's CosineAnnealingLR rises
+    again). Source: transformers `get_cosine_with_min_lr_schedule_with_warmup`, optax `cosine_decay_schedule` (exponent,
+    alpha = min_ratio), Megatron, Keras `CosineDecay`.
+    """
+
+    type: Literal["CosineLR"]
+    num_cycles: Positive = Field(
+        0.5, description="Waves within the length; half a wave goes down once.", examples=[0.5]
+    )
+    exponent: NonNegative = Field(1.0, le=1000, description="Exponent of the cosine part.", examples=[1.0])
+
+    @override
+    def formula(self) -> str:
+        wave = f"(1 + cos({number(2 * self.num_cycles)} * pi * {self.progress})) / 2"
+        if self.num_cycles == 0.5:  # noqa: PLR2004 - the plain cosine, whose end is exact
+            wave = f"(1 + cos(pi * {self.progress})) / 2"
+        return self.between(_power(wave, self.exponent))
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        length = self.length or 1
+        half = length / (2 * self.num_cycles)
+        first, last = int(start / half), int(min(stop, length + 1) / half) + 1
+        return {int(wave * half) + offset for wave in some(first, last) for offset in (0, 1)} | {length}
+
+
+class KDecayLR(Decay):
+    """low + (b − low) · g(r^k), r = min(s, length) / length; g is the cosine, or (1 − r^k)^power.
+
+    k > 1 stays high for longer, k < 1 falls sooner. b at s = 0, low from s = length on. Source: Zhang and Li, k-decay
+    (arXiv 2004.05909), timm `CosineLRScheduler` and `PolyLRScheduler` (k_decay).
+    """
+
+    type: Literal["KDecayLR"]
+    k: Positive = Field(1.0, description="Exponent of the progress.", examples=[1.5])
+    shape: Literal["cosine", "polynomial"] = Field(
+        "cosine", description="What the progress goes into.", examples=["cosine"]
+    )
+    power: NonNegative = Field(1.0, le=1000, description="Exponent of the polynomial.", examples=[1.0])
+
+    @override
+    def formula(self) -> str:
+        progress = _power(self.progress, self.k)
+        if self.shape == "cosine":
+            return self.between(f"(1 + cos(pi * {progress})) / 2")
+        return self.between(_power(f"1 - {progress}", self.power))
+
+
+class TanhLR(Decay):
+    """low + (b − low) · (1 − tanh(lower · (1 − r) + upper · r)) / 2 with r = min(s, length) / length.
+
+    Almost b at s = 0 and almost low just before s = length, low from there on. Source: Hsueh, Li and Wu, Stochastic
+    Gradient Descent with Hyperbolic-Tangent Decay (arXiv 1806.01593), timm `TanhLRScheduler` (lb, ub).
+    """
+
+    type: Literal["TanhLR"]
+    lower: float = Field(-7.0, ge=-100, le=100, description="Argument of tanh at s = 0.", examples=[-7.0])
+    upper: float = Field(3.0, ge=-100, le=100, description="Argument of tanh at s = length.", examples=[3.0])
+
+    @override
+    def formula(self) -> str:
+        argument = f"{number(self.lower)} * (1 - s / {self.length}) + {number(self.upper)} * (s / {self.length})"
+        return f"{self.between(f'0.5 * (1 - tanh({argument}))')} if s < {self.length} else {self.low}"
+
+
+class REXLR(Decay):
+    """low + (b − low) · (1 − r) / (1 − r / 2) with r = min(s, length) / length.
+
+    b at s = 0, two thirds of the way up at s = length / 2, low from s = length on. Source: Chen, Wolfe and Kyrillidis,
+    REX: Revisiting Budgeted Training with an Improved Schedule (arXiv 2107.04197).
+    """
+
+    type: Literal["REXLR"]
+
+    @override
+    def formula(self) -> str:
+        return self.between(f"(1 - {self.progress}) / (1 - {self.progress} / 2)")
+
+
+class ExponentialDecayLR(Shape):
+    """max(b · decay_rate^(s / decay_length), min_lr); with `staircase` the exponent is rounded down.
+
+    b at s = 0, b · decay_rate at s = decay_length: by default the end of the run, so that decay_rate is the ratio to
+    decay to. Source: Keras `ExponentialDecay`, optax `exponential_decay` (end_value = min_lr), fastai `SchedExp`.
+    """
+
+    type: Literal["ExponentialDecayLR"]
+    decay_rate: Positive = Field(description="Factor reached after decay_length.", examples=[0.1])
+    decay_length: Iterations | None = Field(
+        None, description="Iterations of one decay; by default what is left of the run.", examples=[1000]
+    )
+    staircase: bool = Field(False, description="Whether the LR stays between two decays.", examples=[False])
+    min_lr: LR = Field(0.0, description="LR below which it does not fall.", examples=[0.0])
+
+    @override
+    def filled_in(self, stretch: Stretch) -> Self:
+        return self.model_copy(update={"decay_length": self.decay_length or stretch.default_length("decay_length")})
+
+    @override
+    def formula(self) -> str:
+        exponent = f"(s // {self.decay_length})" if self.staircase else f"(s / {self.decay_length})"
+        decayed = f"b * {number(self.decay_rate)} ** {exponent}"
+        return f"max({decayed}, {number(self.min_lr)})" if self.min_lr else decayed
+
+    @override
+    def log_growth(self, iterations: int) -> float:
+        return log_growth_to(self.decay_rate) * iterations / (self.decay_length or 1)
+
+
+class InverseTimeLR(Shape):
+    """b / (1 + decay_rate · s / decay_length); with `staircase` the fraction is rounded down.
+
+    b at s = 0, b / (1 + decay_rate) at s = decay_length. Source: Keras `InverseTimeDecay`.
+    """
+
+    type: Literal["InverseTimeLR"]
+    decay_rate: Positive = Field(description="Growth of the divisor within decay_length.", examples=[0.5])
+    decay_length: Iterations = Field(description="Iterations of one unit of decay.", examples=[1000])
+    staircase: bool = Field(False, description="Whether the LR stays between two units.", examples=[False])
+
+    @override
+    def formula(self) -> str:
+        units = f"(s // {self.decay_length})" if self.staircase else f"s / {self.decay_length}"
+        return f"b / (1 + {number(self.decay_rate)} * {units})"
+
+
+class InverseSqrtLR(Shape):
+    """b · √(timescale / (s + shift + timescale)).
+
+    b at s = 0 (without shift), b / √2 at s = timescale. The timescale is the warm-up by default, 10 000 without one.
+    Source: transformers `get_inverse_sqrt_schedule`, fairseq `inverse_sqrt`, Megatron, big_vision `rsqrt`; with a
+    timescale of warm-up + 1 NeMo's InverseSquareRootAnnealing.
+    """
+
+    type: Literal["InverseSqrtLR"]
+    timescale: Iterations | None = Field(
+        None, description="Iterations until the LR is b / √2; by default the warm-up's.", examples=[4000]
+    )
+    shift: Annotated[int, Field(ge=0, le=2**53)] = Field(0, description="Iterations the decay is ahead.", examples=[0])
+
+    @override
+    def filled_in(self, stretch: Stretch) -> Self:
+        return self.model_copy(update={"timescale": self.timescale or stretch.warmup or 10_000})
+
+    @override
+    def formula(self) -> str:
+        return f"b * sqrt({self.timescale} / (s + {self.shift + (self.timescale or 0)}))"
+
+
+class NoamLR(Shape):
+    """b · factor · d_model^−0.5 · min(s^−0.5, s · warmup_iterations^−1.5), at s = 0 as at s = 1.
+
+    Rises to b · factor · (d_model · warmup_iterations)^−0.5 at s = warmup_iterations, then falls as 1 / √s: the target
+    LR is a multiplier, usually 1. Source: Vaswani et al., Attention Is All You Need (arXiv 1706.03762) §5.3.
+    """
+
+    type: Literal["NoamLR"]
+    d_model: Annotated[int, Field(ge=1, le=10**9)] = Field(description="Width of the model.", examples=[512])
+    warmup_iterations: Iterations = Field(description="Iterations until the peak.", examples=[4000])
+    factor: Positive = Field(1.0, description="Factor of every LR.", examples=[1.0])
+
+    @override
+    def formula(self) -> str:
+        scale = number(self.factor * self.d_model**-0.5)
+        rising = number(float(self.warmup_iterations) ** -1.5)
+        return f"b * {scale} * min(max(s, 1) ** -0.5, max(s, 1) * {rising})"
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        return (self.warmup_iterations,)
+
+
+def _power(base: str, exponent: float) -> str:
+    return f"({base})" if exponent == 1 else f"({base}) ** {number(exponent)}"

@@ -1,0 +1,100 @@
+"""A schedule's spec: what a user asks for."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from preheat.specs.after_schedulers import AfterScheduler
+from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed, Iterations
+from preheat.specs.param_groups import NAME_PATTERN, BatchScaling, Hyperparameter, LayerDecay, ParamGroup
+from preheat.specs.tracks import Column, Track, columns, tracks
+from preheat.specs.units import Units
+from preheat.specs.warmup import Warmup
+
+
+class Spec(Closed):
+    """A learning-rate schedule: a warm-up to target_lr, then a scheduler.
+
+    Iterations run 0 … total_iterations, both included. A duration is a whole number of iterations or a text: "10%" of
+    the run, "5ep", "2000it", "4e6sp" or "375e6tok", turned into the nearest iteration by `units`.
+    """
+
+    target_lr: LR = Field(description="LR at the end of the warm-up.", examples=[0.01])
+    total_iterations: Iterations = Field(description="Iterations of the run, warm-up included.", examples=[20])
+    warmup: Warmup = Field(default=Warmup(), description="The warm-up.", examples=[{"iterations": 10}])
+    after_scheduler: AfterScheduler | None = Field(
+        None,
+        description="The scheduler that follows the warm-up; without one the target LR is held.",
+        examples=[{"type": "CosineAnnealingLR"}],
+    )
+    param_groups: (
+        Annotated[tuple[ParamGroup, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True)] | None
+    ) = Field(
+        None,
+        description="The optimizer's param groups, in its order; by default one group.",
+        examples=[[{"name": "backbone", "target_lr": 0.001}, {"name": "head"}]],
+    )
+    layer_decay: LayerDecay | None = Field(
+        None,
+        description="Param groups by layer, instead of param_groups; they are written out in the answer.",
+        examples=[{"layers": 12, "factor": 0.75}],
+    )
+    hyperparameters: dict[Annotated[str, Field(pattern=NAME_PATTERN, max_length=50)], Hyperparameter] | None = Field(
+        None,
+        max_length=20,
+        description="Schedules of other hyperparameters, by name: weight_decay, momentum, gradient_clip, …",
+        examples=[{"weight_decay": {"value": 0.04, "after_scheduler": {"type": "CosineLR", "min_lr": 0.4}}}],
+    )
+    batch_scaling: BatchScaling | None = Field(
+        None,
+        description="Scales every target LR with the batch; the answer has the scaled ones.",
+        examples=[{"rule": "linear", "reference_batch": 256, "batch": 8192}],
+    )
+    units: Units | None = Field(
+        None, description="What epochs, samples and tokens are in iterations.", examples=[{"iterations_per_epoch": 156}]
+    )
+    recipe: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="Name of a recipe (GET /v1/recipes) whose fields stand where the spec has none.",
+        examples=["llama-3-405b"],
+    )
+    label: str | None = Field(
+        None, min_length=1, max_length=200, description="A name to find the schedule by.", examples=["resnet-50"]
+    )
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Names of the param groups: `default` for one without a name, `group_0`, `group_1`, … for several."""
+        groups = self.param_groups or (ParamGroup(),)
+        if len(groups) == 1:
+            return (groups[0].name or "default",)
+        return tuple(group.name or f"group_{index}" for index, group in enumerate(groups))
+
+    @property
+    def target_lrs(self) -> tuple[float, ...]:
+        """Target LR of each param group."""
+        groups = self.param_groups or (ParamGroup(),)
+        return tuple(self.target_lr_of(group) for group in groups)
+
+    def target_lr_of(self, group: ParamGroup) -> float:
+        """Target LR of a param group: its own, a factor of the spec's, or the spec's."""
+        if group.factor is not None:
+            return self.target_lr * group.factor
+        return self.target_lr if group.target_lr is None else group.target_lr
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of an answer: the LR of each param group, then each other hyperparameter of each."""
+        return columns(self)
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """What is stepped as one, of a normalised spec; together the tracks have every column once."""
+        return tracks(self)
+
+    @property
+    def has_closed_form(self) -> bool:
+        """Whether any iteration can be computed without stepping to it."""
+        return all(track.after_scheduler is None or track.after_scheduler.is_closed for track in self.tracks)

@@ -1,0 +1,192 @@
+"""The warm-up: from a start to the target LR, by one of the conventions that libraries use."""
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from preheat.formula.language import number
+from preheat.specs.fields import LR, Closed, IterationsOrNone, Ratio
+from preheat.specs.violations import Path, Violation, violation
+
+_Convention = Literal["n/W", "(n+1)/W", "(n+1)/(W+1)", "n/(W-1)", "(n-1)/W"]
+_Curve = Literal[
+    "linear", "cosine", "exponential", "log", "1-sqrt", "constant", "radam", "untuned_linear", "untuned_exponential"
+]
+
+_UNTUNED = {"radam", "untuned_linear", "untuned_exponential"}
+_ENDLESS = {"radam", "untuned_exponential"}
+
+
+class Warmup(Closed):
+    """The warm-up: start + (target − start) · g(p) at iteration n, p the share of it that is over.
+
+    p is n / W by default: the start at n = 0, the target at n = W, and after_scheduler's own clock is 0 there. With
+    W = `iterations`, g(p) is p (linear), (1 − cos πp) / 2, (target / start)^p as a factor of the start (exponential),
+    ln(1 + i) / ln(1 + d) for p = i / d (log), 1 − √(1 − p), or 0 until the end (constant). radam, untuned_linear and
+    untuned_exponential are factors that follow from β2 (Ma and Yarats, arXiv 1910.04209, as pytorch_warmup has them).
+    """
+
+    iterations: IterationsOrNone = Field(
+        0,
+        description="Iterations until the target LR; 0 for none. A share of the run or a duration, too.",
+        examples=[10],
+    )
+    shape: _Curve = Field("linear", description="Curve from start to target.", examples=["linear"])
+    start_lr: LR | None = Field(None, description="LR at the start, absolute; 0 by default.", examples=[1e-6])
+    start_factor: Ratio | None = Field(
+        None, description="LR at the start as a factor of the target, instead of start_lr.", examples=[0.01]
+    )
+    convention: _Convention = Field(
+        "n/W",
+        description=(
+            "p at iteration n, at most 1. n/W: torch, HF, Megatron, optax, Keras; (n+1)/W: torchtitan, nanochat; "
+            "(n+1)/(W+1): NeMo, nanoGPT; n/(W-1): ignite, DINO, ConvNeXt; (n-1)/W: DeepSpeed."
+        ),
+        examples=["n/W"],
+    )
+    decay_clock: Literal["after_warmup", "from_peak", "from_zero", "dampened"] = Field(
+        "after_warmup",
+        description=(
+            "Where after_scheduler's own clock is 0: at n = W; at the iteration where the convention first reaches the "
+            "target (from_peak); at 0, the warm-up taking its place (from_zero: BERT, timm's default); or at 0, the "
+            "warm-up's factor multiplying its LR (dampened: pytorch_warmup)."
+        ),
+        examples=["after_warmup"],
+    )
+    beta2: Annotated[float, Field(gt=0.6, lt=1)] | None = Field(
+        None, description="Adam's β2, from which radam and the untuned warm-ups follow; 0.999 there.", examples=[0.999]
+    )
+
+    @property
+    def dampens(self) -> bool:
+        """Whether the warm-up multiplies what follows instead of going before it."""
+        return self.decay_clock == "dampened" and self.iterations > 0
+
+    @property
+    def peak(self) -> int:
+        """The first iteration at which the convention has reached the target."""
+        return max(self.iterations + {"(n+1)/W": -1, "n/(W-1)": -1, "(n-1)/W": 1}.get(self.convention, 0), 0)
+
+    @property
+    def origin(self) -> int:
+        """The iteration at which after_scheduler's own clock is 0."""
+        if self.iterations == 0 or self.decay_clock in {"from_zero", "dampened"}:
+            return 0
+        return self.peak if self.decay_clock == "from_peak" else self.iterations
+
+    @property
+    def last(self) -> int:
+        """The last iteration at which the warm-up is in force; −1 if there is none."""
+        if self.iterations == 0:
+            return -1
+        if self.decay_clock == "from_zero":
+            return self.iterations - 1
+        return self.peak if self.decay_clock == "from_peak" else self.iterations
+
+    def resolve(self, total_iterations: int, path: Path, violations: list[Violation]) -> Self:
+        """The warm-up with every default filled in; what breaks a rule goes to `violations`."""
+        before = len(violations)
+        self._check_fields(path, violations)
+        beta2 = (self.beta2 or 0.999) if self.shape in _UNTUNED else None
+        iterations = self.iterations
+        if self.shape in _ENDLESS:
+            iterations = self.iterations or total_iterations
+        elif self.shape == "untuned_linear":
+            derived = int(2 / (1 - (beta2 or 0.999)))
+            if self.iterations not in {0, derived}:
+                rule = f"must be {derived}, which follows from beta2, or left out"
+                violations.append(violation((*path, "iterations"), rule, self.iterations))
+            iterations = derived
+        if iterations > total_iterations and len(violations) == before:
+            rule = f"must not exceed total_iterations ({total_iterations})"
+            violations.append(violation((*path, "iterations"), rule, iterations))
+        update = {"iterations": iterations, "beta2": beta2}
+        if self.shape == "untuned_linear":
+            update["convention"] = "(n+1)/W"  # type: ignore[assignment]
+        return self.model_copy(update=update)
+
+    def formula(self) -> str:
+        """The LR in the names `n` and `b` (the target); of a warm-up that dampens, the factor. W must be above 0."""
+        if self.shape in _ENDLESS:
+            return self._untuned()
+        i, d = self._steps()
+        is_over = "" if self.convention in {"n/W", "(n+1)/(W+1)"} else f" if {i} < {d} else b"
+        start = self._start()
+        if self.shape == "linear" and start == "0.0":
+            return f"b * {i} / {d}{is_over}" if not self.dampens else f"min({i} / {d}, 1.0)"
+        p = f"({i} / {d})"
+        curve = {
+            "linear": p,
+            "untuned_linear": p,
+            "cosine": f"(1 - cos(pi * {p})) / 2",
+            "exponential": "",
+            "log": f"min(log(1 + {i}) / {number(math.log(d if self.convention == '(n-1)/W' else d + 1) or 1.0)}, 1.0)",
+            "1-sqrt": f"(1 - sqrt(1 - min({p}, 1.0)))",
+            "constant": f"(0.0 if {p} < 1 else 1.0)",
+        }[self.shape]
+        if self.dampens:
+            return self._as_factor(curve, p)
+        if self.shape == "exponential":
+            if self.start_factor:
+                return f"b * {number(self.start_factor)} ** (1 - min({p}, 1.0)) if {i} < {d} else b"
+            return f"{start} * (b / {start}) ** min({p}, 1.0) if {i} < {d} else b"
+        return f"{start} + (b - {start}) * {curve}{is_over or f' if {i} < {d} else b'}"
+
+    def _as_factor(self, curve: str, p: str) -> str:
+        start = number(self.start_factor or 0.0)
+        if self.shape == "exponential":
+            return f"{start} ** (1 - min({p}, 1.0))"
+        return f"min({start} + (1 - {start}) * ({curve}), 1.0)" if self.start_factor else f"min({curve}, 1.0)"
+
+    def _start(self) -> str:
+        if self.start_factor:
+            return f"{number(self.start_factor)} * b"
+        return number(self.start_lr or 0.0)
+
+    def _steps(self) -> tuple[str, int]:
+        """Numerator and denominator of p."""
+        warmup = self.iterations
+        return {
+            "n/W": ("n", warmup),
+            "(n+1)/W": ("(n + 1)", warmup),
+            "(n+1)/(W+1)": ("(n + 1)", warmup + 1),
+            "n/(W-1)": ("n", max(warmup - 1, 1)),
+            "(n-1)/W": ("max(n - 1, 0)", warmup),
+        }[self.convention]
+
+    def _untuned(self) -> str:
+        """Factors that never quite reach 1."""
+        beta2 = self.beta2 or 0.999
+        if self.shape == "untuned_exponential":
+            return f"1 - exp(-(n + 1) / {int(1 / (1 - beta2))})"
+        longest = 2 / (1 - beta2) - 1
+        t = f"(n + {_first_radam_step(beta2)})"
+        rho = f"({longest!r} - 2 * {t} * {beta2!r} ** {t} / (1 - {beta2!r} ** {t}))"
+        return f"sqrt(({rho} - 4) * ({rho} - 2) * {longest!r} / ({(longest - 4) * (longest - 2)!r} * {rho}))"
+
+    def _check_fields(self, path: Path, violations: list[Violation]) -> None:
+        def refuse(field: str, rule: str) -> None:
+            violations.append(violation((*path, field), rule, getattr(self, field)))
+
+        if self.start_lr is not None and self.start_factor is not None:
+            refuse("start_factor", "must not be given beside start_lr")
+        if self.shape in _UNTUNED and self.decay_clock != "dampened":
+            refuse("decay_clock", f"must be dampened with shape {self.shape}, which is a factor")
+        if self.shape in _UNTUNED and (self.start_lr or self.start_factor):
+            refuse("start_lr" if self.start_lr else "start_factor", f"must not be given with shape {self.shape}")
+        if self.shape not in _UNTUNED and self.beta2 is not None:
+            refuse("beta2", "is for radam and the untuned warm-ups")
+        if self.shape == "exponential" and not self.start_lr and not self.start_factor:
+            refuse("start_lr", "is required to be > 0, or start_factor, with shape exponential")
+        if self.decay_clock == "dampened" and self.start_lr:
+            refuse("start_lr", "must not be given where the warm-up is a factor: give start_factor")
+
+
+def _first_radam_step(beta2: float) -> int:
+    """The first step at which RAdam's variance is tractable: ρ_t > 4."""
+    longest = 2 / (1 - beta2) - 1
+    step = 1
+    while longest - 2 * step * beta2**step / (1 - beta2**step) <= 4:  # noqa: PLR2004 - the paper's bound
+        step += 1
+    return step
