@@ -17,7 +17,7 @@ from preheat.budget import Deadline
 from preheat.curve import Curve
 from preheat.errors import IterationOutOfRange
 from preheat.plot.contents import render
-from preheat.plot.drawing import PlotOptions
+from preheat.plot.options import PlotOptions
 from preheat.schedule import Schedule
 from preheat.specs import parse_spec
 
@@ -104,7 +104,7 @@ def test_extremes_can_be_drawn(drawn: Curve, scale: Any, size: tuple[int, int]) 
     """Short, flat, empty of positive values, endless; small and large; without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        picture = render([drawn], PlotOptions(*size, scale=scale))
+        picture = render([drawn], PlotOptions(width_px=size[0], height_px=size[1], scale=scale))
     assert pixels(picture).shape[:2] == size[::-1]
 
 

@@ -11,6 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
+from preheat.conversions.libraries import Target
+from preheat.plot.options import PlotOptions
 from preheat.specs import Column
 from preheat.specs.fields import MAX_ITERATION
 from preheat.specs.units import Unit, Units
@@ -78,9 +80,7 @@ class DifferenceQuery(WindowQuery):
 class ExportQuery(NoQuery):
     """What to export to."""
 
-    to: Literal["torch", "transformers", "optax", "keras", "deepspeed"] = Field(
-        description="The library.", examples=["torch"]
-    )
+    to: Target = Field(description="The library.", examples=["torch"])
 
 
 class SeamQuery(NoQuery):
@@ -163,21 +163,12 @@ class ListQuery(NoQuery):
         return None if self.cursor is None else int(self.cursor)
 
 
-class PlotQuery(NoQuery):
-    """How a picture looks."""
+class PlotQuery(PlotOptions):
+    """How a picture looks, and what else it shows."""
 
-    width_px: int = Field(960, ge=200, le=100_000, description="Width in pixels.", examples=[960])
-    height_px: int = Field(480, ge=150, le=100_000, description="Height in pixels.", examples=[480])
-    scale: Literal["linear", "log"] = Field("linear", description="LR axis.", examples=["linear"])
-    theme: Literal["light", "dark"] = Field("light", description="Colours.", examples=["light"])
-    start: _Iteration = Field(0, description="First iteration shown.", examples=[0])
-    stop: _Iteration | None = Field(
-        None, description="Iteration before which the picture ends; by default total_iterations + 1.", examples=[21]
-    )
     compare: list[Annotated[str, Field(max_length=32)]] = Field(
         [], max_length=8, description="Ids of schedules to draw beside it.", examples=[[]]
     )
-    at: _Iteration | None = Field(None, description="Iteration to mark, with its LR.", examples=[12])
 
 
 class SpecPlotQuery(PlotQuery):

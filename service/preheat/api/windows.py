@@ -11,7 +11,8 @@ from preheat.budget import check_values
 from preheat.curve import Curve
 from preheat.lint import lint
 from preheat.plot.contents import check_options
-from preheat.plot.drawing import PICTURE_VERSION, PlotOptions
+from preheat.plot.drawing import PICTURE_VERSION
+from preheat.plot.options import PlotOptions
 
 
 class _WindowWriter:

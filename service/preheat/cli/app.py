@@ -15,7 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from preheat import __version__
+from preheat.conversions.libraries import Source, Target
 from preheat.errors import PreheatError
+from preheat.plot.options import PlotOptions
 from preheat.settings import Settings
 from preheat.specs import InvalidSpec, Spec, from_pydantic, parse_spec
 from preheat.specs.spec_file import parse_spec_file
@@ -37,10 +39,6 @@ _ROWS_SHOWN = 40
 SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="File with a spec in JSON or YAML; - for stdin.")]
 Start = Annotated[int, typer.Option(help="First iteration.", min=0)]
 Stop = Annotated[int | None, typer.Option(help="Iteration before which to end.  [default: total_iterations + 1]")]
-
-
-_Export = Literal["torch", "transformers", "optax", "keras", "deepspeed"]
-_Import = Literal["torch", "transformers", "timm", "deepspeed", "keras"]
 
 
 def main() -> None:
@@ -141,11 +139,12 @@ def plot(
 
     from preheat.budget import check_picture  # noqa: PLC0415
     from preheat.plot.contents import render  # noqa: PLC0415
-    from preheat.plot.drawing import PlotOptions  # noqa: PLC0415 - imports matplotlib
 
     try:
         check_picture(width_px, height_px, _settings({}))
-        options = PlotOptions(width_px, height_px, scale, theme, start, stop, at)
+        options = PlotOptions(
+            width_px=width_px, height_px=height_px, scale=scale, theme=theme, start=start, stop=stop, at=at
+        )
         picture = render([curve], options, "svg" if suffix == ".svg" else "png")
     except PreheatError as error:
         _fail(str(error))
@@ -208,7 +207,7 @@ def list_recipes(
 @app.command(name="export")
 def export_spec(
     spec: SpecFile,
-    to: Annotated[_Export, typer.Option("--to", help="The library to write it for.")] = "torch",
+    to: Annotated[Target, typer.Option("--to", help="The library to write it for.")] = "torch",
 ) -> None:
     """Write a spec as a script, or a configuration, of another library."""
     curve = _curve(spec)
@@ -226,7 +225,7 @@ def import_spec(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="File with a torch constructor or JSON; - for stdin.")
     ],
-    library: Annotated[_Import, typer.Option("--from", help="Whose schedule it is.")] = "torch",
+    library: Annotated[Source, typer.Option("--from", help="Whose schedule it is.")] = "torch",
     target_lr: Annotated[float | None, typer.Option(help="Target LR, where the source says none.", min=0)] = None,
     total_iterations: Annotated[int | None, typer.Option(help="Length of the run, likewise.", min=1)] = None,
 ) -> None:

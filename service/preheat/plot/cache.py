@@ -4,7 +4,7 @@ from preheat.budget import Deadline
 from preheat.cache import BoundedCache
 from preheat.curve import Curve
 from preheat.plot.contents import render
-from preheat.plot.drawing import PlotOptions
+from preheat.plot.options import PlotOptions
 
 
 class Gallery:

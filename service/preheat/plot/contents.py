@@ -8,7 +8,8 @@ from preheat.analysis.difference import common_columns, values_of
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
 from preheat.errors import IterationOutOfRange
-from preheat.plot.drawing import MAX_LINES, Content, Line, Mark, PlotOptions, draw
+from preheat.plot.drawing import MAX_LINES, Content, Line, Mark, draw
+from preheat.plot.options import PlotOptions
 from preheat.specs.phases import phases
 from preheat.specs.tracks import LR_NAME, Column
 

@@ -18,6 +18,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from preheat.plot.options import PlotOptions
 from preheat.specs.phases import Phase
 
 PICTURE_VERSION = f"mpl{mpl.__version__}"
@@ -30,19 +31,6 @@ _DPI = 100
 _MAX_POINTS_WITH_MARKERS = 60
 _PANEL_SHARE = 0.28
 _DRAWING = threading.Lock()
-
-
-@dataclass(frozen=True)
-class PlotOptions:
-    """How a picture looks. `stop` None is the end of the longest curve; `at` marks an iteration and its LR."""
-
-    width_px: int = 960
-    height_px: int = 480
-    scale: Literal["linear", "log"] = "linear"
-    theme: Literal["light", "dark"] = "light"
-    start: int = 0
-    stop: int | None = None
-    at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from preheat.budget import check_values
 from preheat.curve import Curve
 from preheat.errors import NotComparable
 from preheat.plot.contents import render_difference
-from preheat.plot.drawing import PICTURE_VERSION, PlotOptions
+from preheat.plot.drawing import PICTURE_VERSION
+from preheat.plot.options import PlotOptions
 from preheat.schedule import Schedule
 
 router = APIRouter(tags=["questions"])

@@ -1,6 +1,6 @@
 """Routes: schedules from other libraries, and for them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
@@ -16,6 +16,7 @@ from preheat.api.queries import ExportQuery, NoQuery
 from preheat.api.spec_body import read_json_body
 from preheat.conversions.exporters import export
 from preheat.conversions.importers import import_schedule
+from preheat.conversions.libraries import Source
 from preheat.conversions.source import Known
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, from_pydantic, parse_spec
@@ -29,9 +30,7 @@ class ImportRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
-    library: Literal["torch", "transformers", "timm", "deepspeed", "keras"] = Field(
-        description="Whose schedule it is.", examples=["torch"]
-    )
+    library: Source = Field(description="Whose schedule it is.", examples=["torch"])
     source: str | dict[str, Any] = Field(
         description="Text of a torch constructor, a state_dict, or the library's own configuration.",
         examples=["CosineAnnealingLR(optimizer, T_max=90)"],

@@ -12,7 +12,8 @@ from preheat.api.queries import PlotQuery, SpecPlotQuery
 from preheat.budget import check_length, check_picture
 from preheat.curve import Curve
 from preheat.plot.contents import check_options
-from preheat.plot.drawing import PICTURE_VERSION, PlotOptions
+from preheat.plot.drawing import PICTURE_VERSION
+from preheat.plot.options import PlotOptions
 from preheat.schedule import Schedule
 from preheat.specs import parse_spec
 
@@ -46,7 +47,7 @@ class _Easel:
         """The picture, or 304. Raises LimitExceeded, ScheduleNotFound, IterationOutOfRange, ComputeTimeout."""
         check_picture(query.width_px, query.height_px, self.settings)
         curves = [curve, *(self.catalogue.curve(schedule_id) for schedule_id in query.compare)]
-        options = PlotOptions(**query.model_dump(include=set(PlotOptions.__dataclass_fields__)))
+        options = PlotOptions(**query.model_dump(include=set(PlotOptions.model_fields)))
         check_options(curves, options)
         tag = etag([each.schedule.id for each in curves], options, media_type, PICTURE_VERSION)
         if is_not_modified(self._request, tag):
