@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 from after_schedulers import COMPOSITIONS, EXAMPLES, LEFT, SHAPES, WARMUP
 from preheat.cli.app import app as command_line
 from preheat.curve import Curve
-from preheat.lint.rules import RULES
+from preheat.lint import RULES
 from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.specs import parse_spec

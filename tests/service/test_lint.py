@@ -7,9 +7,8 @@ import pytest
 
 from preheat.budget import NO_DEADLINE
 from preheat.curve import Curve
-from preheat.lint import Finding, lint, refusals
-from preheat.lint.examined import Examined
-from preheat.lint.rules import RULES
+from preheat.lint import RULES, Finding, lint, refusals
+from preheat.lint.track import LintedTrack
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, parse_spec
 from preheat.specs.recipes import recipes
@@ -335,7 +334,7 @@ def test_a_formula_without_a_value_is_an_error_and_no_crash() -> None:
     """Where it was not looked at when the spec was made, but is now."""
     total = 1_000_003
     looked_at = Curve(Schedule(parse_spec(json.dumps({"target_lr": 0.1, "total_iterations": total}))))
-    places = [n for n, _ in Examined(looked_at, looked_at.schedule.spec.tracks[0], NO_DEADLINE).samples]
+    places = [n for n, _ in LintedTrack(looked_at, looked_at.schedule.spec.tracks[0], NO_DEADLINE).samples]
     pole = next(n for n in places if n % (total // 10_000))
     found = findings(total_iterations=total, warmup=None, **after("ExpressionLR", expression=f"1 / abs(n - {pole})"))
     assert [(finding.rule, finding.severity, finding.iteration) for finding in found] == [

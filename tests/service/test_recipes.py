@@ -8,8 +8,9 @@ import pytest
 from preheat.curve import Curve
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs.durations import Unit
 from preheat.specs.recipes import recipes
-from preheat.specs.units import Unit, Units
+from preheat.specs.units import Units
 
 
 def curve(recipe: str, **fields: Any) -> Curve:

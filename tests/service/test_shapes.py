@@ -14,7 +14,7 @@ from preheat.errors import UndefinedLR
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, parse_spec
 from preheat.specs.after_schedulers import SHAPES as ALL_SHAPES
-from preheat.specs.after_schedulers.points import ExpressionLR
+from preheat.specs.after_schedulers.piecewise import ExpressionLR
 from shape_reference import reference
 
 TARGETS = (0.02, 1.5)

@@ -11,8 +11,7 @@ from after_schedulers import ANY, EXAMPLES, example_id
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, Spec, parse_spec
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
-from preheat.specs.phases import phases
-from preheat.specs.spec_file import parse_spec_file
+from preheat.specs.parse import parse_spec_file
 
 
 def spec(after_scheduler: dict[str, Any] | None = None, total: int = 60, warmup: int = 10, **fields: Any) -> Spec:
@@ -204,7 +203,7 @@ def test_whatever_the_document_there_is_an_answer(content: Any) -> None:
 def test_deep_nesting_is_refused() -> None:
     """Composed schedulers nested beyond any reason are a refusal, not a crash."""
     nested = '{"type":"ChainedScheduler","schedulers":[' * 500 + "]}" * 500
-    with pytest.raises(InvalidSpec, match="recursion limit"):
+    with pytest.raises(InvalidSpec, match="nested too deeply"):
         parse_spec(f'{{"target_lr":1,"total_iterations":5,"after_scheduler":{nested}}}')
 
 
@@ -229,7 +228,7 @@ class TestPhases:
     def test_warmup_then_schedulers_by_turn(self) -> None:
         """Boundaries are those of the LRs: iteration W belongs to the warm-up."""
         turns = [{"type": "ConstantLR"}, {"type": "StepLR", "step_size": 3}]
-        found = phases(spec({"type": "SequentialLR", "schedulers": turns, "milestones": [20]}))
+        found = spec({"type": "SequentialLR", "schedulers": turns, "milestones": [20]}).phases
         assert [(p.name, p.start, p.stop) for p in found] == [
             ("warm-up", 0, 11),
             ("ConstantLR", 11, 30),
@@ -238,8 +237,8 @@ class TestPhases:
 
     def test_without_after_scheduler_the_rest_is_constant(self) -> None:
         """And a run that is all warm-up has one phase."""
-        assert [(p.name, p.start, p.stop) for p in phases(spec(warmup=0, total=1))] == [("constant", 0, 2)]
-        assert [(p.name, p.start, p.stop) for p in phases(spec(warmup=60))] == [("warm-up", 0, 61)]
+        assert [(p.name, p.start, p.stop) for p in spec(warmup=0, total=1).phases] == [("constant", 0, 2)]
+        assert [(p.name, p.start, p.stop) for p in spec(warmup=60).phases] == [("warm-up", 0, 61)]
 
 
 class TestFiles:

@@ -155,9 +155,9 @@ def test_the_same_tokens_last_shorter_later_in_a_ramp() -> None:
         ([{"start": 5, "size": 1}], "units.tokens_per_iteration[0].start (5.0) must be 0"),
         (
             [{"start": 0, "size": 1}, {"start": 0, "size": 1}],
-            "[1].start (0.0) must be greater than that of the stretch",
+            "[1].start (0.0) must be greater than that of the step",
         ),
-        ([{"start": 0, "size": 1, "end_size": 2}], "[0].end_size (2.0) must not be given: no stretch follows"),
+        ([{"start": 0, "size": 1, "end_size": 2}], "[0].end_size (2.0) must not be given: no step follows"),
         ([{"start": 0, "size": 0}], "[0].size (0) must be ≥ 1e-06"),
         ([], "units.tokens_per_iteration ([]) must have at least 1 item"),
     ],

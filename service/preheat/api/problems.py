@@ -91,7 +91,7 @@ def _invalid_parameters(request: Request, error: RequestValidationError) -> JSON
     known = operations(request.app).query_names(request.url.path, request.method)
     details: Any = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors()]
     violations = from_pydantic(details, fields_at=lambda _: known)
-    entries = [{"parameter": str((*violation.path, "query")[0]), **_rule(violation)} for violation in violations]
+    entries = [{"parameter": str((*violation.location, "query")[0]), **_rule(violation)} for violation in violations]
     return _unprocessable("invalid-parameter", "A parameter breaks rules", entries)
 
 

@@ -19,8 +19,7 @@ from preheat.conversions.libraries import Source, Target
 from preheat.errors import PreheatError
 from preheat.plot.options import PlotOptions
 from preheat.settings import Settings
-from preheat.specs import InvalidSpec, Spec, from_pydantic, parse_spec
-from preheat.specs.spec_file import parse_spec_file
+from preheat.specs import InvalidSpec, Spec, from_pydantic, parse_spec_file, spec_of
 
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
     from preheat.curve import Curve
@@ -241,7 +240,7 @@ def import_spec(
         content = text
     try:
         found = import_schedule(library, content, Known(target_lr, total_iterations))
-        parse_spec(orjson.dumps(found.spec))
+        spec_of(found.spec)
     except InvalidSpec as error:
         _fail(*(violation.detail for violation in error.violations))
     except PreheatError as error:

@@ -10,7 +10,6 @@ from preheat.curve import Curve
 from preheat.errors import IterationOutOfRange
 from preheat.plot.drawing import MAX_LINES, Content, Line, Mark, draw
 from preheat.plot.options import PlotOptions
-from preheat.specs.phases import phases
 from preheat.specs.tracks import LR_NAME, Column
 
 
@@ -29,7 +28,7 @@ def render(curves: list[Curve], options: PlotOptions, kind: str = "png", deadlin
     lines = [line for curve, found in zip(curves, drawn, strict=True) for line in found[: len(curve.group_names)]]
     others = [line for curve, found in zip(curves, drawn, strict=True) for line in found[len(curve.group_names) :]]
     marks = _marks(main, lines[: len(main.group_names)], options, stop, deadline)
-    content = Content(_title(main), phases(main.schedule.spec), lines, marks, stop - 1, _distinct(others))
+    content = Content(_title(main), main.schedule.spec.phases, lines, marks, stop - 1, _distinct(others))
     return draw(content, options, kind)
 
 
@@ -57,7 +56,7 @@ def render_difference(
     ]
     names = [curve.schedule.spec.label or curve.schedule.id[:8] for curve in (a, b)]
     content = Content(
-        f"{names[0]} and {names[1]}", phases(a.schedule.spec), lines, [], stop - 1, differences, "difference"
+        f"{names[0]} and {names[1]}", a.schedule.spec.phases, lines, [], stop - 1, differences, "difference"
     )
     return draw(content, options, kind)
 

@@ -19,7 +19,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from preheat.plot.options import PlotOptions
-from preheat.specs.phases import Phase
+from preheat.specs import Phase
 
 PICTURE_VERSION = f"mpl{mpl.__version__}"
 """What the bytes of a picture depend on besides schedule and options."""

@@ -8,7 +8,7 @@ from preheat.specs import Scheduler, Spec, Warmup
 from preheat.specs.after_schedulers.decays import CosineLR, InverseSqrtLR, PolynomialDecayLR
 from preheat.specs.after_schedulers.restarts import CosineRestartsLR
 from preheat.specs.after_schedulers.staged import WSDLR
-from preheat.specs.after_schedulers.torch_schedulers import CosineAnnealingLR
+from preheat.specs.after_schedulers.torch_decays import CosineAnnealingLR
 
 _Words = tuple[str, dict[str, Any]]
 

@@ -1,4 +1,4 @@
-"""The LR of a torch scheduler as a function of its iteration, through torch's own formulas."""
+"""Closed forms: the LR (and cycled momentum) of a torch scheduler as a function of its iteration."""
 
 import math
 from bisect import bisect_left, bisect_right
@@ -8,11 +8,13 @@ from typing import Any, cast
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR, LambdaLR, LRScheduler, OneCycleLR
 
-Rates = list[float | Tensor]
-"""Learning rates, one per param group."""
+from preheat.specs.after_schedulers.torch_cycles import cycle_position
+
+LRs = list[float | Tensor]
+"""Learning rates, one per param group; of several iterations, every group of the first, of the second, and so on."""
 
 
-def closed_form(scheduler: LRScheduler) -> Callable[[LRScheduler, range], Rates] | None:
+def closed_form(scheduler: LRScheduler) -> Callable[[LRScheduler, range], LRs] | None:
     """What gives the rates of ascending iterations of a scheduler without stepping it; None if nothing does.
 
     Every group of the first iteration comes first, then every group of the second, and so on.
@@ -23,13 +25,37 @@ def closed_form(scheduler: LRScheduler) -> Callable[[LRScheduler, range], Rates]
     return _torch_closed_form if hasattr(scheduler, "_get_closed_form_lr") else None
 
 
-def _torch_closed_form(scheduler: LRScheduler, iterations: range) -> Rates:
-    lrs = cast("Callable[[], Rates]", scheduler._get_closed_form_lr)  # type: ignore[attr-defined] # noqa: SLF001
+class CycledMomentum:
+    """Momentum of each param group by iteration, by torch's own formulas; before its clock starts, its first.
+
+    Random access: they read nothing but the iteration.
+    """
+
+    has_closed_form = True
+
+    def __init__(self, cycle: LRScheduler, origin: int) -> None:
+        self._cycle = cycle
+        self._origin = origin
+
+    def rates(self, iterations: range) -> list[float]:
+        """Every group's momentum at the first of the iterations, at the second, and so on."""
+        before = bisect_left(iterations, self._origin)
+        first = _momentum(self._cycle, range(1)) * before if before else []
+        return first + _momentum(self._cycle, shift(iterations[before:], -self._origin))
+
+
+def shift(iterations: range, by: int) -> range:
+    """The same iterations on a clock that differs by `by`."""
+    return range(iterations.start + by, iterations.stop + by, iterations.step)
+
+
+def _torch_closed_form(scheduler: LRScheduler, iterations: range) -> LRs:
+    lrs = cast("Callable[[], LRs]", scheduler._get_closed_form_lr)  # type: ignore[attr-defined] # noqa: SLF001
     # The loop sets last_epoch itself: a third of the time of a closed form is spent in function calls.
     return [lr for scheduler.last_epoch in iterations for lr in lrs()]
 
 
-def _pure_get_lr(scheduler: LRScheduler, iterations: range) -> Rates:
+def _pure_get_lr(scheduler: LRScheduler, iterations: range) -> LRs:
     """Types whose `get_lr` reads nothing but `last_epoch`; it sets the momentum of the last iteration too."""
     scheduler._get_lr_called_within_step = True  # noqa: SLF001 - else torch warns at every call
     try:
@@ -38,7 +64,7 @@ def _pure_get_lr(scheduler: LRScheduler, iterations: range) -> Rates:
         scheduler._get_lr_called_within_step = False  # noqa: SLF001
 
 
-def cycled_momentum(scheduler: LRScheduler, iterations: range) -> list[float]:
+def _momentum(scheduler: LRScheduler, iterations: range) -> list[float]:
     """The momentum that OneCycleLR or CyclicLR has at ascending iterations, in the order of `closed_form`'s rates."""
     cycle: Any = scheduler
     if isinstance(scheduler, CyclicLR):
@@ -46,7 +72,7 @@ def cycled_momentum(scheduler: LRScheduler, iterations: range) -> list[float]:
     return _phases_of_one_cycle(cycle, iterations, "momentum")
 
 
-def _cyclic(scheduler: LRScheduler, iterations: range) -> Rates:
+def _cyclic(scheduler: LRScheduler, iterations: range) -> LRs:
     cyclic: Any = scheduler
     _set_momentum(cyclic, iterations[-1:])
     return _triangles(cyclic, iterations, list(zip(cyclic.base_lrs, cyclic.max_lrs, strict=True)))
@@ -74,7 +100,7 @@ def _triangles(cyclic: Any, iterations: range, ends: list[tuple[Any, Any]]) -> l
     return values
 
 
-def _one_cycle(scheduler: LRScheduler, iterations: range) -> Rates:
+def _one_cycle(scheduler: LRScheduler, iterations: range) -> LRs:
     _set_momentum(scheduler, iterations[-1:])
     return _phases_of_one_cycle(scheduler, iterations, "lr")
 
@@ -83,7 +109,7 @@ def _set_momentum(cycle: Any, last: range) -> None:
     """Sets the momentum (or β1) of the last iteration, as `get_lr` does in torch."""
     if not cycle.cycle_momentum or not last:
         return
-    for group, momentum in zip(cycle.optimizer.param_groups, cycled_momentum(cycle, last), strict=True):
+    for group, momentum in zip(cycle.optimizer.param_groups, _momentum(cycle, last), strict=True):
         if cycle.use_beta1:
             group["betas"] = (momentum, *group["betas"][1:])
         else:
@@ -112,11 +138,11 @@ def _phases_of_one_cycle(cycle: Any, iterations: range, name: str) -> list[Any]:
     return values + [anneal(first, final, 1.0) for first, final in ends] * past
 
 
-def _warm_restarts(scheduler: LRScheduler, iterations: range) -> Rates:
+def _warm_restarts(scheduler: LRScheduler, iterations: range) -> LRs:
     """Finds each cycle in whole numbers: torch's `step(epoch)` takes a logarithm that rounds to the wrong one."""
     restarts: Any = scheduler
     restarts._get_lr_called_within_step = True  # noqa: SLF001 - else torch warns at every call
-    rates: Rates = []
+    rates: LRs = []
     while iterations:
         into, restarts.T_i = cycle_position(iterations.start, restarts.T_0, restarts.T_mult)
         inside = bisect_left(iterations, iterations.start - into + restarts.T_i)
@@ -128,18 +154,7 @@ def _warm_restarts(scheduler: LRScheduler, iterations: range) -> Rates:
     return rates
 
 
-def cycle_position(iteration: int, first_length: int, growth: int) -> tuple[int, int]:
-    """Iterations into the cycle, and the cycle's length, where cycle k lasts first_length · growth^k."""
-    if growth == 1:
-        return iteration % first_length, first_length
-    length = first_length
-    while iteration >= length:
-        iteration -= length
-        length *= growth
-    return iteration, length
-
-
-_PURE: dict[type[LRScheduler], Callable[[LRScheduler, range], Rates]] = {
+_PURE: dict[type[LRScheduler], Callable[[LRScheduler, range], LRs]] = {
     CosineAnnealingWarmRestarts: _warm_restarts,
     CyclicLR: _cyclic,
     LambdaLR: _pure_get_lr,
