@@ -241,7 +241,7 @@ def import_spec(
         content = text
     try:
         found = import_schedule(library, content, Known(target_lr, total_iterations))
-        parse_spec(orjson.dumps(found.spec))
+        parse_spec(found.json)
     except InvalidSpec as error:
         _fail(*(violation.detail for violation in error.violations))
     except PreheatError as error:

@@ -112,5 +112,5 @@ def _import(body: bytes) -> dict[str, Any]:
             from_pydantic(error.errors(include_url=False), tags=("str", "dict[str,any]"), fields_at=lambda _: known)
         ) from None
     found = import_schedule(asked.library, asked.source, Known(asked.target_lr, asked.total_iterations))
-    spec = Schedule(parse_spec(orjson.dumps(found.spec))).spec_dict
+    spec = Schedule(parse_spec(found.json)).spec_dict
     return {"spec": spec, "not_carried": [{"field": left.field, "reason": left.reason} for left in found.not_carried]}
