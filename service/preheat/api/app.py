@@ -20,7 +20,7 @@ from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, health, lint, plots, recipes, schedules
 from preheat.curve import Curve
 from preheat.errors import StoreUnavailable
-from preheat.plot.cache import Gallery
+from preheat.plot.cache import PictureCache
 from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.specs import Spec
@@ -50,7 +50,7 @@ def _create_routes(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.catalogue = Catalogue(settings)
-    app.state.gallery = Gallery(settings.picture_cache_bytes)
+    app.state.gallery = PictureCache(settings.picture_cache_bytes)
     for router in (schedules.router, plots.router, analysis.router, lint.router, recipes.router, conversions.router):
         app.include_router(router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(health.router)

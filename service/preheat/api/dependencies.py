@@ -7,7 +7,7 @@ from fastapi import Depends, Path, Request
 from preheat.api.spec_body import read_spec
 from preheat.budget import Deadline as _Deadline
 from preheat.budget import check_length
-from preheat.plot.cache import Gallery as _Gallery
+from preheat.plot.cache import PictureCache as _PictureCache
 from preheat.schedule import Schedule as _Schedule
 from preheat.settings import Settings as _Settings
 from preheat.store.curves import Catalogue as _Catalogue
@@ -18,8 +18,8 @@ def _catalogue(request: Request) -> _Catalogue:
     return catalogue
 
 
-def _gallery(request: Request) -> _Gallery:
-    gallery: _Gallery = request.app.state.gallery
+def _gallery(request: Request) -> _PictureCache:
+    gallery: _PictureCache = request.app.state.gallery
     return gallery
 
 
@@ -29,7 +29,7 @@ def _settings(request: Request) -> _Settings:
 
 
 Catalogue = Annotated[_Catalogue, Depends(_catalogue)]
-Gallery = Annotated[_Gallery, Depends(_gallery)]
+Gallery = Annotated[_PictureCache, Depends(_gallery)]
 Settings = Annotated[_Settings, Depends(_settings)]
 
 
