@@ -14,6 +14,7 @@ import pytest
 
 from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES
 from preheat.conversions.exporters import export
+from preheat.conversions.libraries import Target
 from preheat.curve import Curve
 from preheat.errors import NotExpressible
 from support.specs import curve
@@ -26,7 +27,7 @@ def asked(after_scheduler: dict[str, Any] | None = None, **fields: Any) -> Curve
     return curve(target_lr=0.02, total_iterations=TOTAL, after_scheduler=after_scheduler, **fields)
 
 
-def assert_same_lrs(curves: list[Curve], target: Any, folder: Path, **environment: str) -> None:
+def assert_same_lrs(curves: list[Curve], target: Target, folder: Path, **environment: str) -> None:
     """Every script prints its curve's LRs, to rel 1e-9.
 
     They run one after the other in a process of their own, because their libraries take seconds to import.
@@ -115,7 +116,7 @@ def test_transformers_scripts_give_the_same_sequences(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["optax", "keras"])
-def test_traced_scripts_give_the_same_sequences(target: str, tmp_path: Path) -> None:
+def test_traced_scripts_give_the_same_sequences(target: Target, tmp_path: Path) -> None:
     """In float64 the real library's schedule has the same LRs, for every type that has a formula."""
     if importlib.util.find_spec(target) is None:
         pytest.skip(f"make conformance installs {target}")
@@ -218,7 +219,7 @@ def test_deepspeed_gets_a_configuration(after: Any, warmup: dict[str, Any], expe
     ],
 )
 def test_what_a_target_cannot_express_is_refused_with_the_reason(
-    target: str, fields: dict[str, Any], reason: str
+    target: Target, fields: dict[str, Any], reason: str
 ) -> None:
     """A target that cannot express a schedule gets no script that gives something else."""
     with pytest.raises(NotExpressible) as caught:
