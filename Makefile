@@ -40,7 +40,7 @@ demo: $(VENV)/.service ## a service and two training processes that read their L
 	@$(BIN)/preheat demo
 
 conformance: $(VENV)/.conformance ## compare with every library that installs on a CPU
-	$(BIN)/python -m pytest tests/conformance tests/service/test_exporting.py tests/service/test_importing.py $(ARGS)
+	$(BIN)/python -m pytest tests/conformance tests/service/conversions $(ARGS)
 
 adapters: $(VENV)/.adapters ## train with every framework that the client has an adapter for
 	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/end_to_end/test_readme.py $(ARGS)

@@ -1,4 +1,4 @@
-"""Imports: the spec of another library's schedule has its LRs, and what is not in it is named."""
+"""Importers: the spec of another library's schedule has its LRs, and what is not in it is named."""
 
 import json
 import math
@@ -11,22 +11,19 @@ from torch.optim import SGD, lr_scheduler
 
 from preheat.conversions.importers import Imported, import_schedule
 from preheat.conversions.source import Known
-from preheat.curve import Curve
 from preheat.errors import NotImportable
-from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, parse_spec
+from support.specs import curve, first_column
 
 
-def imported(library: str, source: Any, **known: Any) -> Imported:
-    """An import."""
+def imported(library: Any, source: Any, **known: Any) -> Imported:
+    """What is imported, where the run is known as it says."""
     return import_schedule(library, source, Known(**known))
 
 
 def lrs(found: Imported) -> list[float]:
     """Every LR of an imported spec."""
-    curve = Curve(Schedule(parse_spec(json.dumps(found.spec))))
-    values: list[float] = curve.window(0, curve.total_iterations + 1)[:, 0].tolist()
-    return values
+    return first_column(curve(found.spec))
 
 
 def names(found: Imported) -> list[str]:
@@ -60,7 +57,7 @@ sched = SequentialLR(opt, schedulers=[warm, self.main], milestones=[5])
 @pytest.mark.parametrize(("text", "python"), TEXTS, ids=[text.strip()[:40] for text, _ in TEXTS])
 @pytest.mark.filterwarnings("ignore:Detected call of")
 def test_a_constructor_has_torchs_lrs(text: str, python: str) -> None:
-    """Stepped by hand in torch itself."""
+    """The spec of a constructor's text has the LRs of that scheduler, stepped by hand in torch itself."""
     optimizer = SGD([torch.zeros(1)], lr=0.2)
     scope = {**vars(lr_scheduler), "optimizer": optimizer, "o": optimizer, "math": math, "lr_scheduler": lr_scheduler}
     scheduler = eval(python, scope)  # noqa: S307 - texts of this file
@@ -89,7 +86,7 @@ STATES = [
 @pytest.mark.parametrize("make", STATES, ids=range(len(STATES)))
 @pytest.mark.filterwarnings("ignore:Detected call of")
 def test_a_state_has_torchs_lrs(make: Any) -> None:
-    """As it comes out of JSON, from the middle of a run; what is not the schedule's is named."""
+    """A state from the middle of a run, through JSON, gives the whole schedule, and names what is the run's alone."""
     optimizer = SGD([torch.zeros(1)], lr=0.2)
     scheduler = make(optimizer)
     expected = [optimizer.param_groups[0]["lr"]]
@@ -103,7 +100,7 @@ def test_a_state_has_torchs_lrs(make: Any) -> None:
 
 
 def test_the_length_is_taken_from_the_source_where_it_says_one() -> None:
-    """T_max, total_steps, epochs · steps_per_epoch; and the last of a sequence."""
+    """T_max, total_steps, epochs · steps_per_epoch and the last of a sequence say how long the run is."""
     assert imported("torch", "CosineAnnealingLR(o, 90)", target_lr=1.0).spec["total_iterations"] == 90
     one_cycle = imported("torch", "OneCycleLR(o, 0.3, epochs=3, steps_per_epoch=7)")
     assert (one_cycle.spec["total_iterations"], one_cycle.spec["target_lr"]) == (21, 0.3)
@@ -114,16 +111,17 @@ def test_the_length_is_taken_from_the_source_where_it_says_one() -> None:
 
 
 def test_a_milestone_that_counts_twice_is_not_lost() -> None:
-    """Torch's Counter has it twice, and so has the spec, which is refused for it by name."""
-    state = {"milestones": {"7": 2, "3": 1}, "gamma": 0.1, "base_lrs": [0.1]}
-    spec = imported("torch", state, total_iterations=9).spec
-    assert spec["after_scheduler"]["milestones"] == [3, 7, 7]
+    """A milestone that torch's Counter has twice is twice in the spec, which is refused for it by name."""
+    for times in (2, 10**6):
+        state = {"milestones": {"7": times, "3": 1}, "gamma": 0.1, "base_lrs": [0.1]}
+        spec = imported("torch", state, total_iterations=9).spec
+        assert spec["after_scheduler"]["milestones"] == [3, 7, 7]
     with pytest.raises(InvalidSpec, match=r"milestones\[2\] \(7\) must not repeat milestones\[1\]"):
         parse_spec(json.dumps(spec))
 
 
 def test_what_torch_text_says_beyond_a_schedule_is_named() -> None:
-    """Positions, code, other statements."""
+    """Positions, code and other statements are not carried over."""
     text = "print(3)\ns = CyclicLR(o, 0.1, 0.2, scale_fn=lambda x: 1, scale_mode='cycle', last_epoch=7, verbose=True)"
     found = imported("torch", text, total_iterations=10)
     assert names(found) == [
@@ -153,6 +151,11 @@ def test_what_torch_text_says_beyond_a_schedule_is_named() -> None:
         ("torch", "LambdaLR(o, f)", "must be written as a lambda of one argument"),
         ("torch", "LambdaLR(o, lambda e: open(e))", "LambdaLR.lr_lambda must not call open"),
         ("torch", "MultiplicativeLR(o, lambda e: e)", "must be a lambda of a constant"),
+        ("torch", "MultiplicativeLR(o, lambda e: 'x')", "must be a lambda of a constant"),
+        ("torch", "StepLR(o, 1e308 * 10)", "StepLR.step_size (1e+308 * 10) must be written out as a value"),
+        ("torch", "StepLR(o, " + "-" * 5000 + "1)", "source is not Python: too"),
+        ("torch", {"gamma": 0.1, "base_lrs": 0.1}, "base_lrs (0.1) must be a list of numbers"),
+        ("torch", {"gamma": 0.1, "base_lrs": [0.1], "milestones": {"x": 1}}, "must be counted by iteration"),
         ("torch", {"last_epoch": 3}, "none of the fields that tell a scheduler (last_epoch)"),
         ("torch", "StepLR(o, 3)", "total_iterations is required"),
         ("transformers", "x", "source must be an object"),
@@ -162,8 +165,9 @@ def test_what_torch_text_says_beyond_a_schedule_is_named() -> None:
             {"max_steps": 9, "lr_scheduler_type": "greedy"},
             "lr_scheduler_type (greedy) follows a metric",
         ),
-        ("transformers", {"max_steps": 9, "lr_scheduler_type": "x"}, "lr_scheduler_type (x) is not known"),
+        ("transformers", {"max_steps": 9, "lr_scheduler_type": "x"}, "lr_scheduler_type (x) is not one of linear"),
         ("transformers", {"max_steps": 9, "learning_rate": "x"}, "learning_rate ('x') must be a number"),
+        ("transformers", {"max_steps": 9, "lr_scheduler_kwargs": "{"}, "lr_scheduler_kwargs must be an object, or"),
         (
             "transformers",
             {"max_steps": 9, "lr_scheduler_type": "cosine_with_restarts", "lr_scheduler_kwargs": {"num_cycles": 3}},
@@ -182,6 +186,7 @@ def test_what_torch_text_says_beyond_a_schedule_is_named() -> None:
             {"scheduler": {"type": "WarmupDecayLR"}},
             "scheduler.params.total_num_steps (None) must be a number",
         ),
+        ("deepspeed", {"scheduler": {"type": []}}, "scheduler.type ([]) is not one of"),
         ("keras", {"class_name": "X"}, "class_name (X) is not one of CosineDecay"),
         ("keras", {"class_name": "CosineDecay", "config": []}, "config must be an object"),
         (
@@ -192,7 +197,7 @@ def test_what_torch_text_says_beyond_a_schedule_is_named() -> None:
     ],
 )
 def test_what_cannot_be_understood_is_refused_with_the_reason(library: str, source: Any, reason: str) -> None:
-    """Never a spec that is something else; nothing of a text is run."""
+    """A source that cannot be understood gives no spec, and nothing of a text is run."""
     known: dict[str, Any] = {} if "required" in reason else {"total_iterations": 100}
     known |= {"target_lr": 0.1} if library == "torch" else {}
     with pytest.raises(NotImportable) as caught:
@@ -237,7 +242,7 @@ HF: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "arguments"), HF, ids=lambda value: str(value)[:40])
 @pytest.mark.filterwarnings("ignore")
 def test_training_arguments_have_transformers_lrs(name: str, arguments: dict[str, Any]) -> None:
-    """Stepped by hand in the real library, to rel 1e-9."""
+    """The spec of TrainingArguments has the LRs of the real library, stepped by hand, to rel 1e-9."""
     transformers = pytest.importorskip("transformers", reason="make conformance installs it")
     optimizer = SGD([torch.zeros(1)], lr=0.01)
     scheduler = transformers.get_scheduler(name, optimizer, 10, 100, scheduler_specific_kwargs=dict(arguments))
@@ -251,13 +256,13 @@ def test_training_arguments_have_transformers_lrs(name: str, arguments: dict[str
 
 
 def test_a_warmup_share_is_rounded_up() -> None:
-    """warmup_ratio, and warmup_steps below 1."""
+    """warmup_ratio, and warmup_steps below 1, are shares of the run."""
     for warmup in ({"warmup_ratio": 0.051}, {"warmup_steps": 0.051}):
         assert imported("transformers", {"max_steps": 100, **warmup}).spec["warmup"] == {"iterations": 6}
 
 
 def test_deepspeeds_table_comes_out() -> None:
-    """Peak 1, warm-up 4, total 10, as DeepSpeed runs it: one update late."""
+    """Each of DeepSpeed's schedulers has the LRs that DeepSpeed gives its updates: one update late."""
     config = {
         "scheduler": {
             "type": "WarmupDecayLR",
@@ -283,6 +288,10 @@ def test_deepspeeds_table_comes_out() -> None:
     warmup = {"warmup_max_lr": 1.0, "warmup_num_steps": 4, "warmup_type": "linear"}
     found = imported("deepspeed", {"scheduler": {"type": "WarmupLR", "params": warmup}}, total_iterations=7)
     assert lrs(found) == pytest.approx([0, 0, 0.25, 0.5, 0.75, 1, 1, 1])
+    found = imported(
+        "deepspeed", {"scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 1}}}, total_iterations=3
+    )
+    assert found.spec["warmup"]["iterations"] == 2
 
 
 KERAS: list[tuple[str, dict[str, Any]]] = [
@@ -303,7 +312,7 @@ KERAS: list[tuple[str, dict[str, Any]]] = [
 def test_keras_configurations_have_keras_lrs(
     name: str, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Called in the real library, in its float32."""
+    """The spec of a configuration has the LRs of the real library, to the digits of its float32."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras", reason="make conformance installs it")
     schedule = getattr(keras.optimizers.schedules, name)(**config)
@@ -313,8 +322,15 @@ def test_keras_configurations_have_keras_lrs(
     np.testing.assert_allclose(lrs(found), [float(schedule(n)) for n in range(61)], rtol=2e-5, atol=1e-9)
 
 
+def test_a_keras_value_holds_up_to_its_boundary() -> None:
+    """The value of a boundary is still that before it, as Keras documents its PiecewiseConstantDecay."""
+    config = {"boundaries": [2, 4], "values": [0.5, 0.1, 0.2]}
+    found = imported("keras", {"class_name": "PiecewiseConstantDecay", "config": config}, total_iterations=6)
+    assert lrs(found) == pytest.approx([0.5, 0.5, 0.5, 0.1, 0.1, 0.2, 0.2])
+
+
 def test_timms_arguments_become_its_sequences() -> None:
-    """Cosine with its clock from 0 and a cool-down; milestones that take effect one step early; lr by batch."""
+    """A cosine counts from 0 and cools down, milestones take effect one step early, lr grows with the batch."""
     cosine = {"lr": 1.0, "epochs": 10, "warmup_epochs": 4, "warmup_lr": 0.0, "cooldown_epochs": 2, "min_lr": 0.1}
     wave = [0.1 + 0.9 * (1 + math.cos(math.pi * min(n, 10) / 10)) / 2 for n in range(4, 13)]
     assert lrs(imported("timm", cosine)) == pytest.approx([0, 0.25, 0.5, 0.75, *wave])

@@ -1,5 +1,6 @@
 """Exports: each script, run in a process of its own, prints the schedule's LRs."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -13,57 +14,54 @@ import pytest
 
 from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES
 from preheat.conversions.exporters import export
+from preheat.conversions.libraries import Target
 from preheat.curve import Curve
 from preheat.errors import NotExpressible
-from preheat.schedule import Schedule
-from preheat.specs import parse_spec
+from support.specs import curve
 
 TOTAL = 60
 
 
-def curve(after_scheduler: dict[str, Any] | None = None, **fields: Any) -> Curve:
-    """Target 0.02, 60 iterations, warm-up 10, unless said otherwise."""
-    spec = {"target_lr": 0.02, "total_iterations": TOTAL, "warmup": {"iterations": 10}, **fields}
-    if after_scheduler is not None:
-        spec["after_scheduler"] = after_scheduler
-    return Curve(Schedule(parse_spec(json.dumps(spec))))
+def asked(after_scheduler: dict[str, Any] | None = None, **fields: Any) -> Curve:
+    """The curve of target 0.02, 60 iterations and warm-up 10, with these fields."""
+    return curve(target_lr=0.02, total_iterations=TOTAL, after_scheduler=after_scheduler, **fields)
 
 
-def run(script: str, folder: Path, **environment: str) -> list[list[float]]:
-    """What a script prints, as numbers."""
-    file = folder / "script.py"
-    file.write_text(script, encoding="utf-8")
+def assert_same_lrs(curves: list[Curve], target: Target, folder: Path, **environment: str) -> None:
+    """Every script prints its curve's LRs, to rel 1e-9.
+
+    They run one after the other in a process of their own, because their libraries take seconds to import.
+    """
+    scripts = [export(each.schedule, target) for each in curves]
+    in_float64 = ["import keras; keras.config.set_floatx('float64')"] if target == "keras" else []
+    file = folder / "scripts.py"
+    runs = [f"exec({script!r}, {{'__name__': '__main__'}})\n" for script in in_float64 + scripts]
+    file.write_text("".join(runs), encoding="utf-8")
     command = [sys.executable, "-W", "ignore", str(file)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return [[float(value) for value in line.split()] for line in done.stdout.splitlines()]
+    printed = [[float(value) for value in line.split()] for line in done.stdout.splitlines()]
+    assert len(printed) == len(curves) * (TOTAL + 1)
+    for index, each in enumerate(curves):
+        rows = printed[index * (TOTAL + 1) : (index + 1) * (TOTAL + 1)]
+        np.testing.assert_allclose(
+            rows, each.window(0, TOTAL + 1), rtol=1e-9, atol=1e-15, err_msg=str(each.schedule.spec_dict)
+        )
 
 
-def run_all(scripts: list[str], folder: Path, **environment: str) -> list[list[float]]:
-    """What several scripts print, one after the other in one process: their libraries take seconds to import."""
-    return run("".join(f"exec({script!r}, {{'__name__': '__main__'}})\n" for script in scripts), folder, **environment)
-
-
-HAVE_NO_FORMULA = [EXAMPLES[18], EXAMPLES[20]]
-"""A list of factors, and turns that go on from the LR before."""
+LIST_OF_FACTORS = {"type": "MultiplicativeLR", "lr_lambda": [0.5, 2.0, 0.1]}
+GOES_ON_FROM_LR = next(example for example in EXAMPLES if "SWALR" in str(example) and example["type"] == "SequentialLR")
 
 EXPRESSIBLE = [
-    example for example in [*EXAMPLES, *SHAPES, *COMPOSITIONS[:2], *COMPOSITIONS[3:]] if example not in HAVE_NO_FORMULA
+    example for example in [*EXAMPLES, *SHAPES, *COMPOSITIONS] if example not in (LIST_OF_FACTORS, GOES_ON_FROM_LR)
 ]
 
 
 def test_torch_scripts_give_the_same_sequences(tmp_path: Path) -> None:
-    """Every type that has a formula: LambdaLR of the exported functions prints the schedule's LRs, to rel 1e-9."""
-    curves = [curve(after) for after in EXPRESSIBLE]
-    scripts = [export(each.schedule, "torch") for each in curves]
-    values = run_all(scripts, tmp_path)
-    for index, each in enumerate(curves):
-        rows = values[index * (TOTAL + 1) : (index + 1) * (TOTAL + 1)]
-        np.testing.assert_allclose(
-            rows, each.window(0, TOTAL + 1), rtol=1e-9, atol=1e-15, err_msg=str(EXPRESSIBLE[index])
-        )
+    """A LambdaLR of the exported functions has the schedule's LRs, for every type that has a formula."""
+    assert_same_lrs([asked(after) for after in EXPRESSIBLE], "torch", tmp_path)
 
 
 WARMUPS: list[dict[str, Any]] = [
@@ -78,17 +76,16 @@ WARMUPS: list[dict[str, Any]] = [
 
 
 def test_torch_scripts_have_the_warmup_and_every_group(tmp_path: Path) -> None:
-    """Each convention, and groups with schedules of their own."""
+    """A script has each convention of warm-up, and a function for each group with a schedule of its own."""
     groups = [
         {"name": "a"},
         {"name": 'b\'s "own"', "factor": 0.1, "after_scheduler": {"type": "StepLR", "step_size": 9}},
     ]
-    curves = [curve({"type": "CosineLR"}, warmup=warmup, param_groups=groups, label="ä\nb") for warmup in WARMUPS]
-    scripts = [export(each.schedule, "torch") for each in curves]
-    values = run_all(scripts, tmp_path)
-    for index, each in enumerate(curves):
-        rows = values[index * (TOTAL + 1) : (index + 1) * (TOTAL + 1)]
-        np.testing.assert_allclose(rows, each.window(0, TOTAL + 1), rtol=1e-9, atol=1e-15)
+    assert_same_lrs(
+        [asked({"type": "CosineLR"}, warmup=warmup, param_groups=groups, label="ä\nb") for warmup in WARMUPS],
+        "torch",
+        tmp_path,
+    )
 
 
 IN_TRANSFORMERS: list[tuple[dict[str, Any] | None, dict[str, Any]]] = [
@@ -114,31 +111,18 @@ IN_TRANSFORMERS: list[tuple[dict[str, Any] | None, dict[str, Any]]] = [
 
 @pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="make conformance installs transformers")
 def test_transformers_scripts_give_the_same_sequences(tmp_path: Path) -> None:
-    """get_scheduler of the real library prints the schedule's LRs, to rel 1e-9."""
-    curves = [curve(after, **fields) for after, fields in IN_TRANSFORMERS]
-    scripts = [export(each.schedule, "transformers") for each in curves]
-    values = run_all(scripts, tmp_path)
-    for index, each in enumerate(curves):
-        rows = values[index * (TOTAL + 1) : (index + 1) * (TOTAL + 1)]
-        np.testing.assert_allclose(
-            rows, each.window(0, TOTAL + 1), rtol=1e-9, atol=1e-15, err_msg=str(IN_TRANSFORMERS[index])
-        )
+    """get_scheduler of the real library has the schedule's LRs."""
+    assert_same_lrs([asked(after, **fields) for after, fields in IN_TRANSFORMERS], "transformers", tmp_path)
 
 
 @pytest.mark.parametrize("target", ["optax", "keras"])
-def test_traced_scripts_give_the_same_sequences(target: str, tmp_path: Path) -> None:
-    """In float64 the real library's schedule is the schedule's own, to rel 1e-9, for every type that has a formula."""
+def test_traced_scripts_give_the_same_sequences(target: Target, tmp_path: Path) -> None:
+    """In float64 the real library's schedule has the same LRs, for every type that has a formula."""
     if importlib.util.find_spec(target) is None:
         pytest.skip(f"make conformance installs {target}")
-    curves = [curve(after) for after in EXPRESSIBLE]
-    scripts = [export(each.schedule, target) for each in curves]
-    in_float64 = "import keras; keras.config.set_floatx('float64')" if target == "keras" else ""
-    values = run_all([in_float64, *scripts], tmp_path, JAX_ENABLE_X64="1", KERAS_BACKEND="torch")
-    for index, each in enumerate(curves):
-        rows = values[index * (TOTAL + 1) : (index + 1) * (TOTAL + 1)]
-        np.testing.assert_allclose(
-            rows, each.window(0, TOTAL + 1), rtol=1e-9, atol=1e-15, err_msg=str(EXPRESSIBLE[index])
-        )
+    assert_same_lrs(
+        [asked(after) for after in EXPRESSIBLE], target, tmp_path, JAX_ENABLE_X64="1", KERAS_BACKEND="torch"
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,8 +167,8 @@ def test_traced_scripts_give_the_same_sequences(target: str, tmp_path: Path) -> 
     ],
 )
 def test_deepspeed_gets_a_configuration(after: Any, warmup: dict[str, Any], expected: tuple[str, Any]) -> None:
-    """The scheduler's type and parameters, in DeepSpeed's own names."""
-    config = json.loads(export(curve(after, warmup=warmup).schedule, "deepspeed"))
+    """A configuration has the scheduler's type and parameters, in DeepSpeed's own names."""
+    config = json.loads(export(asked(after, warmup=warmup).schedule, "deepspeed"))
     assert (config["scheduler"]["type"], config["scheduler"]["params"]) == expected
     assert config["optimizer"]["params"]["lr"] == 0.02
 
@@ -192,8 +176,8 @@ def test_deepspeed_gets_a_configuration(after: Any, warmup: dict[str, Any], expe
 @pytest.mark.parametrize(
     ("target", "fields", "reason"),
     [
-        ("torch", {"after_scheduler": EXAMPLES[18]}, "a list of factors has no formula: use a TableLR"),
-        ("torch", {"after_scheduler": EXAMPLES[20]}, "goes on from the LR before it, which no formula knows"),
+        ("torch", {"after_scheduler": LIST_OF_FACTORS}, "a list of factors has no formula: use a TableLR"),
+        ("torch", {"after_scheduler": GOES_ON_FROM_LR}, "goes on from the LR before it, which no formula knows"),
         ("torch", {"hyperparameters": {"weight_decay": {"value": 0.1}}}, "schedules of weight_decay go beyond"),
         ("torch", {"after_scheduler": {"type": "OneCycleLR", "max_lr": 1}}, "schedules of momentum go beyond"),
         ("optax", {"param_groups": [{"target_lr": 0.1}, {"target_lr": 0.2}]}, "use optax.multi_transform"),
@@ -234,16 +218,23 @@ def test_deepspeed_gets_a_configuration(after: Any, warmup: dict[str, Any], expe
         ),
     ],
 )
-def test_what_a_target_cannot_say_is_refused_with_the_reason(target: str, fields: dict[str, Any], reason: str) -> None:
-    """Never a script that gives something else."""
+def test_what_a_target_cannot_express_is_refused_with_the_reason(
+    target: Target, fields: dict[str, Any], reason: str
+) -> None:
+    """A target that cannot express a schedule gets no script that gives something else."""
     with pytest.raises(NotExpressible) as caught:
-        export(curve(**fields).schedule, target)
+        export(asked(**fields).schedule, target)
     assert reason in str(caught.value)
 
 
 def test_names_in_a_script_cannot_run() -> None:
-    """A label or a group's name stays a comment or a text."""
-    asked = curve(label="x\nimport os", param_groups=[{"name": "'], exit(3)) #"}])
-    script = export(asked.schedule, "torch")
-    assert "\nimport os" not in script
-    compile(script, "script", "exec")
+    """A label stays within its comment, and a group's name within its string."""
+    hostile = asked(label="x\nimport os\r\x00\u2028ä", param_groups=[{"name": "'], exit(3)) #"}])
+    script = export(hostile.schedule, "torch")
+    module = ast.parse(script)
+    assert [alias.name for node in module.body if isinstance(node, ast.Import) for alias in node.names] == [
+        "math",
+        "torch",
+    ]
+    assert "exit" not in {node.id for node in ast.walk(module) if isinstance(node, ast.Name)}
+    assert script.splitlines()[0].isascii()
