@@ -19,6 +19,7 @@ class _Combination(Scheduler):
     """Several schedulers at the same time, each on the same clock and from the same b."""
 
     can_be_chained: ClassVar[bool] = False
+    is_computed_by_torch: ClassVar[bool] = False
     schedulers: Annotated[
         tuple["AfterScheduler", ...], Field(min_length=1, max_length=MAX_CHILDREN, fail_fast=True)
     ] = Field(
@@ -74,6 +75,7 @@ class _Wrapper(Scheduler):
     """One scheduler, changed."""
 
     can_be_chained: ClassVar[bool] = False
+    is_computed_by_torch: ClassVar[bool] = False
     scheduler: "AfterScheduler" = Field(
         description="The scheduler that is changed.", examples=[{"type": "InverseSqrtLR", "timescale": 100}]
     )

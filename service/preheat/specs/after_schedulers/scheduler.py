@@ -17,11 +17,13 @@ class Scheduler(Closed):
 
     `has_closed_form`: any iteration is computed directly; otherwise it is stepped to one by one.
     `can_be_chained`: it multiplies the group's current LR, so that a ChainedScheduler can combine it with others.
+    `is_computed_by_torch`: its LRs come out of torch's code, which another version of torch may change.
     `placed_apart`: durations that do not begin where the scheduler does.
     """
 
     has_closed_form: ClassVar[bool] = True
     can_be_chained: ClassVar[bool] = True
+    is_computed_by_torch: ClassVar[bool] = True
     placed_apart: ClassVar[frozenset[str]] = frozenset()
     type: str
 

@@ -21,6 +21,7 @@ class SequentialLR(Scheduler):
     Each starts from b again, as in torch; SWALR and MultiplicativeLR go on from the LR they find.
     """
 
+    is_computed_by_torch = False  # it is SequentialRestarts, which torch's SequentialLR has no part in
     type: Literal["SequentialLR"]
     schedulers: tuple["AfterScheduler", ...] = Field(
         min_length=1,

@@ -17,6 +17,7 @@ class Shape(Scheduler):
     """A schedule that torch lacks: its LR is a formula of its own iteration s and of b, a group's target LR."""
 
     can_be_chained: ClassVar[bool] = False
+    is_computed_by_torch: ClassVar[bool] = False
 
     def formula(self) -> str:
         """The LR in the names `s` and `b`, as `preheat.formula.language` has it. The shape must be normalised."""
