@@ -1,12 +1,13 @@
 """The fingerprint of the installed torch: a hash of the LRs of every torch scheduler that is served.
 
-`python tests/torch_fingerprint.py` prints the entry for `preheat.schedule.TORCH_FINGERPRINTS`. To add another torch, run
-it in an environment that has that torch, on glibc and x86-64 as for the others.
+`python tests/torch_fingerprint.py` prints the entry for `preheat.schedule.TORCH_FINGERPRINTS`. To add another torch,
+run it in an environment that has that torch, on glibc and x86-64 as for the others: cosines and powers are the C
+library's.
 """
 
 import hashlib
 import json
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 from preheat.curve import Curve
@@ -81,7 +82,7 @@ def after_schedulers() -> list[dict[str, Any]]:
     turns = [each for each in alone[::5] if each["type"] not in {"OneCycleLR", "MultiStepLR"}]
     in_turn = [
         {"type": "SequentialLR", "schedulers": [first, second], "milestones": [4321]}
-        for first, second in zip(turns, turns[1:], strict=False)
+        for first, second in pairwise(turns)
     ]
     return [*alone, *chained, *in_turn]
 

@@ -49,23 +49,14 @@ class BoundedCache(Generic[Value]):
         """Keeps the value, at the expense of older ones; one larger than the whole cache is not kept."""
         weight = self._size_of(value)
         with self._lock:
-            left = [self._remove(key)]
-            if weight <= self.max_bytes:
-                self._entries[key] = _Entry(value, weight)
-                self.bytes_held += weight
-                left += self._make_room()
+            left = self._settle(key, value, weight)
         del left  # a large value takes its time to be freed: not under the lock
 
     def grew(self, key: str) -> None:
         """Weighs the value again, if it is kept."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None:
-                return
-            weight = self._size_of(entry.value)
-            self.bytes_held += weight - entry.weight
-            entry.weight, entry.is_used = weight, True
-            left = self._make_room() if weight <= self.max_bytes else [self._remove(key)]
+            left = self._settle(key, entry.value, self._size_of(entry.value)) if entry else None
         del left
 
     def drop(self, key: str) -> None:
@@ -73,17 +64,23 @@ class BoundedCache(Generic[Value]):
         with self._lock:
             self._remove(key)
 
-    def _make_room(self) -> list[_Entry[Value] | None]:
-        """Evicts until the rest fits; returns what was evicted."""
-        left = []
+    def _settle(self, key: str, value: Value, weight: int) -> list[_Entry[Value] | None]:
+        """Makes a value the youngest, and evicts others until it fits; returns what left."""
+        if weight > self.max_bytes:
+            return [self._remove(key)]
+        before = self._entries.get(key)
+        self._entries[key] = _Entry(value, weight)  # in the place of the one before: `get` finds one or the other
+        self._entries.move_to_end(key)
+        self.bytes_held += weight - (before.weight if before else 0)
+        left = [before]
         while self.bytes_held > self.max_bytes:
-            key, oldest = next(iter(self._entries.items()))
-            if oldest.is_used:
-                oldest.is_used = False
-                self._entries.move_to_end(key)
+            oldest, entry = next(iter(self._entries.items()))
+            if entry.is_used or oldest == key:
+                entry.is_used = False
+                self._entries.move_to_end(oldest)
             else:
                 self.evictions += 1
-                left.append(self._remove(key))
+                left.append(self._remove(oldest))
         return left
 
     def _remove(self, key: str) -> _Entry[Value] | None:

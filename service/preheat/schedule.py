@@ -18,7 +18,7 @@ Format 1 had neither `format` nor the two exceptions: every default and every to
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Literal, Self
@@ -26,8 +26,9 @@ from typing import Any, Literal, Self
 from pydantic import TypeAdapter, ValidationError
 
 from preheat.errors import ScheduleUnreadable
-from preheat.specs import Scheduler, Spec, parse_spec
+from preheat.specs import ParamGroup, Scheduler, Spec, parse_spec
 from preheat.specs.fields import Closed
+from preheat.specs.param_groups import Hyperparameter
 
 FORMAT = 2
 """Version of the rules by which a schedule's text is written down."""
@@ -59,7 +60,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if not self.text:
-            version = self.torch_version if _is_torchs(self.spec) else None
+            version = self.torch_version if True in _computed_by_torch(self.spec) else None
             object.__setattr__(self, "torch_version", version)
             object.__setattr__(self, "text", _written_down(self.spec, version))
 
@@ -98,8 +99,14 @@ class Schedule:
     @property
     def computes(self) -> bool:
         """Whether the torch that runs gives the LRs that this schedule has."""
-        version = self.torch_version
-        return version is None or version == TORCH_VERSION or TORCH_VERSION in self.agreeing or not _is_torchs(self.spec)
+        if self.torch_version in {None, TORCH_VERSION} or TORCH_VERSION in self.agreeing:
+            return True
+        return True not in _computed_by_torch(self.spec)  # format 1 named a torch in every schedule
+
+    @property
+    def has_formulas(self) -> bool:
+        """Whether any scheduler of the spec is a formula or is made of others by us."""
+        return False in _computed_by_torch(self.spec)
 
     @property
     def agreeing(self) -> list[str]:
@@ -163,14 +170,20 @@ def _later_defaults(model: type[Closed]) -> frozenset[str]:
     ) - frozenset(known.split())
 
 
-def _is_torchs(spec: Spec) -> bool:
-    """Whether torch's own code computes any of a spec's values."""
-    parts = (spec, *(spec.param_groups or ()), *(spec.hyperparameters or {}).values())
-    return _has_torchs(part.after_scheduler for part in parts if part.after_scheduler is not None)
-
-
-def _has_torchs(schedulers: Iterable[Scheduler]) -> bool:
-    return any(each.is_computed_by_torch or _has_torchs(each.children.values()) for each in schedulers)
+def _computed_by_torch(spec: Spec) -> set[bool]:
+    """Of every scheduler of a spec, whether torch's own code computes it."""
+    parts: tuple[Spec | ParamGroup | Hyperparameter, ...] = (
+        spec,
+        *(spec.param_groups or ()),
+        *(spec.hyperparameters or {}).values(),
+    )
+    schedulers = [part.after_scheduler for part in parts if part.after_scheduler is not None]
+    found = set()
+    while schedulers:
+        scheduler: Scheduler = schedulers.pop()
+        found.add(scheduler.is_computed_by_torch)
+        schedulers += scheduler.children.values()
+    return found
 
 
 def _in_order_of(example: Any, values: Any) -> Any:

@@ -134,7 +134,7 @@ def _preheat_error(_request: Request, error: errors.PreheatError) -> JSONRespons
     return problem(status, kind, title, str(error), headers, **_members(error))
 
 
-def _members(error: errors.PreheatError) -> dict[str, Any]:
+def _members(error: errors.PreheatError) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind of error
     """What a problem document says besides its detail."""
     match error:
         case errors.IterationOutOfRange():

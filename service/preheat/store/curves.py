@@ -30,7 +30,10 @@ class Catalogue:
         return self.cache.get(schedule_id) or self._curve(schedule_id, self.store.get(schedule_id))
 
     def schedule(self, schedule_id: str) -> Schedule:
-        """A schedule, whether it computes here or not. Raises ScheduleNotFound, ScheduleUnreadable, StoreUnavailable."""
+        """A schedule, whether it computes here or not.
+
+        Raises ScheduleNotFound, ScheduleUnreadable, StoreUnavailable.
+        """
         curve = self.cache.get(schedule_id)
         return curve.schedule if curve else self.store.get(schedule_id)
 

@@ -29,6 +29,7 @@ class Database:
     def __init__(self, url: str, timeout_s: float) -> None:
         self._url, self._dialect = _resolve(url)
         self._engine = self._dialect.create_engine(self._url, timeout_s)
+        self._errors = (SQLAlchemyError, OSError, *self._dialect.DRIVER_ERRORS)
         self._migrating = threading.Lock()
         self._is_migrated = False
 
@@ -47,7 +48,7 @@ class Database:
             self._migrate()
             with self._begin(purpose) as connection:
                 yield connection
-        except (SQLAlchemyError, *self._dialect.DRIVER_ERRORS, OSError) as error:
+        except self._errors as error:
             self._is_migrated = False  # what comes back may be another file, an empty one or a backup
             raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from error
         except CommandError as error:

@@ -26,9 +26,7 @@ def upgrade() -> None:
     while rows := connection.execute(
         sa.select(table).where(table.c.number > last).order_by(table.c.number).limit(_ROWS_AT_ONCE)
     ).all():
-        texts = [
-            {"n": row.number, "text": _hashed_text(row.id, str(row.spec), str(row.torch_version))} for row in rows
-        ]
+        texts = [{"n": row.number, "text": _hashed_text(row.id, str(row.spec), str(row.torch_version))} for row in rows]
         connection.execute(
             sa.update(table).where(table.c.number == sa.bindparam("n")).values(spec=sa.bindparam("text")), texts
         )
