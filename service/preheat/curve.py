@@ -62,6 +62,7 @@ class Curve:
             seen: set[int] = set()
             _size(self._checkpoints[0], seen)  # names and the like, which all states share
             self._checkpoint_bytes = _size(self._bench.state(), seen)
+            self._bench_bytes += 2 * self._checkpoint_bytes  # its schedulers have their state, and that at their start
 
     @property
     def nbytes(self) -> int:

@@ -106,11 +106,11 @@ def test_a_curve_that_grows_in_use_is_weighed_again() -> None:
     curves = [Curve(Schedule.of({**spec, "label": str(n)})) for n in range(2)]
     for curve in curves:
         kept.keep(curve)
-    before = kept.cache.bytes_held
-    assert before == curves[0].nbytes + curves[1].nbytes
-    curves[1].window(0, 80_000)
-    assert kept.cache.bytes_held == curves[0].nbytes + curves[1].nbytes > before + 600_000
-    curves[1].window(80_000, 150_000)
+    assert kept.cache.bytes_held == curves[0].nbytes + curves[1].nbytes < 100_000
+    curves[0].window(0, 40_000)
+    curves[1].window(0, 40_000)
+    assert kept.cache.bytes_held == curves[0].nbytes + curves[1].nbytes > 600_000
+    curves[1].window(40_000, 80_000)
     assert kept.curve_at_hand(curves[0].schedule.id) is None
     assert kept.cache.bytes_held == curves[1].nbytes
 
