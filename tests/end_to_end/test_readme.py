@@ -84,7 +84,7 @@ def test_the_quick_start_does_what_it_says(tmp_path: Path) -> None:
     with service_process(tmp_path / "preheat.db") as running:
         command = ["bash", "-euc", shell.replace(ADDRESS, running.url)]
         output = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
-        assert '"id":"71de7b50071bd5ae4074ca5767b64f12"' in output
+        assert '"id":"630e8304e0352e14c20ae59b8f487901"' in output
         assert output.splitlines()[-20:] == [f"{n},{row}" for n, row in enumerate(REFERENCE_ROWS, start=1)]
         assert (tmp_path / "schedule.png").read_bytes().startswith(b"\x89PNG")
 

@@ -47,5 +47,5 @@ Deadline = Annotated[_Deadline, Depends(_deadline)]
 PostedSchedule = Annotated[_Schedule, Depends(_posted_schedule)]
 ScheduleId = Annotated[
     str,
-    Path(description="A schedule's id.", examples=["71de7b50071bd5ae4074ca5767b64f12"], pattern=None),
+    Path(description="A schedule's id.", examples=["630e8304e0352e14c20ae59b8f487901"], pattern=None),
 ]

@@ -101,11 +101,6 @@ class Spec(Closed):
         return Track((), (), self.warmup, self.after_scheduler).phases(self.total_iterations)
 
     @property
-    def needs_torch(self) -> bool:
-        """Whether torch's own code computes any of it."""
-        return any(track.after_scheduler is not None and track.after_scheduler.needs_torch for track in self.tracks)
-
-    @property
     def has_closed_form(self) -> bool:
         """Whether any iteration can be computed without stepping to it."""
         return all(track.after_scheduler is None or track.after_scheduler.is_closed for track in self.tracks)

@@ -66,8 +66,8 @@ class PlaceAnswer(ColumnName):
 class DifferenceAnswer(BaseModel):
     """What tells two schedules apart."""
 
-    a: str = Field(description="Id of the first.", examples=["71de7b50071bd5ae4074ca5767b64f12"])
-    b: str = Field(description="Id of the second.", examples=["71de7b50071bd5ae4074ca5767b64f12"])
+    a: str = Field(description="Id of the first.", examples=["630e8304e0352e14c20ae59b8f487901"])
+    b: str = Field(description="Id of the second.", examples=["630e8304e0352e14c20ae59b8f487901"])
     total_iterations: dict[str, int] = Field(description="Length of each.", examples=[{"a": 20, "b": 30}])
     start: int = Field(description="First iteration compared.", examples=[0])
     stop: int = Field(description="Iteration before which the comparison ends.", examples=[21])

@@ -30,7 +30,7 @@ class Scheduler(Closed):
     not as here; only a type that is not a formula needs an entry in `preheat.schedulers.build` too.
 
     `has_closed_form`: any iteration is computed directly; otherwise it is stepped to one by one.
-    `is_torchs_own`: torch's code computes its LRs, so that they may depend on torch's version.
+    `is_computed_by_torch`: its LRs come out of torch's code, which another version of torch may change.
     `can_be_chained`: it multiplies the group's current LR, so that a ChainedScheduler can combine it with others.
     `goes_on`: in a SequentialLR it starts from the LR before it, and not from b.
     `peaks_at_target`: its highest LR is meant to be the target.
@@ -41,7 +41,7 @@ class Scheduler(Closed):
     """
 
     has_closed_form: ClassVar[bool] = True
-    is_torchs_own: ClassVar[bool] = False
+    is_computed_by_torch: ClassVar[bool] = False
     can_be_chained: ClassVar[bool] = True
     goes_on: ClassVar[bool] = False
     peaks_at_target: ClassVar[bool] = True
@@ -109,11 +109,6 @@ class Scheduler(Closed):
     def is_closed(self) -> bool:
         """Whether this scheduler, with all it is made of, answers any iteration without stepping."""
         return self.has_closed_form and all(child.is_closed for child in self.children.values())
-
-    @property
-    def needs_torch(self) -> bool:
-        """Whether torch's own code computes any of it."""
-        return self.is_torchs_own or any(child.needs_torch for child in self.children.values())
 
     def log_growth(self, iterations: int) -> float:
         """Natural logarithm of the factor by which the LR may outgrow b within `iterations`; 0 if it never does."""

@@ -90,7 +90,7 @@ class ChainedScheduler(Several):
     """Every scheduler at once, each multiplying the LR that the one before it left: for pure factors, the product."""
 
     has_closed_form: ClassVar[bool] = False
-    is_torchs_own: ClassVar[bool] = True
+    is_computed_by_torch: ClassVar[bool] = True
     can_be_chained: ClassVar[bool] = True
     type: Literal["ChainedScheduler"]
 

@@ -28,7 +28,7 @@ _MOST_ANNEALED = 10_000_000
 class TorchScheduler(Scheduler):
     """A scheduler whose LRs torch's own code computes."""
 
-    is_torchs_own: ClassVar[bool] = True
+    is_computed_by_torch: ClassVar[bool] = True
 
 
 class StepLR(TorchScheduler):
