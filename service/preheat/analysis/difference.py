@@ -51,6 +51,7 @@ def difference(a: Curve, b: Curve, window: range, rows: int, deadline: Deadline 
         block = _Block(a, b, columns, window[begin : begin + _BLOCK], deadline)
         distances = np.abs(block.b - block.a)
         if first is None and distances.any():
+            # argmax of truth values is the first that is true
             row = int(distances.any(axis=1).argmax())
             first = block.pair(row, int(distances[row].argmax()))
         # the flat index of the greatest distance, as row and column

@@ -93,6 +93,7 @@ def _rescaled(handover: Handover, deadline: Deadline) -> Handover:
         spec.target_lrs, handover.groups, Curve(Schedule(doubled)).lr(iteration, deadline), strict=False
     ):
         slope = twice - group.new_lr
+        # NaN where the LR does not depend on the target, as in a table
         targets.append(target * (1 + (group.old_lr - group.new_lr) / slope) if slope else math.nan)
     if all(math.isfinite(target) and target >= 0 for target in targets):
         rescaled = _handover(old_lrs, Curve(Schedule(_with_targets(spec, targets))), iteration, deadline)

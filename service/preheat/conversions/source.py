@@ -106,9 +106,11 @@ class Fields:
             raise NotImportable(f"{self.path(name)} ({value:g}) must be a whole number ≥ 0")
         return int(value)
 
-    def choice(self, name: str, known: Iterable[str], default: str = "", by_metric: Container[str] = ()) -> str:
+    def choice(
+        self, name: str, known: Iterable[str], default: str | None = None, by_metric: Container[str] = ()
+    ) -> str:
         """The value of a field that must be one of the known names; those `by_metric` are refused with that reason."""
-        names, value = list(known), self.take(name, default or None)
+        names, value = list(known), self.take(name, default)
         if value in names:
             return str(value)
         reason = f"is not one of {', '.join(names)}"

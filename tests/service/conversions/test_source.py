@@ -28,8 +28,8 @@ def test_a_number_may_be_text(value: Any, number: float) -> None:
 
 
 @pytest.mark.parametrize("value", [True, "x", [], {}, float("nan"), "inf", 1e308, 10**400])
-def test_what_is_no_number_is_refused(value: Any) -> None:
-    """Neither truth values nor texts nor what no LR or length can be is a number."""
+def test_what_is_not_a_number_is_refused(value: Any) -> None:
+    """Truth values, texts, and numbers beyond any LR or length are refused with their path."""
     with pytest.raises(NotImportable, match=r"^config\.x \(.*\) must be a number$"):
         Fields({"x": value}, "config").number("x")
 
@@ -71,7 +71,7 @@ def test_a_shown_text_has_sixty_characters_at_most() -> None:
 
 
 def test_an_imported_spec_is_json_whatever_it_has() -> None:
-    """What JSON has no form for is refused as a spec, and is no error of the program."""
+    """What JSON has no form for is refused as a spec, and does not raise anything else."""
     for value in ({1}, b"x", 1j, float("inf"), 10**30):
         with pytest.raises(InvalidSpec):
             parse_spec(Imported({"target_lr": value, "total_iterations": 9}).json)

@@ -38,8 +38,10 @@ def _scheduler(spec: Spec) -> tuple[str, dict[str, Any]]:
     }
     if after is None:
         return "WarmupLR", linear_or_log
+    # low is the end LR as the formula has it
     if isinstance(after, PolynomialDecayLR) and after.power == 1 and not after.cycle and after.low == "0.0":
         if warmup.decay_clock == "from_peak" and start == 0:
+            # DeepSpeed counts the warm-up in
             total = warmup.iterations + (after.length or 0)
             return "WarmupDecayLR", {**linear_or_log, "total_num_steps": total}
         raise NotExpressible(

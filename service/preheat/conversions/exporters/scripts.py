@@ -36,6 +36,7 @@ if __name__ == "__main__":
 """
 
 
+# a table of values: Python's [] does not take an index that is traced
 _PICK_IN_JAX = """def pick(values, index):
     return jnp.asarray(values, dtype=float)[jnp.maximum(index, 0).astype(int)]
 
@@ -46,6 +47,7 @@ _PICK_IN_JAX = """def pick(values, index):
 def optax_script(schedule: Schedule) -> str:
     """A script with a schedule for optax. Raises NotExpressible."""
     formula = _only_formula(schedule, "an optax schedule is one function: use optax.multi_transform with one for each")
+    # jnp.where and the like in place of if: the count is an array while JAX compiles
     text = in_arrays(formula, "jnp")
     return f"""{_head(schedule)}# In float32 unless JAX is told otherwise: JAX_ENABLE_X64=1.
 import math

@@ -55,6 +55,7 @@ def _call(spec: Spec) -> _Call:
             return _polynomial(after, spec.target_lrs[0])
         case CosineLR(exponent=1.0) | CosineAnnealingLR():
             return _cosine(after)
+        # its cycles divide what is left of the run, so whole ones must fit
         case CosineRestartsLR(T_0=int(length), T_mult=1.0, decay=1.0, min_lr=0.0, cycles=cycles) if left % length == 0:
             if cycles == left // length:
                 return "cosine_with_restarts", {"num_cycles": cycles}
@@ -99,6 +100,7 @@ def _check_warmup(warmup: Warmup, start_factor: float) -> None:
 
 
 def _check_length(after: Scheduler, left: int) -> None:
+    # T_max is the length of a CosineAnnealingLR; without either the decay takes what is left
     length = getattr(after, "length", None) or getattr(after, "T_max", None) or left
     if length != left:
         raise NotExpressible(

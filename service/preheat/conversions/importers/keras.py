@@ -15,6 +15,7 @@ def from_keras(source: Any, known: Known) -> Imported:
     fields = Fields(source)
     read = _SCHEDULES[fields.choice("class_name", _SCHEDULES)]
     config = fields.fields("config")
+    # read, so that they are not listed: they say where the class is, not what it does
     for name in ("module", "registered_name"):
         fields.take(name)
     config.take("name")

@@ -16,7 +16,7 @@ def from_timm(source: Any, known: Known) -> Imported:
     """
     fields = Fields(source)
     unit = fields.count("updates_per_epoch") if fields.take("sched_on_updates", False) else 1
-    fields.take("updates_per_epoch")
+    fields.take("updates_per_epoch")  # unused where an iteration is an epoch
     run = _Run(fields, unit)
     name = fields.choice("sched", _SCHEDULERS, "cosine", by_metric={"plateau"})
     after = _SCHEDULERS[name](run)
@@ -127,6 +127,7 @@ def _lr(fields: Fields) -> float | None:
     if size <= 0 or batch <= 0:
         raise NotImportable(f"lr_base_size ({size:g}) and global_batch_size ({batch:g}) must be > 0")
     ratio = batch / size
+    # the linear rule, or the square root that Adam-like optimizers are given
     return base * (math.sqrt(ratio) if scale == "sqrt" else ratio)
 
 

@@ -96,6 +96,7 @@ class _Script:
         """The arguments of a call by the names that torch's own signature has."""
         if any(isinstance(argument, ast.Starred) for argument in node.args) or None in {k.arg for k in node.keywords}:
             raise NotImportable(f"{kind} must have its arguments written out, without * or **")
+        # by the signature of the torch that is installed: positions differ between versions
         names = list(inspect.signature(_CLASSES[kind]).parameters)
         if len(node.args) > len(names):
             raise NotImportable(f"{kind} takes at most {len(names)} arguments, not {len(node.args)}")
@@ -153,6 +154,7 @@ def _from_state(source: dict[str, Any], known: Known) -> Imported:
         after["milestones"] = _milestones(state)
     if kind == "CyclicLR":
         after |= _cycle(state)
+    # base_lrs is what the optimizer had before the scheduler: the targets
     base_lrs = state.numbers("base_lrs")
     spec = known.spec(base_lrs[0] if base_lrs else None, _length(after), after)
     if len(base_lrs) > 1 and known.target_lr is None:
@@ -228,6 +230,7 @@ def _literal(node: ast.expr, where: str) -> Any:
     """A value that is written out; numbers may be computed from numbers."""
     with suppress(ValueError, TypeError, SyntaxError):
         return ast.literal_eval(node)
+    # people write 3 * 5 or 10**4: the formula language computes that, and runs no code
     try:
         (computed,) = compiled(checked(ast.unparse(node), ()))((0,), (0.0,))
         return int(computed) if computed == int(computed) else computed

@@ -29,7 +29,7 @@ def from_transformers(source: Any, known: Known) -> Imported:
         "lr_scheduler_type", _SCHEDULERS, by_metric={"reduce_lr_on_plateau", "greedy"}
     )
     own = _scheduler_arguments(fields)
-    warmup = 0 if name == "constant" else warmup
+    warmup = 0 if name == "constant" else warmup  # get_scheduler ignores warmup_steps there
     spec = known.spec(fields.number("learning_rate", _DEFAULT_LR), total, None, warmup={"iterations": warmup})
     after = _SCHEDULERS[name](own, spec, total - warmup)
     if after is not None:
