@@ -5,7 +5,6 @@
 
 import importlib.metadata
 import importlib.util
-import json
 import math
 import sys
 import types
@@ -23,7 +22,6 @@ from preheat.conversions.importers import import_schedule
 from preheat.conversions.source import Known
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.specs import parse_spec
 
 TOTAL, W = 100, 10
 LR = 0.02
@@ -37,7 +35,7 @@ def lrs(after_scheduler: dict[str, Any] | None = None, total: int = TOTAL, **war
 
 def of_spec(spec: dict[str, Any]) -> list[float]:
     """LRs of any spec."""
-    curve = Curve(Schedule(parse_spec(json.dumps(spec))))
+    curve = Curve(Schedule.of(spec))
     values: list[float] = curve.window(0, curve.total_iterations + 1)[:, 0].tolist()
     return values
 

@@ -16,7 +16,6 @@ from preheat.conversions.exporters import export
 from preheat.curve import Curve
 from preheat.errors import NotExpressible
 from preheat.schedule import Schedule
-from preheat.specs import parse_spec
 
 TOTAL = 60
 
@@ -26,7 +25,7 @@ def curve(after_scheduler: dict[str, Any] | None = None, **fields: Any) -> Curve
     spec = {"target_lr": 0.02, "total_iterations": TOTAL, "warmup": {"iterations": 10}, **fields}
     if after_scheduler is not None:
         spec["after_scheduler"] = after_scheduler
-    return Curve(Schedule(parse_spec(json.dumps(spec))))
+    return Curve(Schedule.of(spec))
 
 
 def run(script: str, folder: Path, **environment: str) -> list[list[float]]:

@@ -24,7 +24,7 @@ def imported(library: str, source: Any, **known: Any) -> Imported:
 
 def lrs(found: Imported) -> list[float]:
     """Every LR of an imported spec."""
-    curve = Curve(Schedule(parse_spec(json.dumps(found.spec))))
+    curve = Curve(Schedule.of(found.spec))
     values: list[float] = curve.window(0, curve.total_iterations + 1)[:, 0].tolist()
     return values
 

@@ -1,7 +1,6 @@
 """Pictures, looked at through their pixels and their SVG text."""
 
 import io
-import json
 import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,6 @@ from preheat.errors import IterationOutOfRange
 from preheat.plot.contents import render
 from preheat.plot.options import PlotOptions
 from preheat.schedule import Schedule
-from preheat.specs import parse_spec
 
 SVG = "svg"
 LINE = np.array([0x00, 0x72, 0xB2]) / 255
@@ -28,7 +26,7 @@ LINE = np.array([0x00, 0x72, 0xB2]) / 255
 def curve(total: int = 20, warmup: int = 10, after: dict[str, Any] | None = None, **fields: Any) -> Curve:
     """The curve of a spec."""
     spec = {"target_lr": 0.01, "total_iterations": total, "warmup": {"iterations": warmup}, **fields}
-    return Curve(Schedule(parse_spec(json.dumps(spec | ({"after_scheduler": after} if after else {})))))
+    return Curve(Schedule.of(spec | ({"after_scheduler": after} if after else {})))
 
 
 def texts(svg: bytes) -> list[str]:

@@ -1,6 +1,5 @@
 """Sums, crossings, differences and seams, each against counting by hand."""
 
-import json
 import math
 from typing import Any
 
@@ -13,7 +12,6 @@ from preheat.analysis.totals import totals
 from preheat.curve import Curve
 from preheat.errors import IterationOutOfRange, NotComparable, SeamRefused
 from preheat.schedule import Schedule
-from preheat.specs import parse_spec
 
 
 def curve(**fields: Any) -> Curve:
@@ -25,7 +23,7 @@ def curve(**fields: Any) -> Curve:
         "after_scheduler": {"type": "CosineLR"},
         **fields,
     }
-    return Curve(Schedule(parse_spec(json.dumps({name: value for name, value in spec.items() if value is not None}))))
+    return Curve(Schedule.of({name: value for name, value in spec.items() if value is not None}))
 
 
 def by_hand(n: int) -> float:
