@@ -29,7 +29,7 @@ class Database:
     def __init__(self, url: str, timeout_s: float) -> None:
         self._url, self._dialect = _resolve(url)
         self._engine = self._dialect.create_engine(self._url, timeout_s)
-        self._errors = (SQLAlchemyError, OSError, *self._dialect.DRIVER_ERRORS)
+        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *self._dialect.DRIVER_ERRORS)
         self._migrating = threading.Lock()
         self._is_migrated = False
 
