@@ -166,7 +166,7 @@ def test_a_field_with_a_default_that_is_added_later_changes_no_id(tmp_path: Path
     database = tmp_path / "preheat.db"
     shutil.copy(ROOT / "tests/data/format_1.db", database)
     store = ScheduleStore(Database(f"sqlite:///{database}", 5))
-    specs = [
+    specs: list[dict[str, Any]] = [
         {"target_lr": 0.1, "total_iterations": 20, "after_scheduler": after}
         for after in ({"type": "StepLR", "step_size": 3}, {"type": "CosineLR"})
     ]
