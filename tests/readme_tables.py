@@ -1,7 +1,6 @@
 """The README's tables as the code has them."""
 
 import inspect
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from preheat.curve import Curve
 from preheat.lint import RULES
 from preheat.schedule import Schedule
 from preheat.settings import Settings
-from preheat.specs import parse_spec
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 from preheat.specs.recipes import recipes
 from preheat_client.configuration import configuration_rows
@@ -82,7 +80,7 @@ def thumbnails() -> dict[str, str]:
 def _thumbnail(after_scheduler: dict[str, Any]) -> str:
     warmup = 0 if after_scheduler["type"] in _RISES_BY_ITSELF else WARMUP
     spec = {"target_lr": 0.02, "total_iterations": warmup + LEFT, "warmup": {"iterations": warmup}}
-    curve = Curve(Schedule(parse_spec(json.dumps(spec | {"after_scheduler": after_scheduler}))))
+    curve = Curve(Schedule.of(spec | {"after_scheduler": after_scheduler}))
     lrs = curve.window(0, curve.total_iterations + 1)[:, 0]
     height = 34 / float(lrs.max())
     points = " ".join(

@@ -1,13 +1,11 @@
 """Curves of specs that tests describe by a few fields."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.specs import parse_spec
 
 SHORT: dict[str, Any] = {"target_lr": 0.01, "total_iterations": 20, "warmup": {"iterations": 10}}
 """Target 0.01, warm-up 10, total 20, constant after the warm-up."""
@@ -29,7 +27,7 @@ def cosine_lr(n: int) -> float:
 def curve(spec: Mapping[str, Any] = SHORT, /, **fields: Any) -> Curve:
     """The curve of a spec with some fields replaced; a field that is None is left out."""
     written = {name: value for name, value in {**spec, **fields}.items() if value is not None}
-    return Curve(Schedule(parse_spec(json.dumps(written))))
+    return Curve(Schedule.of(written))
 
 
 def first_column(of: Curve) -> list[float]:

@@ -1,6 +1,5 @@
 """Lint: every rule with a spec that fires it and one that just does not."""
 
-import json
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from preheat.curve import Curve
 from preheat.lint import RULES, Finding, lint, refusals
 from preheat.lint.track import LintedTrack
 from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec
 from preheat.specs.recipes import recipes
 
 
@@ -18,7 +17,7 @@ def findings(**fields: Any) -> list[Finding]:
     """What lint says of a spec: target 0.1, 1000 iterations, warm-up 100, unless said otherwise."""
     spec = {"target_lr": 0.1, "total_iterations": 1000, "warmup": {"iterations": 100}, **fields}
     try:
-        return lint(Curve(Schedule(parse_spec(json.dumps({k: v for k, v in spec.items() if v is not None})))))
+        return lint(Curve(Schedule.of({k: v for k, v in spec.items() if v is not None})))
     except InvalidSpec as error:
         return refusals(error)
 
@@ -297,7 +296,7 @@ def test_every_rule_has_a_case() -> None:
 @pytest.mark.parametrize("name", recipes())
 def test_recipes_are_not_scolded_for_what_they_are(name: str) -> None:
     """Nothing worse than a warning, and warnings only for what the source does on purpose."""
-    found = lint(Curve(Schedule(parse_spec(json.dumps({"recipe": name})))))
+    found = lint(Curve(Schedule.of({"recipe": name})))
     allowed = {
         "bert-base": {"peak-never-reached"},
         "deit": {"peak-never-reached"},
@@ -333,7 +332,7 @@ def test_the_gravest_comes_first() -> None:
 def test_a_formula_without_a_value_is_an_error_and_no_crash() -> None:
     """Where it was not looked at when the spec was made, but is now."""
     total = 1_000_003
-    looked_at = Curve(Schedule(parse_spec(json.dumps({"target_lr": 0.1, "total_iterations": total}))))
+    looked_at = Curve(Schedule.of({"target_lr": 0.1, "total_iterations": total}))
     places = [n for n, _ in LintedTrack(looked_at, looked_at.schedule.spec.tracks[0], NO_DEADLINE).samples]
     pole = next(n for n in places if n % (total // 10_000))
     found = findings(total_iterations=total, warmup=None, **after("ExpressionLR", expression=f"1 / abs(n - {pole})"))

@@ -8,7 +8,7 @@ import pytest
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec
 from reference import torch_stepped
 
 TARGET = 0.1
@@ -17,7 +17,7 @@ TARGET = 0.1
 def lrs(after_scheduler: dict[str, Any], left: int) -> list[float]:
     """The LRs of a run of `left` iterations without a warm-up."""
     spec = {"target_lr": TARGET, "total_iterations": left, "after_scheduler": after_scheduler}
-    values: list[float] = Curve(Schedule(parse_spec(json.dumps(spec)))).window(0, left + 1)[:, 0].tolist()
+    values: list[float] = Curve(Schedule.of(spec)).window(0, left + 1)[:, 0].tolist()
     return values
 
 
@@ -34,7 +34,7 @@ def test_warm_restarts_are_made_right(first_length: int, growth: int) -> None:
     """Every cycle starts at the base LR, for every (T_0, T_mult) and at every restart below 10⁷."""
     spec = {"type": "CosineAnnealingWarmRestarts", "T_0": first_length, "T_mult": growth}
     text = json.dumps({"target_lr": TARGET, "total_iterations": 10**7, "after_scheduler": spec})
-    curve = Curve(Schedule(parse_spec(text)))
+    curve = Curve(Schedule.of(text))
     restart, length = 0, first_length
     while restart < 10**7:
         assert curve.lr(restart) == [TARGET]
@@ -44,9 +44,7 @@ def test_warm_restarts_are_made_right(first_length: int, growth: int) -> None:
 def test_multiplicative_lr_multiplies_every_iteration() -> None:
     """Asking for iteration 7 gives seven multiplications, where torch's step(7) makes one."""
     spec = {"type": "MultiplicativeLR", "lr_lambda": 0.5}
-    assert Curve(Schedule(parse_spec(json.dumps({"target_lr": 1, "total_iterations": 9, "after_scheduler": spec})))).lr(
-        7
-    ) == [2**-7]
+    assert Curve(Schedule.of({"target_lr": 1, "total_iterations": 9, "after_scheduler": spec})).lr(7) == [2**-7]
 
 
 def test_cosine_climbs_again_past_t_max() -> None:

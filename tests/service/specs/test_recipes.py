@@ -15,7 +15,7 @@ from preheat.specs.units import Units
 
 def curve(recipe: str, **fields: Any) -> Curve:
     """The curve of a recipe, some fields overridden."""
-    return Curve(Schedule(parse_spec(json.dumps({"recipe": recipe, **fields}))))
+    return Curve(Schedule.of({"recipe": recipe, **fields}))
 
 
 GOLDEN: dict[str, dict[int, float]] = {

@@ -1,6 +1,5 @@
 """Param groups with schedules of their own, and hyperparameters besides the LR: a column each."""
 
-import json
 import warnings
 from typing import Any
 
@@ -17,7 +16,7 @@ from preheat.specs import InvalidSpec, parse_spec
 def curve(**fields: Any) -> Curve:
     """The curve of a spec."""
     spec = {"target_lr": 0.1, "total_iterations": 50, "warmup": {"iterations": 10}}
-    return Curve(Schedule(parse_spec(json.dumps(spec | fields))))
+    return Curve(Schedule.of(spec | fields))
 
 
 def column(of: Curve, name: str) -> list[float]:

@@ -1,6 +1,5 @@
 """Warm-ups by curve, start and convention, each a formula of its own."""
 
-import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec
 
 W, TARGET = 8, 0.4
 
@@ -17,9 +16,7 @@ W, TARGET = 8, 0.4
 def curve(total: int = 20, after_scheduler: Any = None, **warmup: Any) -> Curve:
     """The curve of a warm-up to 0.4."""
     spec = {"target_lr": TARGET, "total_iterations": total, "warmup": {"iterations": W, **warmup}}
-    return Curve(
-        Schedule(parse_spec(json.dumps(spec | ({"after_scheduler": after_scheduler} if after_scheduler else {}))))
-    )
+    return Curve(Schedule.of(spec | ({"after_scheduler": after_scheduler} if after_scheduler else {})))
 
 
 def lrs(**warmup: Any) -> list[float]:
@@ -140,7 +137,7 @@ def test_a_warmup_that_contradicts_itself_is_refused(fields: dict[str, Any], mes
 def test_a_group_with_target_0_has_a_warmup_too(fields: dict[str, Any], _expected: Any) -> None:
     """No curve divides by the target."""
     spec = {"target_lr": 0.0, "total_iterations": 20, "warmup": {"iterations": W, **fields}}
-    asked = Curve(Schedule(parse_spec(json.dumps(spec))))
+    asked = Curve(Schedule.of(spec))
     assert asked.window(0, 21)[W:, 0].tolist() == [0.0] * 13
 
 
@@ -153,7 +150,7 @@ def test_every_group_is_dampened() -> None:
         "after_scheduler": {"type": "CosineLR"},
         "param_groups": [{"target_lr": 0.4}, {"target_lr": 0.1}, {"target_lr": 3.0}],
     }
-    asked = Curve(Schedule(parse_spec(json.dumps(spec))))
+    asked = Curve(Schedule.of(spec))
     expected = [
         [target * min((n + 1) / W, 1) * (1 + math.cos(math.pi * n / 20)) / 2 for target in (0.4, 0.1, 3.0)]
         for n in range(21)

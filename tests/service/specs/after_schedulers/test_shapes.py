@@ -1,6 +1,5 @@
 """Every shape that torch lacks has the LRs of its source, written out in plain math."""
 
-import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ from after_schedulers import COMPOSITIONS, EXAMPLES, LEFT, SHAPES, TOTAL, WARMUP
 from preheat.curve import Curve
 from preheat.errors import UndefinedLR
 from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec
 from preheat.specs.after_schedulers import SHAPES as ALL_SHAPES
 from preheat.specs.after_schedulers.piecewise import ExpressionLR
 from shape_reference import reference
@@ -29,7 +28,7 @@ def curve(after_scheduler: dict[str, Any], warmup: int = WARMUP, left: int = LEF
         "param_groups": [{"target_lr": lr} for lr in targets],
         "after_scheduler": after_scheduler,
     }
-    return Curve(Schedule(parse_spec(json.dumps(spec))))
+    return Curve(Schedule.of(spec))
 
 
 def lrs(after_scheduler: dict[str, Any], left: int = LEFT, target: float = 1.0) -> list[float]:
@@ -310,4 +309,4 @@ def test_a_stored_expression_is_checked_again() -> None:
 def test_a_normalised_spec_keeps_its_id(example: dict[str, Any]) -> None:
     """What the service answers can be posted again, and is the same schedule."""
     once = curve(example).schedule
-    assert Schedule(parse_spec(json.dumps(once.spec_dict))).id == once.id
+    assert Schedule.of(once.spec_dict).id == once.id
