@@ -217,3 +217,30 @@ def test_growth_without_bound_is_refused(spec: dict[str, Any]) -> None:
 def test_growth_within_bounds_is_not_refused() -> None:
     """An LR that grows a hundredfold is somebody's range test."""
     assert lrs({"type": "ExponentialLR", "gamma": math.exp(0.1)}, 46)[-1] == pytest.approx(TARGET * math.exp(4.6))
+
+
+@pytest.mark.parametrize(
+    ("cycle", "name"),
+    [
+        ({"base_lr": 1.0, "max_lr": 0.5, "step_size_up": 5, "gamma": 1.03, "cycle_momentum": False}, "LR"),
+        ({"base_lr": [0.1, 1.0], "max_lr": [1.0, 0.5], "step_size_up": 5, "gamma": 1.03}, "LR"),
+        ({"base_lr": 0.5, "max_lr": 1.0, "step_size_up": 5, "gamma": 1.08}, "momentum"),
+    ],
+)
+def test_a_cycle_that_grows_until_it_is_negative_is_refused(cycle: dict[str, Any], name: str) -> None:
+    """Refused: where gamma > 1 makes an amplitude outgrow the value it is subtracted from, torch serves less than 0."""
+    spec = {"type": "CyclicLR", "mode": "exp_range", **cycle}
+    groups = [{}, {}] if isinstance(cycle["base_lr"], list) else [{}]
+    text = {"target_lr": TARGET, "total_iterations": 40, "param_groups": groups, "after_scheduler": spec}
+    with pytest.raises(InvalidSpec) as refused:
+        parse_spec(json.dumps(text))
+    message = f"after_scheduler.gamma ({cycle['gamma']}) makes the {name} negative within 40 iterations"
+    assert str(refused.value) == message
+
+
+def test_a_cycle_that_grows_and_stays_positive_is_served() -> None:
+    """The bound is the amplitude at a top, not at the end of the run: 0.5 · 1.02^35 is just below 1."""
+    spec = {"type": "CyclicLR", "mode": "exp_range", "gamma": 1.02, "base_lr": 1.0, "max_lr": 0.5, "step_size_up": 5}
+    values = lrs({**spec, "cycle_momentum": False}, 40)
+    assert min(values) == pytest.approx(1 - 0.5 * 1.02**35, rel=1e-12)
+    assert "gamma (1.0201) makes the LR negative" in refusal({**spec, "gamma": 1.0201, "cycle_momentum": False}, 40)

@@ -94,8 +94,31 @@ class CyclicLR(_MomentumCycle):
     def filled_in(self, span: Span) -> Self:
         for field in ("base_lr", "max_lr", "base_momentum", "max_momentum"):
             span.check_per_group(field, getattr(self, field))
-        update = {"step_size_down": self.step_size_down or self.step_size_up}
-        return self.model_copy(update=update | _momentum_setting(self, span))
+        setting = _momentum_setting(self, span)
+        self._check_growth(span, with_momentum=setting.get("cycle_momentum", self.cycle_momentum))
+        return self.model_copy(update={"step_size_down": self.step_size_down or self.step_size_up} | setting)
+
+    def _check_growth(self, span: Span, *, with_momentum: bool) -> None:
+        """Refuses an amplitude that grows until a value which falls in each cycle is negative (torch lets it)."""
+        if self.mode != "exp_range" or self.gamma <= 1:
+            return
+        growth = max(map(self._log_scale, {span.iterations, *self.turning_points(0, span.iterations + 1)}))
+        falls = {"LR": (self.base_lr, self.max_lr)}
+        if with_momentum:
+            falls["momentum"] = (self.max_momentum, self.base_momentum)
+        for name, (tops, bottoms) in falls.items():
+            for top, bottom in zip(_each(tops, span.groups), _each(bottoms, span.groups), strict=False):
+                if top > bottom and growth > math.log(top / (top - bottom)) + 1e-9:
+                    rule = f"makes the {name} negative within {span.iterations} iterations"
+                    span.refuse(("gamma",), rule, self.gamma)
+                    return
+
+    def _log_scale(self, s: int) -> float:
+        """Logarithm of the share of the first amplitude that is reached at s."""
+        into = s % self._length
+        falling = (self._length - into) / (self._length - self.step_size_up)
+        height = into / self.step_size_up if into <= self.step_size_up else falling
+        return math.log(height) + s * math.log(self.gamma) if height else -math.inf
 
     @override
     def formula(self, group: int = 0) -> str:
@@ -116,14 +139,21 @@ class CyclicLR(_MomentumCycle):
         for cycle in {first, first + 1, last - 1, last}:
             valley = cycle * self._length
             yield from (valley, valley + self.step_size_up, valley + self._length)
-            yield from self._decayed_peak(valley)
-
-    def _decayed_peak(self, valley: int) -> Iterable[int]:
-        """Peak of the decaying rise: u · gamma^u is highest at u = −1 / ln gamma, if the rise lasts that long."""
-        if self.mode == "exp_range" and 0 < self.gamma < 1:
-            peak = -1 / math.log(self.gamma)
-            if peak < self.step_size_up:
+            if (peak := self._shifted_peak()) is not None:
                 yield from (valley + math.floor(peak), valley + math.ceil(peak))
+
+    def _shifted_peak(self) -> float | None:
+        """Where in a cycle u · gamma^u on the rise, or (length − u) · gamma^u on the fall, is higher than at its top.
+
+        The rise turns at u = −1 / ln gamma, the fall at length − 1 / ln gamma, if either lasts that long.
+        """
+        if self.mode != "exp_range" or self.gamma in {0, 1}:
+            return None
+        if self.gamma < 1:
+            peak = -1 / math.log(self.gamma)
+            return peak if peak < self.step_size_up else None
+        peak = self._length - 1 / math.log(self.gamma)
+        return peak if peak > self.step_size_up else None
 
     @override
     def log_growth(self, iterations: int) -> float:
@@ -215,6 +245,10 @@ class OneCycleLR(_MomentumCycle):
     def turns(self, start: int, stop: int) -> Iterable[int]:
         for end in self._phase_ends:
             yield from (math.floor(end), math.ceil(end))
+
+
+def _each(value: float | tuple[float, ...], groups: int) -> tuple[float, ...]:
+    return value if isinstance(value, tuple) else (value,) * groups
 
 
 def _momentum_setting(scheduler: CyclicLR | OneCycleLR, span: Span) -> dict[str, bool]:
