@@ -89,7 +89,9 @@ class Track:
         if self.warmup.dampens:  # a rise times a fall turns somewhere in between
             yield from sixteen(start, min(stop, last + 1))
         if self.after_scheduler is not None:
-            for point in self.after_scheduler.turning_points(max(start - origin, 0), stop - origin):
+            # Of what is read from it alone: until `last` the warm-up takes the place of its LRs, not of its momentum.
+            first = start if self.warmup.dampens or self.is_momentum else max(start, last + 1)
+            for point in self.after_scheduler.turning_points(max(first - origin, 0), stop - origin):
                 yield point + origin
 
 

@@ -106,6 +106,11 @@ class TanhLR(Decay):
         argument = f"{number(self.lower)} * (1 - s / {self.length}) + {number(self.upper)} * (s / {self.length})"
         return f"{self.between(f'0.5 * (1 - tanh({argument}))')} if s < {self.length} else {self.low}"
 
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        length = self.length or 1
+        return (length - 1, length)  # with lower > upper it rises, and falls to the end LR in its last step
+
 
 class REXLR(Decay):
     """low + (b − low) · (1 − r) / (1 − r / 2) with r = min(s, length) / length.
