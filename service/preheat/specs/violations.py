@@ -96,12 +96,15 @@ def _translate(
     fields_at: Callable[[Location], Iterable[str]],
 ) -> Violation:
     location, context, value = error["loc"], error.get("ctx", {}), error["input"]
+    if location[-2:] == (value, "[key]"):  # pydantic's step from an entry to its own key
+        location = location[:-1]
     path = tuple(part for part in location[:-1] if part not in tags) + location[-1:]
     match error["type"]:
         case "extra_forbidden":
             value, rule = _NO_VALUE, unknown("field", str(location[-1]), fields_at(location[:-1]))
         case "union_tag_invalid":
-            path, value, rule = (*path, "type"), context["tag"], _type_rule(context, refused_types)
+            # The context has the tag as a text, whatever it was.
+            path, value, rule = (*path, "type"), value["type"], _type_rule(context, refused_types)
         case "union_tag_not_found":
             path, value, rule = (*path, "type"), _NO_VALUE, "is required: the name of a scheduler"
         case "missing":
