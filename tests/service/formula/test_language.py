@@ -17,7 +17,7 @@ def value(formula: str, s: float = 0.0, b: float = 1.0) -> float:
     return compiled(formula)((s,), (b,))[0]
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(text=FORMULAS, s=st.floats(0, 1000), b=st.floats(0, 10))
 def test_a_formula_has_the_value_that_python_gives_it(text: str, s: float, b: float) -> None:
     """Checked and compiled, a formula gives to the last bit what Python's eval of its text gives, or fails with it."""
@@ -30,7 +30,6 @@ def test_a_formula_has_the_value_that_python_gives_it(text: str, s: float, b: fl
         assert same(value(formula, s, b), expected)
 
 
-@settings(deadline=None)
 @given(text=FORMULAS)
 def test_the_canonical_notation_is_its_own(text: str) -> None:
     """What has been checked once comes out of a second check unchanged, so that a stored formula keeps its id."""
@@ -179,7 +178,7 @@ def test_a_formula_takes_the_place_of_a_name(formula: str, replacements: dict[st
     assert substituted(formula, replacements) == expected
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(outer=FORMULAS, inner=FORMULAS, s=st.floats(0, 50), b=st.floats(0.1, 2))
 def test_substitution_is_composition(outer: str, inner: str, s: float, b: float) -> None:
     """The formula with another in the place of s has the value of the one at the value of the other."""

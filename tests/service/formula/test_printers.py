@@ -50,7 +50,7 @@ def in_arrays_of(formula: str, n: list[float], b: float = 1.0) -> Any:
         return np.broadcast_to(eval(in_arrays(formula, "arrays"), scope), (len(n),))  # noqa: S307 - drawn, or below
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=FORMULAS, s=st.floats(0, 100), b=st.floats(0.1, 2))
 def test_in_python_a_formula_keeps_its_value(text: str, s: float, b: float) -> None:
     """Printed for Python's math module, a formula gives to the last bit what it gives here."""
@@ -61,7 +61,7 @@ def test_in_python_a_formula_keeps_its_value(text: str, s: float, b: float) -> N
         assert same(eval(printed, {"math": math, "s": s, "b": b}), expected)  # noqa: S307
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(text=FORMULAS, points=st.lists(st.floats(0, 100), min_size=3, max_size=3), b=st.floats(0.1, 2))
 def test_in_arrays_a_formula_keeps_its_value(text: str, points: list[float], b: float) -> None:
     """Printed for whole arrays, a formula has at each of their places the value it has here, where it has one.

@@ -147,7 +147,7 @@ def test_every_field_that_takes_a_duration_is_resolved_here() -> None:
 
 
 @pytest.mark.parametrize(("kind", "field"), FIELDS, ids=[f"{kind}-{field}" for kind, field in FIELDS])
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(unit=st.sampled_from(["it", "%", "ep", "sp", "tok"]), share=st.floats(0, 1) | st.floats(0, 0.002))
 def test_a_duration_is_resolved_in_every_field(kind: str, field: str, unit: str, share: float) -> None:
     """The field has the nearest iteration by plain arithmetic, or is refused by field, value and rule if that is 0."""

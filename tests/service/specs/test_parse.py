@@ -196,7 +196,7 @@ _DOCUMENTS = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.text() | st.text('{}[]":,.0123456789eE+-truefalsn\\ud8 \n') | _DOCUMENTS.map(json.dumps) | st.binary().map(bytes)
 )
@@ -252,7 +252,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [place for key in keys for place in ((*path, key), *places(value[key], (*path, key)))]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(data=st.data(), base=st.sampled_from(_BASES), fields=st.sampled_from(_FIELDS))
 def test_every_mutated_spec_has_an_answer(data: st.DataObject, base: dict[str, Any], fields: dict[str, Any]) -> None:
     """Whatever is put into the place of a value of a valid spec, the result is its own normal form or is refused."""

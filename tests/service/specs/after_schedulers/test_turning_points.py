@@ -198,7 +198,7 @@ def test_every_type_is_asked_for_its_turning_points() -> None:
 
 
 @pytest.mark.parametrize("kind", SINGLE)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_scheduler_has_its_extremes_at_its_turning_points(kind: str, data: st.DataObject) -> None:
     """In any window, after any warm-up, the lowest and the highest LR are at its ends or at the turning points."""
@@ -222,7 +222,7 @@ def _sequence(children: list[Fields], first: int, second: int) -> Fields:
     return {"type": "SequentialLR", "schedulers": children, "milestones": [first, first + second]}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     data=st.data(),
     after=st.builds(_clamp, _any, _lr, _lr)
