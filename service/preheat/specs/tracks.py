@@ -116,6 +116,7 @@ def tracks(spec: "Spec") -> tuple[Track, ...]:
     if shared:
         found.append(Track(shared, tuple(targets[index] for index in shared), spec.warmup, spec.after_scheduler))
     found += [Track((index,), (targets[index],), *_schedule(spec, index), ("param_groups", index)) for index in own]
+    # Momentum is a track of its own: no warm-up applies to it, and its columns come after all LRs.
     for track in [track for track in found if _is_cycled(track.after_scheduler)]:
         momenta = tuple(index_of[Column(names[index], "momentum")] for index in track.columns)
         found.append(replace(track, columns=momenta, is_momentum=True))

@@ -50,6 +50,7 @@ class InvalidSpec(ValueError):
 
 def violation(location: Location, rule: str, value: Any = _NO_VALUE, kind: str = "invalid") -> Violation:
     """A violation whose value is shown as short JSON."""
+    # A key may be a megabyte of lone surrogates: what is sent back is short, and UTF-8 can hold it.
     parts = tuple(encodable(part)[:60] if isinstance(part, str) else part for part in location)
     return Violation(parts, encodable(rule), None if value is _NO_VALUE else shown(value), kind)
 
@@ -85,6 +86,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 def _without_echoes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     """Without lists that are too short only because pydantic did not count the entries it refused."""
+    # A parent of another error: a list that is really too short has no error inside.
     parents = {error["loc"][:length] for error in errors for length in range(len(error["loc"]))}
     return [error for error in errors if error["type"] != "too_short" or error["loc"] not in parents]
 

@@ -41,6 +41,7 @@ class CosineAnnealingWarmRestarts(TorchScheduler):
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """Cycles start at one height and end, one iteration short, the lower the longer they are."""
+        # Of the cycles in between the longest is the last whole one; where it ends is last_restart - 1.
         into_first, length = self.cycle_position(start)
         into_last, _ = self.cycle_position(stop - 1)
         first_restart = start if into_first == 0 else start + length - into_first
@@ -136,6 +137,7 @@ class CyclicLR(_MomentumCycle):
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """Amplitudes only grow or only shrink, so the first and the last whole cycles have the extremes."""
         first, last = start // self._length, (stop - 1) // self._length
+        # The window may cut the first and the last cycle: the whole ones beside them count.
         for cycle in {first, first + 1, last - 1, last}:
             valley = cycle * self._length
             yield from (valley, valley + self.step_size_up, valley + self._length)
@@ -193,6 +195,7 @@ class OneCycleLR(_MomentumCycle):
             span.check_per_group(field, getattr(self, field))
         self._check_ends(span)
         total_steps = self._total_steps(span)
+        # Users count steps or values, and torch raises past total_steps: both are taken, see `length-mismatch`.
         if total_steps not in (span.iterations, span.iterations + 1):
             rule = f"must match what is left of the run: {span.iterations} or {span.iterations + 1}"
             span.refuse(("total_steps",), rule, total_steps, "length-mismatch")
@@ -224,6 +227,7 @@ class OneCycleLR(_MomentumCycle):
     @property
     def _phase_ends(self) -> list[float]:
         """Where torch's phases end; they need not be whole iterations."""
+        # One less than the share itself: torch counts its phases from 0 to total_steps - 1.
         steps = self.total_steps or 1
         peak = self.pct_start * steps - 1
         return [peak, 2 * peak, float(steps - 1)] if self.three_phase else [peak, float(steps - 1)]
@@ -235,6 +239,7 @@ class OneCycleLR(_MomentumCycle):
         highs = [highest, first, last] if self.three_phase else [highest, last]
         pieces, start, low = [], 0.0, first
         for end, high in zip(self._phase_ends, highs, strict=True):
+            # A phase may have no length (pct_start 1) or begin after its end (three_phase, pct_start above ½).
             x = f"min((s - {number(start)}) / {number(end - start)}, 1.0)" if end > start else "1.0"
             piece = f"({number(low)} + {number(high - low)} * {annealing(self.anneal_strategy, x)})"
             pieces.append(f"{piece} if s <= {number(end)} else ")
@@ -265,6 +270,7 @@ def cycle_position(iteration: int, first_length: int, growth: int) -> tuple[int,
     """Iterations into the cycle, and the cycle's length, where cycle k lasts first_length · growth^k."""
     if growth == 1:
         return iteration % first_length, first_length
+    # In whole numbers: torch takes a logarithm, which rounds to the wrong cycle at a restart.
     length = first_length
     while iteration >= length:
         iteration -= length
