@@ -31,8 +31,8 @@ LEVELS = [
     {"schedule", "settings", "cache"},
     {"schedulers", "budget"},
     {"curve"},
-    {"analysis", "lint", "store", "conversions", "formats"},
-    {"plot"},
+    {"analysis", "lint", "store", "conversions"},
+    {"plot", "formats"},
     {"api"},
     {"cli"},
 ]
