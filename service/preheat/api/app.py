@@ -69,9 +69,10 @@ def _to_the_documentation() -> RedirectResponse:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Gets slow things over with before the first request.
 
-    torch imports half of itself when the first optimizer is made. A broken database is reported, and tried again
-    with each request.
+    torch imports half of itself when the first optimizer is made, and FastAPI makes its routes when they are first
+    asked for, which two requests at once must not do. A broken database is reported, and tried again with each request.
     """
+    await to_thread.run_sync(app.openapi)
     await to_thread.run_sync(Curve, Schedule(Spec(target_lr=0.1, total_iterations=1)))
     try:
         await to_thread.run_sync(app.state.catalogue.store.check)
