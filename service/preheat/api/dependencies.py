@@ -35,22 +35,23 @@ class FindingsByCurve:
         return findings
 
 
-def _catalogue(request: Request) -> _Catalogue:
+# Dependencies are async where they do no work: FastAPI would take each of the others to a thread and back.
+async def _catalogue(request: Request) -> _Catalogue:
     catalogue: _Catalogue = request.app.state.catalogue
     return catalogue
 
 
-def _gallery(request: Request) -> _Gallery:
+async def _gallery(request: Request) -> _Gallery:
     gallery: _Gallery = request.app.state.gallery
     return gallery
 
 
-def _findings(request: Request) -> FindingsByCurve:
+async def _findings(request: Request) -> FindingsByCurve:
     findings: FindingsByCurve = request.app.state.findings
     return findings
 
 
-def _settings(request: Request) -> _Settings:
+async def _settings(request: Request) -> _Settings:
     settings: _Settings = request.app.state.settings
     return settings
 
@@ -61,7 +62,7 @@ Findings = Annotated[FindingsByCurve, Depends(_findings)]
 Settings = Annotated[_Settings, Depends(_settings)]
 
 
-def deadline(settings: Settings) -> _Deadline:
+async def deadline(settings: Settings) -> _Deadline:
     """When the request's time for computing is over."""
     return _Deadline(settings.compute_timeout_s)
 

@@ -121,7 +121,7 @@ class UnitQuery(NoQuery):
             raise RequestValidationError([{**error, "loc": ("query", unit), "input": amount}]) from None
 
 
-def refuse_repeated_parameters(request: Request) -> None:
+async def refuse_repeated_parameters(request: Request) -> None:
     """Raises RequestValidationError if a parameter that has one value is given several: neither is taken in silence."""
     given = Counter(name for name, _ in request.query_params.multi_items())
     repeated = [name for name, times in given.items() if times > 1 and name != "compare"]

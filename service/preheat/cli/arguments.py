@@ -5,7 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,8 @@ from preheat.specs.spec_file import parse_spec_file
 
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
     from preheat.curve import Curve
+
+Model = TypeVar("Model", bound=BaseModel)
 
 OUT, ERR = Console(), Console(stderr=True)
 
@@ -83,7 +85,7 @@ def settings_with(given: dict[str, Any]) -> Settings:
     return valid(Settings, given)
 
 
-def valid(model: type[Any], given: dict[str, Any]) -> Any:
+def valid(model: type[Model], given: dict[str, Any]) -> Model:
     """A model of what was given on the command line; ends the command if a value breaks rules."""
     try:
         return model(**given)
@@ -115,7 +117,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """The option of one field, which is None unless it was given: the model has the default."""
     default = "" if field.is_required() or field.default_factory or field.default is None else f"{field.default}"
     option = typer.Option(help=field.description, show_default=default or False)
-    annotation = Annotated[_bare(field.annotation) | None, option]
+    annotation = Annotated[_bare(field.annotation) | None, option]  # type: ignore[valid-type] # known when it runs
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

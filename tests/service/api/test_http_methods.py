@@ -1,6 +1,11 @@
+import asyncio
+
 import httpx
 import pytest
+from starlette.types import Message
 
+from preheat.api import create_app
+from preheat.settings import Settings
 from rest import UNKNOWN, problem
 
 ALLOWED = {
@@ -42,6 +47,24 @@ def test_head_of_a_path_without_get_is_405(http: httpx.Client) -> None:
     """HEAD is no more than GET without a body: where there is no GET, there is no HEAD."""
     answer = http.head("/v1/lint")
     assert (answer.status_code, answer.headers["allow"], answer.content) == (405, "OPTIONS, POST", b"")
+
+
+@pytest.mark.parametrize(("method", "has_body"), [("GET", True), ("HEAD", False)])
+def test_head_has_no_body_whatever_the_server(method: str, has_body: bool) -> None:
+    """The app itself leaves out the body, which uvicorn would drop and other servers might not."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    request = {"type": "http", "method": method, "path": "/livez", "query_string": b"", "headers": []}
+    app = create_app(Settings(database_url="sqlite:///:memory:"))
+    asyncio.run(app(request, receive, send))
+    assert sent[0]["status"] == 200
+    assert any(message.get("body") for message in sent) == has_body
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "HEAD", "PUT"])

@@ -77,7 +77,7 @@ def test_pages_are_newest_first_and_complete(http: httpx.Client) -> None:
     ids = [post(http, {"target_lr": 1, "total_iterations": n, "label": label}).json()["id"] for n in range(1, 8)]
     met, cursor = [], None
     while True:
-        query = {"limit": 3, "label": label, **({"cursor": cursor} if cursor else {})}
+        query: dict[str, Any] = {"limit": 3, "label": label, **({"cursor": cursor} if cursor else {})}
         page = http.get("/v1/schedules", params=query).json()
         met += [schedule["id"] for schedule in page["schedules"]]
         post(http, {"target_lr": 2, "total_iterations": len(met), "label": label})
