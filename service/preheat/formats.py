@@ -21,6 +21,7 @@ CSV = "text/csv"
 NPY = "application/x-npy"
 TEXT = "text/plain"
 
+PICTURES = (PNG, SVG)
 WINDOW_FORMATS = (JSON, PNG, SVG, CSV, NPY)
 """What a window of LRs can be answered as; the first is the default."""
 

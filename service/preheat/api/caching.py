@@ -16,7 +16,7 @@ REVALIDATE = "no-cache"
 """For what also follows from this version of the service, or from the store: kept, but asked about before each use."""
 
 NO_STORE = "no-store"
-"""For problems, answers to POST, and everything that says nothing else."""
+"""For every answer that says nothing else (`middleware.HTTPMethods`): problems, answers to POST, health."""
 
 Content = bytes | str | BaseModel
 
@@ -53,9 +53,9 @@ def conditional(
     return Response(_written(make()), headers=fields, media_type=media_type)
 
 
-def uncached(content: Content, status: int = 200, media_type: str = JSON, **headers: str) -> Response:
-    """An answer that nobody keeps, such as one to a POST."""
-    return Response(_written(content), status, {"cache-control": NO_STORE, **headers}, media_type)
+def response(content: Content, status: int = 200, media_type: str = JSON, **headers: str) -> Response:
+    """An answer to a POST. It says nothing about caching, and so is not kept."""
+    return Response(_written(content), status, headers, media_type)
 
 
 def _has(request: Request, tag: str) -> bool:

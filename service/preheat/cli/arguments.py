@@ -3,9 +3,9 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args, get_origin
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -42,11 +42,8 @@ def with_options(model: type[BaseModel], names: Iterable[str]) -> Callable[[Call
             command(**arguments, given={name: value for name, value in values.items() if value is not None})
 
         own = [each for each in inspect.signature(command).parameters.values() if each.name != "given"]
-        parameters = [*own, *options]
-        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # where typer looks first
-        wrapper.__annotations__ = get_type_hints(command, include_extras=True) | {
-            option.name: option.annotation for option in options
-        }
+        # Where typer looks first: a parameter for each option in the place of `given`.
+        wrapper.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
         return wrapper
 
     return decorate
@@ -62,10 +59,15 @@ def text_of(file: str) -> str:
         fail(f"SPEC ({file}) must be UTF-8 text", code=2)
 
 
+def parsed(spec_file: str) -> Spec:
+    """The normalised spec in a file. Raises InvalidSpec."""
+    return parse_spec_file(text_of(spec_file))
+
+
 def curve_of(spec_file: str) -> "Curve":
     """The curve of the spec in a file; ends the command if it breaks rules."""
     try:
-        return checked_curve(parse_spec_file(text_of(spec_file)))
+        return checked_curve(parsed(spec_file))
     except InvalidSpec as error:
         fail(*(violation.detail for violation in error.violations))
 
@@ -76,17 +78,12 @@ def checked_curve(spec: Spec) -> "Curve":
     from preheat.curve import Curve  # noqa: PLC0415 - imports torch
     from preheat.schedule import Schedule  # noqa: PLC0415
 
-    check_length(spec, settings_with({}))
+    check_length(spec, valid(Settings, {}))
     return Curve(Schedule(spec))
 
 
-def settings_with(given: dict[str, Any]) -> Settings:
-    """The settings of the environment, but for those that are given; ends the command if one breaks rules."""
-    return valid(Settings, given)
-
-
 def valid(model: type[Model], given: dict[str, Any]) -> Model:
-    """A model of what was given on the command line; ends the command if a value breaks rules."""
+    """A model of what was given, such as the settings; ends the command if a value breaks rules."""
     try:
         return model(**given)
     except ValidationError as error:
@@ -123,11 +120,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
 
 def _bare(annotation: Any) -> Any:
     """A type without pydantic's annotations and without None: what typer makes an option of."""
-    if get_origin(annotation) is Annotated:
-        return _bare(get_args(annotation)[0])
-    return next(_members(annotation), annotation)
-
-
-def _members(annotation: Any) -> Iterator[Any]:
-    if type(None) in get_args(annotation):
-        yield from (_bare(member) for member in get_args(annotation) if member is not type(None))
+    parts = get_args(annotation)
+    members = [part for part in parts if part is not type(None)]
+    is_wrapped = get_origin(annotation) is Annotated or len(members) < len(parts)
+    return _bare(members[0]) if is_wrapped else annotation

@@ -9,21 +9,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from preheat.cli.arguments import (
-    OUT,
-    SpecFile,
-    checked_curve,
-    curve_of,
-    fail,
-    failing,
-    settings_with,
-    text_of,
-    valid,
-    with_options,
-)
+from preheat.cli.arguments import OUT, SpecFile, checked_curve, curve_of, fail, failing, parsed, valid, with_options
 from preheat.plot.options import PlotOptions
+from preheat.settings import Settings
 from preheat.specs import InvalidSpec
-from preheat.specs.spec_file import parse_spec_file
 
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
     from preheat.curve import Curve
@@ -54,7 +43,7 @@ def lrs(
 
     window = range(start, curve.total_iterations + 1 if stop is None else stop, step)
     curve.check_window(window.start, window.stop)
-    check_values(len(window), len(curve.columns), settings_with({}))
+    check_values(len(window), len(curve.columns), valid(Settings, {}))
     values = curve.window(window.start, window.stop, window.step)
     if csv:
         sys.stdout.write(window_csv(curve, window, values).decode())
@@ -83,7 +72,7 @@ def plot(
     from preheat.budget import check_picture  # noqa: PLC0415
     from preheat.plot.contents import render  # noqa: PLC0415
 
-    check_picture(options.width_px, options.height_px, settings_with({}))
+    check_picture(options.width_px, options.height_px, valid(Settings, {}))
     picture = render([curve], options, "svg" if suffix == ".svg" else "png")
     if output == "-":
         sys.stdout.buffer.write(picture)
@@ -105,7 +94,7 @@ def lint(
     from preheat.lint import refusals  # noqa: PLC0415
 
     try:
-        findings = findings_of(checked_curve(parse_spec_file(text_of(spec))))
+        findings = findings_of(checked_curve(parsed(spec)))
     except InvalidSpec as error:
         findings = refusals(error)
     has_errors = any(finding.severity == "error" for finding in findings)

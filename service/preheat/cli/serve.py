@@ -7,14 +7,14 @@ from typing import Any
 import typer
 
 from preheat import __version__
-from preheat.cli.arguments import fail, settings_with, with_options
+from preheat.cli.arguments import fail, valid, with_options
 from preheat.settings import Settings
 
 
 @with_options(Settings, ("host", "port", "workers", "database_url"))
 def serve(given: dict[str, Any]) -> None:
     """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
-    settings = settings_with(given)
+    settings = valid(Settings, given)
     if settings.workers > 1 and settings.is_in_memory:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
     listening_port = _free_port(settings.host, settings.port)

@@ -10,18 +10,9 @@ from preheat.analysis.crossing import first_crossing
 from preheat.analysis.difference import Place, difference
 from preheat.analysis.handover import seam
 from preheat.analysis.totals import totals
-from preheat.api.caching import IMMUTABLE, REVALIDATE, conditional, etag, uncached
+from preheat.api import models
+from preheat.api.caching import IMMUTABLE, REVALIDATE, conditional, etag, response
 from preheat.api.dependencies import Catalogue, Deadline, PostedSchedule, ScheduleId, Settings
-from preheat.api.models import (
-    ColumnName,
-    ColumnTotal,
-    CrossingAnswer,
-    DifferenceAnswer,
-    DifferenceRow,
-    GroupHandover,
-    HandoverAnswer,
-    TotalAnswer,
-)
 from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
 from preheat.api.queries import BoundsQuery, CrossingQuery, DifferenceQuery, HandoverQuery
 from preheat.budget import check_values
@@ -33,15 +24,14 @@ from preheat.plot.drawing import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
 from preheat.schedule import Schedule
 
-router = APIRouter(tags=["questions"])
+router = APIRouter(tags=["questions"], default_response_class=Response)
 
 
 @router.get(
     "/schedules/{schedule_id}/sum",
     operation_id="sum_lr",
     summary="Sum and mean of the learning rates of a window",
-    responses={**answer("The sums.", TotalAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
-    response_class=Response,
+    responses={**answer("The sums.", models.TotalAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
 )
 def sum_lr(
     request: Request,
@@ -62,8 +52,7 @@ def sum_lr(
     "/schedules/{schedule_id}/crossing",
     operation_id="find_crossing",
     summary="When the learning rate first reaches a value",
-    responses={**answer("The iteration.", CrossingAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
-    response_class=Response,
+    responses={**answer("The iteration.", models.CrossingAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
 )
 def find_crossing(
     request: Request,
@@ -86,11 +75,10 @@ def find_crossing(
     operation_id="diff_schedules",
     summary="What tells two schedules apart",
     responses={
-        **answer("The differences.", DifferenceAnswer, PNG, SVG),
+        **answer("The differences.", models.DifferenceAnswer, PNG, SVG),
         **NOT_MODIFIED,
         **problems(404, 406, 409, 422, 503),
     },
-    response_class=Response,
 )
 def diff_schedules(
     request: Request,
@@ -122,8 +110,7 @@ def diff_schedules(
     operation_id="resume_with",
     summary="What happens when a run goes over to another schedule",
     openapi_extra=SPEC_BODY,
-    responses={**answer("The handover.", HandoverAnswer), **problems(404, 409, 413, 415, 422, 503)},
-    response_class=Response,
+    responses={**answer("The handover.", models.HandoverAnswer), **problems(404, 409, 413, 415, 422, 503)},
 )
 def resume_with(
     schedule_id: ScheduleId,
@@ -134,21 +121,23 @@ def resume_with(
 ) -> Response:
     """The LR on both sides of the handover after update `iteration`, and the spec to go on with; nothing is stored."""
     found = seam(catalogue.curve(schedule_id), query.iteration, catalogue.curve_of(schedule), query.policy, deadline)
-    groups = [GroupHandover.model_validate(group, from_attributes=True) for group in found.handovers]
-    return uncached(HandoverAnswer(iteration=found.iteration, groups=groups, spec=Schedule(found.spec).spec_dict))
+    groups = [models.GroupHandover.model_validate(group, from_attributes=True) for group in found.handovers]
+    return response(
+        models.HandoverAnswer(iteration=found.iteration, groups=groups, spec=Schedule(found.spec).spec_dict)
+    )
 
 
-def _totals(curve: Curve, window: range, deadline: Deadline) -> TotalAnswer:
+def _totals(curve: Curve, window: range, deadline: Deadline) -> models.TotalAnswer:
     columns = [
-        ColumnTotal(**asdict(total.column), sum=total.sum, mean=total.mean)
+        models.ColumnTotal(**asdict(total.column), sum=total.sum, mean=total.mean)
         for total in totals(curve, window.start, window.stop, deadline)
     ]
-    return TotalAnswer(start=window.start, stop=window.stop, columns=columns)
+    return models.TotalAnswer(start=window.start, stop=window.stop, columns=columns)
 
 
-def _crossing(curve: Curve, value: float, column: int, window: range, deadline: Deadline) -> CrossingAnswer:
+def _crossing(curve: Curve, value: float, column: int, window: range, deadline: Deadline) -> models.CrossingAnswer:
     found = first_crossing(curve, value, column, window.start, window.stop, deadline)
-    return CrossingAnswer(
+    return models.CrossingAnswer(
         **asdict(curve.columns[column]),
         value=value,
         iteration=found and found.iteration,
@@ -157,23 +146,23 @@ def _crossing(curve: Curve, value: float, column: int, window: range, deadline: 
     )
 
 
-def _difference(a: Curve, b: Curve, window: range, rows: int, deadline: Deadline) -> DifferenceAnswer:
+def _difference(a: Curve, b: Curve, window: range, rows: int, deadline: Deadline) -> models.DifferenceAnswer:
     found = difference(a, b, window, rows, deadline)
-    return DifferenceAnswer(
+    return models.DifferenceAnswer(
         a=a.schedule.id,
         b=b.schedule.id,
         total_iterations={"a": a.total_iterations, "b": b.total_iterations},
         start=window.start,
         stop=window.stop,
         step=window.step,
-        columns=[ColumnName(**asdict(column)) for column in found.columns],
+        columns=[models.ColumnName(**asdict(column)) for column in found.columns],
         first=found.first and _row(found.first),
         largest=found.largest and _row(found.largest),
         table=[_row(place) for place in found.table],
     )
 
 
-def _row(place: Place) -> DifferenceRow:
-    return DifferenceRow(
+def _row(place: Place) -> models.DifferenceRow:
+    return models.DifferenceRow(
         **asdict(place.column), iteration=place.iteration, a=place.a, b=place.b, difference=place.difference
     )

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from preheat.api.caching import REVALIDATE, conditional, etag, uncached
+from preheat.api.caching import REVALIDATE, conditional, etag, response
 from preheat.api.dependencies import Catalogue, JSONBody, ScheduleId
 from preheat.api.models import ImportAnswer, ImportRequest, NotCarriedAnswer
 from preheat.api.openapi import IMPORT_BODY, NOT_MODIFIED, answer, problems
@@ -18,9 +18,7 @@ from preheat.formats import TEXT
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, from_pydantic, parse_spec
 
-router = APIRouter(tags=["exchange"])
-
-_IMPORT_REQUEST: TypeAdapter[ImportRequest] = TypeAdapter(ImportRequest)
+router = APIRouter(tags=["exchange"], default_response_class=Response)
 
 
 @router.post(
@@ -29,7 +27,6 @@ _IMPORT_REQUEST: TypeAdapter[ImportRequest] = TypeAdapter(ImportRequest)
     summary="The spec of another library's schedule",
     openapi_extra=IMPORT_BODY,
     responses={**answer("The spec.", ImportAnswer), **problems(413, 415, 422, 503)},
-    response_class=Response,
 )
 def import_route(body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Response:
     """What torch, transformers, timm, DeepSpeed or Keras would run, as a spec; nothing is stored and no code is run."""
@@ -37,7 +34,7 @@ def import_route(body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Respons
     found = import_schedule(asked.library, asked.source, Known(asked.target_lr, asked.total_iterations))
     spec = Schedule(parse_spec(orjson.dumps(found.spec))).spec_dict
     not_carried = [NotCarriedAnswer.model_validate(left, from_attributes=True) for left in found.not_carried]
-    return uncached(ImportAnswer(spec=spec, not_carried=not_carried))
+    return response(ImportAnswer(spec=spec, not_carried=not_carried))
 
 
 @router.get(
@@ -45,7 +42,6 @@ def import_route(body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Respons
     operation_id="export_schedule",
     summary="A schedule as a script or configuration of another library",
     responses={**answer("The script.", None, TEXT), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
-    response_class=Response,
 )
 def export_route(
     request: Request, schedule_id: ScheduleId, query: Annotated[ExportQuery, Query()], catalogue: Catalogue
@@ -57,7 +53,7 @@ def export_route(
 
 def _import_request(body: bytes) -> ImportRequest:
     try:
-        return _IMPORT_REQUEST.validate_json(body)
+        return ImportRequest.model_validate_json(body)
     except ValidationError as error:
         known = tuple(ImportRequest.model_fields)
         raise InvalidSpec(

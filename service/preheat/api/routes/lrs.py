@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from preheat import formats
 from preheat.api.caching import IMMUTABLE, REVALIDATE, conditional, etag, point_etag
 from preheat.api.dependencies import Catalogue, Deadline, Gallery, ScheduleId, Settings
 from preheat.api.models import PointAnswer, WindowAnswer
@@ -13,28 +14,15 @@ from preheat.api.openapi import NOT_MODIFIED, answer, problems
 from preheat.api.queries import NoQuery, UnitQuery, WindowQuery
 from preheat.budget import check_values
 from preheat.curve import Curve, Floats
-from preheat.formats import (
-    CSV,
-    JSON,
-    NPY,
-    PNG,
-    SVG,
-    WINDOW_FORMATS,
-    negotiate,
-    point_json,
-    window_csv,
-    window_json,
-    window_npy,
-)
 from preheat.plot.contents import check_options
 from preheat.plot.drawing import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
 from preheat.specs.fields import MAX_ITERATION
 from preheat.specs.units import Units
 
-router = APIRouter(tags=["schedules"])
+router = APIRouter(tags=["schedules"], default_response_class=Response)
 
-WINDOW_NOT_JSON = tuple(media_type for media_type in WINDOW_FORMATS if media_type != JSON)
+WINDOW_NOT_JSON = tuple(media_type for media_type in formats.WINDOW_FORMATS if media_type != formats.JSON)
 
 
 @router.get(
@@ -46,7 +34,6 @@ WINDOW_NOT_JSON = tuple(media_type for media_type in WINDOW_FORMATS if media_typ
         **NOT_MODIFIED,
         **problems(404, 406, 409, 422, 503),
     },
-    response_class=Response,
 )
 def get_window(
     request: Request,
@@ -58,14 +45,14 @@ def get_window(
     deadline: Deadline,
 ) -> Response:
     """Iterations start, start + step, … below stop, as JSON, CSV, NPY, PNG or SVG."""
-    media_type = negotiate(request.headers.get("accept"))
+    media_type = formats.negotiate(request.headers.get("accept"))
     curve = catalogue.curve(schedule_id)
     window = query.window(curve.total_iterations)
     curve.check_window(window.start, window.stop)
     place = f"/v1/schedules/{schedule_id}/lr?start={window.start}&stop={window.stop}&step={window.step}"
     tag = etag(request.app.version, schedule_id, window, media_type, PICTURE_VERSION)
     make = partial(window_body, curve, window, media_type, gallery, settings, deadline)
-    policy = REVALIDATE if media_type in {PNG, SVG} else IMMUTABLE
+    policy = REVALIDATE if media_type in formats.PICTURES else IMMUTABLE
     return conditional(request, tag, make, policy, media_type, vary="accept", content_location=place)
 
 
@@ -74,7 +61,6 @@ def get_window(
     operation_id="get_lr",
     summary="Learning rate of one iteration",
     responses={**answer("The LR.", PointAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
-    response_class=Response,
 )
 def get_lr(
     request: Request,
@@ -93,7 +79,6 @@ def get_lr(
     operation_id="get_lr_at",
     summary="Learning rate at an epoch, or after so many samples or tokens",
     responses={**answer("The LR.", PointAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
-    response_class=Response,
 )
 def get_lr_at(
     request: Request,
@@ -114,22 +99,22 @@ def window_body(
     gallery: Gallery,
     settings: Settings,
     deadline: Deadline,
-    as_json: Callable[[Curve, range, Floats], bytes] = window_json,
+    as_json: Callable[[Curve, range, Floats], bytes] = formats.window_json,
 ) -> bytes:
-    """A window in one of WINDOW_FORMATS. Raises IterationOutOfRange, LimitExceeded, ComputeTimeout."""
-    if media_type in {PNG, SVG}:
+    """A window in one of `formats.WINDOW_FORMATS`. Raises IterationOutOfRange, LimitExceeded, ComputeTimeout."""
+    if media_type in formats.PICTURES:
         options = PlotOptions(start=window.start, stop=window.stop)
         check_options([curve], options)
-        return gallery.picture([curve], options, "svg" if media_type == SVG else "png", deadline)
+        return gallery.picture([curve], options, "svg" if media_type == formats.SVG else "png", deadline)
     check_values(len(window), len(curve.columns), settings)
     lrs = curve.window(window.start, window.stop, window.step, deadline)
-    if media_type == CSV:
-        return window_csv(curve, window, lrs)
-    return window_npy(lrs) if media_type == NPY else as_json(curve, window, lrs)
+    if media_type == formats.CSV:
+        return formats.window_csv(curve, window, lrs)
+    return formats.window_npy(lrs) if media_type == formats.NPY else as_json(curve, window, lrs)
 
 
 def _point(request: Request, curve: Curve, iteration: int, deadline: Deadline) -> Response:
     # Computed before the tag is compared: an iteration outside the run is refused, whatever the client has.
     lrs = curve.lr(iteration, deadline)
     tag = point_etag(request.app.version, curve.schedule.id, iteration)
-    return conditional(request, tag, lambda: point_json(curve, iteration, lrs), IMMUTABLE)
+    return conditional(request, tag, lambda: formats.point_json(curve, iteration, lrs), IMMUTABLE)

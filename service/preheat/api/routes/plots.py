@@ -18,7 +18,7 @@ from preheat.plot.drawing import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
 from preheat.specs import parse_spec
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(tags=["pictures"], default_response_class=Response)
 
 
 def _plot_of_schedule(
@@ -55,7 +55,6 @@ def _add_routes(path: str, plot: Callable[..., Response], operation_id: str, sum
             operation_id=f"{operation_id}_{kind}",
             summary=summary.format(kind.upper()),
             responses={**answer("The picture.", None, media_type), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
-            response_class=Response,
         )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
-from preheat.api.caching import REVALIDATE, conditional, etag, uncached
+from preheat.api.caching import REVALIDATE, conditional, etag, response
 from preheat.api.dependencies import Catalogue, Deadline, Findings, Gallery, PostedSchedule, ScheduleId, Settings
 from preheat.api.models import LintedScheduleAnswer, ScheduleList, ScheduleWindowAnswer
 from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
@@ -15,7 +15,7 @@ from preheat.api.routes.lrs import WINDOW_NOT_JSON, window_body
 from preheat.curve import Curve, Floats
 from preheat.formats import findings_content, negotiate, schedule_content, schedule_window_json
 
-router = APIRouter(tags=["schedules"])
+router = APIRouter(tags=["schedules"], default_response_class=Response)
 
 
 @router.post(
@@ -28,7 +28,6 @@ router = APIRouter(tags=["schedules"])
         **answer("The schedule is new.", ScheduleWindowAnswer, *WINDOW_NOT_JSON, status=201),
         **problems(406, 413, 415, 422, 503),
     },
-    response_class=Response,
 )
 def create_schedule(
     request: Request,
@@ -54,7 +53,7 @@ def create_schedule(
     content = window_body(curve, window, media_type, gallery, settings, deadline, as_json)
     is_new = catalogue.keep(curve)
     location = f"/v1/schedules/{schedule.id}"
-    return uncached(content, 201 if is_new else 200, media_type, location=location, vary="accept")
+    return response(content, 201 if is_new else 200, media_type, location=location, vary="accept")
 
 
 @router.get(
@@ -62,7 +61,6 @@ def create_schedule(
     operation_id="list_schedules",
     summary="List schedules, newest first",
     responses={**answer("A page.", ScheduleList), **NOT_MODIFIED, **problems(422, 503)},
-    response_class=Response,
 )
 def list_schedules(request: Request, query: Annotated[ListQuery, Query()], catalogue: Catalogue) -> Response:
     """A page of schedules; `next` is the cursor of the following one."""
@@ -78,7 +76,6 @@ def list_schedules(request: Request, query: Annotated[ListQuery, Query()], catal
     operation_id="get_schedule",
     summary="A schedule without its learning rates",
     responses={**answer("The schedule.", LintedScheduleAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
-    response_class=Response,
 )
 def get_schedule(
     request: Request,

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from preheat.api.caching import REVALIDATE, conditional, etag, uncached
+from preheat.api.caching import REVALIDATE, conditional, etag, response
 from preheat.api.dependencies import Catalogue, Deadline, Findings, JSONBody, Settings, checked_schedule
 from preheat.api.models import LintAnswer, RecipeAnswer, RecipeList, RecipeSummary, Remark
 from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
@@ -17,7 +17,7 @@ from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, parse_spec
 from preheat.specs.recipes import Recipe, recipes
 
-router = APIRouter()
+router = APIRouter(default_response_class=Response)
 
 
 @router.post(
@@ -27,7 +27,6 @@ router = APIRouter()
     summary="What a spec does that its author may not have meant",
     openapi_extra=SPEC_BODY,
     responses={**answer("The findings.", LintAnswer), **problems(413, 415, 422, 503)},
-    response_class=Response,
 )
 def lint_spec(
     body: JSONBody,
@@ -46,7 +45,7 @@ def lint_spec(
         findings = findings_of.of(catalogue.curve_of(schedule), deadline)
     remarks = [Remark.model_validate(finding, from_attributes=True) for finding in findings]
     is_valid = all(finding.severity != "error" for finding in findings)
-    return uncached(LintAnswer(is_valid=is_valid, findings=remarks))
+    return response(LintAnswer(is_valid=is_valid, findings=remarks))
 
 
 @router.get(
@@ -55,7 +54,6 @@ def lint_spec(
     operation_id="list_recipes",
     summary="List recipes",
     responses={**answer("The recipes.", RecipeList), **NOT_MODIFIED, **problems(422)},
-    response_class=Response,
 )
 def list_recipes(request: Request, _query: Annotated[NoQuery, Query()]) -> Response:
     """Every recipe with its source and its picture."""
@@ -69,7 +67,6 @@ def list_recipes(request: Request, _query: Annotated[NoQuery, Query()]) -> Respo
     operation_id="get_recipe",
     summary="A recipe",
     responses={**answer("The recipe.", RecipeAnswer), **NOT_MODIFIED, **problems(404, 422)},
-    response_class=Response,
 )
 def get_recipe(
     request: Request,
