@@ -48,7 +48,7 @@ def conditional(
         "cache-control": policy,
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
-    if _has(request, tag):
+    if _has(request, tag):  # 304 must repeat what a cache updates its copy with (RFC 9110 §15.4.5)
         return Response(status_code=304, headers=fields)
     return Response(_written(make()), headers=fields, media_type=media_type)
 
@@ -59,6 +59,7 @@ def response(content: Content, status: int = 200, media_type: str = JSON, **head
 
 
 def _has(request: Request, tag: str) -> bool:
+    # If-None-Match compares weakly (RFC 9110 §8.8.3.2): a cache that compressed the answer made its tag weak.
     tags: list[Any] = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
     return tag in tags or "*" in tags
 

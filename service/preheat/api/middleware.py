@@ -55,6 +55,7 @@ class PointLookup:
         if b"if-none-match" in dict(scope["headers"]):
             return None
         schedule_id, iteration = match[1], int(match[2])
+        # The event loop must neither read the database nor step a scheduler: both are for the route, in a thread.
         curve = self._catalogue.curve_at_hand(schedule_id)
         if curve is None or iteration > curve.total_iterations or not curve.is_at_hand(iteration):
             return None
@@ -86,7 +87,7 @@ class HTTPMethods:
             await Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)(scope, receive, send)
             return
         if method == "HEAD" and "GET" in _allowed(scope):
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET"}  # routes need not know of HEAD
 
         async def send_completed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -104,6 +105,7 @@ class HTTPMethods:
 def _allowed(scope: Scope) -> list[str]:
     """Methods that a path answers, in alphabetical order; none for an unknown path."""
     routes = scope["app"].routes
+    # A copy of the scope for each question, since matching writes into it; only OPTIONS, HEAD and 405 ask.
     methods = {
         method
         for method in _METHODS

@@ -123,6 +123,7 @@ class UnitQuery(NoQuery):
 
 async def refuse_repeated_parameters(request: Request) -> None:
     """Raises RequestValidationError if a parameter that has one value is given several: neither is taken in silence."""
+    # `compare` alone is a list; of any other parameter FastAPI would take the last value.
     given = Counter(name for name, _ in request.query_params.multi_items())
     repeated = [name for name, times in given.items() if times > 1 and name != "compare"]
     if repeated:

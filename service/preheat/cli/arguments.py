@@ -114,6 +114,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """The option of one field, which is None unless it was given: the model has the default."""
     default = "" if field.is_required() or field.default_factory or field.default is None else f"{field.default}"
     option = typer.Option(help=field.description, show_default=default or False)
+    # typer knows neither pydantic's constraints nor an optional Literal with them.
     annotation = Annotated[_bare(field.annotation) | None, option]  # type: ignore[valid-type] # known when it runs
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

@@ -53,7 +53,7 @@ def run_demo(iterations: int, picture: Path, console: Console) -> None:
     with _service(console) as url:
         schedule = _post(f"{url}/v1/schedules", _spec(iterations))
         used = _train(url, schedule["id"], iterations, console)
-        expected = schedule["groups"][0]["lr"][1:]
+        expected = schedule["groups"][0]["lr"][1:]  # the first update runs at lr[1]
         if any(lrs != expected for lrs in used):
             raise DemoFailed("the trainers did not read the LRs that the service listed")
         console.print(f"both trainers read the same {len(expected)} learning rates, digit for digit")

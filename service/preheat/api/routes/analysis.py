@@ -88,6 +88,7 @@ def diff_schedules(
     deadline: Deadline,
 ) -> Response:
     """The first difference, the largest, and a table; as PNG or SVG both curves, and their difference below."""
+    # Before the store is asked: what a client cannot read need not be looked for.
     media_type = negotiate(request.headers.get("accept"), (JSON, PNG, SVG))
     a, b = catalogue.curve(query.a), catalogue.curve(query.b)
     window = query.window(min(a.total_iterations, b.total_iterations))

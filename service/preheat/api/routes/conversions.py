@@ -32,6 +32,7 @@ def import_route(body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Respons
     """What torch, transformers, timm, DeepSpeed or Keras would run, as a spec; nothing is stored and no code is run."""
     asked = _import_request(body)
     found = import_schedule(asked.library, asked.source, Known(asked.target_lr, asked.total_iterations))
+    # What another library means is checked as if its user had written the spec.
     spec = Schedule(parse_spec(orjson.dumps(found.spec))).spec_dict
     not_carried = [NotCarriedAnswer.model_validate(left, from_attributes=True) for left in found.not_carried]
     return response(ImportAnswer(spec=spec, not_carried=not_carried))
@@ -47,6 +48,7 @@ def export_route(
     request: Request, schedule_id: ScheduleId, query: Annotated[ExportQuery, Query()], catalogue: Catalogue
 ) -> Response:
     """A few lines that, run, print the same learning rates; for deepspeed, its configuration."""
+    # Text is as quick to write as a tag is to hash, so that the tag can be that of the text.
     text = export(catalogue.curve(schedule_id).schedule, query.to)
     return conditional(request, etag(request.app.version, "export", text), lambda: text, REVALIDATE, TEXT)
 

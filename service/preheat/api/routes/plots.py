@@ -76,6 +76,7 @@ def _plot(
     curves = [curve, *(catalogue.curve(schedule_id) for schedule_id in query.compare)]
     options = PlotOptions(**query.model_dump(include=set(PlotOptions.model_fields)))
     check_options(curves, options)
+    # The two routes of an endpoint differ in their suffix alone.
     kind = request.url.path.rpartition(".")[2]
     tag = etag(request.app.version, [each.schedule.id for each in curves], options, kind, PICTURE_VERSION)
     make = partial(gallery.picture, curves, options, kind, deadline)

@@ -51,6 +51,7 @@ def create_schedule(
         return schedule_window_json(curve, window, lrs, findings.of(curve, deadline) if window else None)
 
     content = window_body(curve, window, media_type, gallery, settings, deadline, as_json)
+    # Stored last: a request that is refused or cut off leaves nothing behind.
     is_new = catalogue.keep(curve)
     location = f"/v1/schedules/{schedule.id}"
     return response(content, 201 if is_new else 200, media_type, location=location, vary="accept")
@@ -64,6 +65,7 @@ def create_schedule(
 )
 def list_schedules(request: Request, query: Annotated[ListQuery, Query()], catalogue: Catalogue) -> Response:
     """A page of schedules; `next` is the cursor of the following one."""
+    # One more than the page holds, to know whether there is a next one.
     found = catalogue.store.newest(query.limit + 1, query.before, query.label)
     page = found[: query.limit]
     following = cursor(page[-1][0]) if len(found) > len(page) else None
