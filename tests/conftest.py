@@ -1,6 +1,9 @@
 """Fixtures that several tests share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from typing import Any
 
 import httpx
 import hypothesis
@@ -14,14 +17,25 @@ hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
-def url() -> Iterator[str]:
-    """The address of a service with default settings and schedules in memory."""
-    with service() as address:
-        yield address
+def service_with() -> Iterator[Callable[..., httpx.Client]]:
+    """Clients of services with schedules in memory, by settings: each service is started once for the session."""
+    with ExitStack() as stack:
+
+        @cache
+        def client(**settings: Any) -> httpx.Client:
+            url = stack.enter_context(service(**settings))
+            return stack.enter_context(httpx.Client(base_url=url, timeout=30))
+
+        yield client
 
 
 @pytest.fixture(scope="session")
-def http(url: str) -> Iterator[httpx.Client]:
-    """A plain HTTP client of that service."""
-    with httpx.Client(base_url=url, timeout=30) as client:
-        yield client
+def http(service_with: Callable[..., httpx.Client]) -> httpx.Client:
+    """A plain HTTP client of a service with default settings."""
+    return service_with()
+
+
+@pytest.fixture(scope="session")
+def url(http: httpx.Client) -> str:
+    """The address of that service."""
+    return str(http.base_url).rstrip("/")

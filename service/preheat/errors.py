@@ -1,30 +1,53 @@
-"""What can go wrong in the service.
+"""Errors of the service, each with the problem document (RFC 9457) that a client gets for it.
 
-    PreheatError
-    ├── ScheduleNotFound      no schedule has this id
-    ├── ScheduleUnreadable    a stored schedule that is damaged, or written by a later version
-    ├── RecipeNotFound        no recipe has this name
-    ├── IterationOutOfRange   an iteration outside 0 … total_iterations
-    ├── UndefinedLR           a formula without a value at an iteration
-    ├── NotComparable         two schedules without anything in common to compare or to hand over
-    ├── NotImportable         a schedule of another library that no spec says
-    ├── NotExpressible        a schedule that another library has no words for
-    ├── SeamRefused           an LR that would jump where one schedule takes over from another
-    ├── LimitExceeded         an answer or a request larger than a setting allows
-    ├── ComputeTimeout        a computation cut off after compute_timeout_s
-    ├── TorchVersionMismatch  a schedule stored by a service with another torch
-    └── StoreUnavailable      the database is locked, read-only, full, corrupt or gone
+    PreheatError                      status
+    ├── ScheduleNotFound      404     no schedule has this id
+    ├── RecipeNotFound        404     no recipe has this name
+    ├── NotAcceptable         406     an Accept header that admits none of our formats
+    ├── HandoverRefused       409     an LR that would jump where one schedule takes over from another
+    ├── TorchVersionMismatch  409     a schedule stored by a service with another torch
+    ├── BodyTooLarge          413     a request body over max_body_bytes
+    ├── UnsupportedMediaType  415     a request body that is not declared as JSON
+    ├── IterationOutOfRange   422     an iteration outside 0 … total_iterations
+    ├── UndefinedLR           422     a formula without a value at an iteration
+    ├── NotComparable         422     two schedules without anything in common to compare or to hand over
+    ├── NotImportable         422     a schedule of another library that cannot be said as a spec
+    ├── NotExpressible        422     a schedule that another library cannot express
+    ├── LimitExceeded         422     an answer or a request larger than a setting allows
+    ├── ScheduleUnreadable    500     a stored schedule that is damaged, or written by a later version
+    ├── ComputeTimeout        503     a computation cut off after compute_timeout_s
+    └── StoreUnavailable      503     the database is locked, read-only, full, corrupt or gone
 
 A spec that breaks rules is `preheat.specs.InvalidSpec`, a ValueError.
 """
 
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from preheat.messages import printable
+
 
 class PreheatError(Exception):
-    """Root of the service's errors."""
+    """Root of the service's errors: the class says `status`, `kind` (of the type's URN), `title` and `retry_after_s`.
+
+    `members` are what a problem document says besides type, title, status and detail.
+    """
+
+    status: ClassVar[HTTPStatus]
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        self.members = members
+        super().__init__(detail)
 
 
 class ScheduleNotFound(PreheatError):
     """No schedule has this id."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "schedule-not-found", "No such schedule"
 
     def __init__(self, schedule_id: str) -> None:
         self.schedule_id = schedule_id
@@ -32,71 +55,139 @@ class ScheduleNotFound(PreheatError):
 
 
 class ScheduleUnreadable(PreheatError):
-    """A stored schedule that cannot be read; `kind` is "damaged", or "unknown-content" of a later version."""
+    """A stored schedule that cannot be read; `reason` is "damaged", or "unknown-content" of a later version."""
 
-    def __init__(self, schedule_id: str, kind: str, reason: str) -> None:
-        self.schedule_id, self.kind, self.reason = schedule_id, kind, reason
-        super().__init__(f"schedule {schedule_id} is stored and cannot be read: {reason}")
+    status, kind, title = HTTPStatus.INTERNAL_SERVER_ERROR, "schedule-unreadable", "Stored schedule cannot be read"
+
+    def __init__(self, schedule_id: str, reason: str, detail: str) -> None:
+        self.schedule_id, self.reason = schedule_id, reason
+        detail = f"schedule {schedule_id} is stored and cannot be read: {detail}"
+        super().__init__(detail, id=schedule_id, reason=reason)
 
 
 class RecipeNotFound(PreheatError):
     """No recipe has this name; `known` are those there are."""
 
+    status, kind, title = HTTPStatus.NOT_FOUND, "recipe-not-found", "No such recipe"
+
     def __init__(self, name: str, known: list[str]) -> None:
         self.name, self.known = name, known
-        shown = name[:60].encode("ascii", "backslashreplace").decode()
-        super().__init__(f"no recipe has the name {shown} (known: {', '.join(known)})")
+        super().__init__(f"no recipe has the name {_shown(name)} (known: {', '.join(known)})")
+
+
+class NotAcceptable(PreheatError):
+    """An Accept header that admits none of the formats in which there is an answer."""
+
+    status, kind, title = HTTPStatus.NOT_ACCEPTABLE, "not-acceptable", "Not acceptable"
+
+    def __init__(self, available: Sequence[str]) -> None:
+        super().__init__(f"Accept must admit one of {', '.join(available)}", available=list(available))
+
+
+class BodyTooLarge(PreheatError):
+    """A request body of more than `limit` bytes."""
+
+    status, kind = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request-entity-too-large"
+    title = "Request body too large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"the body must not exceed max_body_bytes ({limit}): a spec is small; long lists of factors are better "
+            "said as a scheduler",
+            setting="max_body_bytes",
+            limit=limit,
+        )
+
+
+class UnsupportedMediaType(PreheatError):
+    """A request body that is not declared as JSON."""
+
+    status, kind = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type"
+    title = "Unsupported media type"
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__(
+            f"Content-Type ({_shown(content_type)}) must be application/json: with curl, add "
+            "-H 'Content-Type: application/json'"
+        )
 
 
 class IterationOutOfRange(PreheatError):
     """An iteration, or the end of a window, outside 0 … `last`."""
 
+    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "iteration-out-of-range", "Outside the run"
+
     def __init__(self, name: str, value: int, last: int) -> None:
         self.name, self.value, self.last = name, value, last
-        super().__init__(f"{name} ({value}) must be in 0 … {last}")
+        detail, rule = f"{name} ({value}) must be in 0 … {last}", f"must be in 0 … {last}"
+        entry = {"parameter": name, "rule": rule, "detail": detail}
+        super().__init__(detail, errors=[entry], first=0, last=last)
 
 
 class UndefinedLR(PreheatError):
     """A formula that has no finite, non-negative value at iteration `iteration` of its own clock."""
 
+    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "undefined-lr", "The formula has no value there"
+
     def __init__(self, scheduler: str, iteration: int, reason: str) -> None:
         self.scheduler, self.iteration, self.reason = scheduler, iteration, reason
-        super().__init__(f"{scheduler} has no LR at its iteration s = {iteration}: {reason}")
+        super().__init__(f"{scheduler} has no LR at its iteration s = {iteration}: {reason}", iteration=iteration)
 
 
 class NotComparable(PreheatError):
     """Two schedules that cannot be compared, or one that cannot take over from the other."""
 
+    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "not-comparable", "Not comparable"
+
 
 class NotImportable(PreheatError):
-    """A schedule of another library that cannot be understood, or that no spec says."""
+    """A schedule of another library that cannot be understood, or that cannot be said as a spec."""
+
+    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "not-importable", "Cannot be imported"
 
 
 class NotExpressible(PreheatError):
-    """A schedule that the target of an export has no words for."""
+    """A schedule that the target of an export cannot express."""
+
+    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "not-expressible", "Cannot be expressed in the target"
 
 
-class SeamRefused(PreheatError):
+class HandoverRefused(PreheatError):
     """An LR that would jump from `old_lr` to `new_lr` at iteration `iteration`."""
+
+    status, kind, title = HTTPStatus.CONFLICT, "seam-refused", "The LR would jump"
 
     def __init__(self, group: str, iteration: int, old_lr: float, new_lr: float) -> None:
         self.group, self.iteration, self.old_lr, self.new_lr = group, iteration, old_lr, new_lr
         super().__init__(
             f"the LR of param group {group} would jump from {old_lr!r} to {new_lr!r} at iteration {iteration}: choose "
-            "keep to accept that, or rescale to go on from where it is"
+            "keep to accept that, or rescale to go on from where it is",
+            iteration=iteration,
+            old_lr=old_lr,
+            new_lr=new_lr,
         )
 
 
 class LimitExceeded(PreheatError):
     """Something larger than a setting allows; `way_around` says what to ask for instead."""
 
+    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "limit-exceeded", "Larger than this service allows"
+
     def __init__(self, what: str, value: float, setting: str, limit: float, way_around: str) -> None:
         self.value, self.setting, self.limit = value, setting, limit
-        super().__init__(f"{what} ({value}) must not exceed {setting} ({limit}): {way_around}")
+        super().__init__(
+            f"{what} ({value}) must not exceed {setting} ({limit}): {way_around}",
+            setting=setting,
+            limit=limit,
+            value=value,
+        )
 
 
 class ComputeTimeout(PreheatError):
     """A computation that took longer than `timeout_s` and was stopped."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "compute-timeout", "Computing took too long"
+    retry_after_s = 1
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -109,17 +200,30 @@ class ComputeTimeout(PreheatError):
 class TorchVersionMismatch(PreheatError):
     """A schedule made under torch `stored`; `agreeing` are the versions known to compute the same LRs."""
 
+    status, kind, title = HTTPStatus.CONFLICT, "torch-version-mismatch", "Computed by another torch"
+
     def __init__(self, schedule_id: str, stored: str | None, running: str, agreeing: list[str]) -> None:
         self.schedule_id, self.stored, self.running, self.agreeing = schedule_id, stored, running, agreeing
         super().__init__(
             f"schedule {schedule_id} was made under torch {stored}, and this service runs torch {running}, which is "
             f"not known to compute the same LRs (known: {', '.join(agreeing) or 'none'}): POST its spec again, which "
-            f"GET /v1/schedules/{schedule_id} still answers, for a schedule of this torch"
+            f"GET /v1/schedules/{schedule_id} still answers, for a schedule of this torch",
+            stored=stored,
+            running=running,
+            agreeing=agreeing,
         )
 
 
 class StoreUnavailable(PreheatError):
     """The database cannot be read or written at the moment."""
 
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "Database not available"
+    retry_after_s = 5
+
     def __init__(self, reason: str) -> None:
         super().__init__(f"the schedule database is not available: {reason}")
+
+
+def _shown(text: str) -> str:
+    """Text of a request as a header or a terminal can carry it: short, ASCII."""
+    return printable(text[:60])

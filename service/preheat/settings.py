@@ -21,7 +21,8 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=256, description="Processes that answer requests.")
     database_url: str = Field(
         default_factory=_default_database_url,
-        description="Where schedules are kept: sqlite:///FILE, or sqlite:///:memory: to forget them at the end.",
+        description="Where schedules are kept: sqlite:///FILE (by default in the user's data folder), or "
+        "sqlite:///:memory: to forget them at the end.",
     )
     database_timeout_s: float = Field(5.0, gt=0, description="How long to wait for another writer of the database.")
     compute_timeout_s: float = Field(20.0, gt=0, description="How long one request may compute.")

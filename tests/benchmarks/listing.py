@@ -10,8 +10,8 @@ import numpy as np
 import orjson
 
 from benchmarks.measure import Ratio, side_by_side
-from preheat.api.answers import window_json
 from preheat.curve import Curve, Floats
+from preheat.formats import window_json
 from preheat.schedule import Schedule
 from reference import optimizer, torch_scheduler
 
@@ -45,7 +45,7 @@ def measure() -> Iterator[Ratio]:
     column = np.ascontiguousarray(lrs[:, 0])
     times = side_by_side(
         {
-            "ours": lambda: window_json(curve, window, lrs, []),
+            "ours": lambda: window_json(curve, window, lrs),
             "orjson": lambda: orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY),
             "json": lambda: json.dumps(column.tolist()),
         },

@@ -1,9 +1,11 @@
-"""The command line, run as a user runs it."""
+"""The command line: in this process where that proves as much, in one of its own where it does not."""
 
+import contextlib
 import csv
 import io
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -13,22 +15,26 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from preheat.cli.app import app
+from preheat.plot.options import PlotOptions
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import free_port, wait_until
 
+COMMAND = (sys.executable, "-m", "preheat.cli")
 
-def preheat(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command and returns what it printed."""
-    return subprocess.run(
-        [sys.executable, "-m", "preheat.cli", *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "COLUMNS": "100", **environment},
-        check=False,
-    )
+
+def preheat(*arguments: str, stdin: str = "", **environment: str) -> Result:
+    """Runs the command in this process and returns what it printed; an error that is not ours fails the test."""
+    result = CliRunner().invoke(app, arguments, input=stdin, env={"COLUMNS": "100", **environment})
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def preheat_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command as a user does, in a process of its own."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def spec_file(tmp_path: Path) -> str:
 
 
 def test_lrs_lists_the_reference_table(spec_file: str) -> None:
-    """As a table, as CSV and as JSON, from a file or from stdin, digit for digit."""
+    """A spec from a file or stdin is listed as a table, CSV or JSON, digit for digit."""
     table = preheat("lrs", spec_file).stdout
     for n, row in enumerate(REFERENCE_ROWS, start=1):
         assert f"│        {n:>2} │" in table
@@ -69,16 +75,16 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 
 def test_a_long_table_says_what_it_leaves_out() -> None:
-    """And how to see it."""
+    """A table that is cut says how many rows are left out, and how to see them."""
     output = preheat("lrs", "-", stdin='{"target_lr": 1, "total_iterations": 1000}').stdout
     assert "961 rows left out: --csv or --json" in output
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.SVG", b"<?xml")])
 def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start: bytes) -> None:
-    """PNG or SVG by the file's name."""
+    """The file's name says whether it is a PNG or an SVG."""
     run = preheat("plot", spec_file, "-o", str(tmp_path / name), "--at", "12", "--theme", "dark")
-    assert (run.returncode, run.stderr) == (0, "")
+    assert (run.exit_code, run.stderr) == (0, "")
     assert (tmp_path / name).read_bytes().startswith(start)
 
 
@@ -102,6 +108,13 @@ def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start:
             1,
             "at (9) must be in 0 … 5",
         ),
+        (("plot", "-", "-o", "-", "--width-px", "9"), "{}", 2, "width_px (9) must be ≥ 200"),
+        (
+            ("plot", "-", "-o", "-", "--height-px", "4001"),
+            '{"target_lr": 1, "total_iterations": 5}',
+            1,
+            "height_px (4001) must not exceed max_height_px (4000)",
+        ),
         (("serve", "--port", "70000"), "", 2, "port (70000) must be ≤ 65535"),
         (("serve", "--database-url", "mysql://x"), "", 2, "must start with sqlite:///"),
         (("serve", "--workers", "2", "--database-url", "sqlite:///:memory:"), "", 1, "workers (2) must be 1"),
@@ -111,35 +124,80 @@ def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start:
 def test_mistakes_are_one_line_and_an_exit_code(
     arguments: tuple[str, ...], stdin: str, code: int, message: str
 ) -> None:
-    """No traceback; 1 for what the input says, 2 for how the command was called."""
+    """A mistake prints no traceback; it exits with 1 for what the input says and 2 for how the command was called."""
     run = preheat(*arguments, stdin=stdin)
-    assert run.returncode == code
+    assert run.exit_code == code
     assert message in run.stderr
     assert "Traceback" not in run.stderr
     assert run.stdout == ""
 
 
 def test_a_port_in_use_is_said() -> None:
-    """With the way around."""
+    """A port that another process listens on is named, with the way around."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        run = preheat("serve", "--port", str(taken.getsockname()[1]))
+        run = preheat_process("serve", "--port", str(taken.getsockname()[1]))
     assert run.returncode == 1
     assert "choose another with --host and --port" in run.stderr
 
 
 def test_help_names_every_command() -> None:
-    """And exits 0; --version too."""
+    """Help and version are printed, with every command by name."""
     output = preheat("--help").stdout
-    assert all(command in output for command in ("serve", "lrs", "plot", "demo"))
+    commands = ("serve", "lrs", "plot", "lint", "recipes", "export", "import", "demo")
+    assert all(command in output for command in commands)
     assert preheat("--version").stdout == "0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--help"], {"torch", "fastapi", "matplotlib", "uvicorn"}),
+        (["lrs", "-", "--csv"], {"fastapi", "matplotlib", "sqlalchemy"}),
+        (["lint", "-", "--json"], {"fastapi", "matplotlib", "sqlalchemy"}),
+    ],
+)
+def test_a_command_imports_what_it_needs(arguments: list[str], unwanted: set[str]) -> None:
+    """Help waits for no torch, and a list of LRs or findings for no web framework."""
+    code = f"""
+import sys, preheat.cli
+sys.argv = ["preheat", *{arguments}]
+try:
+    preheat.cli.main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("imported", *({unwanted} & set(sys.modules)))
+"""
+    spec = '{"target_lr": 1, "total_iterations": 5}'
+    run = subprocess.run(
+        [sys.executable, "-c", code], input=spec, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert run.stdout.splitlines()[-1] == "imported"
+
+
+def test_options_are_the_fields_of_models() -> None:
+    """Each field of a plot's options is an option of `preheat plot`, with its description and its default."""
+    output = " ".join(preheat("plot", "--help", COLUMNS="250").stdout.split())
+    for name, field in PlotOptions.model_fields.items():
+        assert f"--{name.replace('_', '-')}" in output
+        assert str(field.description) in output
+    assert "Width in pixels. [default: (960)]" in output
+    served = " ".join(preheat("serve", "--help", COLUMNS="250").stdout.split())
+    assert "Address to listen on. [default: (127.0.0.1)]" in served
+
+
+def test_a_setting_of_the_environment_is_overruled_by_an_option() -> None:
+    """`--workers` counts, and where it is not given PREHEAT_WORKERS does."""
+    memory = {"PREHEAT_DATABASE_URL": "sqlite:///:memory:", "PREHEAT_WORKERS": "3"}
+    assert "workers (3) must be 1" in preheat("serve", **memory).stderr
+    assert "workers (2) must be 1" in preheat("serve", "--workers", "2", **memory).stderr
 
 
 def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path) -> None:
     """The printed line, pasted into a shell, answers with the LRs; Ctrl-C ends the service."""
     port = free_port()
-    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port)]
+    command = [*COMMAND, "serve", "--port", str(port)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -158,8 +216,8 @@ def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path) -> None:
 
 
 def test_demo_trains_and_draws(tmp_path: Path) -> None:
-    """Two processes read the same LRs, and the picture is there."""
-    run = preheat("demo", "--iterations", "60", "-o", str(tmp_path / "demo.png"))
+    """The demo's two processes read the same LRs, and its picture is there."""
+    run = preheat_process("demo", "--iterations", "60", "-o", str(tmp_path / "demo.png"))
     assert (run.returncode, run.stderr) == (0, "")
     assert "both trainers read the same 60 learning rates, digit for digit" in run.stdout
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
@@ -176,15 +234,15 @@ def _answers(url: str) -> bool:
 def test_lint_says_what_is_wrong_and_exits_with_1_on_errors(spec_file: str) -> None:
     """Remarks leave 0; a rule that is broken leaves 1; JSON is what the service answers."""
     remarks = preheat("lint", spec_file)
-    assert remarks.returncode == 0
+    assert remarks.exit_code == 0
     assert "info first-update-at-zero at iteration 0:" in remarks.stdout
     broken = preheat("lint", "-", stdin='{"target_lr": 1, "total_iterations": 5, "warmup": {"iterations": 9}}')
-    assert broken.returncode == 1
+    assert broken.exit_code == 1
     assert "error invalid: warmup.iterations (9) must not exceed total_iterations (5)" in broken.stdout
     answer = json.loads(preheat("lint", spec_file, "--json").stdout)
     assert answer["is_valid"]
     assert [finding["rule"] for finding in answer["findings"]] == ["first-update-at-zero", "last-update-at-zero"]
-    assert preheat("lint", "-", stdin='{"target_lr": 1, "total_iterations": 5}').stdout == "nothing to remark\n"
+    assert preheat("lint", "-", stdin='{"target_lr": 1, "total_iterations": 5}').stdout == "no findings\n"
 
 
 def test_a_recipe_is_listed_shown_and_used(tmp_path: Path) -> None:
@@ -198,23 +256,26 @@ def test_a_recipe_is_listed_shown_and_used(tmp_path: Path) -> None:
     assert preheat("lrs", str(path), "--csv", "--step", "390").stdout == by_name.stdout
     assert by_name.stdout.splitlines()[3] == "780,3.2"
     unknown = preheat("recipes", "goyal")
-    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
 
 
 def test_a_schedule_goes_in_and_out(spec_file: str, tmp_path: Path) -> None:
-    """Exported to torch, run, and read back from torch's own text."""
+    """A schedule is exported to torch and run; torch's own text is imported, and what cannot be converted is named."""
     script = tmp_path / "schedule.py"
     script.write_text(preheat("export", spec_file, "--to", "torch").stdout)
-    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120)
-    assert [float(lr) for lr in run.stdout.split()[1:]] == pytest.approx([float(row) for row in REFERENCE_ROWS])
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        runpy.run_path(str(script), run_name="__main__")
+    lrs_printed = [float(lr) for lr in printed.getvalue().split()[1:]]
+    assert lrs_printed == pytest.approx([float(row) for row in REFERENCE_ROWS])
     text = "CosineAnnealingLR(optimizer, T_max=10, last_epoch=4)"
     found = preheat("import", "-", "--from", "torch", "--target-lr", "0.01", stdin=text)
     assert "not carried over: CosineAnnealingLR.last_epoch" in found.stderr
     lrs = preheat("lrs", "-", "--csv", stdin=found.stdout).stdout.splitlines()
     assert lrs[-1] == "10,0.0"
     refused = preheat("export", spec_file, "--to", "deepspeed")
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.exit_code, refused.stdout) == (1, "")
     assert "one update later than other libraries" in refused.stderr
     missing = preheat("import", "-", "--from", "keras", stdin="{}")
-    assert (missing.returncode, missing.stdout) == (1, "")
+    assert (missing.exit_code, missing.stdout) == (1, "")
     assert "class_name (None) is not one of CosineDecay" in missing.stderr

@@ -140,7 +140,7 @@ class TestUnreadable:
         change(database, statement, value)
         with pytest.raises(ScheduleUnreadable, match="not what its id is the hash of") as caught:
             store.get(damaged.id)
-        assert caught.value.kind == "damaged"
+        assert caught.value.reason == "damaged"
         page = store.newest(3)
         assert (page.schedules, [each.schedule_id for each in page.unreadable]) == ([last, first], [damaged.id])
         assert store.add(damaged) is False
@@ -178,7 +178,7 @@ class TestUnreadable:
         change(database, "INSERT INTO schedules (id, text) VALUES (?, ?)", later, text)
         with pytest.raises(ScheduleUnreadable, match=reason) as caught:
             store.get(later)
-        assert caught.value.kind == "unknown-content"
+        assert caught.value.reason == "unknown-content"
         page = store.newest(3)
         assert (page.schedules, [each.schedule_id for each in page.unreadable]) == ([kept], [later])
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
-from preheat.errors import IterationOutOfRange, NotComparable, SeamRefused
+from preheat.errors import HandoverRefused, IterationOutOfRange, NotComparable
 from preheat.schedule import Schedule
 from preheat.specs import Spec
 
@@ -52,7 +52,8 @@ def hand_over(old: Curve, done: int, new: Curve, policy: Policy, deadline: Deadl
     """The handover after update `done` of `old`: `new` takes over with update `done + 1`.
 
     keep takes the new schedule as it is. rescale multiplies its target LRs so that the LR goes on where the old one
-    would have been. refuse raises SeamRefused if the LR would jump. An old schedule that has ended is at its last LR.
+    would have been. refuse raises HandoverRefused if the LR would jump. An old schedule that has ended is at its last
+    LR.
 
     Raises IterationOutOfRange, NotComparable if the param groups differ, or if no targets make the LRs meet.
     """
@@ -71,7 +72,7 @@ def hand_over(old: Curve, done: int, new: Curve, policy: Policy, deadline: Deadl
         return handover
     if policy == "refuse":
         jump = max(handover.groups, key=lambda group: abs(group.new_lr - group.old_lr))
-        raise SeamRefused(jump.group, handover.iteration, jump.old_lr, jump.new_lr)
+        raise HandoverRefused(jump.group, handover.iteration, jump.old_lr, jump.new_lr)
     return _rescaled(handover, deadline)
 
 

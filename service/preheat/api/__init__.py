@@ -1,4 +1,4 @@
-"""The HTTP face: thin routes, problem documents, formats."""
+"""The REST API: routes, queries, problem documents, caching."""
 
 from preheat.api.app import app_from_environment, create_app
 

@@ -1,22 +1,23 @@
-"""Errors as RFC 9457 problem documents."""
+"""Errors as problem documents (RFC 9457): one handler per tree of errors."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from preheat import errors
-from preheat.api.operations import operations
+from preheat.api.caching import NO_STORE
+from preheat.errors import PreheatError, ScheduleUnreadable, StoreUnavailable
 from preheat.specs import InvalidSpec, Violation, from_pydantic
 
 _LOG = logging.getLogger("preheat")
-_MEDIA_TYPE = "application/problem+json"
+PROBLEM = "application/problem+json"
 
 
 class ProblemError(BaseModel):
@@ -43,41 +44,19 @@ class Problem(BaseModel):
     errors: list[ProblemError] | None = Field(None, description="For 422: every value that breaks a rule.")
 
 
-class RequestRefused(Exception):
-    """A request that HTTP itself has a status for: 406, 413, 415."""
-
-    def __init__(self, status: HTTPStatus, detail: str, **members: Any) -> None:
-        self.status, self.detail, self.members = status, detail, members
-        super().__init__(detail)
-
-
 def problem(
     status: int, kind: str, title: str, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> JSONResponse:
     """A problem document as an answer."""
     content = {"type": f"urn:preheat:{kind}", "title": title, "status": status, "detail": detail, **members}
-    headers = {"cache-control": "no-store", **(headers or {})}
-    return JSONResponse(content, status, headers, media_type=_MEDIA_TYPE)
-
-
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for the problems a route can answer with."""
-    always = (405, 500)
-    return {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status in sorted({*statuses, *always})
-    }
+    return JSONResponse(content, status, {"cache-control": NO_STORE, **(headers or {})}, media_type=PROBLEM)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Turns every error into a problem document: one handler per tree."""
+    """Turns every error into a problem document."""
     app.exception_handler(InvalidSpec)(_invalid_spec)
     app.exception_handler(RequestValidationError)(_invalid_parameters)
-    app.exception_handler(errors.PreheatError)(_preheat_error)
-    app.exception_handler(RequestRefused)(_request_refused)
+    app.exception_handler(PreheatError)(_preheat_error)
     app.exception_handler(HTTPException)(_http_exception)
     app.exception_handler(Exception)(_unexpected)
 
@@ -88,11 +67,18 @@ def _invalid_spec(_request: Request, error: InvalidSpec) -> JSONResponse:
 
 
 def _invalid_parameters(request: Request, error: RequestValidationError) -> JSONResponse:
-    known = operations(request.app).query_names(request.url.path, request.method)
+    # The first part of a location is the kind of parameter ("query"), which `parameter` leaves out.
     details: Any = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors()]
+    known = list(_query_names(request.scope["route"]))
     violations = from_pydantic(details, fields_at=lambda _: known)
     entries = [{"parameter": str((*violation.location, "query")[0]), **_rule(violation)} for violation in violations]
     return _unprocessable("invalid-parameter", "A parameter breaks rules", entries)
+
+
+def _query_names(route: APIRoute) -> Iterable[str]:
+    """Names of the query parameters of a route, each of which takes them as one closed model."""
+    for parameter in route.dependant.query_params:
+        yield from getattr(parameter.field_info.annotation, "model_fields", ())
 
 
 def _rule(violation: Violation) -> dict[str, str]:
@@ -105,57 +91,12 @@ def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) 
     return problem(422, kind, title, f"{detail}; and {more} more" if more > 0 else detail, errors=entries)
 
 
-_KINDS: dict[type[errors.PreheatError], tuple[HTTPStatus, str, str]] = {
-    errors.ScheduleNotFound: (HTTPStatus.NOT_FOUND, "schedule-not-found", "No such schedule"),
-    errors.RecipeNotFound: (HTTPStatus.NOT_FOUND, "recipe-not-found", "No such recipe"),
-    errors.IterationOutOfRange: (HTTPStatus.UNPROCESSABLE_ENTITY, "iteration-out-of-range", "Outside the run"),
-    errors.UndefinedLR: (HTTPStatus.UNPROCESSABLE_ENTITY, "undefined-lr", "The formula has no value there"),
-    errors.NotImportable: (HTTPStatus.UNPROCESSABLE_ENTITY, "not-importable", "No spec says this"),
-    errors.NotExpressible: (HTTPStatus.UNPROCESSABLE_ENTITY, "not-expressible", "The target cannot say it"),
-    errors.NotComparable: (HTTPStatus.UNPROCESSABLE_ENTITY, "not-comparable", "Nothing in common"),
-    errors.LimitExceeded: (HTTPStatus.UNPROCESSABLE_ENTITY, "limit-exceeded", "Larger than this service allows"),
-    errors.SeamRefused: (HTTPStatus.CONFLICT, "seam-refused", "The LR would jump"),
-    errors.ScheduleUnreadable: (HTTPStatus.INTERNAL_SERVER_ERROR, "schedule-unreadable", "Stored and unreadable"),
-    errors.TorchVersionMismatch: (HTTPStatus.CONFLICT, "torch-version-mismatch", "Computed by another torch"),
-    errors.ComputeTimeout: (HTTPStatus.SERVICE_UNAVAILABLE, "compute-timeout", "Computing took too long"),
-    errors.StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "No database"),
-}
-"""Status, kind and title of each error of the service."""
-
-_RETRY_AFTER_S = {errors.ComputeTimeout: "1", errors.StoreUnavailable: "5"}
-
-
-def _preheat_error(_request: Request, error: errors.PreheatError) -> JSONResponse:
-    status, kind, title = _KINDS[type(error)]
-    if isinstance(error, errors.StoreUnavailable | errors.ScheduleUnreadable):
+def _preheat_error(_request: Request, error: PreheatError) -> JSONResponse:
+    # What the operator must mend; requests that the client must change are not logged.
+    if isinstance(error, StoreUnavailable | ScheduleUnreadable):
         _LOG.error(str(error))
-    retry_after_s = _RETRY_AFTER_S.get(type(error))
-    headers = {"retry-after": retry_after_s} if retry_after_s else None
-    return problem(status, kind, title, str(error), headers, **_members(error))
-
-
-def _members(error: errors.PreheatError) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind of error
-    """What a problem document says besides its detail."""
-    match error:
-        case errors.IterationOutOfRange():
-            entry = {"parameter": error.name, "rule": f"must be in 0 … {error.last}", "detail": str(error)}
-            return {"errors": [entry], "first": 0, "last": error.last}
-        case errors.UndefinedLR():
-            return {"iteration": error.iteration}
-        case errors.SeamRefused():
-            return {"iteration": error.iteration, "old_lr": error.old_lr, "new_lr": error.new_lr}
-        case errors.LimitExceeded():
-            return {"setting": error.setting, "limit": error.limit, "value": error.value}
-        case errors.TorchVersionMismatch():
-            return {"stored": error.stored, "running": error.running, "agreeing": error.agreeing}
-        case errors.ScheduleUnreadable():
-            return {"id": error.schedule_id, "reason": error.kind}
-    return {}
-
-
-def _request_refused(_request: Request, error: RequestRefused) -> JSONResponse:
-    kind = error.status.phrase.lower().replace(" ", "-")
-    return problem(error.status, kind, error.status.phrase, error.detail, **error.members)
+    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
+    return problem(error.status, error.kind, error.title, str(error), headers, **error.members)
 
 
 def _http_exception(request: Request, error: HTTPException) -> JSONResponse:

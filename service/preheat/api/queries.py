@@ -1,4 +1,4 @@
-"""Query parameters: closed models, so that a mistyped name is refused and not ignored."""
+"""Query parameters: one closed model per route, so that a mistyped name is refused and not ignored."""
 
 import base64
 import binascii
@@ -22,7 +22,7 @@ _Iteration = Annotated[int, Field(ge=0, le=MAX_ITERATION + 1)]
 
 
 class NoQuery(BaseModel):
-    """No query parameter at all."""
+    """No query parameter: any that is given is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,10 +61,10 @@ class CrossingQuery(BoundsQuery):
     hyperparameter: str = Field("lr", max_length=100, description="lr, momentum, weight_decay, …", examples=["lr"])
 
     def column(self, columns: Sequence[Column]) -> int:
-        """The place of the column. Raises RequestValidationError if there is none."""
-        for place, column in enumerate(columns):
+        """The index of the column. Raises RequestValidationError if the schedule has no such column."""
+        for index, column in enumerate(columns):
             if column.hyperparameter == self.hyperparameter and self.group in {None, column.group}:
-                return place
+                return index
         known = ", ".join(column.name for column in columns)
         error = {"type": "value_error", "ctx": {"error": f"must name a column of the schedule (known: {known})"}}
         raise RequestValidationError([{**error, "loc": ("query", "group"), "input": self.group}])
@@ -84,7 +84,7 @@ class ExportQuery(NoQuery):
     to: Target = Field(description="The library.", examples=["torch"])
 
 
-class SeamQuery(NoQuery):
+class HandoverQuery(NoQuery):
     """Where a run goes over to another schedule, and what to do about a jump."""
 
     iteration: _Iteration = Field(description="The last update of the old schedule.", examples=[11])
@@ -95,7 +95,7 @@ class SeamQuery(NoQuery):
     )
 
 
-class PlaceQuery(NoQuery):
+class UnitQuery(NoQuery):
     """A place in a run, in one of the units."""
 
     iteration: _Iteration | None = Field(None, description="The iteration, from 0.", examples=[None])
@@ -122,8 +122,9 @@ class PlaceQuery(NoQuery):
             raise RequestValidationError([{**error, "loc": ("query", unit), "input": amount}]) from None
 
 
-def refuse_repeated_parameters(request: Request) -> None:
+async def refuse_repeated_parameters(request: Request) -> None:
     """Raises RequestValidationError if a parameter that has one value is given several: neither is taken in silence."""
+    # `compare` alone is a list; of any other parameter FastAPI would take the last value.
     given = Counter(name for name, _ in request.query_params.multi_items())
     repeated = [name for name, times in given.items() if times > 1 and name != "compare"]
     if repeated:

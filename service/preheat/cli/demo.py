@@ -1,4 +1,4 @@
-"""A service, and two training processes that read their LR from it."""
+"""Command: demo, a service and two training processes that read their LR from it."""
 
 import importlib.util
 import json
@@ -12,19 +12,35 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-_TRAINER = "preheat_client.demo_trainer"
+from preheat.cli.arguments import OUT, fail
+
+_TRAINER = "preheat.cli.demo_trainer"
 _TRAINERS = 2
 _START_TIMEOUT_S = 60.0
 
 
 class DemoFailed(Exception):
     """The demo could not be run to its end; the message says why."""
+
+
+def demo(
+    iterations: Annotated[int, typer.Option(help="Length of the run.", min=20, max=100_000)] = 300,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write the picture.")] = (
+        "preheat-demo.png"
+    ),
+) -> None:
+    """Start a service, train a small model in two processes that read their LR from it, and draw the schedule."""
+    try:
+        run_demo(iterations, Path(output), OUT)
+    except DemoFailed as error:
+        fail(str(error))
 
 
 def run_demo(iterations: int, picture: Path, console: Console) -> None:
@@ -37,7 +53,7 @@ def run_demo(iterations: int, picture: Path, console: Console) -> None:
     with _service(console) as url:
         schedule = _post(f"{url}/v1/schedules", _spec(iterations))
         used = _train(url, schedule["id"], iterations, console)
-        expected = schedule["groups"][0]["lr"][1:]
+        expected = schedule["groups"][0]["lr"][1:]  # the first update runs at lr[1]
         if any(lrs != expected for lrs in used):
             raise DemoFailed("the trainers did not read the LRs that the service listed")
         console.print(f"both trainers read the same {len(expected)} learning rates, digit for digit")

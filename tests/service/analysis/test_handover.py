@@ -6,7 +6,7 @@ import pytest
 
 from preheat.analysis.handover import hand_over
 from preheat.curve import Curve
-from preheat.errors import IterationOutOfRange, NotComparable, SeamRefused
+from preheat.errors import HandoverRefused, IterationOutOfRange, NotComparable
 from preheat.schedule import Schedule
 from support.specs import COSINE, cosine_lr, curve
 
@@ -44,7 +44,7 @@ def test_every_group_is_rescaled() -> None:
 
 def test_refuse_refuses_a_jump_and_nothing_else() -> None:
     """The same schedule under another label hands over without one."""
-    with pytest.raises(SeamRefused, match=r"would jump from 0\.05\S+ to 0\.08\S+ at iteration 501"):
+    with pytest.raises(HandoverRefused, match=r"would jump from 0\.05\S+ to 0\.08\S+ at iteration 501"):
         hand_over(curve(COSINE), 500, curve(COSINE, total_iterations=2000), "refuse")
     assert hand_over(curve(COSINE), 500, curve(COSINE, label="another"), "refuse").groups[0].is_continuous
 

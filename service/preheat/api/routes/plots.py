@@ -1,113 +1,83 @@
-"""Routes: pictures to paste anywhere."""
+"""Routes: plots of stored schedules and of specs, as PNG and SVG."""
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from preheat.api.answers import IMMUTABLE, etag, is_not_modified, not_modified
-from preheat.api.dependencies import Catalogue, Deadline, Gallery, ScheduleId, Settings
-from preheat.api.media_types import PNG, SVG
-from preheat.api.problems import responses
+from preheat.api.caching import REVALIDATE, conditional, etag
+from preheat.api.dependencies import Catalogue, Deadline, Pictures, ScheduleId, Settings, checked_schedule
+from preheat.api.openapi import NOT_MODIFIED, answer, problems
 from preheat.api.queries import PlotQuery, SpecPlotQuery
-from preheat.budget import check_length, check_picture
+from preheat.budget import check_picture
 from preheat.curve import Curve
+from preheat.formats import PNG, SVG
 from preheat.plot.contents import check_options
 from preheat.plot.drawing import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
-from preheat.schedule import Schedule
 from preheat.specs import parse_spec
 
-router = APIRouter(tags=["pictures"])
-
-_AN_HOUR = "public, max-age=3600"
+router = APIRouter(tags=["pictures"], default_response_class=Response)
 
 
-_PNG_RESPONSE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The picture.", "content": {PNG: {"schema": {"type": "string", "format": "binary"}}}}
-}
-_SVG_RESPONSE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The picture.", "content": {SVG: {"schema": {"type": "string"}}}}
-}
-_OTHERWISE: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The client has it already."},
-    **responses(404, 409, 422, 503),
-}
-
-
-class _Easel:
-    """What drawing a picture for a request takes."""
-
-    def __init__(
-        self, request: Request, catalogue: Catalogue, gallery: Gallery, settings: Settings, deadline: Deadline
-    ) -> None:
-        self._request = request
-        self.catalogue, self._gallery, self.settings, self._deadline = catalogue, gallery, settings, deadline
-
-    def response(self, curve: Curve, query: PlotQuery, media_type: str, cache_control: str) -> Response:
-        """The picture, or 304. Raises LimitExceeded, ScheduleNotFound, IterationOutOfRange, ComputeTimeout."""
-        check_picture(query.width_px, query.height_px, self.settings)
-        curves = [curve, *(self.catalogue.curve(schedule_id) for schedule_id in query.compare)]
-        options = PlotOptions(**query.model_dump(include=set(PlotOptions.model_fields)))
-        check_options(curves, options)
-        tag = etag([each.schedule.id for each in curves], options, media_type, PICTURE_VERSION)
-        if is_not_modified(self._request, tag):
-            return not_modified(tag, cache_control)
-        picture = self._gallery.picture(curves, options, "svg" if media_type == SVG else "png", self._deadline)
-        return Response(picture, media_type=media_type, headers={"etag": tag, "cache-control": cache_control})
-
-    def response_of_spec(self, query: SpecPlotQuery, media_type: str) -> Response:
-        """The picture of a spec that is not stored. Raises InvalidSpec, and what `response` raises."""
-        spec = parse_spec(query.spec)
-        check_length(spec, self.settings)
-        return self.response(self.catalogue.curve_of(Schedule(spec)), query, media_type, _AN_HOUR)
-
-
-Easel = Annotated[_Easel, Depends()]
-
-
-@router.get(
-    "/schedules/{schedule_id}/plot.png",
-    operation_id="plot_schedule_png",
-    summary="A schedule's picture as PNG",
-    responses=_PNG_RESPONSE | _OTHERWISE,
-    response_class=Response,
-)
-def plot_schedule_png(schedule_id: ScheduleId, query: Annotated[PlotQuery, Query()], easel: Easel) -> Response:
+def _plot_of_schedule(
+    request: Request,
+    schedule_id: ScheduleId,
+    query: Annotated[PlotQuery, Query()],
+    catalogue: Catalogue,
+    pictures: Pictures,
+    settings: Settings,
+    deadline: Deadline,
+) -> Response:
     """The LR curve, its phases, its peak and its end; others beside it with `compare`."""
-    return easel.response(easel.catalogue.curve(schedule_id), query, PNG, IMMUTABLE)
+    return _plot(request, catalogue.curve(schedule_id), query, catalogue, pictures, settings, deadline)
 
 
-@router.get(
-    "/schedules/{schedule_id}/plot.svg",
-    operation_id="plot_schedule_svg",
-    summary="A schedule's picture as SVG",
-    responses=_SVG_RESPONSE | _OTHERWISE,
-    response_class=Response,
-)
-def plot_schedule_svg(schedule_id: ScheduleId, query: Annotated[PlotQuery, Query()], easel: Easel) -> Response:
-    """As the PNG, scalable."""
-    return easel.response(easel.catalogue.curve(schedule_id), query, SVG, IMMUTABLE)
-
-
-@router.get(
-    "/plot.png",
-    operation_id="plot_spec_png",
-    summary="A spec's picture as PNG, without storing it",
-    responses=_PNG_RESPONSE | _OTHERWISE,
-    response_class=Response,
-)
-def plot_spec_png(query: Annotated[SpecPlotQuery, Query()], easel: Easel) -> Response:
+def _plot_of_spec(
+    request: Request,
+    query: Annotated[SpecPlotQuery, Query()],
+    catalogue: Catalogue,
+    pictures: Pictures,
+    settings: Settings,
+    deadline: Deadline,
+) -> Response:
     """An address to paste into a wiki: the whole spec is in it."""
-    return easel.response_of_spec(query, PNG)
+    curve = catalogue.curve_of(checked_schedule(parse_spec(query.spec), settings))
+    return _plot(request, curve, query, catalogue, pictures, settings, deadline)
 
 
-@router.get(
-    "/plot.svg",
-    operation_id="plot_spec_svg",
-    summary="A spec's picture as SVG, without storing it",
-    responses=_SVG_RESPONSE | _OTHERWISE,
-    response_class=Response,
-)
-def plot_spec_svg(query: Annotated[SpecPlotQuery, Query()], easel: Easel) -> Response:
-    """As the PNG, scalable."""
-    return easel.response_of_spec(query, SVG)
+def _add_routes(path: str, plot: Callable[..., Response], operation_id: str, summary: str) -> None:
+    for kind, media_type in (("png", PNG), ("svg", SVG)):
+        router.add_api_route(
+            f"{path}.{kind}",
+            plot,
+            operation_id=f"{operation_id}_{kind}",
+            summary=summary.format(kind.upper()),
+            responses={**answer("The picture.", None, media_type), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
+        )
+
+
+_add_routes("/schedules/{schedule_id}/plot", _plot_of_schedule, "plot_schedule", "A schedule's picture as {}")
+_add_routes("/plot", _plot_of_spec, "plot_spec", "A spec's picture as {}, without storing it")
+
+
+def _plot(
+    request: Request,
+    curve: Curve,
+    query: PlotQuery,
+    catalogue: Catalogue,
+    pictures: Pictures,
+    settings: Settings,
+    deadline: Deadline,
+) -> Response:
+    """The picture, or 304. Raises LimitExceeded, ScheduleNotFound, IterationOutOfRange, ComputeTimeout."""
+    check_picture(query.width_px, query.height_px, settings)
+    curves = [curve, *(catalogue.curve(schedule_id) for schedule_id in query.compare)]
+    options = PlotOptions(**query.model_dump(include=set(PlotOptions.model_fields)))
+    check_options(curves, options)
+    # The two routes of an endpoint differ in their suffix alone.
+    kind = request.url.path.rpartition(".")[2]
+    tag = etag(request.app.version, [each.schedule.id for each in curves], options, kind, PICTURE_VERSION)
+    make = partial(pictures.picture, curves, options, kind, deadline)
+    return conditional(request, tag, make, REVALIDATE, SVG if kind == "svg" else PNG)

@@ -1,10 +1,15 @@
 """The OpenAPI document is valid, and what it says is what the service does."""
 
+import copy
 from typing import Any
 
 import httpx
 import pytest
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
+
+from reference import REFERENCE_SPEC
+from rest import posted_id
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +27,12 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_document_is_valid(document: dict[str, Any]) -> None:
-    """By openapi-spec-validator."""
+    """The document is valid by openapi-spec-validator."""
     validate(document)
 
 
 def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
-    """Generated clients are named after them."""
+    """Generated clients name their functions after operation ids, which therefore stay."""
     assert set(operations(document)) == {
         "create_schedule",
         "list_schedules",
@@ -74,3 +79,50 @@ def test_every_operation_documents_its_problems(document: dict[str, Any]) -> Non
         assert {"405", "500"} <= set(errors), name
         for answer in errors.values():
             assert list(answer["content"]) == ["application/problem+json"], name
+
+
+JSON_ROUTES = {
+    "create_schedule": "/v1/schedules?start=3",
+    "list_schedules": "/v1/schedules?limit=3",
+    "get_schedule": "/v1/schedules/{id}",
+    "get_window": "/v1/schedules/{id}/lr?start=3",
+    "get_lr": "/v1/schedules/{id}/lr/3",
+    "get_lr_at": "/v1/schedules/{id}/at?iteration=3",
+    "sum_lr": "/v1/schedules/{id}/sum",
+    "find_crossing": "/v1/schedules/{id}/crossing?value=9",
+    "diff_schedules": "/v1/diff?a={id}&b={id}",
+    "resume_with": "/v1/schedules/{id}/resume?iteration=3",
+    "lint_spec": "/v1/lint",
+    "list_recipes": "/v1/recipes",
+    "get_recipe": "/v1/recipes/llama-3-405b",
+    "livez": "/livez",
+    "readyz": "/readyz",
+}
+WITH_MOMENTUM: dict[str, Any] = {
+    **REFERENCE_SPEC,
+    "hyperparameters": {"momentum": {"value": 0.9, "warmup": {"iterations": 5}}},
+}
+
+
+@pytest.mark.parametrize("operation_id", JSON_ROUTES)
+def test_an_answer_has_the_fields_of_its_model(http: httpx.Client, document: Any, operation_id: str) -> None:
+    """Answers are valid by the document's schema and have no field that it has not, those written by hand too."""
+    closed = copy.deepcopy(document["components"])
+    for schema in closed["schemas"].values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    place = JSON_ROUTES[operation_id].replace("{id}", posted_id(http, WITH_MOMENTUM))
+    operation = operations(document)[operation_id]
+    answer = http.post(place, json=WITH_MOMENTUM) if "requestBody" in operation else http.get(place)
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    OAS31Validator({**schema, "components": closed}).validate(answer.json())
+
+
+def test_lint_may_be_absent(http: httpx.Client, document: Any) -> None:
+    """Without LRs a posted schedule has all the fields but lint, which the document therefore does not require."""
+    whole, empty = (http.post(f"/v1/schedules{query}", json=WITH_MOMENTUM).json() for query in ("", "?stop=0"))
+    schema = document["components"]["schemas"]["ScheduleWindowAnswer"]
+    assert set(whole) == set(schema["properties"])
+    assert set(whole) - set(empty) == {"lint"}
+    assert set(schema["required"]) == set(empty)
+    assert "empty" in schema["properties"]["lint"]["description"]

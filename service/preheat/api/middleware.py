@@ -1,0 +1,118 @@
+"""Middleware: the short way of point lookups, and the HTTP methods HEAD and OPTIONS of every route."""
+
+import re
+from http import HTTPStatus
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from preheat.api.caching import IMMUTABLE, NO_STORE, point_etag
+from preheat.errors import UndefinedLR
+from preheat.formats import JSON, point_json
+from preheat.store.curves import Catalogue
+
+_POINT = re.compile(r"/v1/schedules/([0-9a-f]{32})/lr/(0|[1-9][0-9]{0,15})")
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT", "TRACE")
+_CACHE_CONTROL = (b"cache-control", IMMUTABLE.encode())
+_CONTENT_TYPE = (b"content-type", JSON.encode())
+
+
+class PointLookup:
+    """Answers `GET /v1/schedules/{id}/lr/{iteration}` as the route does, if the LR is at hand in memory.
+
+    Trainers repeat this request, and FastAPI's own way takes several times as long. Everything out of the ordinary
+    (another method, a query, a conditional request, an unknown schedule, an iteration outside the run or one that
+    must be stepped to or has no value) goes on to the route.
+    """
+
+    def __init__(self, app: ASGIApp, catalogue: Catalogue) -> None:
+        self._app = app
+        self._catalogue = catalogue
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or passes it on."""
+        answer = self._answer(scope) if scope["type"] == "http" else None
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        tag, body = answer
+        headers = [
+            (b"content-length", b"%d" % len(body)),
+            _CONTENT_TYPE,
+            (b"etag", tag.encode()),
+            _CACHE_CONTROL,
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, scope: Scope) -> tuple[str, bytes] | None:
+        """Entity tag and body."""
+        match = _POINT.fullmatch(scope["path"])
+        if match is None or scope["method"] != "GET" or scope["query_string"]:
+            return None
+        if b"if-none-match" in dict(scope["headers"]):
+            return None
+        schedule_id, iteration = match[1], int(match[2])
+        # The event loop must neither read the database nor step a scheduler: both are for the route, in a thread.
+        curve = self._catalogue.curve_at_hand(schedule_id)
+        if curve is None:
+            return None
+        try:
+            row = curve.row_at_hand(iteration)
+        except UndefinedLR:  # the route says so
+            return None
+        if row is None:
+            return None
+        return point_etag(scope["app"].version, schedule_id, iteration), point_json(curve, iteration, row)
+
+
+class HTTPMethods:
+    """Answers HEAD as GET without a body, OPTIONS with what a path allows, and completes the Allow of a 405.
+
+    Routes themselves are asked which methods they match. An answer that says nothing about caching gets
+    `Cache-Control: no-store`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers or completes one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"]
+        if method == "OPTIONS" and (allowed := _allowed(scope)):
+            headers = {"allow": ", ".join(allowed), "cache-control": NO_STORE}
+            await Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)(scope, receive, send)
+            return
+        if method == "HEAD" and "GET" in _allowed(scope):
+            scope = {**scope, "method": "GET"}  # routes need not know of HEAD
+
+        async def send_completed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("cache-control", NO_STORE)
+                if message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
+                    headers["allow"] = ", ".join(_allowed(scope))
+            elif method == "HEAD":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app(scope, receive, send_completed)
+
+
+def _allowed(scope: Scope) -> list[str]:
+    """Methods that a path answers, in alphabetical order; none for an unknown path."""
+    routes = scope["app"].routes
+    # A copy of the scope for each question, since matching writes into it; only OPTIONS, HEAD and 405 ask.
+    methods = {
+        method
+        for method in _METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    }
+    if "GET" in methods:
+        methods.add("HEAD")
+    return sorted({*methods, "OPTIONS"}) if methods else []

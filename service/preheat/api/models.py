@@ -1,0 +1,276 @@
+"""Models of JSON requests and answers: what each field means, for the OpenAPI document and for what routes return."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from preheat.conversions.libraries import Source
+from preheat.specs import Spec
+from preheat.specs.fields import LR, MAX_ITERATION
+
+_LINT = "What its author may not have meant, the most severe first."
+_ID = "630e8304e0352e14c20ae59b8f487901"
+
+
+class Remark(BaseModel):
+    """What lint has to say about one thing."""
+
+    severity: str = Field(description="error, warning or info.", examples=["warning"])
+    rule: str = Field(description="Name of the rule.", examples=["rising-at-end"])
+    pointer: str = Field(description="JSON pointer into the spec.", examples=["/after_scheduler"])
+    iteration: int | None = Field(None, description="Where it happens, if anywhere.", examples=[1000])
+    detail: str = Field(description="What happens.", examples=["the LR rises at the end of the run"])
+    remedy: str = Field(description="What to do about it.", examples=["end the decay with the run"])
+
+
+class Links(BaseModel):
+    """Where to find more about a schedule."""
+
+    self: str = Field(description="The schedule.", examples=[f"/v1/schedules/{_ID}"])
+    lr: str = Field(description="Its learning rates.", examples=[f"/v1/schedules/{_ID}/lr"])
+    plot_png: str = Field(description="Its picture as PNG.", examples=[f"/v1/schedules/{_ID}/plot.png"])
+    plot_svg: str = Field(description="Its picture as SVG.", examples=[f"/v1/schedules/{_ID}/plot.svg"])
+
+
+class GroupName(BaseModel):
+    """A param group."""
+
+    name: str = Field(description="Name of the param group.", examples=["default"])
+
+
+class ColumnName(BaseModel):
+    """What a column of an answer has the values of."""
+
+    group: str = Field(description="Name of the param group.", examples=["default"])
+    hyperparameter: str = Field(description="lr, momentum, weight_decay, …", examples=["lr"])
+
+
+class ScheduleAnswer(BaseModel):
+    """A schedule without its learning rates."""
+
+    id: str = Field(description="Hash of the schedule as it was written down.", examples=[_ID])
+    spec: Spec = Field(description="The normalised spec: every default filled in.")
+    torch_version: str | None = Field(
+        description="The torch that it was made under; null where no torch scheduler computes.", examples=["2.13.0"]
+    )
+    computes: bool = Field(description="Whether this service's torch gives the LRs that it has.", examples=[True])
+    total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
+    groups: list[GroupName] = Field(description="The param groups, in order.")
+    columns: list[ColumnName] = Field(description="The columns of CSV and NPY, in order: every group's LR first.")
+    links: Links = Field(description="Where to find more.")
+
+
+class LintedScheduleAnswer(ScheduleAnswer):
+    """A schedule and what lint says about it."""
+
+    lint: list[Remark] | None = Field(description=f"{_LINT} Null where the schedule does not compute.")
+
+
+class GroupLRs(BaseModel):
+    """Learning rates of one param group."""
+
+    name: str = Field(description="Name of the param group.", examples=["default"])
+    lr: list[float] = Field(description="One LR per iteration of the window.", examples=[[0.008, 0.009, 0.01]])
+    hyperparameters: dict[str, list[float]] | None = Field(
+        None,
+        description="Others that have a schedule, by name, if there are any.",
+        examples=[{"momentum": [0.9, 0.89]}],
+    )
+
+
+class WindowAnswer(BaseModel):
+    """Learning rates of iterations start, start + step, … below stop: a column per param group."""
+
+    id: str = Field(description="The schedule's id.", examples=[_ID])
+    total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
+    start: int = Field(description="First iteration.", examples=[8])
+    stop: int = Field(description="Iteration before which the window ends.", examples=[11])
+    step: int = Field(description="Distance of two iterations.", examples=[1])
+    groups: list[GroupLRs] = Field(description="The values, a list per param group and hyperparameter.")
+    columns: list[ColumnName] = Field(description="The columns of CSV and NPY, in order: every group's LR first.")
+    links: Links = Field(description="Where to find more.")
+
+
+class ScheduleWindowAnswer(WindowAnswer):
+    """A schedule with a window of its learning rates."""
+
+    spec: Spec = Field(description="The normalised spec: every default filled in.")
+    torch_version: str | None = Field(
+        description="The torch that it was made under; null where no torch scheduler computes.", examples=["2.13.0"]
+    )
+    computes: bool = Field(description="Whether this service's torch gives the LRs that it has.", examples=[True])
+    lint: list[Remark] | None = Field(
+        None,
+        description=f"{_LINT} Absent where the window is empty: who asks for no LR waits for no lint.",
+        examples=[[]],
+    )
+
+
+class GroupLR(BaseModel):
+    """Learning rate of one param group."""
+
+    name: str = Field(description="Name of the param group.", examples=["default"])
+    lr: float = Field(description="The LR.", examples=[0.009])
+    hyperparameters: dict[str, float] | None = Field(
+        None, description="Others that have a schedule, by name, if there are any.", examples=[{"momentum": 0.9}]
+    )
+
+
+class PointAnswer(BaseModel):
+    """Learning rates of one iteration."""
+
+    iteration: int = Field(description="The iteration.", examples=[9])
+    groups: list[GroupLR] = Field(description="One entry per param group.")
+
+
+class UnreadableSchedule(BaseModel):
+    """A stored schedule that cannot be read."""
+
+    id: str = Field(description="Its id.", examples=[_ID])
+    reason: str = Field(description="damaged, or unknown-content of a later version.", examples=["damaged"])
+    detail: str = Field(description="What is wrong.", examples=["its content is not what its id is the hash of"])
+
+
+class ScheduleList(BaseModel):
+    """A page of schedules, newest first."""
+
+    schedules: list[ScheduleAnswer] = Field(description="The page.")
+    unreadable: list[UnreadableSchedule] = Field(description="Schedules of the page that cannot be read.")
+    next: str | None = Field(description="Cursor of the next page; null on the last.", examples=["MTI"])
+
+
+class ColumnTotal(ColumnName):
+    """Sum and mean of one column."""
+
+    sum: float = Field(description="Sum over the window.", examples=[0.1])
+    mean: float = Field(description="Mean over the window.", examples=[0.005])
+
+
+class TotalAnswer(BaseModel):
+    """Sums over a window."""
+
+    start: int = Field(description="First iteration.", examples=[0])
+    stop: int = Field(description="Iteration before which the window ends.", examples=[21])
+    columns: list[ColumnTotal] = Field(description="Every column.")
+
+
+class CrossingAnswer(ColumnName):
+    """When a value is reached."""
+
+    value: float = Field(description="The value asked for.", examples=[0.005])
+    iteration: int | None = Field(
+        description="The first iteration at which it is reached; null for never.", examples=[5]
+    )
+    reached: float | None = Field(description="The value there.", examples=[0.005])
+    rises: bool | None = Field(description="Whether it is reached from below.", examples=[True])
+
+
+class DifferenceRow(ColumnName):
+    """One iteration of two schedules."""
+
+    iteration: int = Field(description="The iteration.", examples=[11])
+    a: float = Field(description="The value in a.", examples=[0.01])
+    b: float = Field(description="The value in b.", examples=[0.009])
+    difference: float = Field(description="b − a.", examples=[-0.001])
+
+
+class DifferenceAnswer(BaseModel):
+    """The differences of two schedules."""
+
+    a: str = Field(description="Id of the first.", examples=["630e8304e0352e14c20ae59b8f487901"])
+    b: str = Field(description="Id of the second.", examples=["630e8304e0352e14c20ae59b8f487901"])
+    total_iterations: dict[str, int] = Field(description="Length of each.", examples=[{"a": 20, "b": 30}])
+    start: int = Field(description="First iteration compared.", examples=[0])
+    stop: int = Field(description="Iteration before which the comparison ends.", examples=[21])
+    step: int = Field(description="Distance of two iterations compared.", examples=[1])
+    columns: list[ColumnName] = Field(description="Columns compared: those that both have.")
+    first: DifferenceRow | None = Field(description="The first difference; null if there is none.")
+    largest: DifferenceRow | None = Field(description="The largest difference; null if there is none.")
+    table: list[DifferenceRow] = Field(description="Iterations at even distances.")
+
+
+class GroupHandover(BaseModel):
+    """One param group where one schedule takes over from another."""
+
+    group: str = Field(description="Name of the param group.", examples=["default"])
+    old_lr: float = Field(description="LR of the first update after the handover by the old schedule.", examples=[0.01])
+    new_lr: float = Field(description="The same by the new one, with the policy applied.", examples=[0.01])
+    ratio: float | None = Field(description="New over old; null where the old LR is 0.", examples=[1.0])
+    is_continuous: bool = Field(description="Whether both are the same.", examples=[True])
+
+
+class HandoverAnswer(BaseModel):
+    """What becomes of a run that goes over to another schedule."""
+
+    iteration: int = Field(description="The first update after the handover.", examples=[12])
+    groups: list[GroupHandover] = Field(description="Every param group there.")
+    spec: dict[str, Any] = Field(description="The spec to go on with; post it to get its schedule.")
+
+
+class LintAnswer(BaseModel):
+    """What lint says about a spec."""
+
+    is_valid: bool = Field(description="Whether the spec would be taken: it has no error.", examples=[True])
+    findings: list[Remark] = Field(description="The most severe first.")
+
+
+class RecipeSummary(BaseModel):
+    """A recipe in the list."""
+
+    name: str = Field(description="Name, for `recipe` in a spec.", examples=["llama-3-405b"])
+    title: str = Field(description="What it trains.", examples=["Llama 3 405B, AdamW"])
+    source: str = Field(description="Paper or configuration.", examples=["Dubey et al., arXiv 2407.21783 §3.4.1"])
+    plot_png: str = Field(description="Its picture.", examples=["/v1/plot.png?spec=%7B%22recipe%22..."])
+
+
+class RecipeAnswer(RecipeSummary):
+    """A recipe."""
+
+    notes: str = Field(description="What its units are, and what the source leaves open.", examples=[""])
+    recipe: dict[str, Any] = Field(description="The spec as a user writes it.")
+    spec: dict[str, Any] = Field(description="The normalised spec.")
+
+
+class RecipeList(BaseModel):
+    """Every recipe."""
+
+    recipes: list[RecipeSummary] = Field(description="The recipes.")
+
+
+class ImportRequest(BaseModel):
+    """A schedule of another library."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    library: Source = Field(description="Whose schedule it is.", examples=["torch"])
+    source: str | dict[str, Any] = Field(
+        description="Text of a torch constructor, a state_dict, or the library's own configuration.",
+        examples=["CosineAnnealingLR(optimizer, T_max=90)"],
+    )
+    target_lr: LR | None = Field(
+        None, description="Target LR; by default the source's, where it says one.", examples=[0.1]
+    )
+    total_iterations: int | None = Field(
+        None, ge=1, le=MAX_ITERATION, description="Length of the run; by default the source's.", examples=[90]
+    )
+
+
+class NotCarriedAnswer(BaseModel):
+    """A field of the source that the spec does not say."""
+
+    field: str = Field(description="Its name in the source.", examples=["last_epoch"])
+    reason: str = Field(description="Why it is not in the spec.", examples=["is where the run stands"])
+
+
+class ImportAnswer(BaseModel):
+    """A spec that says what the source says."""
+
+    spec: dict[str, Any] = Field(description="The normalised spec; post it to get its schedule.")
+    not_carried: list[NotCarriedAnswer] = Field(description="What of the source is not in it.")
+
+
+class Health(BaseModel):
+    """A sign of life."""
+
+    status: str = Field(description="`alive` or `ready`.", examples=["ready"])
+    version: str = Field(description="The service's version.", examples=["0.1.0"])

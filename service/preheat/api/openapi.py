@@ -1,0 +1,90 @@
+"""Parts of the OpenAPI document: answers, problems, and what FastAPI cannot see by itself."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from preheat.api.models import ImportRequest
+from preheat.api.problems import PROBLEM, Problem
+from preheat.formats import CSV, JSON, NPY, PNG, SVG, TEXT
+from preheat.specs import Spec
+
+Responses = dict[int | str, dict[str, Any]]
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+STRING = {"schema": {"type": "string"}}
+_NOT_JSON: dict[str, Any] = {PNG: BINARY, SVG: STRING, CSV: STRING, NPY: BINARY, TEXT: STRING}
+
+NOT_MODIFIED: Responses = {304: {"description": "The client has it already."}}
+"""The entry of 304."""
+
+SPEC_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {"$ref": "#/components/schemas/Spec"},
+                "examples": {
+                    "reference": {
+                        "summary": "Warm-up 10, then cosine over the remaining 10",
+                        "value": {
+                            "target_lr": 0.01,
+                            "total_iterations": 20,
+                            "warmup": {"iterations": 10},
+                            "after_scheduler": {"type": "CosineAnnealingLR"},
+                        },
+                    }
+                },
+            }
+        },
+    }
+}
+"""The body of a route that reads a spec itself, so that a violation has the spec's own words."""
+
+IMPORT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/ImportRequest"}}},
+    }
+}
+
+
+def answer(description: str, model: Any = None, *formats: str, status: int = 200) -> Responses:
+    """The entry of an answer: its model, if it can be JSON, and the other formats it can have."""
+    content = {media_type: _NOT_JSON[media_type] for media_type in formats}
+    return {status: {"description": description, "content": content} | ({"model": model} if model else {})}
+
+
+def problems(*statuses: int) -> Responses:
+    """The entries of the problems that a route can answer with."""
+    always = (405, 500)
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in sorted({*statuses, *always})
+    }
+
+
+def complete_openapi(app: FastAPI) -> None:
+    """Adds what FastAPI cannot see: bodies that we read ourselves, and problem documents."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            _, extra = models_json_schema(
+                [(Spec, "validation"), (Problem, "validation"), (ImportRequest, "validation")],
+                ref_template="#/components/schemas/{model}",
+            )
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas |= extra["$defs"]
+            for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of 422, which we never send
+                schemas.pop(name, None)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend it

@@ -1,0 +1,88 @@
+"""Routes: specs that are not stored: what lint says about one, and recipes to start from."""
+
+import json
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from preheat.api.caching import REVALIDATE, conditional, etag, response
+from preheat.api.dependencies import Catalogue, Deadline, Findings, JSONBody, Settings, checked_schedule
+from preheat.api.models import LintAnswer, RecipeAnswer, RecipeList, RecipeSummary, Remark
+from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
+from preheat.api.queries import NoQuery
+from preheat.errors import RecipeNotFound
+from preheat.lint import refusals
+from preheat.schedule import Schedule
+from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs.recipes import Recipe, recipes
+
+router = APIRouter(default_response_class=Response)
+
+
+@router.post(
+    "/lint",
+    tags=["lint"],
+    operation_id="lint_spec",
+    summary="What a spec does that its author may not have meant",
+    openapi_extra=SPEC_BODY,
+    responses={**answer("The findings.", LintAnswer), **problems(413, 415, 422, 503)},
+)
+def lint_spec(
+    body: JSONBody,
+    _query: Annotated[NoQuery, Query()],
+    settings: Settings,
+    catalogue: Catalogue,
+    findings_of: Findings,
+    deadline: Deadline,
+) -> Response:
+    """Findings about a valid spec, or an error for each rule that it breaks; nothing is stored."""
+    try:
+        schedule = checked_schedule(parse_spec(body), settings)
+    except InvalidSpec as error:
+        findings = refusals(error)
+    else:
+        findings = findings_of.of(catalogue.curve_of(schedule), deadline)
+    remarks = [Remark.model_validate(finding, from_attributes=True) for finding in findings]
+    is_valid = all(finding.severity != "error" for finding in findings)
+    return response(LintAnswer(is_valid=is_valid, findings=remarks))
+
+
+@router.get(
+    "/recipes",
+    tags=["recipes"],
+    operation_id="list_recipes",
+    summary="List recipes",
+    responses={**answer("The recipes.", RecipeList), **NOT_MODIFIED, **problems(422)},
+)
+def list_recipes(request: Request, _query: Annotated[NoQuery, Query()]) -> Response:
+    """Every recipe with its source and its picture."""
+    body = RecipeList(recipes=[_summary(recipe) for recipe in recipes().values()]).model_dump_json()
+    return conditional(request, etag(request.app.version, body), lambda: body, REVALIDATE)
+
+
+@router.get(
+    "/recipes/{name}",
+    tags=["recipes"],
+    operation_id="get_recipe",
+    summary="A recipe",
+    responses={**answer("The recipe.", RecipeAnswer), **NOT_MODIFIED, **problems(404, 422)},
+)
+def get_recipe(
+    request: Request,
+    name: Annotated[str, Path(description="Name of the recipe.", examples=["llama-3-405b"])],
+    _query: Annotated[NoQuery, Query()],
+) -> Response:
+    """Its spec as written and as normalised, its source, and what the source leaves open."""
+    recipe = recipes().get(name)
+    if recipe is None:
+        raise RecipeNotFound(name, list(recipes()))
+    spec = Schedule.of({"recipe": name}).spec_dict
+    whole = RecipeAnswer(**_summary(recipe).model_dump(), notes=recipe.notes, recipe=recipe.spec, spec=spec)
+    body = whole.model_dump_json()
+    return conditional(request, etag(request.app.version, body), lambda: body, REVALIDATE)
+
+
+def _summary(recipe: Recipe) -> RecipeSummary:
+    plot = f"/v1/plot.png?spec={quote(json.dumps({'recipe': recipe.name}))}"
+    return RecipeSummary(name=recipe.name, title=recipe.title, source=recipe.source, plot_png=plot)

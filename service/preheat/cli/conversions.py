@@ -1,0 +1,84 @@
+"""Commands that convert schedules: export and import, and recipes to start from."""
+
+import sys
+from typing import Annotated
+
+import orjson
+import typer
+import yaml
+from rich.markup import escape
+from rich.table import Table
+
+from preheat.cli.arguments import ERR, OUT, SpecFile, curve_of, fail, failing, text_of
+from preheat.conversions.libraries import Source, Target
+from preheat.specs import InvalidSpec, spec_of
+
+
+def list_recipes(
+    name: Annotated[str | None, typer.Argument(help="Show this one, as a spec in YAML.")] = None,
+) -> None:
+    """List the recipes, or show one as a spec to start from."""
+    from preheat.specs.recipes import recipes  # noqa: PLC0415 - parses its file
+
+    if name is None:
+        table = Table("name", "what it trains", "source")
+        for recipe in recipes().values():
+            table.add_row(escape(recipe.name), escape(recipe.title), escape(recipe.source))
+        OUT.print(table)
+        return
+    if name not in recipes():
+        fail(f"no recipe has the name {name}: preheat recipes lists them")
+    recipe = recipes()[name]
+    typer.echo(f"# {recipe.title}. {recipe.source}")
+    if recipe.notes:
+        typer.echo(f"# {recipe.notes}")
+    typer.echo(_yaml(recipe.spec))
+
+
+@failing
+def export_spec(
+    spec: SpecFile,
+    to: Annotated[Target, typer.Option("--to", help="The library to write it for.")] = "torch",
+) -> None:
+    """Write a spec as a script, or a configuration, of another library."""
+    curve = curve_of(spec)
+
+    from preheat.conversions.exporters import export  # noqa: PLC0415
+
+    sys.stdout.write(export(curve.schedule, to))
+
+
+@failing
+def import_spec(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="File with a torch constructor or JSON; - for stdin.")
+    ],
+    library: Annotated[Source, typer.Option("--from", help="Whose schedule it is.")] = "torch",
+    target_lr: Annotated[float | None, typer.Option(help="Target LR, if the source has none.", min=0)] = None,
+    total_iterations: Annotated[int | None, typer.Option(help="Length of the run, if the source has none.", min=1)] = (
+        None
+    ),
+) -> None:
+    """Write the spec of another library's schedule, in YAML; what it cannot say is named on stderr."""
+    text = text_of(source)
+
+    from preheat.conversions.importers import import_schedule  # noqa: PLC0415 - imports torch
+    from preheat.conversions.source import Known  # noqa: PLC0415
+
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        content = text
+    found = import_schedule(library, content, Known(target_lr, total_iterations))
+    try:
+        spec_of(found.spec)
+    except InvalidSpec as error:
+        fail(*(violation.detail for violation in error.violations))
+    typer.echo(_yaml(found.spec))
+    for left in found.not_carried:
+        ERR.print(f"[yellow]not carried over:[/] {escape(left.field)} {escape(left.reason)}", highlight=False)
+
+
+def _yaml(content: object) -> str:
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return text.rstrip()

@@ -1,0 +1,65 @@
+"""Command: serve."""
+
+import os
+import socket
+from typing import Any
+
+import typer
+
+from preheat import __version__
+from preheat.cli.arguments import fail, valid, with_options
+from preheat.settings import Settings
+
+
+@with_options(Settings, ("host", "port", "workers", "database_url"))
+def serve(given: dict[str, Any]) -> None:
+    """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
+    settings = valid(Settings, given)
+    is_shared = _is_shared(settings)
+    if settings.workers > 1 and not is_shared:
+        fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
+    listening_port = _free_port(settings.host, settings.port)
+    for name, value in given.items():  # worker processes read their settings from the environment
+        os.environ[f"PREHEAT_{name.upper()}"] = str(value)
+    _greet(f"http://{settings.host}:{listening_port}", settings)
+
+    import uvicorn  # noqa: PLC0415 - only here
+
+    uvicorn.run(
+        "preheat.api:app_from_environment",
+        factory=True,
+        host=settings.host,
+        port=listening_port,
+        workers=settings.workers,
+        log_level="warning",
+    )
+
+
+def _is_shared(settings: Settings) -> bool:
+    """Whether several processes can use the database."""
+    from preheat.store import Database  # noqa: PLC0415 - imports SQLAlchemy
+
+    try:
+        return Database(settings.database_url, settings.database_timeout_s).is_shared
+    except ValueError as error:
+        fail(str(error), code=2)
+
+
+def _free_port(host: str, port: int) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            fail(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --host and --port")
+        number: int = listener.getsockname()[1]
+        return number
+
+
+def _greet(url: str, settings: Settings) -> None:
+    typer.echo(f"Preheat {__version__} on {url}  (routes: {url}/docs, schedules in {settings.database_url})")
+    typer.echo(f"""Try:
+  curl -s {url}/v1/schedules -H 'Content-Type: application/json' -d '{{"target_lr": 0.01, "total_iterations": 20, \
+"warmup": {{"iterations": 10}}, "after_scheduler": {{"type": "CosineAnnealingLR"}}}}'
+Ctrl-C ends it.""")

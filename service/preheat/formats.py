@@ -1,0 +1,141 @@
+"""Formats of answers: learning rates as JSON, CSV and NPY, media types, and which of them an Accept header prefers."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import orjson
+
+from preheat.curve import Curve, Floats
+from preheat.errors import NotAcceptable
+from preheat.lint import Finding
+from preheat.schedule import Schedule
+
+JSON = "application/json"
+PNG = "image/png"
+SVG = "image/svg+xml"
+CSV = "text/csv"
+NPY = "application/x-npy"
+TEXT = "text/plain"
+
+PICTURES = (PNG, SVG)
+WINDOW_FORMATS = (JSON, PNG, SVG, CSV, NPY)
+"""What a window of LRs can be answered as; the first is the default."""
+
+
+def negotiate(accept: str | None, formats: Sequence[str] = WINDOW_FORMATS) -> str:
+    """The format that an Accept header prefers (RFC 9110 §12.5.1); at equal weight the earlier of ours.
+
+    Parameters of a media range other than its weight (`text/csv; header=present`) are ignored. Raises NotAcceptable
+    if the header admits none.
+    """
+    ranges = [_media_range(part) for part in (accept or "*/*").split(",") if part.strip()]
+    weights = {media_type: _weight(media_type, ranges) for media_type in formats}
+    best = max(formats, key=weights.__getitem__)
+    if weights[best] <= 0:
+        raise NotAcceptable(formats)
+    return best
+
+
+def schedule_content(schedule: Schedule) -> dict[str, Any]:
+    """A schedule without its learning rates, as plain data: an `api.models.ScheduleAnswer`."""
+    return {
+        **_heading(schedule),
+        "spec": schedule.spec_dict,
+        "torch_version": schedule.torch_version,
+        "computes": schedule.computes,
+        "groups": [{"name": name} for name in schedule.spec.group_names],
+    }
+
+
+def findings_content(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Lint's findings as plain data."""
+    return [asdict(finding) for finding in findings]
+
+
+def window_json(curve: Curve, window: range, lrs: Floats) -> bytes:
+    """A window as JSON, every float with all its digits: an `api.models.WindowAnswer`."""
+    return _json(_window_content(curve, window, lrs))
+
+
+def schedule_window_json(curve: Curve, window: range, lrs: Floats, findings: Sequence[Finding] | None) -> bytes:
+    """A schedule with a window of its LRs: an `api.models.ScheduleWindowAnswer`, without lint if that is None."""
+    content = schedule_content(curve.schedule) | _window_content(curve, window, lrs)
+    if findings is not None:
+        content["lint"] = findings_content(findings)
+    return _json(content)
+
+
+def window_csv(curve: Curve, window: range, lrs: Floats) -> bytes:
+    """A window as CSV: a header `iteration,<group>,…,<group>.<hyperparameter>,…`, then a row per iteration."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(["iteration", *(column.name for column in curve.columns)])
+    # Numbers need no quoting, and csv.writer takes twice as long for a million rows.
+    for iteration, row in zip(window, lrs.tolist(), strict=True):
+        text.write(f"{iteration},{','.join(map(repr, row))}\n")
+    return text.getvalue().encode()
+
+
+def window_npy(lrs: Floats) -> bytes:
+    """A window as NPY: float64, shape (rows, columns)."""
+    data = io.BytesIO()
+    np.save(data, lrs, allow_pickle=False)
+    return data.getvalue()
+
+
+def point_json(curve: Curve, iteration: int, lrs: list[float]) -> bytes:
+    """The values of one iteration as JSON: an `api.models.PointAnswer`."""
+    return orjson.dumps({"iteration": iteration, "groups": _by_group(curve, lrs)})
+
+
+def _window_content(curve: Curve, window: range, lrs: Floats) -> dict[str, Any]:
+    bounds = {"start": window.start, "stop": window.stop, "step": window.step}
+    return {**_heading(curve.schedule), **bounds, "groups": _by_group(curve, np.ascontiguousarray(lrs.T))}
+
+
+def _heading(schedule: Schedule) -> dict[str, Any]:
+    path = f"/v1/schedules/{schedule.id}"
+    return {
+        "id": schedule.id,
+        "total_iterations": schedule.spec.total_iterations,
+        "columns": [asdict(column) for column in schedule.spec.columns],
+        "links": {"self": path, "lr": f"{path}/lr", "plot_png": f"{path}/plot.png", "plot_svg": f"{path}/plot.svg"},
+    }
+
+
+def _by_group(curve: Curve, values: Sequence[Any] | Floats) -> list[dict[str, Any]]:
+    """Each group with its LR and its other hyperparameters, from one value (or one list) per column."""
+    names = curve.group_names
+    # Columns begin with every group's LR, in the order of the groups; the other hyperparameters follow.
+    groups: list[dict[str, Any]] = [{"name": name, "lr": lr} for name, lr in zip(names, values, strict=False)]
+    others = curve.columns[len(names) :]
+    if others:
+        by_name = dict(zip(names, groups, strict=True))
+        for column, value in zip(others, values[len(names) :], strict=True):
+            by_name[column.group].setdefault("hyperparameters", {})[column.hyperparameter] = value
+    return groups
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _media_range(part: str) -> tuple[str, float]:
+    media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    weight = next((value[2:] for value in parameters if value.startswith("q=")), "1")
+    try:
+        return media_range, min(max(float(weight), 0.0), 1.0)
+    except ValueError:
+        return media_range, 0.0
+
+
+def _weight(media_type: str, ranges: list[tuple[str, float]]) -> float:
+    """The weight of the most specific range that covers the type."""
+    for pattern in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
+        weights = [weight for media_range, weight in ranges if media_range == pattern]
+        if weights:
+            return max(weights)
+    return 0.0

@@ -1,0 +1,65 @@
+from typing import Any
+
+import httpx
+import pytest
+
+from reference import REFERENCE_ROWS, REFERENCE_SPEC
+from rest import UNKNOWN, posted_id
+
+STEPPED: dict[str, Any] = {
+    "target_lr": 1,
+    "total_iterations": 9000,
+    "after_scheduler": {"type": "MultiplicativeLR", "lr_lambda": 0.9},
+}
+
+
+def headers_of(answer: httpx.Response) -> dict[str, str]:
+    """Every header but the time of day."""
+    return {name: value for name, value in answer.headers.items() if name != "date"}
+
+
+def test_a_point_is_answered_without_a_route(watched: Any) -> None:
+    """A point whose LR is at hand is answered before routing, while a conditional request for it reaches the route."""
+    path = f"/v1/schedules/{posted_id(watched.http, REFERENCE_SPEC)}/lr/7"
+    short = watched.http.get(path)
+    long = watched.http.get(path, headers={"if-none-match": '"another"'})
+    assert [(entry["path"], entry["reached_a_route"]) for entry in watched.seen[-2:]] == [(path, False), (path, True)]
+    assert (short.status_code, short.json()["groups"][0]["lr"]) == (200, float(REFERENCE_ROWS[6]))
+    assert (short.content, headers_of(short)) == (long.content, headers_of(long))
+
+
+def test_a_middleware_sees_the_short_way(watched: Any) -> None:
+    """A middleware that is added to the app sees a point's request and answer, and can add a header to it."""
+    path = f"/v1/schedules/{posted_id(watched.http, REFERENCE_SPEC)}/lr/9"
+    answer = watched.http.get(path)
+    assert watched.seen[-1] == {"path": path, "status": 200, "reached_a_route": False}
+    assert answer.headers["x-request-id"] == "42"
+
+
+def test_a_block_is_not_stepped_on_the_event_loop(watched: Any) -> None:
+    """A stepped point goes to its route, and so to a thread, until its block of iterations is in memory."""
+    path = f"/v1/schedules/{posted_id(watched.http, STEPPED)}/lr"
+    first, again = watched.http.get(f"{path}/8200"), watched.http.get(f"{path}/8201")
+    assert [entry["reached_a_route"] for entry in watched.seen[-2:]] == [True, False]
+    assert again.json()["groups"][0]["lr"] == first.json()["groups"][0]["lr"] * 0.9
+
+
+@pytest.mark.parametrize("spec", [REFERENCE_SPEC, STEPPED])
+def test_the_short_way_answers_as_the_route_does(http: httpx.Client, spec: dict[str, Any]) -> None:
+    """With and without what makes a request take the long way, body and headers are the same."""
+    path = f"/v1/schedules/{posted_id(http, spec)}/lr/17"
+    long_way = http.get(path, headers={"if-none-match": '"another"'})
+    short_way = http.get(path)
+    assert (short_way.content, headers_of(short_way)) == (long_way.content, headers_of(long_way))
+
+
+@pytest.mark.parametrize(
+    ("method", "suffix", "status"),
+    [("GET", "/lr/21", 422), ("GET", "/lr/7?x=1", 422), ("HEAD", "/lr/7", 200), ("PUT", "/lr/7", 405)],
+)
+def test_what_is_out_of_the_ordinary_reaches_the_routes(watched: Any, method: str, suffix: str, status: int) -> None:
+    """Past the end, with a query, or with another method, a point is answered by routing."""
+    schedule = posted_id(watched.http, REFERENCE_SPEC)
+    answer = watched.http.request(method, f"/v1/schedules/{schedule}{suffix}")
+    assert answer.status_code == watched.seen[-1]["status"] == status
+    assert watched.http.get(f"/v1/schedules/{UNKNOWN}/lr/7").status_code == 404
