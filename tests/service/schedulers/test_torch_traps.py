@@ -219,13 +219,14 @@ def test_growth_within_bounds_is_not_refused() -> None:
     [
         ({"base_lr": 1.0, "max_lr": 0.5, "step_size_up": 5, "gamma": 1.03, "cycle_momentum": False}, "LR"),
         ({"base_lr": [0.1, 1.0], "max_lr": [1.0, 0.5], "step_size_up": 5, "gamma": 1.03}, "LR"),
+        ({"base_lr": 1.0, "max_lr": [2.0, 0.5], "step_size_up": 5, "gamma": 1.03}, "LR"),
         ({"base_lr": 0.5, "max_lr": 1.0, "step_size_up": 5, "gamma": 1.08}, "momentum"),
     ],
 )
 def test_a_cycle_that_grows_until_it_is_negative_is_refused(cycle: dict[str, Any], name: str) -> None:
     """Refused: where gamma > 1 makes an amplitude outgrow the value it is subtracted from, torch serves less than 0."""
     spec = {"type": "CyclicLR", "mode": "exp_range", **cycle}
-    groups: list[dict[str, Any]] = [{}, {}] if isinstance(cycle["base_lr"], list) else [{}]
+    groups: list[dict[str, Any]] = [{}, {}] if isinstance(cycle["max_lr"], list) else [{}]
     with pytest.raises(InvalidSpec) as refused:
         curve_after(spec, total_iterations=40, warmup=None, param_groups=groups)
     message = f"after_scheduler.gamma ({cycle['gamma']}) makes the {name} negative within 40 iterations"

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from preheat.specs import InvalidSpec
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 from preheat.specs.after_schedulers.piecewise import Point, Segment
 from preheat.specs.durations import Duration, Iterations, IterationsOrZero
-from preheat.specs.fields import Closed
 from support.specs import spec
 
 TOTAL, WARMUP = 1000, 100
@@ -138,7 +137,11 @@ def at_path(value: Any, path: list[str]) -> Any:
 def test_every_field_that_takes_a_duration_is_resolved_here() -> None:
     """A new field for a duration is not done before it is in the list that these tests go through."""
     found = set()
-    models: dict[str, type[Closed]] = {**SCHEDULER_TYPES, "PiecewiseLR/points/0": Point, "PhasesLR/phases/0": Segment}
+    models: dict[str, type[BaseModel]] = {
+        **SCHEDULER_TYPES,
+        "PiecewiseLR/points/0": Point,
+        "PhasesLR/phases/0": Segment,
+    }
     for path, model in models.items():
         schema = model.model_json_schema()
         for name, field in (schema.get("$defs", {}).get(path) or schema)["properties"].items():

@@ -72,6 +72,12 @@ def test_durations_default_to_what_is_left() -> None:
     assert [getattr(turn, "T_max", None) or turn.total_steps for turn in sequence.schedulers] == [20, 15, 16]  # type: ignore[union-attr]
 
 
+def test_a_factor_for_every_iteration_that_is_left_is_taken() -> None:
+    """A MultiplicativeLR may have as many factors as iterations are left of the run."""
+    found = spec({"type": "MultiplicativeLR", "lr_lambda": [0.5] * 50}).after_scheduler
+    assert len(found.lr_lambda) == 50  # type: ignore[union-attr]
+
+
 def test_epochs_times_steps_is_total_steps() -> None:
     """The two ways of saying a OneCycleLR's length are one schedule."""
     cycle = {"type": "OneCycleLR", "max_lr": 1}

@@ -189,6 +189,7 @@ def test_an_expression_that_fails_between_the_places_looked_at_says_where() -> N
         ({"type": "CosineRestartsLR"}, "after_scheduler.T_0 (null) is required, or periods"),
         ({"type": "CosineRestartsLR", "T_0": 3, "periods": [3]}, "after_scheduler.T_0 (3) is required, or periods"),
         ({"type": "CosineRestartsLR", "T_0": 3, "weights": [3]}, "after_scheduler.weights ([3.0]) must stand beside"),
+        ({"type": "CosineRestartsLR", "T_0": 3, "T_mult": 1.00009}, "T_mult (1.00009) must be 1, or differ from it by"),
         ({"type": "CosineRestartsLR", "periods": [3, 4], "weights": [3]}, "must have one entry per period: 2, not 1"),
         ({"type": "CosineRestartsLR", "periods": [3], "cycles": 3}, "cycles (3) must not be given beside periods"),
         ({"type": "CosineRestartsLR", "T_0": 1, "decay": 1e6}, "makes the LR grow beyond 1e100"),

@@ -21,7 +21,7 @@ _bool = st.booleans()
 
 
 def _fields(required: dict[str, Any], optional: dict[str, Any] | None = None) -> st.SearchStrategy[Fields]:
-    return st.fixed_dictionaries(required, optional=optional or {})
+    return st.fixed_dictionaries(required, optional=optional)  # type: ignore[arg-type]
 
 
 def _decay(**fields: Any) -> st.SearchStrategy[Fields]:
