@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from preheat_client import RequestRefused, ServiceUnavailable, State, Status
+from preheat_client._core.worker import Worker
 from preheat_client.status import Health
-from preheat_client.worker import Worker
 from running_service import wait_until
 
 
@@ -22,7 +22,8 @@ def worker() -> Iterator[Worker]:
 def test_a_state_that_is_said_again_is_no_change(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     """The callback hears READY, STALE, READY once each, and so does the log."""
     told: list[Status] = []
-    health = Health("it", worker, told.append)
+    health = Health("it", worker.enqueue)
+    health.on_change = told.append
     for state in (State.READY, State.READY, State.STALE, State.STALE, State.READY):
         health.become(state, "service", "so it is")
     wait_until(lambda: len(told) >= 3, 5)
@@ -33,7 +34,7 @@ def test_a_state_that_is_said_again_is_no_change(worker: Worker, caplog: pytest.
 
 def test_a_refusal_is_said_once_until_it_is_another(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     """While a fallback is in use; what may pass is not said at all."""
-    health = Health("it", worker, None)
+    health = Health("it", worker.enqueue)
     health.become(State.FALLBACK, "fallback", "away")
     for error in (
         ServiceUnavailable("away"),

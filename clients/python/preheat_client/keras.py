@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 
-from preheat_client.schedule import Schedule
-from preheat_client.tables import check_one_group, lr_table
+from preheat_client.schedule import ReadableSchedule, check_one_group, lr_table
 
 
 class PreheatCallback(keras.callbacks.Callback):
@@ -16,7 +15,7 @@ class PreheatCallback(keras.callbacks.Callback):
     hides updates from callbacks.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: ReadableSchedule) -> None:
         super().__init__()
         check_one_group(schedule)
         self.schedule = schedule
@@ -43,7 +42,7 @@ class PreheatSchedule(keras.optimizers.schedules.LearningRateSchedule):
     Raises ValueError for a schedule of several param groups, or too long for a table.
     """
 
-    def __init__(self, schedule: Schedule | list[float]) -> None:
+    def __init__(self, schedule: ReadableSchedule | list[float]) -> None:
         super().__init__()
         self._lrs = list(schedule if isinstance(schedule, list) else lr_table(schedule))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
-from preheat_client.readable import Readable
+from preheat_client.schedule import ReadableSchedule
 from preheat_client.torch import RemoteLR
 
 
@@ -22,7 +22,7 @@ class PreheatCallback(Callback):
     has several optimizers, whose updates Lightning counts as one.
     """
 
-    def __init__(self, schedule: Readable) -> None:
+    def __init__(self, schedule: ReadableSchedule) -> None:
         self.schedule = schedule
         self._remotes: dict[int, RemoteLR] = {}
         self._restored: list[dict[str, Any]] = []

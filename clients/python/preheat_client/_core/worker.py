@@ -1,4 +1,4 @@
-"""The one thread of a client."""
+"""Worker: the one background thread of a client, and its queue of jobs."""
 
 import logging
 import math
@@ -7,9 +7,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from preheat_client.errors import ServiceUnavailable
 
@@ -18,16 +17,15 @@ _AFTER_A_BUG_S = 60.0
 _IDLE_S = 2.0
 
 Job = Callable[[], float | None]
-_Letter = tuple[Job, float] | None
 Result = TypeVar("Result")
 
 
 class Worker:
     """Runs jobs, one after the other, each at its time, on a daemon thread that lives from the first job to `close`.
 
-    A job returns the seconds after which it wants to run again, or None. Giving one takes no lock that the thread holds
-    for longer than it takes to look into its letter box. After a fork the child has no thread and no jobs; the next one
-    that is given starts a new thread.
+    A job returns the seconds after which it wants to run again, or None. Enqueueing one takes no lock that the thread
+    holds for longer than it takes to look into its queue. After a fork the child has no thread and no jobs; the next
+    one that is enqueued starts a new thread.
     """
 
     def __init__(self, on_idle: Callable[[], None], on_fork: Callable[[], None]) -> None:
@@ -36,10 +34,10 @@ class Worker:
         self._begin()
         _WORKERS.add(self)
 
-    def run(self, job: Job, after_s: float = 0.0) -> None:
-        """Runs a job after some time, or sooner if it is already to run sooner."""
+    def enqueue(self, job: Job, due: float | None = None) -> None:
+        """Runs a job when it is due, by time.monotonic (default: now), or sooner if it already is to run sooner."""
         if not self._is_closed:
-            self._letters.put((job, time.monotonic() + after_s))
+            self._queue.put((job, time.monotonic() if due is None else due))
             if self._thread is None:
                 self._start()
 
@@ -50,16 +48,17 @@ class Worker:
         """
         if threading.current_thread() is self._thread:
             return question()
-        outcome: Future[Result] = Future()
-        self.run(lambda: _settle(outcome, question), after_s=-math.inf)
+        outcome = _Outcome(question)
+        self.enqueue(outcome.settle, due=-math.inf)
         if self._is_closed:
             raise ServiceUnavailable("the client is closed")
-        return _result(outcome, timeout_s)
+        result: Result = outcome.result(timeout_s)
+        return result
 
     def close(self) -> None:
         """Ends the thread after the job that is running; nothing runs from now on."""
         self._is_closed = True
-        self._letters.put(None)
+        self._queue.put(None)
 
     def join(self, timeout_s: float) -> None:
         """Waits for the thread to end."""
@@ -68,28 +67,28 @@ class Worker:
             thread.join(timeout_s)
 
     def renew(self) -> None:
-        """Begins anew in the child of a fork, where the thread is missing and its lock may be held for ever."""
+        """Begins anew in the child of a fork, where the thread is missing and may have held any lock."""
         self._begin()
         self._on_fork()
 
     def _begin(self) -> None:
-        self._letters: SimpleQueue[_Letter] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Job, float] | None] = SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, args=(self._letters,), name="preheat", daemon=True)
+                self._thread = threading.Thread(target=self._work, args=(self._queue,), name="preheat", daemon=True)
                 self._thread.start()
 
-    def _work(self, letters: "SimpleQueue[_Letter]") -> None:
+    def _work(self, queue: "SimpleQueue[tuple[Job, float] | None]") -> None:
         due: dict[Job, float] = {}
         is_idle = False
         while not self._is_closed:
             first_due = min(due.values(), default=math.inf)
             try:
-                _put_down(_next(letters, first_due, is_idle), due)
+                _take(queue, first_due, is_idle, due)
                 is_idle = False
             except Empty:
                 if first_due <= time.monotonic():
@@ -102,55 +101,62 @@ class Worker:
     def _run_first(self, due: dict[Job, float]) -> None:
         job = min(due, key=due.__getitem__)
         del due[job]
-        again_after_s = self._outcome(job)
+        try:
+            again_after_s = job()
+        except Exception:  # noqa: BLE001 - a bug of ours must not end the thread
+            _LOG.exception("a job of the client failed")
+            again_after_s = _AFTER_A_BUG_S
         if again_after_s is not None:
             due[job] = time.monotonic() + again_after_s
 
-    def _outcome(self, job: Job) -> float | None:
+
+class _Outcome:
+    """What a function returns, or raises, on another thread."""
+
+    def __init__(self, question: Callable[[], Any]) -> None:
+        self._question, self._done = question, threading.Event()
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def settle(self) -> None:
         try:
-            return job()
-        except Exception:  # noqa: BLE001 - a bug of ours must not end the thread
-            _LOG.exception("a job of the client failed")
-            return _AFTER_A_BUG_S
+            self._value = self._question()
+        except BaseException as error:  # noqa: BLE001 - raised again where it was asked
+            self._error = error
+        self._done.set()
+
+    def result(self, timeout_s: float) -> Any:
+        """Raises ServiceUnavailable after `timeout_s`."""
+        if not self._done.wait(timeout_s):
+            raise ServiceUnavailable(f"no answer in {timeout_s:g} s")
+        if self._error is not None:
+            raise self._error
+        return self._value
 
 
-def aside(question: Callable[[], Result], timeout_s: float) -> Result:
+def run_in_thread(question: Callable[[], Result], timeout_s: float) -> Result:
     """What a function returns, or raises, on a daemon thread of its own, which is left behind if it takes longer.
 
     For files, which nothing can be made to give up waiting for; the client's thread may be waiting for the network.
     Raises ServiceUnavailable after `timeout_s`.
     """
-    outcome: Future[Result] = Future()
-    threading.Thread(target=_settle, args=(outcome, question), name="preheat-aside", daemon=True).start()
-    return _result(outcome, timeout_s)
+    outcome = _Outcome(question)
+    threading.Thread(target=outcome.settle, name="preheat-file", daemon=True).start()
+    result: Result = outcome.result(timeout_s)
+    return result
 
 
-def _settle(outcome: "Future[Result]", question: Callable[[], Result]) -> None:
-    try:
-        outcome.set_result(question())
-    except BaseException as error:  # noqa: BLE001 - raised again where it was asked
-        outcome.set_exception(error)
+def _take(
+    queue: "SimpleQueue[tuple[Job, float] | None]", first_due: float, is_idle: bool, due: dict[Job, float]
+) -> None:
+    """Takes a job from the queue. Raises Empty when one is due first, or after a while in which nothing came.
 
-
-def _result(outcome: "Future[Result]", timeout_s: float) -> Result:
-    try:
-        return outcome.result(timeout_s)
-    except TimeoutError as error:
-        raise ServiceUnavailable(f"no answer in {timeout_s:g} s") from error
-
-
-def _next(letters: "SimpleQueue[_Letter]", first_due: float, is_idle: bool) -> _Letter:
-    """The next letter. Raises Empty when a job is due first, or after a while in which there was nothing to do."""
-    if is_idle:
-        return letters.get()
+    In a function of its own: the thread, while it waits, must not keep a job alive.
+    """
     wait_s = min(first_due - time.monotonic(), _IDLE_S)
-    return letters.get(timeout=wait_s) if wait_s > 0 else letters.get_nowait()
-
-
-def _put_down(letter: _Letter, due: dict[Job, float]) -> None:
-    """In a function of its own: the thread, while it waits, must not keep a job alive."""
-    if letter is not None:
-        job, when = letter
+    item = queue.get(is_idle or wait_s > 0, None if is_idle else max(wait_s, 0.0))
+    if item is not None:
+        job, when = item
         due[job] = min(when, due.get(job, when))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from preheat_client.backoff import Backoff
+from preheat_client._core.prefetch import Backoff
 from preheat_client.errors import RequestRefused, ServiceUnavailable
 
 AWAY = ServiceUnavailable("away")
@@ -63,9 +63,9 @@ def test_retry_after_is_the_least(wish: float, pause: float) -> None:
     clock = Clock()
     backoff = Backoff(clock, lambda: 0.0)
     assert backoff.failed(ServiceUnavailable("busy", wish)) == pause
-    assert backoff.forbidden_s == pytest.approx(min(wish, 3600.0))
+    assert backoff.retry_after_s == pytest.approx(min(wish, 3600.0))
     clock.now += pause
-    assert backoff.forbidden_s == 0
+    assert backoff.retry_after_s == 0
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
