@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from faults.control import BUSY_S, waited_s
 from preheat_client import (
     InvalidFallback,
     InvalidSpec,
@@ -38,7 +39,7 @@ def saved(folder: Path, **spec: Any) -> str:
     """The address of a service that is gone, and left a snapshot."""
     with service() as url, Preheat(url, snapshot_dir=str(folder)) as preheat:
         schedule = preheat.create({**REFERENCE_SPEC, **spec})
-        wait_until(lambda: schedule.status.counters.snapshots == 1, 5)
+        wait_until(lambda: schedule.status.counters.snapshots == 1, 30)
     return url
 
 
@@ -83,7 +84,7 @@ class TestOrder:
             pytest.raises(InvalidFallback, match=r"no answer in 0\.5 s"),
         ):
             preheat.create(REFERENCE_SPEC)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < waited_s(0.5) + BUSY_S
         os.close(os.open(path, os.O_WRONLY))  # lets the thread go that still waits for a writer
 
     def test_a_snapshot_comes_before_a_fallback(self, tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ class TestOrder:
             release.wait(30)
 
         with Preheat(url, snapshot_dir=str(tmp_path)) as preheat:
-            wait_until(lambda: preheat.create(REFERENCE_SPEC).status.counters.snapshots == 1, 5)
+            wait_until(lambda: preheat.create(REFERENCE_SPEC).status.counters.snapshots == 1, 30)
         options: Any = {"snapshot_dir": str(tmp_path), "start_timeout_s": 0.3, "timeout_s": 0.5}
         with Preheat(url, on_state_change=wait, **options) as preheat:
             preheat.create({**REFERENCE_SPEC, "target_lr": 0.5})
@@ -118,11 +119,11 @@ class TestOrder:
         """With one request for the schedule, and none for its LRs."""
         port = free_port()
         with service(port) as url, Preheat(url, snapshot_dir=str(tmp_path)) as preheat:
-            wait_until(lambda: preheat.create(REFERENCE_SPEC).status.counters.snapshots == 1, 5)
+            wait_until(lambda: preheat.create(REFERENCE_SPEC).status.counters.snapshots == 1, 30)
         with Preheat(url, snapshot_dir=str(tmp_path), start_timeout_s=0.3) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
             with service(port):
-                wait_until(lambda: schedule.status.state == State.READY, 10)
+                wait_until(lambda: schedule.status.state == State.READY, 30)
             assert rows(schedule) == list(REFERENCE_ROWS)
             assert schedule.status.counters.windows == 0
 
@@ -141,9 +142,9 @@ class TestOrder:
             assert {schedule.lr(n) for n in range(30)} == {0.5}
             assert schedule.total_iterations == 20
             with service(port):
-                wait_until(lambda: schedule.status.state == State.READY, 10)
+                wait_until(lambda: schedule.status.state == State.READY, 30)
                 assert rows(schedule) == list(REFERENCE_ROWS)
-                wait_until(lambda: len(told) == 2, 5)
+                wait_until(lambda: len(told) == 2, 30)
         assert told == [(State.FALLBACK, "fallback"), (State.READY, "service")]
 
     def test_a_schedule_with_other_param_groups_does_not_take_over(self) -> None:
@@ -154,8 +155,8 @@ class TestOrder:
             alike = preheat.create(spec, fallback={"a": 0.5, "b": 0.25})
             other = preheat.create(spec, fallback=0.5)
             with service(port):
-                wait_until(lambda: alike.status.state == State.READY, 10)
-                wait_until(lambda: "the param groups a, b" in str(other.status.last_error), 10)
+                wait_until(lambda: alike.status.state == State.READY, 30)
+                wait_until(lambda: "the param groups a, b" in str(other.status.last_error), 30)
         assert (alike.lr(5), other.lr(5)) == ([0.005, 0.005], 0.5)
         assert other.status.state == State.FALLBACK
 
@@ -174,11 +175,11 @@ class TestOrder:
                 await send({"type": "http.response.body", "body": b""})
 
         started = time.monotonic()
-        with serving(refuse) as address, Preheat(address, start_timeout_s=30) as preheat:
+        with serving(refuse) as address, Preheat(address, start_timeout_s=600) as preheat:
             assert preheat.create(REFERENCE_SPEC, fallback=0.5).lr(5) == 0.5
             with pytest.raises(RequestRefused):
                 preheat.create(REFERENCE_SPEC)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
 
 
 def test_what_the_service_refuses_later_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -188,7 +189,7 @@ def test_what_the_service_refuses_later_is_said(caplog: pytest.LogCaptureFixture
     with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3) as preheat:
         schedule = preheat.create(spec, fallback=0.5)
         with service(port):
-            wait_until(lambda: "must not exceed total_iterations" in str(schedule.status.last_error), 10)
+            wait_until(lambda: "must not exceed total_iterations" in str(schedule.status.last_error), 30)
         assert schedule.lr(3) == 0.5
     assert caplog.text.count("must not exceed total_iterations (20)") == 1
 
@@ -238,7 +239,7 @@ class TestSnapshotsInUse:
         with Preheat(url, snapshot_dir=str(place)) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
             assert rows(schedule) == list(REFERENCE_ROWS)
-            wait_until(lambda: schedule.status.counters.snapshot_failures == 1, 5)
+            wait_until(lambda: schedule.status.counters.snapshot_failures == 1, 30)
         assert [record.levelno for record in caplog.records if "no snapshot was written" in record.message] == [
             logging.WARNING
         ]
@@ -297,7 +298,7 @@ def test_a_callback_can_ask_the_service(url: str, tmp_path: Path) -> None:
 
     with Preheat(url, on_state_change=draw) as preheat:
         preheat.create(REFERENCE_SPEC)
-        wait_until(lambda: pictures, 3)
+        wait_until(lambda: pictures, 30)
     assert pictures[0].read_bytes().startswith(b"\x89PNG")
 
 
@@ -311,11 +312,11 @@ def test_a_callback_hears_of_a_service_that_goes_and_comes() -> None:
     ) as preheat:
         with service(port):
             schedule = preheat.create(spec)
-            wait_until(lambda: schedule.status.counters.windows == 16, 5)
+            wait_until(lambda: schedule.status.counters.windows == 16, 30)
         schedule.lr(65)
-        wait_until(lambda: schedule.status.counters.failures == 2, 10)
+        wait_until(lambda: schedule.status.counters.failures == 2, 30)
         with service(port):
-            wait_until(lambda: schedule.status.state == State.READY, 20)
-        wait_until(lambda: len(told) >= 3, 5)
+            wait_until(lambda: schedule.status.state == State.READY, 30)
+        wait_until(lambda: len(told) >= 3, 30)
     assert told == [State.READY, State.STALE, State.READY]
     assert json.dumps(schedule.status.state) == '"READY"'

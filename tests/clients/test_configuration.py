@@ -98,3 +98,22 @@ class TestConfiguration:
         """By their name."""
         with pytest.raises(ValueError, match=rf"{variable} \('{value}'\) cannot be read"):
             configured({"url": "http://a"}, {variable: value})
+
+
+def test_arguments_and_options_are_the_same() -> None:
+    """The signature that editors show has every option, by the same name and of the same type."""
+    annotations = dict(Preheat.__init__.__annotations__)
+    del annotations["return"]
+    assert list(annotations) == [name for name, *_ in configuration_rows()]
+    for name in ("timeout_s", "window", "mode", "proxy", "strict"):
+        option = Configuration.__annotations__[name].__origin__
+        assert annotations[name] == option | None
+
+
+def test_every_option_is_documented_where_editors_and_help_look() -> None:
+    """From the one place where its meaning is written down."""
+    for name, variable, default, about in configuration_rows():
+        (line,) = [line for line in str(Preheat.__doc__).splitlines() if line.startswith(f"    {name}: ")]
+        assert about in line
+        assert variable in line
+        assert default in line

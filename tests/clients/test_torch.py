@@ -409,7 +409,7 @@ def test_a_schedule_that_takes_over_is_followed(caplog: pytest.LogCaptureFixture
         schedulers = RemoteLR(on, schedule), RemoteLR(without, schedule)
         assert lrs(on) == [0.5]
         with service(port):
-            wait_until(lambda: schedule.status.state == "READY", 10)
+            wait_until(lambda: schedule.status.state == "READY", 30)
             for scheduler in schedulers:
                 scheduler.step(19)
     expected = torch_stepped({"type": "OneCycleLR", "max_lr": 0.3, "total_steps": 21}, (0.1,), 19)[-1]

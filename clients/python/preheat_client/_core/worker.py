@@ -7,8 +7,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from preheat_client.errors import ServiceUnavailable
 
@@ -48,12 +50,11 @@ class Worker:
         """
         if threading.current_thread() is self._thread:
             return question()
-        outcome = _Outcome(question)
-        self.enqueue(outcome.settle, due=-math.inf)
+        outcome: Future[Result] = Future()
+        self.enqueue(partial(_settle, outcome, question), due=-math.inf)
         if self._is_closed:
             raise ServiceUnavailable("the client is closed")
-        result: Result = outcome.result(timeout_s)
-        return result
+        return _result(outcome, timeout_s)
 
     def close(self) -> None:
         """Ends the thread after the job that is running; nothing runs from now on."""
@@ -110,40 +111,29 @@ class Worker:
             due[job] = time.monotonic() + again_after_s
 
 
-class _Outcome:
-    """What a function returns, or raises, on another thread."""
-
-    def __init__(self, question: Callable[[], Any]) -> None:
-        self._question, self._done = question, threading.Event()
-        self._value: Any = None
-        self._error: BaseException | None = None
-
-    def settle(self) -> None:
-        try:
-            self._value = self._question()
-        except BaseException as error:  # noqa: BLE001 - raised again where it was asked
-            self._error = error
-        self._done.set()
-
-    def result(self, timeout_s: float) -> Any:
-        """Raises ServiceUnavailable after `timeout_s`."""
-        if not self._done.wait(timeout_s):
-            raise ServiceUnavailable(f"no answer in {timeout_s:g} s")
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-
 def run_in_thread(question: Callable[[], Result], timeout_s: float) -> Result:
     """What a function returns, or raises, on a daemon thread of its own, which is left behind if it takes longer.
 
     For files, which nothing can be made to give up waiting for; the client's thread may be waiting for the network.
     Raises ServiceUnavailable after `timeout_s`.
     """
-    outcome = _Outcome(question)
-    threading.Thread(target=outcome.settle, name="preheat-file", daemon=True).start()
-    result: Result = outcome.result(timeout_s)
-    return result
+    outcome: Future[Result] = Future()
+    threading.Thread(target=_settle, args=(outcome, question), name="preheat-file", daemon=True).start()
+    return _result(outcome, timeout_s)
+
+
+def _settle(outcome: "Future[Result]", question: Callable[[], Result]) -> None:
+    try:
+        outcome.set_result(question())
+    except BaseException as error:  # noqa: BLE001 - raised again where it was asked
+        outcome.set_exception(error)
+
+
+def _result(outcome: "Future[Result]", timeout_s: float) -> Result:
+    try:
+        return outcome.result(timeout_s)
+    except TimeoutError as error:
+        raise ServiceUnavailable(f"no answer in {timeout_s:g} s") from error
 
 
 def _take(
