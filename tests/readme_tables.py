@@ -18,7 +18,7 @@ from preheat.settings import Settings
 from preheat.spec import parse_spec
 from preheat.spec.after_scheduler import SCHEDULER_TYPES
 from preheat.spec.recipes import recipes
-from preheat_client.configuration import configuration_rows
+from preheat_client._core.configuration import configuration_rows
 
 ROOT = Path(__file__).parents[1]
 

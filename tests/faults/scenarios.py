@@ -66,7 +66,7 @@ def lr(iteration: int, total_iterations: int) -> float:
     return TARGET_LR * iteration / total_iterations
 
 
-_SHORT, _LONG = 1500, 100_000
+_SHORT, _MIDDLE, _LONG = 1500, 30_000, 100_000
 
 PASSES: dict[str, Fault] = {
     "latency": Fault(latency_s=0.03, jitter_s=0.05),
@@ -115,7 +115,7 @@ def _fallback_then_exact(n: int, used: float, lrs: list[float]) -> bool:
     """Once the schedule has arrived the fallback is over."""
     if used == FALLBACK_LR:
         return n < len(lrs) - LAST and all(each == FALLBACK_LR for each in lrs[:n])
-    return used == lr(n, _LONG)
+    return used == lr(n, _MIDDLE)
 
 
 _PATIENT: dict[str, Any] = {
@@ -181,9 +181,11 @@ def _of_break(kind: str, place: str, fault: Fault) -> list[Scenario]:
             {AT_START: fault, 50: NONE},
             _fallback_then_exact,
             (FALLBACK,),
-            total_iterations=_LONG,
+            total_iterations=_MIDDLE,
             iterations=100,
-            recovers=2,
+            pause_s=0.002,
+            budget_us=50.0,
+            recovers=1,
             **_ON_FALLBACK,
         ),
         Scenario(
