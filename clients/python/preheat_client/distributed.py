@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import distributed
 
-from preheat_client._core.curve import UNKNOWN, Described, Metadata, Row
+from preheat_client._core.curve import UNKNOWN, Described, Known, Metadata, Row
 from preheat_client.errors import PreheatError, ServiceUnavailable
 from preheat_client.schedule import ReadableSchedule, Schedule
 
@@ -37,7 +37,7 @@ class SharedSchedule(Described):
         self._schedule: Schedule
         self._start = 0
         self._rows: list[tuple[Row, list[float]]] = []
-        self._received = Metadata(None, {}, UNKNOWN, ())
+        self._known = Known(Metadata(None, {}, UNKNOWN, ()))
         self._receive_block(0, open_schedule)
 
     def lr(self, iteration: int) -> Row:
@@ -55,10 +55,6 @@ class SharedSchedule(Described):
         """
         rows: Sequence[Row] = self._broadcast(lambda: self._schedule.lrs(start, stop))
         return rows
-
-    @property
-    def _metadata(self) -> Metadata:
-        return self._received
 
     def _row(self, iteration: int) -> tuple[Row, list[float]]:
         offset = iteration - self._start
@@ -78,11 +74,11 @@ class SharedSchedule(Described):
             if open_schedule is not None:
                 self._schedule = open_schedule()
             rows = self._schedule._block(iteration, _BLOCK)  # noqa: SLF001 - for this class alone
-            return iteration, rows, self._schedule._metadata  # noqa: SLF001 - likewise
+            return iteration, rows, self._schedule._known.metadata  # noqa: SLF001 - likewise
 
         self._start, self._rows, metadata = self._broadcast(block)
-        if metadata != self._received:  # the same one stays the same object: RemoteLR looks for another one
-            self._received = metadata
+        if metadata != self._known.metadata:  # the same one stays the same object: RemoteLR looks for another one
+            self._known.metadata = metadata
 
     def _broadcast(self, make: Callable[[], Any]) -> Any:
         """What a function returns on rank 0, on every rank."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from preheat_client._core.configuration import Configuration
-from preheat_client._core.curve import Curve, Described, FetchedCurve, Metadata, Row, View, Window
+from preheat_client._core.curve import Curve, Described, FetchedCurve, Row, View, Window
 from preheat_client._core.prefetch import NO_VIEW, Prefetch
 from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
 from preheat_client.status import State, Status
@@ -65,7 +65,8 @@ class Schedule(Described):
     def __init__(
         self, reopen: Callable[..., "Schedule"], configuration: Configuration, prefetch: Prefetch, fallback: Any
     ) -> None:
-        self._reopen, self._configuration, self._prefetch, self._fallback = reopen, configuration, prefetch, fallback
+        self._reopen, self._configuration, self._fallback = reopen, configuration, fallback
+        self._prefetch = self._known = prefetch
         self._is_holding = False
         self._has_logged_end = False
         on_change = configuration.on_state_change
@@ -130,7 +131,7 @@ class Schedule(Described):
         Raises ServiceUnavailable, RequestRefused.
         """
         name = "plot.svg" if Path(path).suffix.lower() == ".svg" else "plot.png"
-        metadata = self._metadata
+        metadata = self._curve.metadata
         Path(path).write_bytes(self._prefetch.ask(lambda api: api.picture(metadata, name, **options)))
 
     def _block(self, iteration: int, longest: int) -> list[tuple[Row, list[float]]]:
@@ -151,10 +152,6 @@ class Schedule(Described):
         if curve is None:
             raise ServiceUnavailable(f"nothing is known of {self._prefetch.request.name}")
         return curve
-
-    @property
-    def _metadata(self) -> Metadata:
-        return self._curve.metadata
 
     def _elsewhere(self, iteration: int) -> tuple[Row, list[float]]:
         """LR and other hyperparameters of an iteration that is not in view."""
@@ -177,7 +174,7 @@ class Schedule(Described):
         return _row(view, iteration - window.start)
 
     def _fetched(self, start: int, stop: int) -> Window:
-        metadata = self._metadata
+        metadata = self._curve.metadata
         return self._prefetch.ask(lambda api: api.window(metadata, start, stop))
 
     def _log_end(self, iteration: int, last: int) -> None:

@@ -74,22 +74,27 @@ class Metadata:
         return self.group_names == other.group_names or len(self.group_names) == len(other.group_names) == 1
 
 
+class Known:
+    """What is known of a schedule besides its LRs; other `metadata` once another curve is read."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self.metadata = metadata
+
+
 class Described:
     """The properties of a schedule that its metadata has."""
 
-    @property
-    def _metadata(self) -> Metadata:
-        raise NotImplementedError
+    _known: Known
 
     @property
     def id(self) -> str:
         """The schedule's id, the same everywhere for the same spec; empty while only a fallback is known."""
-        return self._metadata.id or ""
+        return self._known.metadata.id or ""
 
     @property
     def spec(self) -> dict[str, Any]:
         """The normalised spec; that of the fallback, or an empty one, while only a fallback is known."""
-        return self._metadata.spec
+        return self._known.metadata.spec
 
     @property
     def total_iterations(self) -> int:
@@ -97,17 +102,17 @@ class Described:
 
         `sys.maxsize` while nothing but a constant is known.
         """
-        return self._metadata.total_iterations
+        return self._known.metadata.total_iterations
 
     @property
     def group_names(self) -> tuple[str, ...]:
         """Names of the param groups, in order."""
-        return self._metadata.group_names
+        return self._known.metadata.group_names
 
     @property
     def hyperparameter_columns(self) -> tuple[tuple[str, str], ...]:
         """Group and name of every hyperparameter besides the LR that has a schedule."""
-        return self._metadata.hyperparameter_columns
+        return self._known.metadata.hyperparameter_columns
 
 
 @dataclass(frozen=True)

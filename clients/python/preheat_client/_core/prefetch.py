@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from preheat_client._core.configuration import Configuration
-from preheat_client._core.curve import Curve, FetchedCurve, Metadata, Request, View
+from preheat_client._core.curve import UNKNOWN, Curve, FetchedCurve, Known, Metadata, Request, View
 from preheat_client._core.offline import Snapshots
 from preheat_client._core.worker import Result, Worker
 from preheat_client.errors import PreheatError, ScheduleMismatch, ServiceUnavailable
@@ -69,7 +69,7 @@ class Backoff:
         return max(self._retry_at - self._clock(), 0.0)
 
 
-class Prefetch:
+class Prefetch(Known):
     """The curve that a schedule is read from, fetched window after window around the loop's place.
 
     A job of the client's thread, as long as somebody holds it: each run makes one request. A curve that is fetched is
@@ -84,6 +84,7 @@ class Prefetch:
         worker: Worker,
         snapshots: Snapshots | None,
     ) -> None:
+        super().__init__(Metadata(request.schedule_id, {}, UNKNOWN, ()))
         self.request, self.health = request, Health(request.name, worker.enqueue)
         self.curve: Curve | None = None
         """What is read at present."""
@@ -110,7 +111,7 @@ class Prefetch:
                 f"the schedule has the param groups {', '.join(curve.metadata.group_names)}, the {before.source} in "
                 f"use has {', '.join(before.metadata.group_names)}: it stays in use"
             )
-        self.curve = curve
+        self.curve, self.metadata = curve, curve.metadata
         self.view = NO_VIEW
         if curve.metadata.id is not None:
             self.health.name = f"schedule {curve.metadata.id}"
