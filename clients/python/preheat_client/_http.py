@@ -43,16 +43,12 @@ class Api:
 
     def metadata(self, request: Request, known: Metadata | None = None) -> Metadata:
         """The schedule that is meant; one with an id that is `known` is given to a service that has lost it."""
-        if request.spec is not None:
-            metadata = self._post(request.spec_dict)
-        else:
-            asked = known or Metadata(request.schedule_id, {}, 0, ())
-            metadata = self._of(asked, self._get_metadata)
-        asked_iterations = request.spec_dict.get("total_iterations")
-        if isinstance(asked_iterations, int) and asked_iterations != metadata.total_iterations:
+        if request.spec is None:
+            return self._of(known or Metadata(request.schedule_id, {}, 0, ()), self._get_metadata)
+        metadata, asked = self._post(request.spec_dict), request.spec_dict.get("total_iterations")
+        if isinstance(asked, int) and asked != (answered := metadata.total_iterations):
             raise ServiceUnavailable(
-                f"the service answered a schedule of {metadata.total_iterations} iterations where {asked_iterations} "
-                "were asked for"
+                f"the service answered a schedule of {answered} iterations where {asked} were asked for"
             )
         return metadata
 
@@ -78,16 +74,16 @@ class Api:
         return self._of(metadata, get)
 
     def _get_metadata(self, schedule_id: str) -> Metadata:
-        answer = self._transport.request("GET", f"/v1/schedules/{schedule_id}", "application/json")
-        metadata = metadata_of(answer.json_object())
+        metadata = metadata_of(self._transport.request("GET", f"/v1/schedules/{schedule_id}").json_object())
         if metadata.id != schedule_id:
             raise ServiceUnavailable(f"the service answered schedule {metadata.id}, not {schedule_id}")
         return metadata
 
     def _post(self, spec: dict[str, Any]) -> Metadata:
         no_lrs = {"start": 0, "stop": 0}
-        answer = self._transport.request("POST", "/v1/schedules", "application/json", no_lrs, content=spec)
-        return metadata_of(answer.json_object())
+        return metadata_of(
+            self._transport.request("POST", "/v1/schedules", parameters=no_lrs, content=spec).json_object()
+        )
 
     def _of(self, metadata: Metadata, get: Callable[[str], Given]) -> Given:
         """Something of a schedule; a service that has lost it, or computes with another torch, is given its spec.
@@ -95,17 +91,18 @@ class Api:
         A lost schedule then has the id that it had. Under another torch it may have another one, which is asked for
         from now on.
         """
-        known_id = str(metadata.id)
+        known_id = str(metadata.id)  # windows that were read before keep belonging to it
         schedule_id = self._successors.get(known_id, known_id)
         try:
             return get(schedule_id)
         except RequestRefused as error:
+            # Without a problem document it is a proxy's page, and nothing is known of the service.
             if error.status not in {_NOT_FOUND, _CONFLICT} or "type" not in error.problem or not metadata.spec:
                 raise
             posted = self._post(metadata.spec)
             if not posted.has_shape_of(metadata) or posted.total_iterations != metadata.total_iterations:
                 raise ServiceUnavailable(f"the service made schedule {posted.id} of the spec of {known_id}") from error
-        if posted.id != schedule_id:
+        if posted.id != schedule_id:  # remembered, or each window would take three requests
             _LOG.warning("schedule %s: the service computes its spec as schedule %s now", known_id, posted.id)
             self._successors[known_id] = str(posted.id)
         return get(str(posted.id))
@@ -148,17 +145,18 @@ class Transport:
         self,
         method: str,
         path: str,
-        accept: str,
+        accept: str = "application/json",
         parameters: Mapping[str, int | str] | None = None,
         max_bytes: int = _MAX_BYTES,
         *,
         content: object = None,
     ) -> Answer:
         """The answer to a request. Raises ServiceUnavailable or RequestRefused, nothing else."""
-        headers = self._headers | {"accept": accept} | ({} if content is None else {"content-type": "application/json"})
-        body = None if content is None else json.dumps(content).encode()
+        headers, body = self._headers | {"accept": accept}, None
+        if content is not None:
+            headers["content-type"], body = "application/json", json.dumps(content).encode()
         try:
-            if self._pool is None:
+            if self._pool is None:  # before the deadline begins: reading certificates takes its time
                 self._pool = _pool(self._configuration, self._url, self._deadline)
             self._deadline.begin(self._configuration.timeout_s)
             raw = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -167,7 +165,7 @@ class Transport:
                 answer = Answer(names, _body(response, names.get("content-encoding", "identity"), max_bytes))
         except PreheatError:
             raise
-        except Exception as error:
+        except Exception as error:  # httpcore's, OSError, h11's, idna's: all of them are no answer
             address = self._configuration.address
             raise ServiceUnavailable(f"no answer from {address}: {type(error).__name__}: {error}") from error
         if response.status not in _SUCCESS:
@@ -183,7 +181,7 @@ class Transport:
 
     def forget(self) -> None:
         """Leaves all connections to the process that this one was forked from."""
-        self._pool = None
+        self._pool = None  # not closed: the sockets are the parent's too, and TLS would say goodbye on them
         self._deadline = Deadline()
 
     def close(self) -> None:
@@ -193,13 +191,8 @@ class Transport:
     def _target(self, path: str, parameters: Mapping[str, int | str] | None) -> httpcore.URL:
         url = self._url
         target = url.path.rstrip("/") + path + (f"?{urlencode(parameters)}" if parameters else "")
-        host = str(url.hostname)
-        return httpcore.URL(
-            scheme=url.scheme.encode(),
-            host=host.encode("ascii" if host.isascii() else "idna"),
-            port=url.port,
-            target=target.encode(),
-        )
+        host = str(url.hostname).encode("ascii" if str(url.hostname).isascii() else "idna")
+        return httpcore.URL(scheme=url.scheme.encode(), host=host, port=url.port, target=target.encode())
 
 
 class Deadline(httpcore.NetworkBackend):
@@ -214,7 +207,7 @@ class Deadline(httpcore.NetworkBackend):
     def begin(self, timeout_s: float) -> None:
         """Begins a request; after `cut` it fails at once."""
         self._at = time.monotonic() + timeout_s
-        if self._is_cut:
+        if self._is_cut:  # looked at last: `cut` sets it first, so one of the two wins
             self._at = 0.0
 
     def left(
@@ -303,7 +296,7 @@ def _proxy_of_environment(url: SplitResult) -> str | None:
     """HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, unless NO_PROXY names the host."""
     if urllib.request.proxy_bypass(url.netloc.rpartition("@")[2]):
         return None
-    proxies = urllib.request.getproxies()
+    proxies = urllib.request.getproxies()  # what httpx asks, so that all tools of a job agree
     return proxies.get(url.scheme) or proxies.get("all")
 
 
@@ -311,7 +304,7 @@ def _body(response: httpcore.Response, encoding: str, max_bytes: int) -> bytes:
     if encoding != "identity":
         raise ServiceUnavailable(f"the service answered {encoding}-compressed, which was not asked for")
     body = bytearray()
-    for part in response.iter_stream():
+    for part in response.iter_stream():  # raw: nothing is unpacked
         body += part
         if len(body) > max_bytes:
             raise ServiceUnavailable(f"the service answered more than the {max_bytes} bytes that were expected")
@@ -320,7 +313,10 @@ def _body(response: httpcore.Response, encoding: str, max_bytes: int) -> bytes:
 
 def _refusal(status: int, reason: str, answer: Answer) -> PreheatError:
     """Tells what may pass (408, 425, 429, 5xx) from what will not (any other refusal)."""
-    problem = _problem(reason, answer)
+    try:
+        problem = answer.json_object()
+    except ServiceUnavailable:
+        problem = {"title": reason, "detail": answer.body[:200].decode(errors="replace")}
     if status in _RETRYABLE or status >= _SERVER_ERROR:
         return ServiceUnavailable(
             f"the service answered {status}: {problem.get('detail', reason)}", _retry_after_s(answer)
@@ -330,13 +326,6 @@ def _refusal(status: int, reason: str, answer: Answer) -> PreheatError:
     return kind(status, problem)
 
 
-def _problem(reason: str, answer: Answer) -> dict[str, Any]:
-    try:
-        return answer.json_object()
-    except ServiceUnavailable:
-        return {"title": reason, "detail": answer.body[:200].decode(errors="replace")}
-
-
 def _retry_after_s(answer: Answer) -> float | None:
     """Retry-After in seconds, from either of its forms (RFC 9110 §10.2.3); a date counts from the service's Date."""
     text = answer.headers.get("retry-after", "")
@@ -344,6 +333,7 @@ def _retry_after_s(answer: Answer) -> float | None:
         seconds = float(text)
     except ValueError:
         then, now = _timestamp(text), _timestamp(answer.headers.get("date", ""))
+        # Two clocks of which one is wrong differ by anything; two texts of one clock do not.
         seconds = math.nan if then is None else then - (time.time() if now is None else now)
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 

@@ -3,8 +3,8 @@
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from preheat_client._core.configuration import Configuration, Mode, Outage, configuration_rows, configured
@@ -49,8 +49,10 @@ class Preheat:
         ssl_context: "ssl.SSLContext | None" = None,
         on_state_change: Callable[[Schedule, Status], None] | None = None,
     ) -> None:
+        # What was said, and not what came of it: a client that is unpickled elsewhere reads that environment.
         self._arguments = {name: value for name, value in locals().items() if name != "self" and value is not None}
         self._session = _Session(configured(self._arguments))
+        # A client that is only dropped ends its thread; an exit waits for nothing, and leaves the daemon thread.
         weakref.finalize(self, self._session.close).atexit = False
 
     def create(self, spec: dict[str, Any], *, fallback: Any = None) -> Schedule:
@@ -85,7 +87,7 @@ class Preheat:
             return schedule
         try:
             _Startup(session, prefetch, fallback).run()
-        except BaseException:
+        except BaseException:  # KeyboardInterrupt too: nobody holds the schedule, but its traceback may
             prefetch.close()
             raise
         return schedule
@@ -93,16 +95,14 @@ class Preheat:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
         return f"<Preheat {self._session.configuration.address}: {self._session.configuration.mode}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _with_arguments, (self._arguments,)
+        return partial(Preheat, **self._arguments), ()
 
 
 # The arguments are documented once, in the configuration; help(Preheat) and the reference show the same rows.
@@ -110,10 +110,6 @@ Preheat.__doc__ = f"{Preheat.__doc__}\nArgs:\n" + "\n".join(
     f"    {name}: {about}{f' {variable}' if variable else ''}{f', default {default}' if default else ''}"
     for name, variable, default, about in configuration_rows()
 )
-
-
-def _with_arguments(arguments: dict[str, Any]) -> Preheat:
-    return Preheat(**arguments)
 
 
 class _Session:
@@ -141,7 +137,7 @@ class _Session:
 
     def close(self) -> None:
         """Ends the thread and all connections, requests under way included."""
-        for prefetch in list(self._prefetches):
+        for prefetch in list(self._prefetches):  # first, so that the request that is cut is no failure
             prefetch.close()
         self._worker.close()
         if self.api is not None:

@@ -88,7 +88,7 @@ class Schedule(Described):
         Raises IterationOutOfRange below 0, or past the end if `strict`; ServiceUnavailable or RequestRefused for an LR
         that did not arrive if `on_outage` is "raise", or if none was read before.
         """
-        start, lrs, _ = self._prefetch.view
+        start, lrs, _ = self._prefetch.view  # one tuple, so that another thread's change is seen whole or not at all
         offset = iteration - start
         if 0 <= offset < len(lrs):
             return lrs[offset]
@@ -111,12 +111,13 @@ class Schedule(Described):
         What is not in memory is asked for. Raises IterationOutOfRange, ServiceUnavailable, RequestRefused.
         """
         stop = self.total_iterations + 1 if stop is None else stop
-        for bound in (start, max(stop - 1, 0)):
+        for bound in (start, max(stop - 1, 0)):  # stop is exclusive; an empty window is valid anywhere
             if not 0 <= bound <= self.total_iterations:
                 raise IterationOutOfRange(bound, self.total_iterations)
         curve = self._curve
         rows: list[Row] = []
         while start < stop:
+            # Fetched ones are not kept: a table that is read once must not displace what the loop needs.
             window = curve.window(curve.index(start)) or self._fetched(start, min(start + _AT_ONCE, stop))
             lrs = window.lrs
             end = min(stop - window.start, len(lrs))
@@ -139,7 +140,7 @@ class Schedule(Described):
 
         The first is read as `lr` reads it; one that is held is alone.
         """
-        first = (self.lr(iteration), self.hyperparameters(iteration))
+        first = (self.lr(iteration), self.hyperparameters(iteration))  # which brings the window into view
         view = start, lrs, _ = self._prefetch.view
         end = min(iteration - start + longest, len(lrs))
         if not 0 <= iteration - start < end:
@@ -162,7 +163,7 @@ class Schedule(Described):
         if iteration > last:
             self._log_end(iteration, last)
             iteration = last
-        prefetch.focus(iteration)
+        prefetch.focus(iteration)  # before it is looked for: what is missing is on its way while this thread waits
         window = curve.window(curve.index(iteration)) or self._waited_for(curve, iteration)
         if window is None:
             return self._held(iteration)
@@ -201,13 +202,13 @@ class Schedule(Described):
         start, lrs, _ = view = prefetch.view
         if not lrs or self._configuration.on_outage == "raise":
             raise prefetch.error or ServiceUnavailable(f"no LR for iteration {iteration}")
-        if not self._is_holding:
+        if not self._is_holding:  # once an outage, not once an iteration
             self._is_holding = True
             why = prefetch.error or "it has not arrived"
             reason = f"no LR for iteration {iteration}, holding the last one: {why}"
             prefetch.health.become(State.FALLBACK, "held", reason)
         prefetch.health.count("held")
-        return _row(view, len(lrs) - 1 if iteration >= start else 0)
+        return _row(view, len(lrs) - 1 if iteration >= start else 0)  # the end of the window that is nearer
 
     def _end_holding(self, curve: Curve) -> None:
         self._is_holding = False
@@ -228,7 +229,7 @@ class Schedule(Described):
         )
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
-        return self
+        return self  # frameworks copy schedulers, and a copy must not open a second schedule
 
 
 def lr_table(schedule: ReadableSchedule) -> list[float]:

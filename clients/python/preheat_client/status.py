@@ -109,7 +109,7 @@ class Health:
     def failed(self, error: Exception) -> None:
         """Notes that the service has not."""
         self.count("requests", "failures")
-        is_new, self._last_error = str(error) != self._last_error, str(error)
+        is_new, self._last_error = str(error) != self._last_error, str(error)  # the same one is logged once
         if self.state is State.READY:
             self.become(State.STALE, self.source, f"{error}; the loop goes on from memory")
         elif is_new and self.state is not State.ERROR and not is_retryable(error):
@@ -127,6 +127,7 @@ class Health:
         _LOG.log(level, "%s: %s (%s): %s", self.name, state, source, reason)
         self.state, self.source = state, source
         if self.on_change is not None:
+            # Queued and told by the thread: the loop that finds out must not run a user's callback.
             self._pending.append(self.status())
             self._enqueue(self._tell)
 

@@ -49,9 +49,10 @@ class RemoteLR(LRScheduler):
         self._last_hyperparameters: list[float] = []
         self._bind(optimizer)
         self._updates = _Updates()
+        # The hook holds a counter and not this scheduler, which would live as long as the optimizer.
         optimizer.register_step_post_hook(self._updates.count_one)
         super().__init__(optimizer)
-        self._set(first_iteration)
+        self._set(first_iteration)  # last: torch's constructor sets last_epoch to -1
 
     @property
     def iteration(self) -> int:
@@ -101,7 +102,7 @@ class RemoteLR(LRScheduler):
 
         Raises ScheduleMismatch if the state is that of another schedule.
         """
-        ids = {state_dict["schedule_id"], self.schedule.id} - {""}
+        ids = {state_dict["schedule_id"], self.schedule.id} - {""}  # a fallback has no id to compare
         if len(ids) > 1:
             raise ScheduleMismatch(
                 f"the state belongs to schedule {state_dict['schedule_id']}, this is {self.schedule.id}: to change "
@@ -118,7 +119,7 @@ class RemoteLR(LRScheduler):
         groups = self.optimizer.param_groups
         if len(groups) != len(self._columns):
             self._bind(self.optimizer)
-        elif self.schedule.spec is not self._bound_to:
+        elif self.schedule.spec is not self._bound_to:  # identity: comparing specs would cost more than the step
             self._bind_again()
         # The step after the last update sets an LR that no update runs at: the end is passed only after that.
         held = iteration if iteration != self._after_last else iteration - 1

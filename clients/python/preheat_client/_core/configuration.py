@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ Mode = Literal["online", "offline", "disabled"]
 Outage = Literal["hold", "raise"]
 
 _PREFIX = "PREHEAT_"
-_CHOICES = {"mode": ("online", "offline", "disabled"), "on_outage": ("hold", "raise")}
+_CHOICES = {"mode": get_args(Mode), "on_outage": get_args(Outage)}
 
 
 def _flag(text: str) -> bool:

@@ -200,7 +200,7 @@ class FetchedCurve(Curve):
         kept = {*self._wanted(focus), self.index(window.start)}
         windows = {index: known for index, known in self._windows.items() if index in kept}
         windows[self.index(window.start)] = window
-        self._windows = windows
+        self._windows = windows  # one assignment: a reader has the old windows or the new ones
 
     def _wanted(self, index: int) -> list[int]:
         """The windows to have in memory while the loop is in one of them, the most urgent first.

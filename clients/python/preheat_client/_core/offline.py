@@ -21,7 +21,7 @@ _LOG = logging.getLogger("preheat_client")
 _MAGIC = "preheat-snapshot"
 _VERSION = 1
 _ABANDONED_AFTER_S = 3600.0
-_SIZE = 1024
+_SIZE = 1024  # LRs computed at a time: a loop that reads one is not held up for more
 
 _Formula = Callable[[int], float]
 
@@ -43,6 +43,7 @@ class Snapshots:
 
     def path(self, request: Request) -> Path:
         """The file for a request."""
+        # Not the id: that is not known before the service has answered.
         key = hashlib.sha256(f"{self._service}\n{request.key}".encode()).hexdigest()[:32]
         return self._folder / f"{key}.preheat"
 
@@ -121,13 +122,13 @@ def _replace(path: Path, content: bytes) -> None:
         with os.fdopen(os.open(writing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # before the rename, or a crash may leave an empty file under the right name
         writing.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             writing.unlink()
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    folder = os.open(path.parent, os.O_RDONLY)  # the rename itself is in the folder
     try:
         os.fsync(folder)
     finally:

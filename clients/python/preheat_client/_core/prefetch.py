@@ -94,7 +94,7 @@ class Prefetch(Known):
         """Why the last request failed; None once one has not."""
         self._configuration, self._api, self._worker, self._snapshots = configuration, api, worker, snapshots
         self._backoff = Backoff()
-        self._job = partial(_run, weakref.ref(self))
+        self._job = partial(_run, weakref.ref(self))  # weak: the thread must not keep a schedule that is dropped
         self._fetched: FetchedCurve | None = None
         self._saved: FetchedCurve | None = None
         self._is_on = self._is_closed = False
@@ -112,7 +112,7 @@ class Prefetch(Known):
                 f"use has {', '.join(before.metadata.group_names)}: it stays in use"
             )
         self.curve, self.metadata = curve, curve.metadata
-        self.view = NO_VIEW
+        self.view = NO_VIEW  # the next read goes the long way, and sees the new curve
         if curve.metadata.id is not None:
             self.health.name = f"schedule {curve.metadata.id}"
         self.health.become(state, curve.source, reason)
@@ -128,7 +128,7 @@ class Prefetch(Known):
 
     def allow(self) -> None:
         """Lets it ask as soon as something is missing, if there is a service; before, nothing is asked."""
-        self._is_on = self._api is not None
+        self._is_on = self._api is not None  # offline there is none, also where a schedule was unpickled
 
     @property
     def is_answering(self) -> bool:
@@ -144,7 +144,7 @@ class Prefetch(Known):
     def ask_now(self) -> None:
         """Asks for what is missing without a pause, unless the service asked for one by Retry-After."""
         if self._is_on:
-            self.error = None
+            self.error = None  # so that whoever waits does not give up for a failure of before
             self._worker.enqueue(self._job)
 
     def ask(self, question: Callable[["Api"], Result]) -> Result:
@@ -162,7 +162,7 @@ class Prefetch(Known):
                 return self._worker.ask(lambda: question(api), max(give_up - time.monotonic(), 0.0))
             except ServiceUnavailable as error:
                 pause_s = backoff.failed(error)
-                if time.monotonic() + pause_s >= give_up:
+                if time.monotonic() + pause_s >= give_up:  # an answer would come too late
                     raise
                 time.sleep(pause_s)
 
@@ -186,7 +186,7 @@ class Prefetch(Known):
         """Makes one request, if something is missing; seconds until the next, None if nothing is."""
         if self._is_closed:
             return None
-        if self._backoff.retry_after_s > 0:
+        if self._backoff.retry_after_s > 0:  # even if `ask_now` enqueued it
             return self._backoff.retry_after_s
         try:
             again_after_s = self._ask()
@@ -216,7 +216,7 @@ class Prefetch(Known):
         if self.curve is not curve and curve.window(self._focus(curve)) is not None:
             self.adopt(curve, State.READY, "it has arrived")
         if self._missing(curve) is not None:
-            return 0.0
+            return 0.0  # through the queue: the loop may have moved on, and other schedules have their turn
         self._save(curve)
         return None
 
@@ -227,6 +227,7 @@ class Prefetch(Known):
         self.health.answered()
 
     def _confirmed(self, metadata: Metadata) -> FetchedCurve:
+        # A window is so many values, however many columns there are: memory is bounded by it.
         size = max(self._configuration.window // metadata.columns, 1)
         saved, self._saved = self._saved, None
         is_known = saved is not None and (saved.metadata, saved.size) == (metadata, size)

@@ -16,7 +16,7 @@ from preheat_client.errors import ServiceUnavailable
 
 _LOG = logging.getLogger("preheat_client")
 _AFTER_A_BUG_S = 60.0
-_IDLE_S = 2.0
+_IDLE_S = 2.0  # after which connections are closed: the service is not to keep them for a training run
 
 Job = Callable[[], float | None]
 Result = TypeVar("Result")
@@ -39,6 +39,7 @@ class Worker:
     def enqueue(self, job: Job, due: float | None = None) -> None:
         """Runs a job when it is due, by time.monotonic (default: now), or sooner if it already is to run sooner."""
         if not self._is_closed:
+            # SimpleQueue.put is C code that takes no Python lock: a training loop never waits for the thread here.
             self._queue.put((job, time.monotonic() if due is None else due))
             if self._thread is None:
                 self._start()
@@ -48,11 +49,11 @@ class Worker:
 
         Raises ServiceUnavailable after `timeout_s`.
         """
-        if threading.current_thread() is self._thread:
+        if threading.current_thread() is self._thread:  # a callback asks: the thread cannot wait for itself
             return question()
         outcome: Future[Result] = Future()
         self.enqueue(partial(_settle, outcome, question), due=-math.inf)
-        if self._is_closed:
+        if self._is_closed:  # looked at after enqueueing: what is enqueued before `close` is answered or times out
             raise ServiceUnavailable("the client is closed")
         return _result(outcome, timeout_s)
 
@@ -78,30 +79,30 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def _start(self) -> None:
-        with self._starting:
+        with self._starting:  # two loops that enqueue their first jobs at once must not start two threads
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, args=(self._queue,), name="preheat", daemon=True)
                 self._thread.start()
 
     def _work(self, queue: "SimpleQueue[tuple[Job, float] | None]") -> None:
-        due: dict[Job, float] = {}
+        due: dict[Job, float] = {}  # one entry a job: enqueueing it a thousand times makes it run once
         is_idle = False
         while not self._is_closed:
             first_due = min(due.values(), default=math.inf)
             try:
                 _take(queue, first_due, is_idle, due)
                 is_idle = False
-            except Empty:
+            except Empty:  # whatever is in the queue is noted before a job runs: an urgent one goes first
                 if first_due <= time.monotonic():
                     self._run_first(due)
                 elif not due:
                     self._on_idle()
                     is_idle = True
-        self._on_idle()
+        self._on_idle()  # connections belong to this thread, so it closes them
 
     def _run_first(self, due: dict[Job, float]) -> None:
         job = min(due, key=due.__getitem__)
-        del due[job]
+        del due[job]  # before it runs: a job that is enqueued meanwhile runs again
         try:
             again_after_s = job()
         except Exception:  # noqa: BLE001 - a bug of ours must not end the thread
