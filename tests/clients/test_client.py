@@ -44,10 +44,10 @@ def saved(folder: Path, **spec: Any) -> str:
 
 
 class TestOrder:
-    """Override file, service, snapshot, fallback."""
+    """LRs come from the override file, the service, the snapshot or the fallback, in this order."""
 
     def test_an_override_file_wins_over_the_service(self, url: str, tmp_path: Path) -> None:
-        """And is in the status."""
+        """LRs are the override's, its source is in the status, and nothing is asked."""
         path = tmp_path / "override.json"
         path.write_text("0.25")
         with Preheat(url, override_file=str(path)) as preheat:
@@ -75,7 +75,7 @@ class TestOrder:
             preheat.create(REFERENCE_SPEC)
 
     def test_a_file_that_never_ends_is_not_waited_for(self, url: str, tmp_path: Path) -> None:
-        """A pipe that nobody writes to: over after `timeout_s`."""
+        """Reading a pipe that nobody writes to is over after `timeout_s`."""
         path = tmp_path / "override.json"
         os.mkfifo(path)
         started = time.monotonic()
@@ -88,7 +88,7 @@ class TestOrder:
         os.close(os.open(path, os.O_WRONLY))  # lets the thread go that still waits for a writer
 
     def test_a_snapshot_comes_before_a_fallback(self, tmp_path: Path) -> None:
-        """Bit for bit the schedule, and STALE; its age is that of the snapshot."""
+        """LRs are the schedule's bit for bit, STALE, and as old as the snapshot."""
         url = saved(tmp_path)
         with Preheat(url, snapshot_dir=str(tmp_path), start_timeout_s=0.3) as preheat:
             schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
@@ -100,7 +100,7 @@ class TestOrder:
             assert 0.3 <= status.age_s < 60
 
     def test_a_snapshot_is_read_whatever_the_clients_thread_waits_for(self, url: str, tmp_path: Path) -> None:
-        """Here for a callback; it may be a name that nobody looks up."""
+        """A callback, or a name that nobody looks up, does not hold up the start."""
         release = threading.Event()
 
         def wait(*_: Any) -> None:
@@ -116,7 +116,7 @@ class TestOrder:
             release.set()
 
     def test_a_snapshot_is_confirmed_when_the_service_is_back(self, tmp_path: Path) -> None:
-        """With one request for the schedule, and none for its LRs."""
+        """One request for the schedule is made, and none for its LRs."""
         port = free_port()
         with service(port) as url, Preheat(url, snapshot_dir=str(tmp_path)) as preheat:
             wait_until(lambda: preheat.create(REFERENCE_SPEC).status.counters.snapshots == 1, 30)
@@ -167,7 +167,7 @@ class TestOrder:
 
     @pytest.mark.parametrize("status", [401, 403, 404])
     def test_a_refusal_goes_on_to_the_fallback_at_once(self, status: int) -> None:
-        """And is an error without one, also at once."""
+        """It is an error without a fallback, also at once."""
 
         async def refuse(scope: Any, _receive: Any, send: Any) -> None:
             if scope["type"] == "http":
@@ -195,10 +195,10 @@ def test_what_the_service_refuses_later_is_said(caplog: pytest.LogCaptureFixture
 
 
 class TestModes:
-    """Offline and disabled."""
+    """An offline client reads snapshots alone, a disabled one passes a constant through."""
 
     def test_offline_reads_snapshots_and_asks_nobody(self, tmp_path: Path) -> None:
-        """Not even if the service is there."""
+        """The service is not asked even if it is there."""
         url = saved(tmp_path)
         with Preheat(url, mode="offline", snapshot_dir=str(tmp_path)) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
@@ -211,7 +211,7 @@ class TestModes:
             assert preheat.schedule("ffff", fallback=0.5).lr(3) == 0.5
 
     def test_disabled_passes_a_constant_through(self) -> None:
-        """The same calls, without a service, an address or a wait."""
+        """The same calls work without a service, an address or a wait."""
         with Preheat(mode="disabled") as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
             on = optimizer(1.0)
@@ -226,13 +226,13 @@ class TestModes:
 
 
 class TestSnapshotsInUse:
-    """What disks do."""
+    """Whatever a disk does, a training loop reads its LRs."""
 
     @pytest.mark.parametrize("kind", ["read-only", "a file"])
     def test_a_disk_that_cannot_be_written_never_reaches_the_loop(
         self, url: str, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """One line, and a counter."""
+        """There is one line in the log, and a counter."""
         folder = tmp_path / "file"
         folder.write_text("")
         place = folder / "below" if kind == "a file" else Path("/proc/preheat")
@@ -245,7 +245,7 @@ class TestSnapshotsInUse:
         ]
 
     def test_a_full_disk_never_reaches_the_loop(self, url: str, tmp_path: Path) -> None:
-        """Of a process whose files may have 100 bytes at most: what it reads and what it says."""
+        """A process whose files may have 100 bytes reads its LRs, logs one line, and leaves no file."""
         script = (
             "import json, resource, signal, sys, time; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
@@ -265,7 +265,7 @@ class TestSnapshotsInUse:
         assert list(tmp_path.iterdir()) == []
 
     def test_several_groups_and_hyperparameters_come_back_from_disk(self, tmp_path: Path) -> None:
-        """Row by row."""
+        """Each row is read as it was served."""
         extra: dict[str, Any] = {
             "param_groups": [{"name": "a"}, {"name": "b", "target_lr": 0.1}],
             "hyperparameters": {"weight_decay": {"value": 0.4, "warmup": {"iterations": 20}}},
@@ -278,7 +278,7 @@ class TestSnapshotsInUse:
             assert schedule.group_names == ("a", "b")
 
     def test_a_damaged_snapshot_is_as_none(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        """The fallback follows."""
+        """A start with a damaged snapshot goes on to the fallback."""
         url = saved(tmp_path)
         (path,) = tmp_path.iterdir()
         path.write_bytes(path.read_bytes()[:-5])
@@ -288,7 +288,7 @@ class TestSnapshotsInUse:
 
 
 def test_a_callback_can_ask_the_service(url: str, tmp_path: Path) -> None:
-    """On the client's own thread, which cannot wait for itself."""
+    """A callback that asks, on the client's own thread, does not wait for itself."""
     pictures: list[Path] = []
 
     def draw(schedule: Schedule, _: Status) -> None:
@@ -303,7 +303,7 @@ def test_a_callback_can_ask_the_service(url: str, tmp_path: Path) -> None:
 
 
 def test_a_callback_hears_of_a_service_that_goes_and_comes() -> None:
-    """READY, STALE, READY: once each, however often asking has failed in between."""
+    """It is told READY, STALE, READY once each, however often asking has failed in between."""
     port = free_port()
     told: list[State] = []
     spec = {**REFERENCE_SPEC, "total_iterations": 10**9}

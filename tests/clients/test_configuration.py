@@ -10,16 +10,16 @@ from reference import REFERENCE_SPEC
 
 
 class TestConfiguration:
-    """Argument over environment over default."""
+    """An argument wins over its environment variable, and that over the default."""
 
     def test_defaults(self) -> None:
-        """As the README has them."""
+        """A client with an address alone has the documented defaults."""
         found = configured({"url": "http://a"}, {})
         assert found == Configuration(url="http://a")
         assert (found.mode, found.timeout_s, found.start_timeout_s, found.on_outage) == ("online", 5.0, 10.0, "hold")
 
     def test_the_environment_counts_where_there_is_no_argument(self) -> None:
-        """Every variable, in its type."""
+        """Every variable is read in its type."""
         environ = {
             "PREHEAT_URL": "http://b",
             "PREHEAT_TOKEN": "t",
@@ -56,7 +56,7 @@ class TestConfiguration:
         assert configured({"url": "http://a", "strict": False}, environ).strict is False
 
     def test_secrets_are_not_shown(self) -> None:
-        """In no text that may end in a log; a snapshot belongs to the service, whoever asks it."""
+        """No password or token is in a text that may end in a log."""
         with Preheat("http://me:sesame@127.0.0.1:1/here", token="sesame", start_timeout_s=0.1) as preheat:  # noqa: S106
             schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
             texts = [repr(preheat), repr(schedule), str(schedule.status.last_error)]
@@ -66,7 +66,7 @@ class TestConfiguration:
             assert texts[2].startswith("no answer from http://127.0.0.1:1/here: ConnectError")
 
     def test_a_client_reads_the_environment(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Of its process."""
+        """A client without arguments is configured by its process's environment."""
         monkeypatch.setenv("PREHEAT_URL", url)
         assert Preheat().create(REFERENCE_SPEC).lr(5) == 0.005
         monkeypatch.delenv("PREHEAT_URL")
@@ -87,7 +87,7 @@ class TestConfiguration:
         ],
     )
     def test_arguments_out_of_bounds_are_refused(self, arguments: dict[str, Any], message: str) -> None:
-        """With name, value and rule."""
+        """The error has name, value and rule."""
         with pytest.raises(ValueError, match=message):
             Preheat(**{"url": "http://127.0.0.1:1", **arguments})
 
@@ -95,7 +95,7 @@ class TestConfiguration:
         ("variable", "value"), [("PREHEAT_TIMEOUT_S", "soon"), ("PREHEAT_STRICT", "perhaps"), ("PREHEAT_WINDOW", "1.5")]
     )
     def test_variables_that_cannot_be_read_are_refused(self, variable: str, value: str) -> None:
-        """By their name."""
+        """The error has the variable's name and its text."""
         with pytest.raises(ValueError, match=rf"{variable} \('{value}'\) cannot be read"):
             configured({"url": "http://a"}, {variable: value})
 
@@ -111,7 +111,7 @@ def test_arguments_and_options_are_the_same() -> None:
 
 
 def test_every_option_is_documented_where_editors_and_help_look() -> None:
-    """From the one place where its meaning is written down."""
+    """help(Preheat) has each option's meaning, variable and default, as configuration_rows has them."""
     for name, variable, default, about in configuration_rows():
         (line,) = [line for line in str(Preheat.__doc__).splitlines() if line.startswith(f"    {name}: ")]
         assert about in line

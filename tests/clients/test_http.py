@@ -66,7 +66,7 @@ class Recorder:
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:
-    """Instead of the url's host."""
+    """A client connects to a socket file instead of the url's host."""
     path = str(tmp_path / "preheat.sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -77,14 +77,14 @@ def test_a_unix_socket(tmp_path: Path) -> None:
 # httpcore leaves the socket of a failed connection to the garbage collector, which says so
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
-    """As a service that is not there."""
+    """A missing socket file is a service that is away."""
     with pytest.raises(ServiceUnavailable, match="ConnectError"):
         reads(url="http://preheat", unix_socket=str(tmp_path / "none.sock"))
     gc.collect()
 
 
 def test_a_certificate_authority_of_ones_own(tmp_path: Path) -> None:
-    """Trusted when it is named, and not otherwise."""
+    """An authority is trusted when it is named, and not otherwise."""
     key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
     name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name]
@@ -100,7 +100,7 @@ def test_a_certificate_authority_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_said", [True, False])
 def test_a_proxy(monkeypatch: pytest.MonkeyPatch, is_said: bool) -> None:
-    """As an argument, or as httpx finds it in the environment; NO_PROXY is heeded."""
+    """A proxy is an argument or comes from the environment, where NO_PROXY is heeded."""
     recorder = Recorder()
     with serving(recorder) as proxy:
         if not is_said:
@@ -116,7 +116,7 @@ def test_a_proxy(monkeypatch: pytest.MonkeyPatch, is_said: bool) -> None:
 
 
 def test_token_and_headers_are_sent() -> None:
-    """And nothing compressed is asked for."""
+    """Each request has the token and the headers, and asks for nothing compressed."""
     recorder = Recorder()
     with serving(recorder) as url:
         with pytest.raises(Exception, match="403"):
@@ -127,7 +127,7 @@ def test_token_and_headers_are_sent() -> None:
 
 @pytest.mark.parametrize("bytes_per_s", [20, 400])
 def test_a_dribble_ends_with_the_deadline(url: str, bytes_per_s: int) -> None:
-    """Of headers as of bodies: each byte is in time, all of them are not."""
+    """Headers and bodies of which each byte is in time, but not all are, end with the deadline."""
     with proxy_loop() as loop, proxied(loop, url) as proxy:
         proxy.set(Fault(bytes_per_s=bytes_per_s))
         with Preheat(proxy.url, timeout_s=0.5, start_timeout_s=5):
@@ -166,7 +166,7 @@ class Endless:
     ],
 )
 def test_an_answer_without_end_is_not_read_to_its_end(headers: dict[str, str], message: str, most: int) -> None:
-    """Nor one that may unpack to anything; beyond the bound there is only what sockets hold."""
+    """An endless or a compressed answer is left after what sockets hold beyond the bound."""
     endless = Endless(**headers)
     with serving(endless) as url, Preheat(url, start_timeout_s=2, timeout_s=20) as preheat:
         schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
@@ -199,7 +199,7 @@ class Busy:
     "retry_after", [lambda _: "3", lambda now: email.utils.formatdate(now + 3, usegmt=True)], ids=["seconds", "date"]
 )
 def test_retry_after_is_waited_for_in_both_forms(retry_after: Callable[[float], str], clock_s: float) -> None:
-    """Of a service whose clock is right, and of one whose clock is a year off; without it, a second is the longest."""
+    """Seconds and dates are kept, also by a clock a year off; without them a second is the longest."""
     busy = Busy(retry_after, clock_s)
     with serving(busy, date_header=False) as url, Preheat(url, start_timeout_s=0.1) as preheat:
         preheat.create(REFERENCE_SPEC, fallback=0.5)
@@ -208,7 +208,7 @@ def test_retry_after_is_waited_for_in_both_forms(retry_after: Callable[[float], 
 
 
 def test_a_name_and_a_password_in_an_address_are_sent() -> None:
-    """To the service as Authorization, to a proxy as Proxy-Authorization, after the address's own path."""
+    """They are the service's Authorization or the proxy's Proxy-Authorization, and the address's path comes first."""
     recorder = Recorder()
     with serving(recorder) as url:
         for options in (

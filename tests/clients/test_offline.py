@@ -38,7 +38,7 @@ def snapshots(tmp_path: Path) -> Snapshots:
 
 
 def test_what_was_saved_is_read_bit_for_bit(snapshots: Snapshots) -> None:
-    """Document, windows and all."""
+    """Metadata and windows are those that were saved."""
     read = snapshots.read(REQUEST)
     assert read is not None
     curve, _ = read
@@ -46,7 +46,7 @@ def test_what_was_saved_is_read_bit_for_bit(snapshots: Snapshots) -> None:
 
 
 def test_a_file_belongs_to_one_service_and_one_request(snapshots: Snapshots, tmp_path: Path) -> None:
-    """Others find none, and say nothing."""
+    """Another service and another request find no file, and log nothing."""
     assert snapshots.read(Request(schedule_id="f" * 32)) is None
     assert Snapshots(tmp_path / "snapshots", "http://other").read(REQUEST) is None
     assert Snapshots(tmp_path / "nowhere", SERVICE).read(REQUEST) is None
@@ -75,7 +75,7 @@ def damaged(data: bytes) -> dict[str, tuple[bytes, str]]:
 def test_a_damaged_file_is_ignored_with_one_line(
     snapshots: Snapshots, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever has happened to it."""
+    """Whatever has happened to a file, it is not read, and the log says why."""
     path = snapshots.path(REQUEST)
     data, message = damaged(path.read_bytes())[kind]
     path.write_bytes(data)
@@ -103,7 +103,7 @@ def test_a_folder_where_the_file_should_be_is_ignored(snapshots: Snapshots, capl
 
 
 def test_a_full_disk_leaves_what_was_there(snapshots: Snapshots) -> None:
-    """Writing fails with OSError (here: no file may grow past 100 bytes), and no torn file stays."""
+    """Writing past 100 bytes, which is all there may be, raises OSError and leaves no torn file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = snapshots.path(REQUEST).read_bytes()
     script = (
@@ -126,7 +126,7 @@ def test_a_full_disk_leaves_what_was_there(snapshots: Snapshots) -> None:
 
 
 def test_what_a_killed_writer_left_is_swept_away(snapshots: Snapshots) -> None:
-    """After an hour; what another writer may be writing now stays."""
+    """It goes after an hour; what another writer may be writing now stays."""
     folder = snapshots.path(REQUEST).parent
     for name, age_s in (("old.preheat-writing", 7200), ("new.preheat-writing", 0)):
         (folder / name).touch()
@@ -142,7 +142,7 @@ def lrs(fallback: Any, count: int) -> list[Any]:
 
 
 def test_the_reference_spec_gives_the_reference_table() -> None:
-    """Digit for digit."""
+    """A fallback of the reference spec has its LRs digit for digit."""
     assert [str(lr) for lr in lrs(REFERENCE_SPEC, 21)[1:]] == list(REFERENCE_ROWS)
 
 
@@ -160,7 +160,7 @@ def test_the_reference_spec_gives_the_reference_table() -> None:
     ],
 )
 def test_every_spec_means_what_it_means_to_the_service(http: httpx.Client, after_scheduler: Any, warmup: int) -> None:
-    """At every iteration, to the last place but what a power rounds."""
+    """At every iteration LRs are the service's, to the last place but what a power rounds."""
     spec: dict[str, Any] = {"target_lr": 0.03, "total_iterations": 2500, "warmup": {"iterations": warmup}}
     if after_scheduler is not None:
         spec["after_scheduler"] = after_scheduler
@@ -169,13 +169,13 @@ def test_every_spec_means_what_it_means_to_the_service(http: httpx.Client, after
 
 
 def test_values_are_lrs_by_iteration_and_the_last_is_held() -> None:
-    """Index = iteration; a number is the same LR for ever."""
+    """A list's index is the iteration, and a number is the LR of all."""
     assert lrs([0.1, 0.2, 0.3], 3) == [0.1, 0.2, 0.3]
     assert lrs(0.5, 2000) == [0.5] * 2000
 
 
 def test_groups_are_rows() -> None:
-    """In the order in which they are given, each of its own kind."""
+    """Param groups are in the order in which they are given, each of its own kind."""
     curve = LocalCurve({"a": 0.5, "b": [0.1, 0.2], "c": REFERENCE_SPEC}, "fallback", Request.of_spec(REFERENCE_SPEC))
     assert curve.metadata.group_names == ("a", "b", "c")
     assert list(curve.window(0).lrs)[:3] == [[0.5, 0.1, 0.0], [0.5, 0.2, 0.001], [0.5, 0.2, 0.002]]
@@ -217,13 +217,13 @@ def test_groups_are_rows() -> None:
     ],
 )
 def test_what_is_no_lr_is_refused(fallback: Any, message: str) -> None:
-    """With name, value and rule, when the schedule is opened and not when the service is first away."""
+    """It raises with name, value and rule when the schedule is opened, not when the service is first away."""
     with pytest.raises(InvalidFallback, match=message):
         lrs(fallback, 1)
 
 
 def test_a_file_is_a_fallback_in_json(tmp_path: Path) -> None:
-    """What is wrong in it names the file."""
+    """An override file has any fallback, and an error in it names the file."""
     path = tmp_path / "override.json"
     path.write_text(json.dumps(REFERENCE_SPEC))
     assert str(curve_of_file(path, Request(schedule_id="f" * 32)).window(0).lrs[13]) == REFERENCE_ROWS[12]

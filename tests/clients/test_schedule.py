@@ -37,10 +37,10 @@ def long_lr(iteration: int) -> float:
 
 
 class TestReading:
-    """With the service there."""
+    """LRs that the service serves are read bit for bit."""
 
     def test_the_reference_table_comes_out_digit_for_digit(self, url: str) -> None:
-        """One by one, as a list, and by id."""
+        """It does one by one, as a list, and by id."""
         with Preheat(url) as preheat:
             created = preheat.create(REFERENCE_SPEC)
             found = preheat.schedule(created.id)
@@ -51,7 +51,7 @@ class TestReading:
             assert len(created.lrs()) == 21
 
     def test_several_groups_are_a_list(self, url: str) -> None:
-        """In the order of the spec."""
+        """`lr` gives a list in the order of the spec."""
         spec = {**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b", "target_lr": 0.1}]}
         with Preheat(url) as preheat:
             schedule = preheat.create(spec)
@@ -60,7 +60,7 @@ class TestReading:
             assert schedule.group_names == ("a", "b")
 
     def test_a_billion_iterations_are_read_in_windows(self, url: str) -> None:
-        """Forwards across windows, backwards, and in jumps."""
+        """LRs are right forwards across windows, backwards, and in jumps."""
         with Preheat(url, window=100) as preheat:
             schedule = preheat.create(LONG)
             asked = [*range(350), 349, 120, 3, 10**9, 500_000_000, 499_999_999, 0]
@@ -86,7 +86,7 @@ class TestReading:
             assert schedule.lr(n) == pytest.approx(expected, rel=1e-9, abs=1e-17)
 
     def test_plot_writes_png_or_svg(self, url: str, tmp_path: Path) -> None:
-        """By the file's name, with the route's options."""
+        """The file's name tells which, and options are the route's."""
         with Preheat(url) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
             schedule.plot(tmp_path / "a.png", width_px=300, at=5)
@@ -98,10 +98,10 @@ class TestReading:
 
 
 class TestEnd:
-    """Past the end."""
+    """Past the end the last LR is held, or refused."""
 
     def test_the_last_lr_is_held_and_said_once(self, url: str, caplog: pytest.LogCaptureFixture) -> None:
-        """Forever, and from the first question on; in the log, since a warning made an error would end the run."""
+        """It is logged, since a warning that is made an error would end the run."""
         spec = {"target_lr": 0.1, "total_iterations": 9, "after_scheduler": {"type": "ExponentialLR", "gamma": 0.5}}
         with Preheat(url) as preheat:
             schedule = preheat.create(spec)
@@ -111,7 +111,7 @@ class TestEnd:
         assert said == [f"schedule {schedule.id}: iteration 10 is past the end (9): holding the last LR"]
 
     def test_strict_raises(self, url: str) -> None:
-        """With the valid range."""
+        """The error has the valid range."""
         with Preheat(url, strict=True) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
             assert schedule.lr(20) == 0.0
@@ -119,7 +119,7 @@ class TestEnd:
                 schedule.lr(21)
 
     def test_before_the_start_is_always_refused(self, url: str) -> None:
-        """Python's negative indices are no iterations."""
+        """Negative iterations are not counted from the end, and halves are no iterations."""
         with Preheat(url) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
             schedule.lr(3)
@@ -131,10 +131,10 @@ class TestEnd:
 
 
 class TestOutage:
-    """With the service away."""
+    """A loop goes on while the service is away."""
 
     def test_a_service_that_was_never_there_raises_in_time(self) -> None:
-        """After `start_timeout_s`, and no sooner than it has tried again."""
+        """It raises after `start_timeout_s`, and not before it has tried again."""
         with Preheat(f"http://127.0.0.1:{free_port()}", start_timeout_s=1.5) as preheat:
             started = time.monotonic()
             with pytest.raises(ServiceUnavailable, match=r"no answer from http://127\.0\.0\.1:\d+: ConnectError"):
@@ -154,7 +154,7 @@ class TestOutage:
                 assert created[0].lr(5) == 0.005
 
     def test_hold_keeps_the_last_known_value_and_goes_on_afterwards(self, caplog: pytest.LogCaptureFixture) -> None:
-        """One line an outage, and no wait once it is known; the right value once the service is back."""
+        """An outage is one line and no wait, and the right LR follows once it is over."""
         port = free_port()
         with Preheat(f"http://127.0.0.1:{port}", window=20, timeout_s=60) as preheat:
             with service(port):
@@ -198,7 +198,7 @@ class TestOutage:
             assert schedule.lr(5000) == long_lr(5000)
 
     def test_a_service_that_lost_its_schedules_is_given_them_again(self, tmp_path: Path) -> None:
-        """By whoever knows one: the same spec has the same id everywhere."""
+        """Whoever knows a schedule posts its spec, which has the same id everywhere."""
         port = free_port()
         with Preheat(f"http://127.0.0.1:{port}", window=20, on_outage="raise") as preheat:
             with service(port) as url:
@@ -225,7 +225,7 @@ class TestOutage:
                 assert again.status.source == "snapshot"
 
     def test_nothing_to_hold_raises(self) -> None:
-        """A value that never arrived, and none that was read before it: an error even if outages are to be held."""
+        """A value that never arrived is an error if none was read before it, even if outages are to be held."""
         with service() as url, Preheat(url, window=20) as preheat:
             schedule = preheat.create(LONG)
         with pytest.raises(ServiceUnavailable):
@@ -243,7 +243,7 @@ class TestOutage:
 
 
 class TestRefusals:
-    """What the service, or the client, says no to."""
+    """A refusal is an error that says whether asking again may help."""
 
     def test_a_bad_spec_names_every_field(self, url: str) -> None:
         """The service's problem document comes through, also for what JSON does not know."""
@@ -257,7 +257,7 @@ class TestRefusals:
         assert not is_retryable(refused.value)
 
     def test_an_unknown_schedule_is_not_found(self, url: str) -> None:
-        """At once: asking again would not help."""
+        """It is refused at once, as asking again would not help."""
         with Preheat(url, start_timeout_s=600) as preheat:
             started = time.monotonic()
             with pytest.raises(ScheduleNotFound, match="no schedule has the id"):
@@ -316,7 +316,7 @@ class TestRefusals:
                         preheat.schedule("f" * 32)
 
     def test_a_closed_client_reads_what_it_has(self, url: str) -> None:
-        """And fetches nothing more."""
+        """A closed client fetches nothing more."""
         with Preheat(url, timeout_s=0.3) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
             schedule.lr(1)

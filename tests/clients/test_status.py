@@ -54,7 +54,7 @@ def test_counts_of_several_threads_add_up(worker: Worker) -> None:
 
 
 def test_a_refusal_is_said_once_until_it_is_another(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
-    """While a fallback is in use; what may pass is not said at all."""
+    """While a fallback is in use each refusal is logged once, and what may pass is not."""
     health = Health("it", worker.enqueue)
     health.become(State.FALLBACK, "fallback", "away")
     for error in (

@@ -142,7 +142,7 @@ def said(folder: Path, processes: "subprocess.Popen[str]") -> list[dict[str, Any
 
 
 def test_rank_0_asks_and_all_ranks_run_at_its_lrs(url: str, tmp_path: Path) -> None:
-    """Digit for digit, momentum too."""
+    """Every rank runs at rank 0's LRs and momenta digit for digit, and only rank 0 asks."""
     spec = {**REFERENCE_SPEC, "hyperparameters": {"momentum": {"value": 0.9, "warmup": {"iterations": 20}}}}
     everyone = said(tmp_path, ranks(tmp_path, TRAIN, url, spec))
     assert [each["asked"] for each in everyone] == [[0], [], [], []]
@@ -187,7 +187,7 @@ FLOAT32 = [float(np.float32(row)) for row in REFERENCE_ROWS]
 
 @pytest.mark.skipif(find_spec("optax") is None, reason="make adapters installs it")
 def test_optax_on_every_rank_runs_at_rank_0s_table(url: str, tmp_path: Path) -> None:
-    """In a jitted step over the table, and with LRs that are set from outside; only rank 0 asks the service."""
+    """A jitted step over the table and LRs set from outside are rank 0's; only rank 0 asks."""
     everyone = said(tmp_path, ranks(tmp_path, OPTAX, url, REFERENCE_SPEC))
     assert [each["asked"] for each in everyone] == [[0], [], [], []]
     for each in everyone:
@@ -212,14 +212,14 @@ def test_ranks_that_ask_on_their_own_agree(url: str, tmp_path: Path) -> None:
 
 
 def test_an_error_of_rank_0_reaches_every_rank(tmp_path: Path) -> None:
-    """Nobody waits for ever."""
+    """A rank whose rank 0 failed raises its message, and does not wait."""
     everyone = said(tmp_path, ranks(tmp_path, FAIL, f"http://127.0.0.1:{free_port()}", REFERENCE_SPEC))
     assert {each["error"] for each in everyone} == {"ServiceUnavailable"}
     assert all(each["message"].startswith("rank 0: ") for each in everyone[1:])
 
 
 def test_one_process_reads_the_schedule_itself(url: str) -> None:
-    """The same call, without torch.distributed."""
+    """Without torch.distributed the same call gives the schedule."""
     with Preheat(url) as preheat:
         schedule = from_rank_zero(lambda: preheat.create(REFERENCE_SPEC))
         assert isinstance(schedule, Schedule)
