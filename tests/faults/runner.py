@@ -21,8 +21,8 @@ from running_service import serving
 
 TESTS = Path(__file__).parents[1]
 LONGEST_S = 60.0
-LATE_S = 1.0
-"""How much longer than its control a trainer may take to open or to leave."""
+LATE_S = 2.0
+"""How much longer than a bare wait of `start_timeout_s` it may take to give up."""
 
 
 @dataclass(frozen=True)
@@ -132,24 +132,19 @@ def _exit_s(process: "subprocess.Popen[str]") -> float:
     return time.monotonic() - spoken
 
 
-def added_us(outcome: Outcome) -> float:
-    """What 99 of 100 iterations took longer, at most, than with a constant; 0 if there were none."""
-    said = outcome.said
-    return (_p99(said["ns"]) - _p99(said["constant_ns"])) / 1000 if "ns" in said else 0.0
-
-
 def lateness(scenario: Scenario, outcome: Outcome) -> list[str]:
     """What took too long, measured against a control in the same run; empty if nothing did.
 
-    Iterations against a constant, leaving against a process without a client, opening against a wait of that length.
+    Iterations against a constant, leaving against a process without a client, giving up against a bare wait.
     """
     said, late = outcome.said, []
-    if added_us(outcome) >= scenario.budget_us:
-        late.append(f"99 of 100 iterations took up to {added_us(outcome):.1f} µs longer than a constant")
-    if outcome.exit_s >= outcome.control_exit_s + LATE_S:
+    us, constant_us = (_p99(said.get(name, [0])) / 1000 for name in ("ns", "constant_ns"))
+    if us >= 3 * constant_us + scenario.budget_us:
+        late.append(f"99 of 100 iterations took up to {us:.1f} µs, with a constant {constant_us:.1f} µs")
+    if outcome.exit_s >= 0.5 + 3 * outcome.control_exit_s:
         late.append(f"it took {outcome.exit_s:.2f} s to leave, its control {outcome.control_exit_s:.2f} s")
-    if said["opening_s"] >= said["control_s"] + LATE_S:
-        late.append(f"it took {said['opening_s']:.2f} s to open, its control {said['control_s']:.2f} s")
+    if scenario.error is not None and said["opening_s"] >= said["control_s"] + LATE_S:
+        late.append(f"it took {said['opening_s']:.2f} s to give up, its control {said['control_s']:.2f} s")
     return late
 
 

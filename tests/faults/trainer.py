@@ -65,25 +65,20 @@ def iterations(schedule: Any, config: dict[str, Any]) -> Iterator[int]:
 
 
 def opened(config: dict[str, Any], log: _Lines) -> Any:
-    """The schedule and how it was opened; None, after saying why, if it was not."""
+    """The schedule; None, after saying why and how long it took, if there is none."""
     started = time.monotonic()
     try:
-        schedule = Preheat(config["url"], **config["options"]).create(config["spec"], fallback=config["fallback"])
-        error: PreheatError | None = None
-    except PreheatError as caught:
-        schedule, error = None, caught
-    times = {
-        "opening_s": time.monotonic() - started,
-        "control_s": waited_s(config["options"].get("start_timeout_s", 0.5)),
-    }
-    if error is not None:
-        say(error=type(error).__name__, message=str(error), log=log.lines, **times)
-    return schedule, times
+        return Preheat(config["url"], **config["options"]).create(config["spec"], fallback=config["fallback"])
+    except PreheatError as error:
+        opening_s = time.monotonic() - started
+        control_s = waited_s(config["options"]["start_timeout_s"])
+        say(error=type(error).__name__, message=str(error), opening_s=opening_s, control_s=control_s, log=log.lines)
+        return None
 
 
 def train(config: dict[str, Any], log: _Lines) -> None:
     """Minimises ∑w² for as many iterations as it is told."""
-    schedule, times = opened(config, log)
+    schedule = opened(config, log)
     if schedule is None:
         return
     lrs: list[Any] = []
@@ -106,7 +101,7 @@ def train(config: dict[str, Any], log: _Lines) -> None:
         lrs.append(lr)
         weights = [w - lr * g for w, g in zip(weights, gradient, strict=True)]
     status = schedule.status
-    say(lrs=lrs, ns=ns, constant_ns=constant_ns, source=status.source, log=log.lines, **times)
+    say(lrs=lrs, ns=ns, constant_ns=constant_ns, source=status.source, log=log.lines)
 
 
 if __name__ == "__main__":
