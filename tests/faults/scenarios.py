@@ -27,7 +27,7 @@ class Scenario:
     """A loop of `iterations`, and what is wrong from which iteration on (`AT_START`: before the client opens).
 
     `factors` are what scenarios are paired by. `is_possible(n, lr, lrs)` says whether an LR is one that the loop may
-    see. `log` has a pattern for every warning, in order. `budget_us` is what 99 of 100 reads may take beyond three times
+    see. `log` has a pattern for every warning, in order. `budget_us`: what 99 of 100 reads may take beyond three times
     what they take with a constant. `recovers`: how many windows have arrived once the client has recovered; until then,
     and for `LAST` iterations more, the loop goes on. 0: it need not recover.
     """
