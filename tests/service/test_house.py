@@ -39,6 +39,7 @@ LEVELS = [
 ]
 """Rooms of the service from the ground up: each may import those below it, and itself."""
 
+
 def imported(path: Path) -> set[str]:
     """Names of all modules that a file imports."""
     names = set()
