@@ -1,4 +1,4 @@
-"""Pairwise selection: the fewest rows of a table, found greedily, in which every pair of values occurs that it has."""
+"""Pairwise selection: few rows of a table, found greedily, in which every pair of values occurs that the table has."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations

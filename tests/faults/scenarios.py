@@ -143,9 +143,9 @@ def _of_break(kind: str, place: str, fault: Fault) -> list[Scenario]:
 
     at_start = {AT_START: fault}
     return [
-        Scenario(of("while running", "for ever", "with all in memory"), {60: fault}, _exact(_SHORT)),
+        Scenario(of("while running", "to the end", "with all in memory"), {60: fault}, _exact(_SHORT)),
         Scenario(
-            of("while running", "for ever", "with windows"),
+            of("while running", "to the end", "with windows"),
             {30: fault},
             _exact_or_held,
             (STALE, HELD),
@@ -160,7 +160,7 @@ def _of_break(kind: str, place: str, fault: Fault) -> list[Scenario]:
             **_RETURNING,
         ),
         Scenario(
-            of("at the start", "for ever", "with a snapshot"),
+            of("at the start", "to the end", "with a snapshot"),
             at_start,
             _exact(_SHORT),
             (SNAPSHOT,),
@@ -169,7 +169,7 @@ def _of_break(kind: str, place: str, fault: Fault) -> list[Scenario]:
             **_AWAY,
         ),
         Scenario(
-            of("at the start", "for ever", "with a fallback"),
+            of("at the start", "to the end", "with a fallback"),
             at_start,
             _only_fallback,
             (FALLBACK,),
@@ -189,7 +189,7 @@ def _of_break(kind: str, place: str, fault: Fault) -> list[Scenario]:
             **_ON_FALLBACK,
         ),
         Scenario(
-            of("at the start", "for ever", "with nothing"),
+            of("at the start", "to the end", "with nothing"),
             at_start,
             _exact(_SHORT),
             error="ServiceUnavailable",
@@ -201,12 +201,15 @@ def _of_break(kind: str, place: str, fault: Fault) -> list[Scenario]:
 def _of_nuisance(kind: str, fault: Fault) -> list[Scenario]:
     """What is only slow must not be noticed."""
     return [
-        Scenario(_factors(kind, "", "while running", "for ever", "with all in memory"), {60: fault}, _exact(_SHORT)),
+        Scenario(_factors(kind, "", "while running", "to the end", "with all in memory"), {60: fault}, _exact(_SHORT)),
         Scenario(
-            _factors(kind, "", "while running", "for ever", "with windows"), {30: fault}, _exact(_LONG), **_PATIENT
+            _factors(kind, "", "while running", "to the end", "with windows"), {30: fault}, _exact(_LONG), **_PATIENT
         ),
         Scenario(
-            _factors(kind, "", "at the start", "for ever", "with windows"), {AT_START: fault}, _exact(_LONG), **_PATIENT
+            _factors(kind, "", "at the start", "to the end", "with windows"),
+            {AT_START: fault},
+            _exact(_LONG),
+            **_PATIENT,
         ),
     ]
 
@@ -250,7 +253,7 @@ TRICKS: dict[str, dict[str, Trick]] = {
     "not an answer": {name: GARBAGE[name] for name in GARBAGE if name in {"html", "nothing", "json", "redirect"}},
     "not the answer": {name: GARBAGE[name] for name in GARBAGE if name not in {"html", "nothing", "json", "redirect"}},
 }
-"""Answers that are none, or not to what was asked, by family."""
+"""Refusals, and answers to something else than what was asked, by family."""
 
 _BROKEN = [scenario for (kind, place), fault in BREAKS.items() for scenario in _of_break(kind, place, fault)]
 _SLOW = [scenario for kind, fault in PASSES.items() for scenario in _of_nuisance(kind, fault)]

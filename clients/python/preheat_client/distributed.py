@@ -74,7 +74,7 @@ class SharedSchedule(Described):
             if open_schedule is not None:
                 self._schedule = open_schedule()
             rows = self._schedule._block(iteration, _BLOCK)  # noqa: SLF001 - for this class alone
-            return iteration, rows, self._schedule._known.metadata  # noqa: SLF001 - likewise
+            return iteration, rows, self._schedule._known.metadata  # noqa: SLF001 - as above
 
         self._start, self._rows, metadata = self._broadcast(block)
         if metadata != self._known.metadata:  # the same one stays the same object: RemoteLR looks for another one

@@ -10,8 +10,8 @@ from preheat_client.schedule import ReadableSchedule, check_one_group, lr_table
 class PreheatCallback(keras.callbacks.Callback):
     """Sets the optimizer's learning_rate before each update; the first runs at lr[1].
 
-    The iteration is the optimizer's own: it is saved with the model, and batches that only accumulate gradients are
-    none. Raises ValueError for a schedule of several param groups, and when training begins if steps_per_execution
+    The iteration is the optimizer's own: it is saved with the model, and batches that only accumulate gradients do
+    not count. Raises ValueError for a schedule of several param groups, and when training begins if steps_per_execution
     hides updates from callbacks.
     """
 

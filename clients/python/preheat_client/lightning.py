@@ -12,7 +12,7 @@ from preheat_client.torch import RemoteLR
 
 
 class PreheatCallback(Callback):
-    """Sets the LRs of every optimizer before each of its updates; batches that only accumulate gradients are none.
+    """Sets the LRs of every optimizer before each of its updates; batches that only accumulate gradients make none.
 
     The first update runs at lr[1]. The iteration is saved in checkpoints, and a run that is resumed goes on from it;
     from global_step + 1 if its checkpoint was made without the callback, and where the trainer fits again.

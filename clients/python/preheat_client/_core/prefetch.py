@@ -128,7 +128,9 @@ class Prefetch(Known):
 
     def allow(self) -> None:
         """Lets it ask as soon as something is missing, if there is a service; before, nothing is asked."""
-        self._is_on = self._api is not None  # offline there is none, also where a schedule was unpickled
+        self._is_on = (
+            self._api is not None
+        )  # not offline, where a schedule that was unpickled is read from memory alone
 
     @property
     def is_answering(self) -> bool:
@@ -144,7 +146,7 @@ class Prefetch(Known):
     def ask_now(self) -> None:
         """Asks for what is missing without a pause, unless the service asked for one by Retry-After."""
         if self._is_on:
-            self.error = None  # so that whoever waits does not give up for a failure of before
+            self.error = None  # so that a wait does not give up for a failure of before
             self._worker.enqueue(self._job)
 
     def ask(self, question: Callable[["Api"], Result]) -> Result:
