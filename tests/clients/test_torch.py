@@ -417,3 +417,34 @@ def test_a_schedule_that_takes_over_is_followed(caplog: pytest.LogCaptureFixture
     share = (19 - 5.3) / (20 - 5.3)  # of the way down, which begins at 0.3 · 21 − 1 and ends at 20
     assert on.param_groups[0]["momentum"] == pytest.approx(0.95 - 0.05 * (1 + math.cos(math.pi * share)))
     assert "does not suit the optimizer" in caplog.text
+
+
+class Halving:
+    """A schedule of one's own, with what every adapter reads."""
+
+    id, total_iterations, group_names, hyperparameter_columns = "mine", 20, ("default",), ()
+    spec: dict[str, Any] = {}
+
+    def lr(self, iteration: int) -> float:
+        """The LR there."""
+        return 0.5**iteration
+
+    def hyperparameters(self, _: int) -> list[float]:
+        """There are none."""
+        return []
+
+    def lrs(self, start: int = 0, stop: int | None = None) -> list[float | list[float]]:
+        """All of them."""
+        return [self.lr(n) for n in range(start, 21 if stop is None else stop)]
+
+
+def test_a_schedule_of_ones_own_drives_an_optimizer() -> None:
+    """Anything that can be read as a schedule can, without a service."""
+    on = optimizer(1.0)
+    scheduler = RemoteLR(on, Halving())
+    used = []
+    for _ in range(5):
+        used += lrs(on)
+        on.step()
+        scheduler.step()
+    assert used == [0.5, 0.25, 0.125, 0.0625, 0.03125]

@@ -22,7 +22,7 @@ _LONGEST_TABLE = 10_000_000
 class ReadableSchedule(Protocol):
     """What every adapter takes: a `Schedule`, one that ranks share (`preheat_client.distributed`), or one of your own.
 
-    `spec` is another object once another curve is read: a schedule that has taken over from a fallback.
+    One of your own has the same param groups and hyperparameters during a whole run.
     """
 
     @property

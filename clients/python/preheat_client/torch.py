@@ -7,6 +7,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from preheat_client._core.curve import UNKNOWN, Known, Metadata
 from preheat_client.errors import ParamGroupMismatch, ScheduleMismatch
 from preheat_client.schedule import ReadableSchedule
 
@@ -18,6 +19,9 @@ _BETAS = {"momentum": 0, "beta1": 0, "beta2": 1}
 _OF_EVERY_OPTIMIZER = {"weight_decay", *_BETAS}
 
 ParamGroup = dict[str, Any]
+
+_UNCHANGING = Known(Metadata(None, {}, UNKNOWN, ()))
+"""Of a schedule that is not ours, which has the same param groups during a whole run."""
 
 
 class RemoteLR(LRScheduler):
@@ -119,7 +123,7 @@ class RemoteLR(LRScheduler):
         groups = self.optimizer.param_groups
         if len(groups) != len(self._columns):
             self._bind(self.optimizer)
-        elif self.schedule.spec is not self._bound_to:  # identity: comparing specs would cost more than the step
+        elif self._known.metadata is not self._bound_to:  # an attribute: a property would cost an eighth of the step
             self._bind_again()
         # The step after the last update sets an LR that no update runs at: the end is passed only after that.
         held = iteration if iteration != self._after_last else iteration - 1
@@ -149,7 +153,8 @@ class RemoteLR(LRScheduler):
     def _bind(self, optimizer: Optimizer) -> None:
         """Matches param groups and columns."""
         schedule = self.schedule
-        self._bound_to = schedule.spec
+        self._known: Known = getattr(schedule, "_known", _UNCHANGING)
+        self._bound_to = self._known.metadata
         self._after_last = schedule.total_iterations + 1
         self._columns = _lr_columns(optimizer.param_groups, schedule)
         self._places: list[list[_Place]] = _places(optimizer.param_groups, self._columns, schedule)
