@@ -422,8 +422,11 @@ def test_a_schedule_that_takes_over_is_followed(caplog: pytest.LogCaptureFixture
 class Halving:
     """A schedule of one's own, with what every adapter reads."""
 
-    id, total_iterations, group_names, hyperparameter_columns = "mine", 20, ("default",), ()
-    spec: dict[str, Any] = {}
+    id, total_iterations, group_names = "mine", 20, ("default",)
+    hyperparameter_columns: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self) -> None:
+        self.spec: dict[str, Any] = {}
 
     def lr(self, iteration: int) -> float:
         """The LR there."""
