@@ -15,7 +15,7 @@ from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 from preheat.specs.recipes import recipes
-from preheat_client.configuration import configuration_rows
+from preheat_client._core.configuration import configuration_rows
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,7 +1,10 @@
-"""8. From nothing to the first LR: a service that is there, a snapshot, and what peers take for the same."""
+"""8. From nothing to the first LR: the import, a service that is there, a snapshot, and what peers take for it."""
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,6 +42,14 @@ def measure() -> Iterator[Ratio]:
         what = f"first LR of 10⁶, {name}"
         yield Ratio(what, ms[name], "ms", "bare httpx: POST, then GET of one LR", ms["httpx"], "")
         yield Ratio(what, ms[name], "ms", "torch: scheduler made and stepped", ms["torch"], "")
+    imports = side_by_side({name: partial(_import, name) for name in ("sys", "preheat_client", "httpx")}, 11)
+    ours, theirs = ((imports[name] - imports["sys"]) * 1e3 for name in ("preheat_client", "httpx"))
+    yield Ratio("import preheat_client", ours, "ms", "import httpx", theirs, "≤0.5")
+
+
+def _import(module: str) -> None:
+    """In a process of its own."""
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
 
 
 def _leave_snapshot(url: str, folder: str) -> None:

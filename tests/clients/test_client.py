@@ -1,386 +1,322 @@
-"""The client against real services: what it reads, what it does while the service is away, what it refuses."""
+"""Where the first LRs come from, in which order, in which mode, and what is said about it."""
 
-import io
 import json
 import logging
-import math
+import os
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx
-import numpy as np
 import pytest
 
+from faults.control import BUSY_S, waited_s
 from preheat_client import (
+    InvalidFallback,
     InvalidSpec,
-    IterationOutOfRange,
     Preheat,
     RequestRefused,
-    ScheduleNotFound,
+    Schedule,
     ServiceUnavailable,
-    is_retryable,
+    State,
+    Status,
 )
-from reference import REFERENCE_ROWS, REFERENCE_SPEC
+from preheat_client.torch import RemoteLR
+from reference import REFERENCE_ROWS, REFERENCE_SPEC, optimizer
 from running_service import free_port, service, serving, wait_until
 
-LONG = {"target_lr": 0.1, "total_iterations": 10**9, "warmup": {"iterations": 10**9}}
+AWAY = "http://127.0.0.1:1"
 
 
-def long_lr(iteration: int) -> float:
-    """The LR of `LONG`, written out; no two iterations have the same."""
-    return 0.1 * iteration / 10**9
+def rows(schedule: Schedule) -> list[str]:
+    """LRs of updates 1 … 20, as the design's table prints them."""
+    return [str(schedule.lr(n)) for n in range(1, 21)]
 
 
-class TestReading:
-    """With the service there."""
+def saved(folder: Path, **spec: Any) -> str:
+    """The address of a service that is gone, and left a snapshot."""
+    with service() as url, Preheat(url, snapshot_dir=str(folder)) as preheat:
+        schedule = preheat.create({**REFERENCE_SPEC, **spec})
+        wait_until(lambda: schedule.status.counters.snapshots == 1, 30)
+    return url
 
-    def test_the_reference_table_comes_out_digit_for_digit(self, url: str) -> None:
-        """One by one, as a list, and by id."""
-        with Preheat(url) as preheat:
-            created = preheat.create(REFERENCE_SPEC)
-            found = preheat.schedule(created.id)
-            for schedule in (created, found):
-                assert [str(schedule.lr(n)) for n in range(1, 21)] == list(REFERENCE_ROWS)
-                assert [str(lr) for lr in schedule.lrs(1, 21)] == list(REFERENCE_ROWS)
-                assert (schedule.total_iterations, schedule.id) == (20, created.id)
-            assert len(created.lrs()) == 21
 
-    def test_several_groups_are_a_list(self, url: str) -> None:
-        """In the order of the spec."""
-        spec = {**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b", "target_lr": 0.1}]}
-        with Preheat(url) as preheat:
-            schedule = preheat.create(spec)
+class TestOrder:
+    """LRs come from the override file, the service, the snapshot or the fallback, in this order."""
+
+    def test_an_override_file_wins_over_the_service(self, url: str, tmp_path: Path) -> None:
+        """LRs are the override's, its source is in the status, and nothing is asked."""
+        path = tmp_path / "override.json"
+        path.write_text("0.25")
+        with Preheat(url, override_file=str(path)) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            assert {schedule.lr(n) for n in range(21)} == {0.25}
+            assert (schedule.status.state, schedule.status.source) == (State.FALLBACK, "override")
+            assert schedule.status.counters.requests == 0
+
+    def test_without_the_file_the_service_is_asked(self, url: str, tmp_path: Path) -> None:
+        """A configured override that is not there is no override."""
+        with Preheat(url, override_file=str(tmp_path / "none.json")) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            assert (schedule.status.state, schedule.status.source) == (State.READY, "service")
+            assert schedule.status.last_error is None
+
+    @pytest.mark.parametrize("content", ["", "-1", '{"target_lr": 1}'])
+    def test_an_override_file_that_is_none_is_an_error(self, url: str, tmp_path: Path, content: str) -> None:
+        """An operator who meant something must not get something else."""
+        path = tmp_path / "override.json"
+        path.write_text(content)
+        with Preheat(url, override_file=str(path)) as preheat, pytest.raises(InvalidFallback, match=r"override\.json"):
+            preheat.create(REFERENCE_SPEC)
+        with Preheat(url, override_file=str(tmp_path)) as preheat, pytest.raises(InvalidFallback, match="cannot be"):
+            preheat.create(REFERENCE_SPEC)
+
+    def test_a_file_that_never_ends_is_not_waited_for(self, url: str, tmp_path: Path) -> None:
+        """Reading a pipe that nobody writes to is over after `timeout_s`."""
+        path = tmp_path / "override.json"
+        os.mkfifo(path)
+        started = time.monotonic()
+        with (
+            Preheat(url, override_file=str(path), timeout_s=0.5) as preheat,
+            pytest.raises(InvalidFallback, match=r"no answer in 0\.5 s"),
+        ):
+            preheat.create(REFERENCE_SPEC)
+        assert time.monotonic() - started < waited_s(0.5) + BUSY_S
+        os.close(os.open(path, os.O_WRONLY))  # lets the thread go that still waits for a writer
+
+    def test_a_snapshot_comes_before_a_fallback(self, tmp_path: Path) -> None:
+        """LRs are the schedule's bit for bit, STALE, and as old as the snapshot."""
+        url = saved(tmp_path)
+        with Preheat(url, snapshot_dir=str(tmp_path), start_timeout_s=0.3) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            status = schedule.status
+            assert (status.state, status.source) == (State.STALE, "snapshot")
+            assert status.last_error is not None
+            assert status.age_s is not None
+            assert 0.3 <= status.age_s < 60
+
+    def test_a_snapshot_is_read_whatever_the_clients_thread_waits_for(self, url: str, tmp_path: Path) -> None:
+        """A callback, or a name that nobody looks up, does not hold up the start."""
+        release = threading.Event()
+
+        def wait(*_: Any) -> None:
+            release.wait(30)
+
+        with Preheat(url, snapshot_dir=str(tmp_path)) as preheat:
+            wait_until(lambda: preheat.create(REFERENCE_SPEC).status.counters.snapshots == 1, 30)
+        options: Any = {"snapshot_dir": str(tmp_path), "start_timeout_s": 0.3, "timeout_s": 0.5}
+        with Preheat(url, on_state_change=wait, **options) as preheat:
+            preheat.create({**REFERENCE_SPEC, "target_lr": 0.5})
+            schedule = preheat.create(REFERENCE_SPEC)
+            assert (schedule.status.source, rows(schedule)) == ("snapshot", list(REFERENCE_ROWS))
+            release.set()
+
+    def test_a_snapshot_is_confirmed_when_the_service_is_back(self, tmp_path: Path) -> None:
+        """One request for the schedule is made, and none for its LRs."""
+        port = free_port()
+        with service(port) as url, Preheat(url, snapshot_dir=str(tmp_path)) as preheat:
+            wait_until(lambda: preheat.create(REFERENCE_SPEC).status.counters.snapshots == 1, 30)
+        with Preheat(url, snapshot_dir=str(tmp_path), start_timeout_s=0.3) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            with service(port):
+                wait_until(lambda: schedule.status.state == State.READY, 30)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            assert schedule.status.counters.windows == 0
+
+    def test_a_fallback_comes_last_and_ends_when_the_service_is_back(self) -> None:
+        """Callbacks are told each change once, in order."""
+        port = free_port()
+        told: list[tuple[State, str]] = []
+
+        def note(schedule: Schedule, status: Status) -> None:
+            assert schedule.total_iterations == 20
+            told.append((status.state, status.source))
+            raise RuntimeError("a callback's fault is its own")
+
+        with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3, on_state_change=note) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            assert {schedule.lr(n) for n in range(30)} == {0.5}
+            assert schedule.total_iterations == 20
+            with service(port):
+                wait_until(lambda: schedule.status.state == State.READY, 30)
+                assert rows(schedule) == list(REFERENCE_ROWS)
+                wait_until(lambda: len(told) == 2, 30)
+        assert told == [(State.FALLBACK, "fallback"), (State.READY, "service")]
+
+    def test_a_schedule_with_other_param_groups_does_not_take_over(self) -> None:
+        """`lr(n)` must not turn from a number into a list in the middle of a run."""
+        port = free_port()
+        spec = {**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b"}]}
+        with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3) as preheat:
+            alike = preheat.create(spec, fallback={"a": 0.5, "b": 0.25})
+            other = preheat.create(spec, fallback=0.5)
+            with service(port):
+                wait_until(lambda: alike.status.state == State.READY, 30)
+                wait_until(lambda: "the param groups a, b" in str(other.status.last_error), 30)
+        assert (alike.lr(5), other.lr(5)) == ([0.005, 0.005], 0.5)
+        assert other.status.state == State.FALLBACK
+
+    def test_a_spec_that_breaks_rules_is_an_error_whatever_there_is(self, url: str) -> None:
+        """A fallback must not hide it."""
+        with Preheat(url) as preheat, pytest.raises(InvalidSpec):
+            preheat.create({"target_lr": -1}, fallback=0.5)
+
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    def test_a_refusal_goes_on_to_the_fallback_at_once(self, status: int) -> None:
+        """It is an error without a fallback, also at once."""
+
+        async def refuse(scope: Any, _receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                await send({"type": "http.response.start", "status": status, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+
+        started = time.monotonic()
+        with serving(refuse) as address, Preheat(address, start_timeout_s=600) as preheat:
+            assert preheat.create(REFERENCE_SPEC, fallback=0.5).lr(5) == 0.5
+            with pytest.raises(RequestRefused):
+                preheat.create(REFERENCE_SPEC)
+        assert time.monotonic() - started < 60
+
+
+def test_what_the_service_refuses_later_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """A run that began on a fallback goes on with it, and the log says why it stays there: once."""
+    port = free_port()
+    spec = {**REFERENCE_SPEC, "warmup": {"iterations": 21}}
+    with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3) as preheat:
+        schedule = preheat.create(spec, fallback=0.5)
+        with service(port):
+            wait_until(lambda: "must not exceed total_iterations" in str(schedule.status.last_error), 30)
+        assert schedule.lr(3) == 0.5
+    assert caplog.text.count("must not exceed total_iterations (20)") == 1
+
+
+class TestModes:
+    """An offline client reads snapshots alone, a disabled one passes a constant through."""
+
+    def test_offline_reads_snapshots_and_asks_nobody(self, tmp_path: Path) -> None:
+        """The service is not asked even if it is there."""
+        url = saved(tmp_path)
+        with Preheat(url, mode="offline", snapshot_dir=str(tmp_path)) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            assert (schedule.status.source, schedule.status.counters.requests) == ("snapshot", 0)
+            with pytest.raises(ServiceUnavailable, match="mode is offline"):
+                schedule.plot(tmp_path / "never.png")
+            with pytest.raises(ServiceUnavailable, match=r"offline, and there is no snapshot of schedule ffff in .*"):
+                preheat.schedule("ffff")
+            assert preheat.schedule("ffff", fallback=0.5).lr(3) == 0.5
+
+    def test_disabled_passes_a_constant_through(self) -> None:
+        """The same calls work without a service, an address or a wait."""
+        with Preheat(mode="disabled") as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            on = optimizer(1.0)
+            scheduler = RemoteLR(on, schedule)
+            for _ in range(schedule.total_iterations):
+                assert on.param_groups[0]["lr"] == 0.01
+                on.step()
+                scheduler.step()
+            assert preheat.schedule("f" * 32, fallback=[0.1, 0.2]).lr(1) == 0.2
+            with pytest.raises(InvalidFallback, match="a disabled client needs"):
+                preheat.schedule("f" * 32)
+
+
+class TestSnapshotsInUse:
+    """Whatever a disk does, a training loop reads its LRs."""
+
+    @pytest.mark.parametrize("kind", ["read-only", "a file"])
+    def test_a_disk_that_cannot_be_written_never_reaches_the_loop(
+        self, url: str, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """There is one line in the log, and a counter."""
+        folder = tmp_path / "file"
+        folder.write_text("")
+        place = folder / "below" if kind == "a file" else Path("/proc/preheat")
+        with Preheat(url, snapshot_dir=str(place)) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            wait_until(lambda: schedule.status.counters.snapshot_failures == 1, 30)
+        assert [record.levelno for record in caplog.records if "no snapshot was written" in record.message] == [
+            logging.WARNING
+        ]
+
+    def test_a_full_disk_never_reaches_the_loop(self, url: str, tmp_path: Path) -> None:
+        """A process whose files may have 100 bytes reads its LRs, logs one line, and leaves no file."""
+        script = (
+            "import json, resource, signal, sys, time; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
+            "from preheat_client import Preheat\n"
+            "url, folder, spec = json.loads(sys.argv[1])\n"
+            "schedule = Preheat(url, snapshot_dir=folder).create(spec)\n"
+            "lrs = [str(schedule.lr(n)) for n in range(1, 21)]\n"
+            "while schedule.status.counters.snapshot_failures == 0: time.sleep(0.01)\n"
+            "print(json.dumps([lrs, schedule.status.state]))"
+        )
+        arguments = json.dumps([url, str(tmp_path), REFERENCE_SPEC])
+        run = subprocess.run(
+            [sys.executable, "-c", script, arguments], capture_output=True, text=True, timeout=30, check=True
+        )
+        assert json.loads(run.stdout) == [list(REFERENCE_ROWS), "READY"]
+        assert run.stderr.count("no snapshot was written: [Errno 27] File too large") == 1
+        assert list(tmp_path.iterdir()) == []
+
+    def test_several_groups_and_hyperparameters_come_back_from_disk(self, tmp_path: Path) -> None:
+        """Each row is read as it was served."""
+        extra: dict[str, Any] = {
+            "param_groups": [{"name": "a"}, {"name": "b", "target_lr": 0.1}],
+            "hyperparameters": {"weight_decay": {"value": 0.4, "warmup": {"iterations": 20}}},
+        }
+        url = saved(tmp_path, **extra)
+        with Preheat(url, mode="offline", snapshot_dir=str(tmp_path)) as preheat:
+            schedule = preheat.create({**REFERENCE_SPEC, **extra})
             assert schedule.lr(5) == [0.005, 0.05]
-            assert schedule.lrs(5, 7) == [[0.005, 0.05], [0.006, 0.1 * 6 / 10]]
+            assert schedule.hyperparameters(5) == [0.4 * 5 / 20, 0.4 * 5 / 20]
             assert schedule.group_names == ("a", "b")
 
-    def test_a_billion_iterations_are_read_in_windows(self, url: str) -> None:
-        """Forwards across windows, backwards, and in jumps."""
-        with Preheat(url, window=100) as preheat:
-            schedule = preheat.create(LONG)
-            asked = [*range(350), 349, 120, 3, 10**9, 500_000_000, 499_999_999, 0]
-            assert [schedule.lr(n) for n in asked] == pytest.approx([long_lr(n) for n in asked], rel=1e-12, abs=1e-18)
-
-    def test_windows_are_there_before_they_are_needed(self) -> None:
-        """After a first value, the fifteen windows after it are read with the service gone."""
-        with service() as url, Preheat(url, window=50, on_outage="raise") as preheat:
-            schedule = preheat.create(LONG)
-            wait_until(lambda: schedule.status.counters.windows == 16, 5)
-        assert [schedule.lr(n) for n in range(800)] == pytest.approx([long_lr(n) for n in range(800)], rel=1e-12)
-
-    @pytest.mark.parametrize("total_iterations", [100_000, 1_000_000])
-    def test_a_schedule_of_a_million_iterations_is_kept_whole(self, total_iterations: int) -> None:
-        """Once it has arrived an outage of any length costs nothing."""
-        windows = -(-(total_iterations + 1) // 65_536)
-        with service() as url, Preheat(url) as preheat:
-            spec = {"target_lr": 0.1, "after_scheduler": {"type": "CosineAnnealingLR"}}
-            schedule = preheat.create({**spec, "total_iterations": total_iterations})
-            wait_until(lambda: schedule.status.counters.windows == windows, 20)
-        for n in (total_iterations, 0, total_iterations // 2):
-            expected = 0.05 * (1 + math.cos(math.pi * n / total_iterations))
-            assert schedule.lr(n) == pytest.approx(expected, rel=1e-9, abs=1e-17)
-
-    def test_plot_writes_png_or_svg(self, url: str, tmp_path: Path) -> None:
-        """By the file's name, with the route's options."""
-        with Preheat(url) as preheat:
-            schedule = preheat.create(REFERENCE_SPEC)
-            schedule.plot(tmp_path / "a.png", width_px=300, at=5)
-            schedule.plot(str(tmp_path / "a.svg"))
-            assert (tmp_path / "a.png").read_bytes()[16:20] == (300).to_bytes(4)
-            assert (tmp_path / "a.svg").read_text().startswith("<?xml")
-            with pytest.raises(InvalidSpec, match="must be in 0 … 20"):
-                schedule.plot(tmp_path / "b.png", at=21)
+    def test_a_damaged_snapshot_is_as_none(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A start with a damaged snapshot goes on to the fallback."""
+        url = saved(tmp_path)
+        (path,) = tmp_path.iterdir()
+        path.write_bytes(path.read_bytes()[:-5])
+        with Preheat(url, mode="offline", snapshot_dir=str(tmp_path)) as preheat:
+            assert preheat.create(REFERENCE_SPEC, fallback=0.5).status.source == "fallback"
+        assert caplog.text.count("its checksum is wrong") == 1
 
 
-class TestEnd:
-    """Past the end."""
+def test_a_callback_can_ask_the_service(url: str, tmp_path: Path) -> None:
+    """A callback that asks, on the client's own thread, does not wait for itself."""
+    pictures: list[Path] = []
 
-    def test_the_last_lr_is_held_and_said_once(self, url: str, caplog: pytest.LogCaptureFixture) -> None:
-        """Forever, and from the first question on; in the log, since a warning made an error would end the run."""
-        spec = {"target_lr": 0.1, "total_iterations": 9, "after_scheduler": {"type": "ExponentialLR", "gamma": 0.5}}
-        with Preheat(url) as preheat:
+    def draw(schedule: Schedule, _: Status) -> None:
+        path = tmp_path / "plot.png"
+        schedule.plot(path)
+        pictures.append(path)
+
+    with Preheat(url, on_state_change=draw) as preheat:
+        preheat.create(REFERENCE_SPEC)
+        wait_until(lambda: pictures, 30)
+    assert pictures[0].read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_callback_hears_of_a_service_that_goes_and_comes() -> None:
+    """It is told READY, STALE, READY once each, however often asking has failed in between."""
+    port = free_port()
+    told: list[State] = []
+    spec = {**REFERENCE_SPEC, "total_iterations": 10**9}
+    with Preheat(
+        f"http://127.0.0.1:{port}", window=20, on_state_change=lambda _, status: told.append(status.state)
+    ) as preheat:
+        with service(port):
             schedule = preheat.create(spec)
-            held = [schedule.lr(n) for n in range(10, 200)]
-            assert set(held) == {schedule.lr(9)} == {0.1 * 0.5**9}
-        said = [record.getMessage() for record in caplog.records if "past the end" in record.getMessage()]
-        assert said == [f"schedule {schedule.id}: iteration 10 is past the end (9): holding the last LR"]
-
-    def test_strict_raises(self, url: str) -> None:
-        """With the valid range."""
-        with Preheat(url, strict=True) as preheat:
-            schedule = preheat.create(REFERENCE_SPEC)
-            assert schedule.lr(20) == 0.0
-            with pytest.raises(IterationOutOfRange, match=r"iteration \(21\) must be in 0 … 20"):
-                schedule.lr(21)
-
-    def test_before_the_start_is_always_refused(self, url: str) -> None:
-        """Python's negative indices are no iterations."""
-        with Preheat(url) as preheat:
-            schedule = preheat.create(REFERENCE_SPEC)
-            schedule.lr(3)
-            for ask in (lambda: schedule.lr(-1), lambda: schedule.lrs(-2, 3), lambda: schedule.lrs(0, 22)):
-                with pytest.raises(IterationOutOfRange):
-                    ask()
-            with pytest.raises(TypeError):
-                schedule.lr(2.5)  # type: ignore[arg-type]
-
-
-class TestOutage:
-    """With the service away."""
-
-    def test_a_service_that_was_never_there_raises_in_time(self) -> None:
-        """After `start_timeout_s`, and no sooner than it has tried again."""
-        with Preheat(f"http://127.0.0.1:{free_port()}", start_timeout_s=1.5) as preheat:
-            started = time.monotonic()
-            with pytest.raises(ServiceUnavailable, match=r"no answer from http://127\.0\.0\.1:\d+: ConnectError"):
-                preheat.create(REFERENCE_SPEC)
-            assert 1.4 < time.monotonic() - started < 2.5
-
-    def test_a_service_that_starts_late_is_waited_for(self) -> None:
-        """A trainer may start before its service."""
-        port = free_port()
-        with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=20) as preheat:
-            created: list[Any] = []
-            waiting = threading.Thread(target=lambda: created.append(preheat.create(REFERENCE_SPEC)))
-            waiting.start()
-            time.sleep(0.5)
-            with service(port):
-                waiting.join(20)
-                assert created[0].lr(5) == 0.005
-
-    def test_hold_keeps_the_last_known_value_and_goes_on_afterwards(self, caplog: pytest.LogCaptureFixture) -> None:
-        """One line an outage, and no wait once it is known; the right value once the service is back."""
-        port = free_port()
-        with Preheat(f"http://127.0.0.1:{port}", window=20) as preheat:
-            with service(port):
-                schedule = preheat.create(LONG)
-                wait_until(lambda: schedule.status.counters.windows == 16, 5)
-            known = [schedule.lr(n) for n in range(320)]
-            started = time.monotonic()
-            held = [schedule.lr(n) for n in range(320, 500)]
-            assert time.monotonic() - started < 1
-            assert set(held) == {known[-1]}
-            assert (schedule.status.state, schedule.status.source) == ("FALLBACK", "held")
-            assert schedule.status.counters.held == 180
-            with service(port):
-                wait_until(lambda: schedule.lr(450) == pytest.approx(long_lr(450), rel=1e-12), 20)
-                wait_until(lambda: (schedule.status.state, schedule.status.source) == ("READY", "service"), 5)
-                preheat.close()
-        said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-        assert [line.split(":")[1].strip() for line in said] == ["STALE (service)", "FALLBACK (held)"]
-
-    def test_raise_raises_in_time(self) -> None:
-        """With `on_outage="raise"` a value that never arrived is an error; what is known can still be read."""
-        with service() as url, Preheat(url, window=20, timeout_s=0.4, on_outage="raise") as preheat:
-            schedule = preheat.create(LONG)
-            assert schedule.lr(7) == pytest.approx(long_lr(7))
-        started = time.monotonic()
-        with pytest.raises(ServiceUnavailable):
-            schedule.lr(500_000)
-        assert time.monotonic() - started < 2
-        assert schedule.lr(8) == pytest.approx(long_lr(8))
-
-    def test_a_service_that_is_back_is_asked_at_once(self) -> None:
-        """However long attempts have failed before, with `on_outage="raise"` what is needed now is asked for now."""
-        port = free_port()
-        with Preheat(f"http://127.0.0.1:{port}", window=20, timeout_s=1, on_outage="raise") as preheat:
-            with service(port):
-                schedule = preheat.create(LONG)
-                wait_until(lambda: schedule.status.counters.windows == 16, 5)
-            with pytest.raises(ServiceUnavailable):
-                schedule.lr(5000)
-            time.sleep(4)  # by now the thread pauses for more than a second between attempts
-            with service(port):
-                assert schedule.lr(5000) == pytest.approx(long_lr(5000), rel=1e-12)
-
-    def test_a_service_that_lost_its_schedules_is_given_them_again(self, tmp_path: Path) -> None:
-        """By whoever knows one: the same spec has the same id everywhere."""
-        port = free_port()
-        with Preheat(f"http://127.0.0.1:{port}", window=20, on_outage="raise") as preheat:
-            with service(port) as url:
-                known = preheat.schedule(Preheat(url).create(LONG).id)
-            with service(port):
-                assert known.lr(10**6) == pytest.approx(long_lr(10**6), rel=1e-12)
-            with service(port) as url:
-                known.plot(tmp_path / "plot.png")
-                assert httpx.get(f"{url}/v1/schedules/{known.id}").is_success
-
-    def test_a_resume_reads_the_start_and_its_place_from_memory(self) -> None:
-        """A scheduler is made at iteration 1 and then told where to go on: a start without the service needs both."""
-        place = 5 * 10**8
-        with TemporaryDirectory() as folder:
-            with service() as url, Preheat(url, window=20, snapshot_dir=folder) as preheat:
-                schedule = preheat.create(LONG)
-                schedule.lr(place)
-                saved = schedule.status.counters.snapshots
-                wait_until(lambda: schedule.status.counters.snapshots > saved, 5)
-            with Preheat(url, window=20, snapshot_dir=folder, start_timeout_s=0.2) as preheat:
-                again = preheat.create(LONG)
-                for n in (1, place, place + 270):
-                    assert again.lr(n) == long_lr(n)
-                assert again.status.source == "snapshot"
-
-    def test_nothing_to_hold_raises(self) -> None:
-        """A value that never arrived, and none that was read before it: an error even if outages are to be held."""
-        with service() as url, Preheat(url, window=20) as preheat:
-            schedule = preheat.create(LONG)
-        with pytest.raises(ServiceUnavailable):
-            schedule.lr(500_000)
-
-    def test_a_wait_is_over_as_soon_as_asking_has_failed(self) -> None:
-        """A loop is not held up for `timeout_s` if there is nothing to wait for."""
-        with service() as url, Preheat(url, window=20, timeout_s=30) as preheat:
-            schedule = preheat.create(LONG)
-            schedule.lr(0)
-            wait_until(lambda: schedule.status.counters.windows == 16, 5)
-        started = time.monotonic()
-        with Preheat(url, window=20, timeout_s=30):
-            schedule.lr(10_000)
-        assert time.monotonic() - started < 5
-
-
-class TestRefusals:
-    """What the service, or the client, says no to."""
-
-    def test_a_bad_spec_names_every_field(self, url: str) -> None:
-        """The service's problem document comes through, also for what JSON does not know."""
-        with Preheat(url) as preheat, pytest.raises(InvalidSpec) as refused:
-            preheat.create({"target_lr": math.nan, "total_iteration": 5})
-        assert {error["pointer"] for error in refused.value.problem["errors"]} == {
-            "/target_lr",
-            "/total_iterations",
-            "/total_iteration",
-        }
-        assert not is_retryable(refused.value)
-
-    def test_an_unknown_schedule_is_not_found(self, url: str) -> None:
-        """At once: asking again would not help."""
-        with Preheat(url, start_timeout_s=30) as preheat:
-            started = time.monotonic()
-            with pytest.raises(ScheduleNotFound, match="no schedule has the id"):
-                preheat.schedule("0" * 32)
-            assert time.monotonic() - started < 5
-
-    @pytest.mark.parametrize(
-        ("status", "may_help"),
-        [
-            *((status, False) for status in (301, 400, 401, 403, 404, 409, 422)),
-            *((status, True) for status in (429, 500, 502, 503, 504)),
-        ],
-    )
-    def test_what_may_pass_is_told_from_what_will_not(self, status: int, may_help: bool) -> None:
-        """429 and 5xx are retryable, any other refusal is not."""
-        with serving(always(status, b"{}")) as url, Preheat(url, start_timeout_s=0.2) as preheat:
-            with pytest.raises(ServiceUnavailable if may_help else RequestRefused) as error:
-                preheat.create(REFERENCE_SPEC)
-            assert is_retryable(error.value) is may_help
-
-    @pytest.mark.parametrize("body", [b"", b"<html>login</html>", b"[1]", b"{}", b'{"id": 5}', b"[" * 100_000, b"\xff"])
-    def test_a_200_that_is_no_schedule_is_no_answer(self, body: bytes) -> None:
-        """A login page or a broken proxy is not taken for a schedule."""
-        with (
-            serving(always(200, body)) as url,
-            Preheat(url, start_timeout_s=0.2) as preheat,
-            pytest.raises(ServiceUnavailable, match="the service answered"),
-        ):
-            preheat.schedule("f" * 32)
-
-    @pytest.mark.parametrize(
-        ("lrs", "stop", "cut"),
-        [
-            ([0.1] * 20, 21, None),
-            ([0.1] * 22, 21, None),
-            ([0.1] * 20 + [-0.1], 21, None),
-            ([0.1] * 20 + [math.nan], 21, None),
-            ([0.1] * 20 + [math.inf], 21, None),
-            ([0.1] * 21, 20, None),
-            ([0.1] * 21, 21, 100),
-            ([0.1] * 21, 21, 0),
-            ([0.1] * 21, 21, -1),
-        ],
-    )
-    def test_a_window_that_is_not_what_was_asked_for_is_dropped(
-        self, lrs: list[float], stop: int, cut: int | None
-    ) -> None:
-        """A wrong LR is worse than none."""
-        for values, end, length, is_good in (([0.1] * 21, 21, None, True), (lrs, stop, cut, False)):
-            app = only_schedules_no_windows(REFERENCE_SPEC, window(values)[:length], end)
-            with serving(app) as url, Preheat(url, start_timeout_s=0.3) as preheat:
-                if is_good:
-                    assert preheat.schedule("f" * 32).lr(3) == 0.1
-                else:
-                    with pytest.raises(ServiceUnavailable, match="the service answered"):
-                        preheat.schedule("f" * 32)
-
-    def test_a_closed_client_reads_what_it_has(self, url: str) -> None:
-        """And fetches nothing more."""
-        with Preheat(url, timeout_s=0.3) as preheat:
-            schedule = preheat.create(REFERENCE_SPEC)
-            schedule.lr(1)
-        assert schedule.lr(20) == 0.0
-        with pytest.raises(ServiceUnavailable, match="closed"):
-            schedule.plot("never.png")
-
-
-def test_importing_takes_neither_torch_nor_long() -> None:
-    """Without torch, and in under 0.3 s of processor time of its own (the best of five)."""
-    script = "import sys, time; t = time.process_time(); import preheat_client; t = time.process_time() - t; print(t); "
-    script += "sys.exit('torch' in sys.modules)"
-    times = [
-        float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout) for _ in range(5)
-    ]
-    assert min(times) < 0.3
-
-
-def test_threads_end_with_the_client(url: str) -> None:
-    """Opening and closing leaves no thread behind."""
-    before = threading.active_count()
-    for _ in range(20):
-        with Preheat(url) as preheat:
-            preheat.create(REFERENCE_SPEC).lr(1)
-    wait_until(lambda: threading.active_count() <= before + 1, 10)
-
-
-def always(status: int, body: bytes, place: str = "/") -> Any:
-    """An application that answers everything alike."""
-
-    async def app(scope: Any, _receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            headers = [(b"content-type", b"application/json"), (b"location", b"/elsewhere")]
-            headers.append((b"content-location", place.encode()))
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-
-    return app
-
-
-def window(lrs: list[float]) -> bytes:
-    """A NPY answer."""
-    data = io.BytesIO()
-    np.save(data, np.reshape(lrs, (-1, 1)))
-    return data.getvalue()
-
-
-def only_schedules_no_windows(spec: dict[str, Any], npy: bytes | None = None, stop: int = 21) -> Any:
-    """An application that knows one schedule, and answers windows with 500 or as told."""
-    schedule = {
-        "id": "f" * 32,
-        "spec": spec,
-        "total_iterations": 20,
-        "groups": [{"name": "default"}],
-        "columns": [{"group": "default", "hyperparameter": "lr"}],
-    }
-    place = f"/v1/schedules/{schedule['id']}/lr?start=0&stop={stop}&step=1"
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].endswith("/lr"):
-            await always(500 if npy is None else 200, npy or b"", place)(scope, receive, send)
-        else:
-            await always(200, json.dumps(schedule).encode())(scope, receive, send)
-
-    return app
+            wait_until(lambda: schedule.status.counters.windows == 16, 30)
+        schedule.lr(65)
+        wait_until(lambda: schedule.status.counters.failures == 2, 30)
+        with service(port):
+            wait_until(lambda: schedule.status.state == State.READY, 30)
+        wait_until(lambda: len(told) >= 3, 30)
+    assert told == [State.READY, State.STALE, State.READY]
+    assert json.dumps(schedule.status.state) == '"READY"'

@@ -63,7 +63,7 @@ def test_loops_that_count_from_0_start_at_lr_0(preheat: Preheat) -> None:
 
 
 def test_step_of_an_iteration_sets_that_one(preheat: Preheat) -> None:
-    """`step(n)` before update n, in any order."""
+    """`step(n)` before update n sets lr[n], in any order."""
     on = optimizer(1.0)
     scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
     for n in (5, 20, 1, 13):
@@ -93,7 +93,7 @@ def test_the_step_after_the_last_update_is_no_overrun(url: str, strict: bool, ca
 
 
 def test_a_saved_run_resumes_where_it_was(preheat: Preheat) -> None:
-    """At every iteration: new objects that load the states read exactly the LRs that were to come."""
+    """New objects that load the states of any iteration read exactly the LRs that were to come."""
     schedule = preheat.create(REFERENCE_SPEC)
     for stop in range(20):
         on = Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
@@ -115,7 +115,7 @@ def test_a_saved_run_resumes_where_it_was(preheat: Preheat) -> None:
 
 
 def test_the_state_of_another_schedule_is_refused(preheat: Preheat) -> None:
-    """With the way to change schedules on purpose."""
+    """The error says how to change schedules on purpose."""
     state = RemoteLR(optimizer(1.0), preheat.create(REFERENCE_SPEC)).state_dict()
     other = RemoteLR(optimizer(1.0), preheat.create({**REFERENCE_SPEC, "target_lr": 0.02}))
     with pytest.raises(ScheduleMismatch, match="construct RemoteLR with first_iteration=1"):
@@ -123,7 +123,7 @@ def test_the_state_of_another_schedule_is_refused(preheat: Preheat) -> None:
 
 
 def test_named_groups_are_matched_by_name(preheat: Preheat) -> None:
-    """Whatever their order in the optimizer."""
+    """Their order in the optimizer does not matter."""
     schedule = preheat.create({**REFERENCE_SPEC, "param_groups": GROUPS})
     on = named("head", "backbone")
     scheduler = RemoteLR(on, schedule)
@@ -133,7 +133,7 @@ def test_named_groups_are_matched_by_name(preheat: Preheat) -> None:
 
 @pytest.mark.parametrize("groups", [[{"target_lr": 0.001}, {}], GROUPS])
 def test_unnamed_groups_are_matched_by_position(preheat: Preheat, groups: list[dict[str, Any]]) -> None:
-    """If optimizer or schedule does not name them."""
+    """Order counts if the optimizer or the schedule has no names."""
     on = named(None, None)
     RemoteLR(on, preheat.create({**REFERENCE_SPEC, "param_groups": groups})).step(10)
     assert lrs(on) == [0.001, 0.01]
@@ -153,7 +153,7 @@ def test_unnamed_groups_are_matched_by_position(preheat: Preheat, groups: list[d
 def test_other_param_groups_are_refused_at_construction(
     preheat: Preheat, names: tuple[str | None, ...], message: str
 ) -> None:
-    """Before any LR is set."""
+    """They raise before any LR is set."""
     schedule = preheat.create({**REFERENCE_SPEC, "param_groups": GROUPS})
     on = named(*names)
     with pytest.raises(ParamGroupMismatch, match=message):
@@ -175,7 +175,7 @@ def test_tensor_lrs_are_filled_in_place(preheat: Preheat) -> None:
 
 
 def test_an_int_lr_becomes_a_float(preheat: Preheat) -> None:
-    """An optimizer built with lr=1."""
+    """An optimizer that was built with lr=1 gets a float."""
     on = optimizer(1)
     RemoteLR(on, preheat.create(REFERENCE_SPEC))
     assert lrs(on) == [0.001]
@@ -196,7 +196,7 @@ HYPER_SPEC = {
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
 def test_other_hyperparameters_are_set_with_the_lr(url: str, optimizer: Any) -> None:
-    """Momentum (β1 of Adam), weight decay of the group that has a schedule, and a clip for the loop to read."""
+    """Momentum or β1 and weight decay are set, and a clip is for the loop to read."""
     groups = [{"params": [torch.zeros(1)], "name": name} for name in ("b", "a")]
     on = optimizer(groups, lr=1.0, weight_decay=0.0)
     with Preheat(url) as preheat:
@@ -237,7 +237,7 @@ def test_a_single_group_with_other_hyperparameters_still_reads_a_number(url: str
 
 
 def test_beta2_is_the_second_of_the_betas(url: str) -> None:
-    """beta1 and beta2 by name, each in its place; the other stays."""
+    """beta1 and beta2 are set by name, each in its place, and the other stays."""
     on = torch.optim.AdamW([torch.zeros(1)], lr=1.0, betas=(0.5, 0.6))
     spec = {
         "target_lr": 0.1,
@@ -252,7 +252,7 @@ def test_beta2_is_the_second_of_the_betas(url: str) -> None:
 
 
 def test_it_is_a_torch_scheduler(preheat: Preheat) -> None:
-    """To isinstance, with what the class promises: optimizer, base LRs, last_epoch, and no cycle of references."""
+    """It is an LRScheduler with optimizer, base LRs and last_epoch, and in no cycle of references."""
     gc.collect()
     gc.disable()
     try:
@@ -288,7 +288,7 @@ def test_a_step_without_an_update_changes_nothing(preheat: Preheat, caplog: pyte
 
 @pytest.mark.parametrize("accumulated", [1, 4])
 def test_accumulated_gradients_are_one_update(preheat: Preheat, accumulated: int) -> None:
-    """Whether the scheduler is stepped for each micro-batch or for each update."""
+    """It is all the same whether the scheduler is stepped for each micro-batch or for each update."""
     for steps_always in (True, False):
         on = optimizer(1.0)
         scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
@@ -305,7 +305,7 @@ def test_accumulated_gradients_are_one_update(preheat: Preheat, accumulated: int
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_updates_that_a_grad_scaler_skips_are_none(preheat: Preheat, fused: bool) -> None:
-    """Gradients that overflow at first and now and then: each performed update runs at the next LR of the table.
+    """When gradients overflow now and then each performed update runs at the next LR of the table.
 
     A fused optimizer is called all the same, and the scheduler is told what the falling scale tells.
     """
@@ -328,7 +328,7 @@ def test_updates_that_a_grad_scaler_skips_are_none(preheat: Preheat, fused: bool
 
 
 def test_accelerate_does_not_multiply_steps(preheat: Preheat) -> None:
-    """It steps a scheduler once for every process: here as for four."""
+    """Accelerate steps a scheduler once for every process: one and four read the same."""
     accelerate = pytest.importorskip("accelerate", reason="`make adapters` installs it")
     state = importlib.import_module("accelerate.state")
     on = optimizer(1.0)
@@ -364,7 +364,7 @@ def test_param_groups_that_are_added_later_follow(preheat: Preheat) -> None:
 
 
 def test_hyperparameters_reach_an_optimizer_whose_state_was_loaded(url: str) -> None:
-    """Loading replaces the param groups; what was remembered of the old ones would be written to nowhere."""
+    """Loading replaces the param groups, and the new ones are written to."""
     with Preheat(url) as preheat:
         groups = [{"params": [torch.zeros(1)], "name": name} for name in ("a", "b")]
         on = torch.optim.SGD(groups, lr=1.0, weight_decay=0.0)
@@ -377,7 +377,7 @@ def test_hyperparameters_reach_an_optimizer_whose_state_was_loaded(url: str) -> 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")  # torch's own affair
 def test_a_compiled_optimizer_sees_every_lr(preheat: Preheat) -> None:
-    """A Tensor LR under torch.compile: the weights move by the table, without compiling anew for each update."""
+    """Weights move by the table under torch.compile, which does not compile anew for each update."""
     weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
     on = torch.optim.SGD([weight], lr=torch.tensor(1.0, dtype=torch.float64))
     scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
@@ -400,7 +400,7 @@ def test_a_compiled_optimizer_sees_every_lr(preheat: Preheat) -> None:
 
 
 def test_a_schedule_that_takes_over_is_followed(caplog: pytest.LogCaptureFixture) -> None:
-    """From a fallback to the schedule, its momentum included; one that the optimizer cannot follow ends no run."""
+    """Its momentum is set too, and a schedule that the optimizer cannot follow ends no run."""
     port = free_port()
     spec = {"target_lr": 0.1, "total_iterations": 20, "after_scheduler": {"type": "OneCycleLR", "max_lr": 0.3}}
     with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.2) as preheat:
@@ -409,7 +409,7 @@ def test_a_schedule_that_takes_over_is_followed(caplog: pytest.LogCaptureFixture
         schedulers = RemoteLR(on, schedule), RemoteLR(without, schedule)
         assert lrs(on) == [0.5]
         with service(port):
-            wait_until(lambda: schedule.status.state == "READY", 10)
+            wait_until(lambda: schedule.status.state == "READY", 30)
             for scheduler in schedulers:
                 scheduler.step(19)
     expected = torch_stepped({"type": "OneCycleLR", "max_lr": 0.3, "total_steps": 21}, (0.1,), 19)[-1]
@@ -417,3 +417,37 @@ def test_a_schedule_that_takes_over_is_followed(caplog: pytest.LogCaptureFixture
     share = (19 - 5.3) / (20 - 5.3)  # of the way down, which begins at 0.3 · 21 − 1 and ends at 20
     assert on.param_groups[0]["momentum"] == pytest.approx(0.95 - 0.05 * (1 + math.cos(math.pi * share)))
     assert "does not suit the optimizer" in caplog.text
+
+
+class Halving:
+    """A schedule of one's own, with what every adapter reads."""
+
+    id, total_iterations, group_names = "mine", 20, ("default",)
+    hyperparameter_columns: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self) -> None:
+        self.spec: dict[str, Any] = {}
+
+    def lr(self, iteration: int) -> float:
+        """The LR there."""
+        return 0.5**iteration
+
+    def hyperparameters(self, _: int) -> list[float]:
+        """There are none."""
+        return []
+
+    def lrs(self, start: int = 0, stop: int | None = None) -> list[float | list[float]]:
+        """All of them."""
+        return [self.lr(n) for n in range(start, 21 if stop is None else stop)]
+
+
+def test_a_schedule_of_ones_own_drives_an_optimizer() -> None:
+    """Anything that can be read as a schedule can, without a service."""
+    on = optimizer(1.0)
+    scheduler = RemoteLR(on, Halving())
+    used = []
+    for _ in range(5):
+        used += lrs(on)
+        on.step()
+        scheduler.step()
+    assert used == [0.5, 0.25, 0.125, 0.0625, 0.03125]

@@ -127,4 +127,4 @@ GARBAGE: dict[str, Trick] = {
     "redirect": lambda _: Reply(302, b"", {"location": "/login"}),
     "no content": lambda _: Reply(204, b"", {}),
 }
-"""Answers that are none, by name."""
+"""Answers that cannot be used, by name."""

@@ -23,7 +23,7 @@ class Fault:
 
     `listens`: whether anything does at the address. `greeting`: at once on every connection, instead of forwarding it:
     "reset", "hang" (accept and never answer) or "garbage". `latency_s`, `jitter_s`: before each piece. `bytes_per_s`:
-    how fast they come. `after_bytes`: when so many of an answer have come, `then` happens: they "hang" for ever, or the
+    how fast they come. `after_bytes`: when so many of an answer have come, `then` happens: they "hang", or the
     connection is closed, reset, or closed in one direction alone.
     """
 

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from rich.console import Console
 
-from faults.bench import Bench, check
 from faults.fault_proxy import Fault, proxy_loop
+from faults.runner import Runner, check, lateness
 from faults.scenarios import BREAKS, SCENARIOS, Scenario
 from running_service import service
 
@@ -23,16 +23,27 @@ def main(seconds: float, seed: int) -> None:
     give_up = time.monotonic() + seconds
     done = 0
     with service() as url, proxy_loop() as loop, console.status(f"seed {seed}") as status:
-        bench = Bench(url, loop)
+        runner = Runner(url, loop)
         while time.monotonic() < give_up:
             scenario = _varied(SCENARIOS[choice.choice(list(SCENARIOS))], choice)
             status.update(f"seed {seed}, {done} done, {give_up - time.monotonic():.0f} s left: {scenario.name}")
             try:
-                check(scenario, bench.run(scenario))
+                _pass(runner, scenario)
             except AssertionError as error:
                 sys.exit(f"seed {seed}, scenario {done + 1}, {scenario}: {error}")
             done += 1
     console.print(f"{done} scenarios in {seconds:g} s, seed {seed}: all as they must be")
+
+
+def _pass(runner: Runner, scenario: Scenario) -> None:
+    """Fails for what is wrong, and for what is late three times."""
+    for _ in range(3):
+        outcome = runner.run(scenario)
+        check(scenario, outcome)
+        late = lateness(scenario, outcome)
+        if not late:
+            return
+    raise AssertionError(late)
 
 
 def _varied(scenario: Scenario, choice: random.Random) -> Scenario:

@@ -41,18 +41,6 @@ LEVELS = [
 DEMO_TRAINER = ROOT / "service/preheat/cli/demo_trainer.py"
 """A user's training job, run in a process of its own: it imports the client, and nothing imports it."""
 
-CLIENT_LEVELS = [
-    {"errors", "configuration", "bounded_stream"},
-    {"document", "windows", "transport", "backoff", "worker"},
-    {"readable", "local_curve", "service", "snapshot", "status"},
-    {"feed", "param_groups"},
-    {"connection", "torch"},
-    {"schedule", "opening", "transformers", "lightning"},
-    {"client", "tables", "distributed"},
-    {"keras", "optax", "demo_trainer"},
-]
-"""Likewise of the client, whose rooms are files."""
-
 
 def imported(path: Path) -> set[str]:
     """Names of all modules that a file imports."""
@@ -66,12 +54,10 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize(
-    ("base", "levels"), [(ROOT / "service/preheat", LEVELS), (ROOT / "clients/python/preheat_client", CLIENT_LEVELS)]
-)
-def test_imports_run_downhill(base: Path, levels: list[set[str]]) -> None:
+def test_imports_run_downhill() -> None:
     """Every file is in a room of the map, and imports nothing from a room beside it or above."""
-    height = {room: level for level, rooms in enumerate(levels) for room in rooms}
+    base = ROOT / "service/preheat"
+    height = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
     for path in base.rglob("*.py"):
         room = path.relative_to(base).parts[0].removesuffix(".py")
         if room == "__init__":
@@ -97,26 +83,6 @@ def test_rooms_keep_to_themselves(base: str, forbidden: set[str]) -> None:
             continue
         found = {name.split(".")[0] for name in imported(path)} & forbidden
         assert not found, f"{path.relative_to(ROOT)} imports {found}"
-
-
-ADAPTERS = {
-    "torch": {"torch", "distributed", "demo_trainer"},
-    "transformers": {"transformers"},
-    "lightning": {"lightning"},
-    "keras": {"keras"},
-    "optax": {"optax"},
-    "jax": {"optax"},
-}
-"""Which modules of the client may import a framework."""
-
-
-def test_a_framework_is_imported_by_its_adapter_alone() -> None:
-    """And by nothing that is imported with the client."""
-    base = ROOT / "clients/python/preheat_client"
-    for path in base.rglob("*.py"):
-        for framework, adapters in ADAPTERS.items():
-            found = any(name.split(".")[0] == framework for name in imported(path))
-            assert not found or path.stem in adapters, f"{path.name} imports {framework}"
 
 
 def test_the_client_depends_on_httpx_alone() -> None:

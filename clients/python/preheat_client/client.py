@@ -1,36 +1,29 @@
-"""The way to a Preheat service."""
+"""Client of a Preheat service: opens schedules, from override file, service, snapshot or fallback, in this order."""
 
-import ssl
 import weakref
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-from preheat_client.configuration import Mode, Outage, configured
-from preheat_client.connection import Connection
-from preheat_client.document import Request
-from preheat_client.feed import FetchedCurve
-from preheat_client.opening import Opening
+from preheat_client._core.configuration import Configuration, Mode, Outage, configuration_rows, configured
+from preheat_client._core.curve import FetchedCurve, Request
+from preheat_client._core.offline import LocalCurve, Snapshots, curve_of_file
+from preheat_client._core.prefetch import Prefetch
+from preheat_client._core.worker import Result, Worker, run_in_thread
+from preheat_client.errors import InvalidFallback, InvalidSpec, PreheatError, RequestRefused, ServiceUnavailable
 from preheat_client.schedule import Schedule
 from preheat_client.status import State, Status
+
+if TYPE_CHECKING:
+    import ssl
+
+_CLOSING_S = 1.0
 
 
 class Preheat:
     """A client of one service. Every argument that is not given comes from its environment variable, else its default.
-
-    Args:
-        url: address of the service, PREHEAT_URL.
-        token: sent as `Authorization: Bearer …`.
-        mode: "online"; "offline": snapshots only, no network; "disabled": a constant passes through.
-        timeout_s: longest time of one request, and longest wait for an LR that has not arrived; 5.
-        start_timeout_s: longest wait for the service when a schedule is opened; 10.
-        snapshot_dir: folder of snapshots, for a start without the service.
-        override_file: JSON file that wins over everything if it is there when a schedule is opened.
-        on_outage: what becomes of an LR that never arrived: "hold" the last known one, or "raise".
-        strict: whether a schedule raises IterationOutOfRange past its end, instead of holding its last LR.
-        window: LRs fetched at a time; a schedule of up to 16 windows is kept whole; 65,536.
-        proxy, ca_file, unix_socket, headers, ssl_context: as httpx has them.
-        on_state_change: called with schedule and status, once a change of state, on the client's thread.
 
     Safe to use from several threads, and in the child of a fork. Pickles to its arguments.
     Raises ValueError, with name, value and rule, for an argument or a variable that is out of bounds.
@@ -53,61 +46,204 @@ class Preheat:
         ca_file: str | None = None,
         unix_socket: str | None = None,
         headers: Mapping[str, str] | None = None,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: "ssl.SSLContext | None" = None,
         on_state_change: Callable[[Schedule, Status], None] | None = None,
     ) -> None:
+        # What was said, and not what came of it: a client that is unpickled elsewhere reads that environment.
         self._arguments = {name: value for name, value in locals().items() if name != "self" and value is not None}
-        self._connection = Connection(configured(self._arguments))
-        weakref.finalize(self, self._connection.close).atexit = False
+        self._session = _Session(configured(self._arguments))
+        # A client that is only dropped ends its thread; an exit waits for nothing, and leaves the daemon thread.
+        weakref.finalize(self, self._session.close).atexit = False
 
     def create(self, spec: dict[str, Any], *, fallback: Any = None) -> Schedule:
         """The schedule of a spec; the same spec gives the same schedule, however often it is created.
 
         Comes from the override file if there is one, else from the service within `start_timeout_s`, else from the
         snapshot, else from `fallback`: a number, a list with an LR for each iteration, a simple spec
-        (`preheat_client.local_curve`), or any of these by param group.
+        (`target_lr`, `total_iterations`, `warmup.iterations`, one of torch's closed forms as `after_scheduler`), or any
+        of these by param group.
 
         Raises InvalidSpec with every rule it breaks, InvalidFallback, RequestRefused, ServiceUnavailable.
         """
-        return self.opened(Request.of_spec(spec), fallback)
+        return self._open(Request.of_spec(spec), fallback)
 
     def schedule(self, schedule_id: str, *, fallback: Any = None) -> Schedule:
         """The schedule with an id; found and refused as by `create`. Raises ScheduleNotFound if there is none."""
-        return self.opened(Request(schedule_id=schedule_id), fallback)
-
-    def opened(self, request: Request, fallback: Any, known: FetchedCurve | None = None) -> Schedule:
-        """The schedule of a request; what is `known` of it makes asking needless."""
-        schedule = Schedule(self, self._connection, request, fallback)
-        if known is None:
-            try:
-                Opening(self._connection, schedule, fallback).run()
-            except BaseException:
-                schedule.feed.close()
-                raise
-        else:
-            schedule.feed.reuse(known)
-            schedule.feed.allow()
-            schedule.adopt(known, State.STALE, "it was known where it was pickled")
-        return schedule
+        return self._open(Request(schedule_id=schedule_id), fallback)
 
     def close(self) -> None:
         """Ends thread and connections; schedules can still be read as far as they are in memory."""
-        self._connection.close()
+        self._session.close()
+
+    def _open(self, request: Request, fallback: Any, known: FetchedCurve | None = None) -> Schedule:
+        """Opens the schedule of a request; what is `known` of it, where it was pickled, makes asking needless."""
+        session = self._session
+        prefetch = session.prefetch(request)
+        schedule = Schedule(self._open, session.configuration, prefetch, fallback)
+        if known is not None:
+            prefetch.reuse(known)
+            prefetch.allow()
+            prefetch.adopt(known, State.STALE, "it was known where it was pickled")
+            return schedule
+        try:
+            _Startup(session, prefetch, fallback).run()
+        except BaseException:  # KeyboardInterrupt too: nobody holds the schedule, but its traceback may
+            prefetch.close()
+            raise
+        return schedule
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Preheat {self._connection.configuration.address}: {self._connection.configuration.mode}>"
+        return f"<Preheat {self._session.configuration.address}: {self._session.configuration.mode}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _with_arguments, (self._arguments,)
+        return partial(Preheat, **self._arguments), ()
 
 
-def _with_arguments(arguments: dict[str, Any]) -> Preheat:
-    return Preheat(**arguments)
+# The arguments are documented once, in the configuration; help(Preheat) and the reference show the same rows.
+Preheat.__doc__ = f"{Preheat.__doc__}\nArgs:\n" + "\n".join(
+    f"    {name}: {about}{f' {variable}' if variable else ''}{f', default {default}' if default else ''}"
+    for name, variable, default, about in configuration_rows()
+)
+
+
+class _Session:
+    """What all schedules of a client share: one thread, one way to the service, one folder of snapshots."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.api = None
+        if configuration.mode == "online":
+            # Not with this module: httpcore takes as long as all else. Not on the client's thread: the child of a fork
+            # that happens meanwhile could never import it.
+            from preheat_client._http import Api  # noqa: PLC0415
+
+            self.api = Api(configuration)
+        folder = configuration.snapshot_dir
+        self.snapshots = Snapshots(Path(folder), configuration.address) if folder else None
+        self._prefetches: weakref.WeakSet[Prefetch] = weakref.WeakSet()
+        self._worker = Worker(on_idle=self._disconnect, on_fork=self._after_fork)
+
+    def prefetch(self, request: Request) -> Prefetch:
+        """A new prefetch of the schedule of a request."""
+        prefetch = Prefetch(request, self.configuration, self.api, self._worker, self.snapshots)
+        self._prefetches.add(prefetch)
+        return prefetch
+
+    def close(self) -> None:
+        """Ends the thread and all connections, requests under way included."""
+        for prefetch in list(self._prefetches):  # first, so that the request that is cut is no failure
+            prefetch.close()
+        self._worker.close()
+        if self.api is not None:
+            self.api.close()
+        self._worker.join(_CLOSING_S)
+
+    def _disconnect(self) -> None:
+        if self.api is not None:
+            self.api.disconnect()
+
+    def _after_fork(self) -> None:
+        if self.api is not None:
+            self.api.forget()
+        for prefetch in list(self._prefetches):
+            prefetch.renew()
+
+
+@dataclass(frozen=True)
+class _Startup:
+    """One start of a schedule; every step is bounded in time, whatever disk and network do."""
+
+    session: _Session
+    prefetch: Prefetch
+    fallback: Any
+
+    def run(self) -> None:
+        """Goes through the steps until one gives a curve.
+
+        Raises InvalidFallback for a fallback or an override file without LRs, InvalidSpec for a spec that the service
+        refuses, RequestRefused or ServiceUnavailable if no step gives anything.
+        """
+        configuration, adopt = self.session.configuration, self.prefetch.adopt
+        fallback = None if self.fallback is None else self._local(self.fallback)
+        if configuration.mode == "disabled":
+            adopt(fallback or self._constant(), State.FALLBACK, "the client is disabled")
+        elif (override := self._override()) is not None:
+            adopt(override, State.FALLBACK, f"{configuration.override_file} is there")
+        elif configuration.mode == "offline" or not self._from_service():
+            error = self._error()
+            reason = "mode is offline" if configuration.mode == "offline" else str(error)
+            if (saved := self._snapshot()) is not None:
+                adopt(saved, State.STALE, reason)
+            elif fallback is not None:
+                adopt(fallback, State.FALLBACK, reason)
+            else:
+                raise error
+
+    def _local(self, fallback: Any) -> LocalCurve:
+        return LocalCurve(fallback, "fallback", self.prefetch.request)
+
+    def _constant(self) -> LocalCurve:
+        """The constant that a disabled client passes through: the spec's target LR."""
+        target_lr = self.prefetch.request.spec_dict.get("target_lr")
+        if target_lr is None:
+            raise InvalidFallback("a disabled client needs a spec with target_lr, or a fallback, for its constant")
+        return self._local(target_lr)
+
+    def _override(self) -> LocalCurve | None:
+        name = self.session.configuration.override_file
+        if not name:
+            return None
+        try:
+            return self._from_disk(lambda: curve_of_file(Path(name), self.prefetch.request))
+        except FileNotFoundError:
+            return None
+        except (OSError, ServiceUnavailable) as error:
+            raise InvalidFallback(f"{name} cannot be read: {error}") from error
+
+    def _from_service(self) -> bool:
+        """Whether a curve has arrived; waits for one as long as waiting may help."""
+        prefetch = self.prefetch
+        prefetch.start()
+        prefetch.wait(
+            lambda: prefetch.curve is not None or isinstance(prefetch.error, RequestRefused),
+            self.session.configuration.start_timeout_s,
+        )
+        if isinstance(prefetch.error, InvalidSpec):
+            raise prefetch.error
+        return prefetch.curve is not None
+
+    def _error(self) -> PreheatError:
+        if self.prefetch.error is not None:
+            return self.prefetch.error
+        configuration, name = self.session.configuration, self.prefetch.request.name
+        if configuration.mode == "offline":
+            place = f"in {configuration.snapshot_dir}" if configuration.snapshot_dir else "without a snapshot_dir"
+            return ServiceUnavailable(f"mode is offline, and there is no snapshot of {name} {place}")
+        return ServiceUnavailable(f"no answer from {configuration.address} in {configuration.start_timeout_s:g} s")
+
+    def _snapshot(self) -> FetchedCurve | None:
+        snapshots, prefetch = self.session.snapshots, self.prefetch
+        if snapshots is None:
+            return None
+        try:
+            saved = self._from_disk(lambda: snapshots.read(prefetch.request))
+        except ServiceUnavailable:  # the disk takes its time
+            return None
+        if saved is None or not saved[0].windows():
+            return None
+        curve, saved_at = saved
+        prefetch.health.saved_at(saved_at)
+        prefetch.reuse(curve)
+        if isinstance(prefetch.error, RequestRefused) and prefetch.request.spec is None:
+            prefetch.ask_now()  # a service that has lost the schedule can be given it, now that its spec is known
+        return curve
+
+    def _from_disk(self, question: Callable[[], Result]) -> Result:
+        """Not on the client's thread: it may be waiting for a name to be looked up, which nothing bounds."""
+        return run_in_thread(question, self.session.configuration.timeout_s)

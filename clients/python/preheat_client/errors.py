@@ -1,11 +1,11 @@
-"""What can go wrong in the client.
+"""Errors of the client.
 
 PreheatError
 ├── ServiceUnavailable     no answer, or none that can be used: trying again may help
 ├── RequestRefused         the service says no
 │   ├── InvalidSpec        the spec breaks rules
 │   └── ScheduleNotFound   no schedule has this id
-├── InvalidFallback        a fallback or an override file that is no LR
+├── InvalidFallback        a fallback or an override file from which no LRs follow
 ├── IterationOutOfRange    an iteration outside 0 … total_iterations
 ├── ParamGroupMismatch     optimizer and schedule have different param groups
 └── ScheduleMismatch       a saved state belongs to another schedule
@@ -19,7 +19,7 @@ class PreheatError(Exception):
 
 
 class ServiceUnavailable(PreheatError):
-    """The service did not answer, or answered what cannot be used. `retry_after_s` is its own wish, if it had one."""
+    """The service did not answer, or answered what cannot be used; `retry_after_s`: its Retry-After, if it sent one."""
 
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         self.retry_after_s = retry_after_s
@@ -43,7 +43,7 @@ class ScheduleNotFound(RequestRefused):
 
 
 class InvalidFallback(PreheatError, ValueError):
-    """A fallback, or what an override file has, is no LR."""
+    """No LRs follow from a fallback, or from the content of an override file."""
 
 
 class IterationOutOfRange(PreheatError):
@@ -63,5 +63,5 @@ class ScheduleMismatch(PreheatError):
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether the same request may succeed later: connection, timeout, 429, 5xx; not so for any other refusal."""
+    """Whether the same request may succeed later: connection, timeout, 408, 425, 429, 5xx; no other refusal may."""
     return isinstance(error, ServiceUnavailable)

@@ -4,19 +4,18 @@ from typing import Any
 
 import keras
 
-from preheat_client.schedule import Schedule
-from preheat_client.tables import check_one_group, lr_table
+from preheat_client.schedule import ReadableSchedule, check_one_group, lr_table
 
 
 class PreheatCallback(keras.callbacks.Callback):
     """Sets the optimizer's learning_rate before each update; the first runs at lr[1].
 
-    The iteration is the optimizer's own: it is saved with the model, and batches that only accumulate gradients are
-    none. Raises ValueError for a schedule of several param groups, and when training begins if steps_per_execution
+    The iteration is the optimizer's own: it is saved with the model, and batches that only accumulate gradients do
+    not count. Raises ValueError for a schedule of several param groups, and when training begins if steps_per_execution
     hides updates from callbacks.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: ReadableSchedule) -> None:
         super().__init__()
         check_one_group(schedule)
         self.schedule = schedule
@@ -43,7 +42,7 @@ class PreheatSchedule(keras.optimizers.schedules.LearningRateSchedule):
     Raises ValueError for a schedule of several param groups, or too long for a table.
     """
 
-    def __init__(self, schedule: Schedule | list[float]) -> None:
+    def __init__(self, schedule: ReadableSchedule | list[float]) -> None:
         super().__init__()
         self._lrs = list(schedule if isinstance(schedule, list) else lr_table(schedule))
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
-from preheat_client.readable import Readable
+from preheat_client.schedule import ReadableSchedule
 from preheat_client.torch import RemoteLR
 
 
 class PreheatCallback(Callback):
-    """Sets the LRs of every optimizer before each of its updates; batches that only accumulate gradients are none.
+    """Sets the LRs of every optimizer before each of its updates; batches that only accumulate gradients make none.
 
     The first update runs at lr[1]. The iteration is saved in checkpoints, and a run that is resumed goes on from it;
     from global_step + 1 if its checkpoint was made without the callback, and where the trainer fits again.
@@ -22,7 +22,7 @@ class PreheatCallback(Callback):
     has several optimizers, whose updates Lightning counts as one.
     """
 
-    def __init__(self, schedule: Readable) -> None:
+    def __init__(self, schedule: ReadableSchedule) -> None:
         self.schedule = schedule
         self._remotes: dict[int, RemoteLR] = {}
         self._restored: list[dict[str, Any]] = []

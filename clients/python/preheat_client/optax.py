@@ -6,11 +6,10 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from preheat_client.schedule import Schedule
-from preheat_client.tables import lr_table
+from preheat_client.schedule import ReadableSchedule, lr_table
 
 
-def remote_schedule(schedule: Schedule, first_iteration: int = 1) -> Callable[[Any], Any]:
+def remote_schedule(schedule: ReadableSchedule, first_iteration: int = 1) -> Callable[[Any], Any]:
     """An `optax.Schedule`: the LR of the update after `count` updates; the first one runs at lr[1].
 
     Safe inside jit, and compiled once: the table is a constant. Past the end the last LR is held.

@@ -1,90 +1,82 @@
-"""A schedule, read from memory by a training loop."""
+"""Schedule: the LR of each iteration, read from memory by a training loop."""
 
 import logging
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from preheat_client.connection import Connection
-from preheat_client.document import Document, Request
-from preheat_client.errors import IterationOutOfRange, ScheduleMismatch, ServiceUnavailable
-from preheat_client.feed import Curve, FetchedCurve
-from preheat_client.status import Health, State, Status
-from preheat_client.windows import Row, Window
+from preheat_client._core.configuration import Configuration
+from preheat_client._core.curve import Curve, Described, FetchedCurve, Row, View, Window
+from preheat_client._core.prefetch import NO_VIEW, Prefetch
+from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
+from preheat_client.status import State, Status
+
+__all__ = ["ReadableSchedule", "Schedule"]
 
 _LOG = logging.getLogger("preheat_client")
 _AT_ONCE = 65_536
-
-_View = tuple[int, Sequence[Row], Sequence[list[float]]]
-_NOTHING: _View = (0, (), ())
+_LONGEST_TABLE = 10_000_000
 
 
-class Opener(Protocol):
-    """The client that a schedule was opened by, and is opened by again where it is unpickled."""
+class ReadableSchedule(Protocol):
+    """What every adapter takes: a `Schedule`, one that ranks share (`preheat_client.distributed`), or one of your own.
 
-    def opened(self, request: Request, fallback: Any, known: FetchedCurve | None = None) -> "Schedule":
-        """The schedule of a request."""
+    One of your own has the same param groups and hyperparameters during a whole run.
+    """
+
+    @property
+    def id(self) -> str:
+        """The schedule's id."""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The normalised spec."""
+
+    @property
+    def total_iterations(self) -> int:
+        """Iterations of the run, warm-up included."""
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Names of the param groups, in order."""
+
+    @property
+    def hyperparameter_columns(self) -> tuple[tuple[str, str], ...]:
+        """Group and name of every other hyperparameter."""
+
+    def lr(self, iteration: int) -> Row:
+        """The learning rate at an iteration."""
+
+    def hyperparameters(self, iteration: int) -> list[float]:
+        """Values of the other hyperparameters there."""
+
+    def lrs(self, start: int = 0, stop: int | None = None) -> Sequence[Row]:
+        """Learning rates of iterations start … stop − 1, by default to the end."""
 
 
-class Schedule:
+class Schedule(Described):
     """A schedule of the service; made by `Preheat.create` and `Preheat.schedule`.
 
     Safe to read from several threads. Pickles to its client, its request, and what is known of it; a copy of it is
     itself.
     """
 
-    def __init__(self, client: Opener, connection: Connection, request: Request, fallback: Any) -> None:
-        self.request = request
-        on_change = connection.configuration.on_state_change
-        self.health = Health(
-            request.name, connection.worker, None if on_change is None else lambda status: on_change(self, status)
-        )
-        self.feed = connection.feed(request, self.health, self._adopt_fetched)
-        self._client, self._connection, self._fallback = client, connection, fallback
-        self.known: Curve | None = None
-        """What is read at present; another object once something else was adopted."""
-        self._view: _View = _NOTHING
+    def __init__(
+        self, reopen: Callable[..., "Schedule"], configuration: Configuration, prefetch: Prefetch, fallback: Any
+    ) -> None:
+        self._reopen, self._configuration, self._fallback = reopen, configuration, fallback
+        self._prefetch = self._known = prefetch
         self._is_holding = False
-        self._has_said_end = False
-
-    @property
-    def document(self) -> Document:
-        """What is said about the schedule, without its LRs."""
-        return self._curve_in_use.document
-
-    @property
-    def id(self) -> str:
-        """The schedule's id, the same everywhere for the same spec; empty while only a fallback is known."""
-        return self.document.id or self.request.schedule_id or ""
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """The normalised spec; that of the fallback, or an empty one, while only a fallback is known."""
-        return self.document.spec
-
-    @property
-    def total_iterations(self) -> int:
-        """Iterations of the run, warm-up included; LRs are defined for 0 … total_iterations.
-
-        `sys.maxsize` while nothing but a constant is known.
-        """
-        return self.document.total_iterations
-
-    @property
-    def group_names(self) -> tuple[str, ...]:
-        """Names of the param groups, in order."""
-        return self.document.group_names
-
-    @property
-    def hyperparameter_columns(self) -> tuple[tuple[str, str], ...]:
-        """Group and name of every hyperparameter besides the LR that has a schedule."""
-        return self.document.hyperparameter_columns
+        self._has_logged_end = False
+        on_change = configuration.on_state_change
+        if on_change is not None:
+            prefetch.health.on_change = lambda status: on_change(self, status)
 
     @property
     def status(self) -> Status:
         """Where the LRs come from, how old they are, and what went wrong last."""
-        return self.health.status()
+        return self._prefetch.health.status()
 
     def lr(self, iteration: int) -> float | list[float]:
         """The learning rate at `iteration`: a number for one param group, a list for several.
@@ -96,7 +88,7 @@ class Schedule:
         Raises IterationOutOfRange below 0, or past the end if `strict`; ServiceUnavailable or RequestRefused for an LR
         that did not arrive if `on_outage` is "raise", or if none was read before.
         """
-        start, lrs, _ = self._view
+        start, lrs, _ = self._prefetch.view  # one tuple, so that another thread's change is seen whole or not at all
         offset = iteration - start
         if 0 <= offset < len(lrs):
             return lrs[offset]
@@ -107,23 +99,11 @@ class Schedule:
 
         Read, waited for, held and refused as `lr` is.
         """
-        start, lrs, others = self._view
+        start, lrs, others = self._prefetch.view
         offset = iteration - start
         if 0 <= offset < len(lrs):
             return others[offset] if others else []
         return self._elsewhere(operator.index(iteration))[1]
-
-    def block(self, iteration: int, most: int) -> list[tuple[Row, list[float]]]:
-        """LR and other hyperparameters of `iteration` and of those after it, up to `most`, that are in memory.
-
-        The first is read as `lr` reads it; one that is held is alone.
-        """
-        first = (self.lr(iteration), self.hyperparameters(iteration))
-        start, lrs, _ = self._view
-        end = min(iteration - start + most, len(lrs))
-        if not 0 <= iteration - start < end:
-            return [first]
-        return [_row(self._view, offset) for offset in range(iteration - start, end)]
 
     def lrs(self, start: int = 0, stop: int | None = None) -> Sequence[Row]:
         """Learning rates of iterations start … stop − 1, by default to the end: one entry (as of `lr`) each.
@@ -131,13 +111,14 @@ class Schedule:
         What is not in memory is asked for. Raises IterationOutOfRange, ServiceUnavailable, RequestRefused.
         """
         stop = self.total_iterations + 1 if stop is None else stop
-        for bound in (start, max(stop - 1, 0)):
+        for bound in (start, max(stop - 1, 0)):  # stop is exclusive; an empty window is valid anywhere
             if not 0 <= bound <= self.total_iterations:
                 raise IterationOutOfRange(bound, self.total_iterations)
-        curve = self._curve_in_use
+        curve = self._curve
         rows: list[Row] = []
         while start < stop:
-            window = curve.window(curve.layout.index(start)) or self._fetched(start, min(start + _AT_ONCE, stop))
+            # Fetched ones are not kept: a table that is read once must not displace what the loop needs.
+            window = curve.window(curve.index(start)) or self._fetched(start, min(start + _AT_ONCE, stop))
             lrs = window.lrs
             end = min(stop - window.start, len(lrs))
             rows += [lrs[offset] for offset in range(start - window.start, end)]
@@ -151,115 +132,128 @@ class Schedule:
         Raises ServiceUnavailable, RequestRefused.
         """
         name = "plot.svg" if Path(path).suffix.lower() == ".svg" else "plot.png"
-        document = self.document
-        picture = self._connection.asked(lambda: self._connection.service.picture(document, name, **options))
-        Path(path).write_bytes(picture)
+        metadata = self._curve.metadata
+        Path(path).write_bytes(self._prefetch.ask(lambda api: api.picture(metadata, name, **options)))
+
+    def _block(self, iteration: int, longest: int) -> list[tuple[Row, list[float]]]:
+        """LR and other hyperparameters of `iteration` and of those after it, up to `longest`, that are in memory.
+
+        The first is read as `lr` reads it; one that is held is alone.
+        """
+        first = (self.lr(iteration), self.hyperparameters(iteration))  # which brings the window into view
+        view = start, lrs, _ = self._prefetch.view
+        end = min(iteration - start + longest, len(lrs))
+        if not 0 <= iteration - start < end:
+            return [first]
+        return [_row(view, offset) for offset in range(iteration - start, end)]
 
     @property
-    def is_known(self) -> bool:
-        """Whether there are LRs to read."""
-        return self.known is not None
-
-    def adopt(self, curve: Curve, state: State, reason: str) -> None:
-        """Reads from this curve from now on. Raises ScheduleMismatch if it has other param groups than the last one."""
-        before = self.known
-        if before is not None and not curve.document.has_shape_of(before.document):
-            raise ScheduleMismatch(
-                f"the schedule has the param groups {', '.join(curve.document.group_names)}, the {before.source} in "
-                f"use has {', '.join(before.document.group_names)}: it stays in use"
-            )
-        self.known = curve
-        self._view = _NOTHING
-        if curve.document.id is not None:
-            self.health.name = f"schedule {curve.document.id}"
-        self.health.become(state, curve.source, reason)
-
-    def _adopt_fetched(self, curve: FetchedCurve) -> None:
-        self.adopt(curve, State.READY, "it has arrived")
-
-    def __repr__(self) -> str:
-        return f"<{self.health.name}: {self.health.state} ({self.health.source})>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        known = self.known if isinstance(self.known, FetchedCurve) else None
-        return _again, (self._client, self.request, self._fallback, known)
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
-        return self
-
-    @property
-    def _curve_in_use(self) -> Curve:
-        if self.known is None:
-            raise ServiceUnavailable(f"nothing is known of {self.request.name}")
-        return self.known
+    def _curve(self) -> Curve:
+        curve = self._prefetch.curve
+        if curve is None:
+            raise ServiceUnavailable(f"nothing is known of {self._prefetch.request.name}")
+        return curve
 
     def _elsewhere(self, iteration: int) -> tuple[Row, list[float]]:
         """LR and other hyperparameters of an iteration that is not in view."""
-        curve = self._curve_in_use
-        last = curve.document.total_iterations
+        prefetch, curve = self._prefetch, self._curve
+        last = curve.metadata.total_iterations
         if iteration < 0:
             raise IterationOutOfRange(iteration, last)
         if iteration > last:
-            self._say_end(iteration, last)
+            self._log_end(iteration, last)
             iteration = last
-        self.feed.focus(iteration)
-        window = curve.window(curve.layout.index(iteration)) or self._waited_for(curve, iteration)
+        prefetch.focus(iteration)  # before it is looked for: what is missing is on its way while this thread waits
+        window = curve.window(curve.index(iteration)) or self._waited_for(curve, iteration)
         if window is None:
             return self._held(iteration)
         if self._is_holding:
-            self._let_go(curve)
-        self._view = view = (window.start, window.lrs, window.others)
-        if self.known is not curve:  # another one was adopted in the meantime
-            self._view = _NOTHING
+            self._end_holding(curve)
+        prefetch.view = view = (window.start, window.lrs, window.others)
+        if prefetch.curve is not curve:  # another one was adopted in the meantime
+            prefetch.view = NO_VIEW
         return _row(view, iteration - window.start)
 
     def _fetched(self, start: int, stop: int) -> Window:
-        document = self.document
-        return self._connection.asked(lambda: self._connection.service.window(document, start, stop))
+        metadata = self._curve.metadata
+        return self._prefetch.ask(lambda api: api.window(metadata, start, stop))
 
-    def _say_end(self, iteration: int, last: int) -> None:
-        if self._connection.configuration.strict:
+    def _log_end(self, iteration: int, last: int) -> None:
+        if self._configuration.strict:
             raise IterationOutOfRange(iteration, last)
-        if not self._has_said_end:
-            self._has_said_end = True
-            _LOG.warning(
-                "%s: iteration %d is past the end (%d): holding the last LR", self.health.name, iteration, last
-            )
+        if not self._has_logged_end:
+            self._has_logged_end = True
+            name = self._prefetch.health.name
+            _LOG.warning("%s: iteration %d is past the end (%d): holding the last LR", name, iteration, last)
 
     def _waited_for(self, curve: Curve, iteration: int) -> Window | None:
-        """The window of an iteration if it arrives in time; who may hold a value does not wait in an outage."""
-        configuration = self._connection.configuration
-        index = curve.layout.index(iteration)
-        if configuration.on_outage == "raise":
-            self.feed.hurry()
-        elif not self.feed.is_answering:
+        """The window of an iteration if it arrives in time; where a value may be held an outage is not waited for."""
+        prefetch, index = self._prefetch, curve.index(iteration)
+        if self._configuration.on_outage == "raise":
+            prefetch.ask_now()
+        elif not prefetch.is_answering:
             return None
-        feed = self.feed
-        feed.wait(lambda: curve.window(index) is not None or not feed.is_answering, configuration.timeout_s)
+        timeout_s = self._configuration.timeout_s
+        prefetch.wait(lambda: curve.window(index) is not None or not prefetch.is_answering, timeout_s)
         return curve.window(index)
 
     def _held(self, iteration: int) -> tuple[Row, list[float]]:
-        start, lrs, _ = self._view
-        if not lrs or self._connection.configuration.on_outage == "raise":
-            raise self.feed.error or ServiceUnavailable(f"no LR for iteration {iteration}")
-        if not self._is_holding:
+        prefetch = self._prefetch
+        start, lrs, _ = view = prefetch.view
+        if not lrs or self._configuration.on_outage == "raise":
+            raise prefetch.error or ServiceUnavailable(f"no LR for iteration {iteration}")
+        if not self._is_holding:  # once an outage, not once an iteration
             self._is_holding = True
-            why = self.feed.error or "it has not arrived"
-            self.health.become(State.FALLBACK, "held", f"no LR for iteration {iteration}, holding the last one: {why}")
-        self.health.count("held")
-        return _row(self._view, len(lrs) - 1 if iteration >= start else 0)
+            why = prefetch.error or "it has not arrived"
+            reason = f"no LR for iteration {iteration}, holding the last one: {why}"
+            prefetch.health.become(State.FALLBACK, "held", reason)
+        prefetch.health.count("held")
+        return _row(view, len(lrs) - 1 if iteration >= start else 0)  # the end of the window that is nearer
 
-    def _let_go(self, curve: Curve) -> None:
+    def _end_holding(self, curve: Curve) -> None:
         self._is_holding = False
-        state = State.READY if self.feed.is_answering else State.STALE
-        self.health.become(state, curve.source, "the LRs have arrived")
+        state = State.READY if self._prefetch.is_answering else State.STALE
+        self._prefetch.health.become(state, curve.source, "the LRs have arrived")
+
+    def __repr__(self) -> str:
+        health = self._prefetch.health
+        return f"<{health.name}: {health.state} ({health.source})>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What was known where it was pickled needs no network; anything else is opened anew."""
+        known = self._prefetch.curve
+        return self._reopen, (
+            self._prefetch.request,
+            self._fallback,
+            known if isinstance(known, FetchedCurve) else None,
+        )
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self  # frameworks copy schedulers, and a copy must not open a second schedule
 
 
-def _row(view: _View, offset: int) -> tuple[Row, list[float]]:
+def lr_table(schedule: ReadableSchedule) -> list[float]:
+    """LRs of iterations 0 … total_iterations, for frameworks that compile a table into the training step.
+
+    Raises ValueError for a schedule of several param groups or of more than 10,000,000 iterations, which are to be set
+    update by update; what `Schedule.lrs` raises.
+    """
+    check_one_group(schedule)
+    if schedule.total_iterations > _LONGEST_TABLE:
+        raise ValueError(
+            f"total_iterations ({schedule.total_iterations}) must not exceed {_LONGEST_TABLE} for a compiled schedule: "
+            "set the LR of each update instead"
+        )
+    lrs: list[Any] = list(schedule.lrs())
+    return lrs
+
+
+def check_one_group(schedule: ReadableSchedule) -> None:
+    """Raises ValueError for a schedule of several param groups, where the framework has one LR."""
+    if len(schedule.group_names) > 1:
+        raise ValueError(f"param_groups ({', '.join(schedule.group_names)}) must be one: there is one LR to set")
+
+
+def _row(view: View, offset: int) -> tuple[Row, list[float]]:
     _, lrs, others = view
     return lrs[offset], others[offset] if others else []
-
-
-def _again(client: Opener, request: Request, fallback: Any, known: FetchedCurve | None) -> Schedule:
-    """A schedule that was pickled: what was known needs no network, anything else is opened anew."""
-    return client.opened(request, fallback, known)

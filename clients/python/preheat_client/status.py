@@ -1,15 +1,17 @@
-"""Where a schedule's LRs come from, and how well its service is."""
+"""Status of a schedule: where its LRs come from, and how well its service is."""
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from preheat_client.errors import is_retryable
-from preheat_client.worker import Worker
+
+__all__ = ["Counters", "Source", "State", "Status"]
 
 _LOG = logging.getLogger("preheat_client")
 
@@ -20,7 +22,8 @@ class State(StrEnum):
     """What an LR is worth.
 
     READY: the schedule's, and the service answers. STALE: the schedule's, but the service has not answered since, or
-    not yet. FALLBACK: not the schedule's: an override's, a fallback's, or the last known one, held. ERROR: none.
+    not yet. FALLBACK: not the schedule's: an override's, a fallback's, or the last known one, held. ERROR: there is no
+    LR.
     """
 
     READY = "READY"
@@ -63,20 +66,26 @@ class Status:
 
 
 class Health:
-    """The state of a schedule, told to the log and to a callback, once a change.
+    """The state of a schedule, told to the log and to a callback, once a change; not for users.
 
-    The callback runs on the client's thread; what it raises is logged.
+    The callback runs on the client's thread, for which `enqueue` is; what it raises is logged.
     """
 
-    def __init__(self, name: str, worker: Worker, on_change: Callable[[Status], None] | None) -> None:
+    def __init__(self, name: str, enqueue: Callable[[Callable[[], None]], Any]) -> None:
         self.name = name
         self.state: State = State.ERROR
         self.source: Source = "none"
-        self._worker, self._on_change = worker, on_change
+        self.on_change: Callable[[Status], None] | None = None
+        self._enqueue = enqueue
         self._confirmed_at: float | None = None
         self._last_error: str | None = None
-        self._counts = dict.fromkeys((each.name for each in fields(Counters)), 0)
-        self._untold: deque[Status] = deque()
+        self._counts = dict.fromkeys((counter.name for counter in fields(Counters)), 0)
+        self._pending: deque[Status] = deque()
+        self.renew()
+
+    def renew(self) -> None:
+        """Begins anew in the child of a fork, where the lock may be held by a thread that is missing."""
+        self._counting = threading.Lock()
 
     def status(self) -> Status:
         """The present moment."""
@@ -84,12 +93,13 @@ class Health:
         return Status(self.state, self.source, age_s, self._last_error, Counters(**self._counts))
 
     def count(self, *names: str) -> None:
-        """Adds 1 to counters."""
-        for name in names:
-            self._counts[name] += 1
+        """Adds 1 to counters; the loop's thread counts as well as the client's."""
+        with self._counting:
+            for name in names:
+                self._counts[name] += 1
 
     def answered(self) -> None:
-        """The service has given what was asked."""
+        """Notes that the service has given what was asked."""
         self.count("requests")
         self._confirmed_at = time.monotonic()
         self._last_error = None
@@ -97,16 +107,16 @@ class Health:
             self.become(State.READY, "service", "the service answers again")
 
     def failed(self, error: Exception) -> None:
-        """The service has not."""
+        """Notes that the service has not."""
         self.count("requests", "failures")
-        is_new, self._last_error = str(error) != self._last_error, str(error)
+        is_new, self._last_error = str(error) != self._last_error, str(error)  # the same one is logged once
         if self.state is State.READY:
             self.become(State.STALE, self.source, f"{error}; the loop goes on from memory")
         elif is_new and self.state is not State.ERROR and not is_retryable(error):
             _LOG.warning("%s: %s", self.name, error)
 
     def saved_at(self, seconds: float) -> None:
-        """The values are those of a snapshot that was saved then, in seconds since the epoch."""
+        """Notes that the values are those of a snapshot that was saved then, in seconds since the epoch."""
         self._confirmed_at = time.monotonic() - max(time.time() - seconds, 0.0)
 
     def become(self, state: State, source: Source, reason: str) -> None:
@@ -116,14 +126,15 @@ class Health:
         level = logging.INFO if state is State.READY else logging.WARNING
         _LOG.log(level, "%s: %s (%s): %s", self.name, state, source, reason)
         self.state, self.source = state, source
-        if self._on_change is not None:
-            self._untold.append(self.status())
-            self._worker.run(self._tell)
+        if self.on_change is not None:
+            # Queued and told by the thread: the loop that finds out must not run a user's callback.
+            self._pending.append(self.status())
+            self._enqueue(self._tell)
 
     def _tell(self) -> None:
-        while self._untold and self._on_change is not None:
-            status = self._untold.popleft()
+        while self._pending and self.on_change is not None:
+            status = self._pending.popleft()
             try:
-                self._on_change(status)
+                self.on_change(status)
             except Exception:  # noqa: BLE001 - a callback's fault must not reach anything else
                 _LOG.exception("%s: on_state_change failed", self.name)

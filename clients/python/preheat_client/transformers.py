@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from preheat_client.readable import Readable
+from preheat_client.schedule import ReadableSchedule
 from preheat_client.torch import RemoteLR
 
 
@@ -22,7 +22,7 @@ class PreheatCallback(TrainerCallback):
     ScheduleMismatch if the checkpoint is that of a run with another one.
     """
 
-    def __init__(self, schedule: Readable) -> None:
+    def __init__(self, schedule: ReadableSchedule) -> None:
         self.schedule = schedule
         self._remote: RemoteLR
 

@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from preheat_client import Preheat, Schedule
@@ -67,6 +69,52 @@ for update in range(int(os.environ["UPDATES"])):
 end(used=used)
 """
 
+TABLE = """
+shared = from_rank_zero(open_schedule)
+table = list(shared.lrs())
+middle = list(shared.lrs(5, 7))
+try:
+    shared.lrs(0, 22)
+except PreheatError as error:
+    end(table=table, middle=middle, refused=type(error).__name__)
+"""
+
+OPTAX = """
+import jax, jax.numpy as jnp, optax
+from preheat_client.optax import remote_schedule, with_lr
+
+shared = from_rank_zero(open_schedule)
+optimizer = optax.sgd(remote_schedule(shared))
+state, moved = optimizer.init(jnp.zeros(())), []
+for _ in range(20):
+    change, state = jax.jit(optimizer.update)(jnp.ones(()), state)
+    moved.append(-float(change))
+injected = optax.inject_hyperparams(optax.sgd)(learning_rate=0.5)
+set_to = [
+    float(with_lr(injected.init(jnp.zeros(())), shared.lr(n)).hyperparams["learning_rate"]) for n in range(1, 21)
+]
+end(moved=moved, set_to=set_to)
+"""
+
+KERAS = """
+import keras
+import numpy as np
+from preheat_client.keras import PreheatCallback, PreheatSchedule
+
+def model(lr):
+    dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+    made = keras.Sequential([keras.Input((1,)), dense])
+    made.compile(keras.optimizers.SGD(lr), loss="mae")
+    return made
+
+def moved(trained, *callbacks):
+    trained.fit(np.ones((20, 1)), np.full((20, 1), -10.0), batch_size=1, callbacks=list(callbacks), verbose=0)
+    return -float(np.asarray(trained.get_weights()[0])[0, 0])
+
+shared = from_rank_zero(open_schedule)
+end(compiled=moved(model(PreheatSchedule(shared))), called=moved(model(1.0), PreheatCallback(shared)))
+"""
+
 FAIL = """
 try:
     from_rank_zero(open_schedule)
@@ -94,7 +142,7 @@ def said(folder: Path, processes: "subprocess.Popen[str]") -> list[dict[str, Any
 
 
 def test_rank_0_asks_and_all_ranks_run_at_its_lrs(url: str, tmp_path: Path) -> None:
-    """Digit for digit, momentum too."""
+    """Every rank runs at rank 0's LRs and momenta digit for digit, and only rank 0 asks."""
     spec = {**REFERENCE_SPEC, "hyperparameters": {"momentum": {"value": 0.9, "warmup": {"iterations": 20}}}}
     everyone = said(tmp_path, ranks(tmp_path, TRAIN, url, spec))
     assert [each["asked"] for each in everyone] == [[0], [], [], []]
@@ -124,6 +172,37 @@ def test_a_schedule_that_takes_over_does_so_on_all_ranks_at_once(tmp_path: Path)
     assert exact == sorted(exact), "the fallback came back"
 
 
+def test_a_table_of_lrs_reaches_every_rank(url: str, tmp_path: Path) -> None:
+    """`lrs` gives rank 0's list everywhere, and an error of rank 0 everywhere."""
+    everyone = said(tmp_path, ranks(tmp_path, TABLE, url, REFERENCE_SPEC))
+    assert [each["asked"] for each in everyone] == [[0], [], [], []]
+    for each in everyone:
+        assert [str(lr) for lr in each["table"]] == ["0.0", *REFERENCE_ROWS]
+        assert [str(lr) for lr in each["middle"]] == list(REFERENCE_ROWS[4:6])
+    assert [each["refused"] for each in everyone] == ["IterationOutOfRange", *["ServiceUnavailable"] * 3]
+
+
+FLOAT32 = [float(np.float32(row)) for row in REFERENCE_ROWS]
+
+
+@pytest.mark.skipif(find_spec("optax") is None, reason="make adapters installs it")
+def test_optax_on_every_rank_runs_at_rank_0s_table(url: str, tmp_path: Path) -> None:
+    """A jitted step over the table and LRs set from outside are rank 0's; only rank 0 asks."""
+    everyone = said(tmp_path, ranks(tmp_path, OPTAX, url, REFERENCE_SPEC))
+    assert [each["asked"] for each in everyone] == [[0], [], [], []]
+    for each in everyone:
+        assert each["moved"] == each["set_to"] == FLOAT32
+
+
+@pytest.mark.skipif(find_spec("keras") is None, reason="make adapters installs it")
+def test_keras_on_every_rank_runs_at_rank_0s_table(url: str, tmp_path: Path) -> None:
+    """By the compiled schedule and by the callback twenty updates move the weight by the sum of the table."""
+    everyone = said(tmp_path, ranks(tmp_path, KERAS, url, REFERENCE_SPEC, KERAS_BACKEND="torch"))
+    assert [each["asked"] for each in everyone] == [[0], [], [], []]
+    for each in everyone:
+        assert (each["compiled"], each["called"]) == pytest.approx((sum(FLOAT32),) * 2, rel=1e-5)
+
+
 def test_ranks_that_ask_on_their_own_agree(url: str, tmp_path: Path) -> None:
     """A schedule never changes: every rank has the same, whenever it asks."""
     everyone = said(tmp_path, ranks(tmp_path, ALONE, url, REFERENCE_SPEC))
@@ -133,14 +212,14 @@ def test_ranks_that_ask_on_their_own_agree(url: str, tmp_path: Path) -> None:
 
 
 def test_an_error_of_rank_0_reaches_every_rank(tmp_path: Path) -> None:
-    """Nobody waits for ever."""
+    """A rank whose rank 0 failed raises its message, and does not wait."""
     everyone = said(tmp_path, ranks(tmp_path, FAIL, f"http://127.0.0.1:{free_port()}", REFERENCE_SPEC))
     assert {each["error"] for each in everyone} == {"ServiceUnavailable"}
     assert all(each["message"].startswith("rank 0: ") for each in everyone[1:])
 
 
 def test_one_process_reads_the_schedule_itself(url: str) -> None:
-    """The same call, without torch.distributed."""
+    """Without torch.distributed the same call gives the schedule."""
     with Preheat(url) as preheat:
         schedule = from_rank_zero(lambda: preheat.create(REFERENCE_SPEC))
         assert isinstance(schedule, Schedule)

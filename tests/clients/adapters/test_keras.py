@@ -89,7 +89,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_callback_sets_every_updates_lr(url: str, tmp_path: Path, backend: str) -> None:
-    """Over two calls of fit, as the optimizer goes on counting."""
+    """The callback goes on over two calls of fit, as the optimizer goes on counting."""
     script = """
 trained = model()
 used = fit(trained, 12, [PreheatCallback(schedule)])
@@ -99,7 +99,7 @@ say(fit(trained, 8, [PreheatCallback(schedule)], used))
 
 
 def test_the_callback_is_all_it_takes(url: str, tmp_path: Path, backend: str) -> None:
-    """Without another one that looks at the optimizer between batches: twenty updates move by the sum of the table."""
+    """Twenty updates move a weight by the sum of the table, without another callback that looks at the optimizer."""
     script = """
 trained = model()
 trained.fit(inputs[:20], far_below[:20], batch_size=1, callbacks=[PreheatCallback(schedule)], verbose=0)
@@ -109,13 +109,13 @@ say(weight=float(np.asarray(trained.get_weights()[0])[0, 0]))
 
 
 def test_accumulated_gradients_are_one_update(url: str, tmp_path: Path, backend: str) -> None:
-    """Keras counts updates, not batches."""
+    """Batches that only accumulate gradients do not count, as Keras counts updates."""
     script = "say(fit(model(accumulated=4), 76, [PreheatCallback(schedule)]))"  # the twentieth would move nothing
     check(said(tmp_path, backend, script, url), TABLE[:19])
 
 
 def test_a_saved_model_goes_on_with_the_callback(url: str, tmp_path: Path, backend: str) -> None:
-    """In another process: the optimizer's count is saved with it."""
+    """A model that is loaded in another process goes on where its optimizer's count is."""
     save = """
 trained = model()
 fit(trained, 7, [PreheatCallback(schedule)])
@@ -134,19 +134,19 @@ say(fit(trained, 13, [PreheatCallback(schedule)], used))
 
 
 def test_the_compiled_schedule_moves_weights_by_the_table(url: str, tmp_path: Path, backend: str) -> None:
-    """Past the end the last LR, 0 here, is held."""
+    """Each update moves a weight by its LR of the table, and past the end by the last one."""
     script = "say(fit(model(PreheatSchedule(schedule)), 25))"
     assert said(tmp_path, backend, script, url)["moved"] == pytest.approx([*TABLE, *[0] * 5], rel=1e-4, abs=2e-8)
 
 
 def test_the_compiled_schedule_sees_every_update_of_a_call(url: str, tmp_path: Path) -> None:
-    """Five to a call, which torch's backend does not do."""
+    """Updates that are made five to a call, which torch's backend does not do, each have their LR."""
     script = "say(last=fit(model(PreheatSchedule(schedule), steps_per_execution=5), 15).at)"
     assert said(tmp_path, "jax", script, url)["last"] == pytest.approx(-sum(TABLE[:15]), rel=1e-5)
 
 
 def test_a_saved_model_has_the_compiled_schedule_with_it(tmp_path: Path, backend: str) -> None:
-    """It goes on in another process without a service."""
+    """A model that is loaded in another process goes on without a service."""
     save = """
 trained = model(PreheatSchedule(schedule))
 fit(trained, 7)
@@ -165,7 +165,7 @@ say(fit(trained, 13, (), used))
 
 
 def test_what_would_be_wrong_in_silence_is_refused(url: str, tmp_path: Path, backend: str) -> None:
-    """Updates that a callback does not see; several LRs where there is one; a table without end."""
+    """Updates that a callback cannot see, several LRs for one optimizer and a table without end raise ValueError."""
     script = """
 errors = []
 for attempt in (

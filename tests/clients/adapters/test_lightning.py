@@ -85,7 +85,7 @@ def trained(
 @pytest.mark.parametrize("accumulated", [1, 4])
 @pytest.mark.parametrize("way", ["scheduler", "callback"])
 def test_every_update_runs_at_the_tables_lr(tmp_path: Path, schedule: Schedule, way: str, accumulated: int) -> None:
-    """By configure_optimizers or by callback; batches that only accumulate gradients are no updates."""
+    """By configure_optimizers or by callback each update has its LR, and accumulating batches are no updates."""
     module = Module(schedule if way == "scheduler" else None)
     callbacks = [] if way == "scheduler" else [PreheatCallback(schedule)]
     assert trained(tmp_path, module, callbacks, accumulated) == list(REFERENCE_ROWS)
@@ -116,7 +116,7 @@ def test_an_epoch_that_ends_in_the_middle_of_accumulating_is_counted_right(tmp_p
 
 @pytest.mark.parametrize("way", ["scheduler", "callback"])
 def test_a_resume_is_exact(tmp_path: Path, schedule: Schedule, way: str) -> None:
-    """From the checkpoint after update 8, with a module, a trainer and a callback of its own."""
+    """A run that is resumed from the checkpoint after update 8 reads the LRs that were to come."""
     for folder, checkpoint, rows in ((tmp_path, None, 0), (tmp_path / "again", str(tmp_path / "step=8.ckpt"), 8)):
         module = Module(schedule if way == "scheduler" else None)
         callbacks = [] if way == "scheduler" else [PreheatCallback(schedule)]
@@ -125,7 +125,7 @@ def test_a_resume_is_exact(tmp_path: Path, schedule: Schedule, way: str) -> None
 
 @pytest.mark.parametrize("way", ["scheduler", "callback"])
 def test_updates_that_are_skipped_are_none(tmp_path: Path, schedule: Schedule, way: str) -> None:
-    """A real GradScaler that begins so high that gradients overflow, as with fp16 on an accelerator."""
+    """What a GradScaler skips while gradients overflow, as with fp16, uses no LR up."""
     module = Module(schedule if way == "scheduler" else None)
     callbacks = [] if way == "scheduler" else [PreheatCallback(schedule)]
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20)
@@ -161,13 +161,13 @@ class Pair(lightning.LightningModule):  # type: ignore[misc] # it has no types w
 
 
 def test_several_optimizers_each_count_their_own_updates(tmp_path: Path, schedule: Schedule) -> None:
-    """As of a GAN."""
+    """Two optimizers that take turns, as of a GAN, each run at the table from its beginning."""
     first, second = trained(tmp_path, Pair(), [PreheatCallback(schedule)])
     assert (first, second) == (list(REFERENCE_ROWS[:14]), list(REFERENCE_ROWS[:7]))
 
 
 def test_a_callback_can_join_a_run(tmp_path: Path, schedule: Schedule) -> None:
-    """A checkpoint that was made without it goes on at the next update, if that can be told."""
+    """A checkpoint that was made without the callback goes on at the next update, if that can be told."""
     trained(tmp_path, Module())
     checkpoint = str(tmp_path / "step=8.ckpt")
     used = trained(tmp_path / "again", Module(), [PreheatCallback(schedule)], from_checkpoint=checkpoint)
@@ -190,7 +190,7 @@ def test_the_checkpoint_of_another_schedule_is_refused(tmp_path: Path, schedule:
 
 
 def test_other_param_groups_are_refused_before_the_first_update(tmp_path: Path, url: str) -> None:
-    """The optimizer has one, the schedule two."""
+    """A schedule of two param groups for an optimizer of one raises ParamGroupMismatch."""
     with Preheat(url) as preheat:
         schedule = preheat.create({**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b"}]})
         module = Module()

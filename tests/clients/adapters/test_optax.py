@@ -61,7 +61,7 @@ class Loop:
 
 
 def test_every_update_runs_at_the_tables_lr(schedule: Schedule, double: None) -> None:  # noqa: ARG001 - sets the type
-    """Digit for digit in float64, inside jit, compiled once; past the end the last LR is held."""
+    """In float64 each update has its LR digit for digit, compiled once, and past the end the last one."""
     loop = Loop(optax.sgd(remote_schedule(schedule)))
     for _ in range(25):
         loop.update()
@@ -71,7 +71,7 @@ def test_every_update_runs_at_the_tables_lr(schedule: Schedule, double: None) ->
 
 
 def test_float32_is_the_table_rounded_once(schedule: Schedule) -> None:
-    """JAX's default type."""
+    """In float32, JAX's default, each LR is the table's, rounded once."""
     loop = Loop(optax.sgd(remote_schedule(schedule)))
     for _ in range(20):
         loop.update()
@@ -79,7 +79,7 @@ def test_float32_is_the_table_rounded_once(schedule: Schedule) -> None:
 
 
 def test_a_loop_that_counts_from_0_begins_there(schedule: Schedule) -> None:
-    """With first_iteration=0."""
+    """With first_iteration=0 the first update runs at lr[0]."""
     loop = Loop(optax.sgd(remote_schedule(schedule, first_iteration=0)))
     for _ in range(21):
         loop.update()
@@ -87,7 +87,7 @@ def test_a_loop_that_counts_from_0_begins_there(schedule: Schedule) -> None:
 
 
 def test_accumulated_and_skipped_updates_are_none(schedule: Schedule) -> None:
-    """By optax's own count: MultiSteps of 4, and apply_if_finite."""
+    """MultiSteps and apply_if_finite use an LR up for each update that they perform."""
     accumulating = Loop(optax.MultiSteps(optax.sgd(remote_schedule(schedule)), 4))
     for _ in range(80):
         accumulating.update()
@@ -100,14 +100,14 @@ def test_accumulated_and_skipped_updates_are_none(schedule: Schedule) -> None:
 
 
 def test_a_scan_reads_the_table_on_the_device(schedule: Schedule) -> None:
-    """A whole run in one compiled loop."""
+    """A whole run in one compiled loop reads each LR of the table."""
     lr = remote_schedule(schedule)
     _, lrs = jax.lax.scan(lambda count, _: (count + 1, lr(count)), jnp.int32(0), length=20)
     assert [str(float(each)) for each in lrs] == FLOAT32
 
 
 def test_an_lr_can_be_set_from_outside(preheat: Preheat) -> None:
-    """For schedules too long for a table: wherever inject_hyperparams is in a chain, compiled once."""
+    """A schedule too long for a table sets inject_hyperparams' LR anywhere in a chain, compiled once."""
     schedule = preheat.create({"target_lr": 0.01, "total_iterations": 10**9, "warmup": {"iterations": 10**9}})
     injected = optax.inject_hyperparams(optax.sgd)(learning_rate=0.5)
     loop = Loop(optax.chain(optax.clip_by_global_norm(10.0), injected))
@@ -120,7 +120,7 @@ def test_an_lr_can_be_set_from_outside(preheat: Preheat) -> None:
 
 
 def test_what_would_be_wrong_in_silence_is_refused(preheat: Preheat) -> None:
-    """Several LRs where there is one; a table without end; a state that has no LR to set."""
+    """Several LRs for one optimizer, a table without end and a state without an LR raise."""
     groups = preheat.create({**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b"}]})
     with pytest.raises(ValueError, match=r"param_groups \(a, b\) must be one"):
         remote_schedule(groups)

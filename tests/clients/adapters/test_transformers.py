@@ -78,7 +78,7 @@ class Training:
 @pytest.mark.parametrize("way", ["scheduler", "callback"])
 @pytest.mark.parametrize("accumulated", [1, 4])
 def test_every_update_runs_at_the_tables_lr(tmp_path: Path, schedule: Schedule, way: str, accumulated: int) -> None:
-    """Given to the Trainer as its scheduler, or by callback beside its own; what is logged is what was used."""
+    """As the Trainer's scheduler or by callback each update has its LR, and that is what is logged."""
     training = Training(tmp_path, way, schedule, gradient_accumulation_steps=accumulated)
     training.trainer.train()
     assert training.used == list(REFERENCE_ROWS)
@@ -87,7 +87,7 @@ def test_every_update_runs_at_the_tables_lr(tmp_path: Path, schedule: Schedule, 
 
 @pytest.mark.parametrize("way", ["scheduler", "callback"])
 def test_a_resume_is_exact(tmp_path: Path, schedule: Schedule, way: str) -> None:
-    """From a checkpoint after update 7, in a Trainer of its own."""
+    """A Trainer that resumes from the checkpoint after update 7 reads the LRs that were to come."""
     saving = {"save_strategy": "steps", "save_steps": 7}
     Training(tmp_path, way, schedule, **saving).trainer.train()
     again = Training(tmp_path, way, schedule, **saving, restore_callback_states_from_checkpoint=True)
@@ -98,7 +98,7 @@ def test_a_resume_is_exact(tmp_path: Path, schedule: Schedule, way: str) -> None
 
 @pytest.mark.parametrize("way", ["scheduler", "callback"])
 def test_updates_that_are_skipped_are_none(tmp_path: Path, schedule: Schedule, way: str) -> None:
-    """Overflowing at first, and resumed: the Trainer counts what it tried, the LR follows what was performed."""
+    """The Trainer counts what it tried, and the LR follows what was performed, also when resumed."""
     saving = {"save_strategy": "steps", "save_steps": 10}
     training = Training(tmp_path, way, schedule, **saving)
     training.overflow(2.0**127)
@@ -115,7 +115,7 @@ def test_updates_that_are_skipped_are_none(tmp_path: Path, schedule: Schedule, w
 
 
 def test_a_callback_can_join_a_run(tmp_path: Path, schedule: Schedule) -> None:
-    """A checkpoint that was made without it goes on at the next update."""
+    """A checkpoint that was made without the callback goes on at the next update."""
     saving = {"save_strategy": "steps", "save_steps": 7}
     without = Training(tmp_path, "callback", schedule, **saving)
     without.trainer.remove_callback(PreheatCallback)
@@ -127,7 +127,7 @@ def test_a_callback_can_join_a_run(tmp_path: Path, schedule: Schedule) -> None:
 
 
 def test_the_checkpoint_of_another_schedule_is_refused(tmp_path: Path, schedule: Schedule, url: str) -> None:
-    """By callback as by scheduler: a run must not go on with a schedule by mistake."""
+    """By callback and by scheduler a run does not go on with another schedule by mistake."""
     saving = {"save_strategy": "steps", "save_steps": 10}
     Training(tmp_path, "callback", schedule, **saving).trainer.train()
     with Preheat(url) as preheat:
@@ -138,7 +138,7 @@ def test_the_checkpoint_of_another_schedule_is_refused(tmp_path: Path, schedule:
 
 
 def test_other_param_groups_are_refused_before_the_first_update(tmp_path: Path, url: str) -> None:
-    """The optimizer has one, the schedule two."""
+    """A schedule of two param groups for an optimizer of one raises ParamGroupMismatch."""
     with Preheat(url) as preheat:
         schedule = preheat.create({**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b"}]})
         training = Training(tmp_path, "callback", schedule)

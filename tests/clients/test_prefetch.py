@@ -2,7 +2,7 @@
 
 import pytest
 
-from preheat_client.backoff import Backoff
+from preheat_client._core.prefetch import Backoff
 from preheat_client.errors import RequestRefused, ServiceUnavailable
 
 AWAY = ServiceUnavailable("away")
@@ -20,21 +20,21 @@ class Clock:
 
 
 def test_pauses_double_from_1_s_to_30_s() -> None:
-    """Without jitter: 1, 2, 4, 8, 16, 30, 30."""
+    """Without jitter they are 1, 2, 4, 8, 16, 30 and 30 s."""
     backoff = Backoff(Clock(), lambda: 0.0)
     assert [backoff.failed(AWAY) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
 
 
 @pytest.mark.parametrize(("share", "first"), [(0.0, 1.0), (0.5, 0.75), (1.0, 0.5)])
 def test_jitter_takes_off_up_to_a_half(share: float, first: float) -> None:
-    """Never more, and nothing is put on."""
+    """A pause is never shorter than half, and never longer than it would be without."""
     backoff = Backoff(Clock(), lambda: share)
     assert [backoff.failed(AWAY), backoff.failed(AWAY)] == [first, 2 * first]
 
 
 @pytest.mark.parametrize(("healthy_s", "then"), [(0.0, 8.0), (59.9, 8.0), (60.0, 1.0), (1e6, 1.0)])
 def test_60_s_of_health_begin_anew(healthy_s: float, then: float) -> None:
-    """Less does not: a service that answers now and then is still spared."""
+    """After less, a service that answers now and then is still spared."""
     clock = Clock()
     backoff = Backoff(clock, lambda: 0.0)
     for _ in range(3):
@@ -59,17 +59,17 @@ def test_health_is_counted_from_the_first_answer_after_a_failure() -> None:
 
 @pytest.mark.parametrize(("wish", "pause"), [(0.2, 1.0), (17.0, 17.0), (3600.0, 3600.0), (1e9, 3600.0)])
 def test_retry_after_is_the_least(wish: float, pause: float) -> None:
-    """Up to an hour; for that long nothing is asked, however urgent."""
+    """For that long, up to an hour, nothing is asked, however urgent."""
     clock = Clock()
     backoff = Backoff(clock, lambda: 0.0)
     assert backoff.failed(ServiceUnavailable("busy", wish)) == pause
-    assert backoff.forbidden_s == pytest.approx(min(wish, 3600.0))
+    assert backoff.retry_after_s == pytest.approx(min(wish, 3600.0))
     clock.now += pause
-    assert backoff.forbidden_s == 0
+    assert backoff.retry_after_s == 0
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_refusal_is_tried_again_after_minutes(share: float) -> None:
-    """2.5 to 5, the tenth time as the first: a token or a route may be mended any time."""
+    """Each pause is 2.5 to 5 minutes: a token or a route may be mended any time."""
     backoff = Backoff(Clock(), lambda: share)
     assert {backoff.failed(RequestRefused(403, {})) for _ in range(10)} == {300 - 150 * share}

@@ -1,0 +1,345 @@
+"""HTTP: what the client asks of the service, bounded in time and size, and what becomes of failures."""
+
+import contextlib
+import email.utils
+import json
+import logging
+import math
+import socket
+import ssl
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+
+import httpcore
+
+from preheat_client._core.configuration import Configuration
+from preheat_client._core.curve import Metadata, Request, Window, metadata_of, npy_bytes, window_of
+from preheat_client.errors import InvalidSpec, PreheatError, RequestRefused, ScheduleNotFound, ServiceUnavailable
+
+_LOG = logging.getLogger("preheat_client")
+_MAX_BYTES = 16_000_000
+_KEEPALIVE_S = 2.0  # less than servers do, so that no request goes out on a connection that is being closed
+_SUCCESS, _SERVER_ERROR = range(200, 300), 500
+_NOT_FOUND, _CONFLICT, _UNPROCESSABLE = 404, 409, 422
+_RETRYABLE = {408, 425, 429}
+
+Given = TypeVar("Given")
+
+
+class Api:
+    """The questions; each raises ServiceUnavailable or RequestRefused, and accepts only an answer to what was asked.
+
+    Asked on the client's thread alone, but for `close`.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._transport = transport = Transport(configuration)
+        self._successors: dict[str, str] = {}
+        self.disconnect, self.forget, self.close = transport.disconnect, transport.forget, transport.close
+
+    def metadata(self, request: Request, known: Metadata | None = None) -> Metadata:
+        """The schedule that is meant; one with an id that is `known` is given to a service that has lost it."""
+        if request.spec is None:
+            return self._of(known or Metadata(request.schedule_id, {}, 0, ()), self._get_metadata)
+        metadata, asked = self._post(request.spec_dict), request.spec_dict.get("total_iterations")
+        if isinstance(asked, int) and asked != (answered := metadata.total_iterations):
+            raise ServiceUnavailable(
+                f"the service answered a schedule of {answered} iterations where {asked} were asked for"
+            )
+        return metadata
+
+    def window(self, metadata: Metadata, start: int, stop: int) -> Window:
+        """Iterations start … stop − 1: exactly those, or an error. A wrong LR is worse than none."""
+        length, columns = stop - start, metadata.columns
+
+        def get(schedule_id: str) -> Window:
+            path, bounds = f"/v1/schedules/{schedule_id}/lr", {"start": start, "stop": stop}
+            answer = self._transport.request("GET", path, "application/x-npy", bounds, npy_bytes(length, columns))
+            if answer.headers.get("content-location") != f"{path}?start={start}&stop={stop}&step=1":
+                raise ServiceUnavailable(f"the service answered something that is not iterations {start} … {stop - 1}")
+            return window_of(answer.body, start, length, len(metadata.group_names), columns)
+
+        return self._of(metadata, get)
+
+    def picture(self, metadata: Metadata, name: str, **options: int | str) -> bytes:
+        """The picture with a name: plot.png or plot.svg."""
+
+        def get(schedule_id: str) -> bytes:
+            return self._transport.request("GET", f"/v1/schedules/{schedule_id}/{name}", "image/*", options).body
+
+        return self._of(metadata, get)
+
+    def _get_metadata(self, schedule_id: str) -> Metadata:
+        metadata = metadata_of(self._transport.request("GET", f"/v1/schedules/{schedule_id}").json_object())
+        if metadata.id != schedule_id:
+            raise ServiceUnavailable(f"the service answered schedule {metadata.id}, not {schedule_id}")
+        return metadata
+
+    def _post(self, spec: dict[str, Any]) -> Metadata:
+        no_lrs = {"start": 0, "stop": 0}
+        return metadata_of(
+            self._transport.request("POST", "/v1/schedules", parameters=no_lrs, content=spec).json_object()
+        )
+
+    def _of(self, metadata: Metadata, get: Callable[[str], Given]) -> Given:
+        """Something of a schedule; a service that has lost it, or computes with another torch, is given its spec.
+
+        A lost schedule then has the id that it had. Under another torch it may have another one, which is asked for
+        from now on.
+        """
+        known_id = str(metadata.id)  # windows that were read before keep belonging to it
+        schedule_id = self._successors.get(known_id, known_id)
+        try:
+            return get(schedule_id)
+        except RequestRefused as error:
+            # Without a problem document it is a proxy's page, and nothing is known of the service.
+            if error.status not in {_NOT_FOUND, _CONFLICT} or "type" not in error.problem or not metadata.spec:
+                raise
+            posted = self._post(metadata.spec)
+            if not posted.has_shape_of(metadata) or posted.total_iterations != metadata.total_iterations:
+                raise ServiceUnavailable(f"the service made schedule {posted.id} of the spec of {known_id}") from error
+        if posted.id != schedule_id:  # remembered, or each window would take three requests
+            _LOG.warning("schedule %s: the service computes its spec as schedule %s now", known_id, posted.id)
+            self._successors[known_id] = str(posted.id)
+        return get(str(posted.id))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer's headers and its whole body."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises ServiceUnavailable if it is not one."""
+        try:
+            content = json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            kind = self.headers.get("content-type", "nothing")
+            raise ServiceUnavailable(f"the service answered {kind} where JSON was expected") from error
+        if not isinstance(content, dict):
+            raise ServiceUnavailable(f"the service answered {type(content).__name__} where an object was expected")
+        return content
+
+
+class Transport:
+    """Requests to one service. Used by the client's thread alone, but for `close`.
+
+    A request is over after `timeout_s`, from looking up the name to the last byte. An answer that is compressed, though
+    that was not asked for, or longer than was expected is not read to its end.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._url = urlsplit(configuration.url)
+        self._headers = configuration.request_headers
+        self._deadline = Deadline()
+        self._pool: httpcore.ConnectionPool | None = None
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        accept: str = "application/json",
+        parameters: Mapping[str, int | str] | None = None,
+        max_bytes: int = _MAX_BYTES,
+        *,
+        content: object = None,
+    ) -> Answer:
+        """The answer to a request. Raises ServiceUnavailable or RequestRefused, nothing else."""
+        headers, body = self._headers | {"accept": accept}, None
+        if content is not None:
+            headers["content-type"], body = "application/json", json.dumps(content).encode()
+        try:
+            if self._pool is None:  # before the deadline begins: reading certificates takes its time
+                self._pool = _pool(self._configuration, self._url, self._deadline)
+            self._deadline.begin(self._configuration.timeout_s)
+            raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+            with self._pool.stream(method, self._target(path, parameters), headers=raw, content=body) as response:
+                names = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in response.headers}
+                answer = Answer(names, _body(response, names.get("content-encoding", "identity"), max_bytes))
+        except PreheatError:
+            raise
+        except Exception as error:  # httpcore's, OSError, h11's, idna's: all of them are no answer
+            address = self._configuration.address
+            raise ServiceUnavailable(f"no answer from {address}: {type(error).__name__}: {error}") from error
+        if response.status not in _SUCCESS:
+            reason = response.extensions.get("reason_phrase", b"").decode("latin-1")
+            raise _refusal(response.status, reason, answer)
+        return answer
+
+    def disconnect(self) -> None:
+        """Closes all connections; the next request opens one."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def forget(self) -> None:
+        """Leaves all connections to the process that this one was forked from."""
+        self._pool = None  # not closed: the sockets are the parent's too, and TLS would say goodbye on them
+        self._deadline = Deadline()
+
+    def close(self) -> None:
+        """Makes a request that is under way fail at once, from any thread."""
+        self._deadline.cut()
+
+    def _target(self, path: str, parameters: Mapping[str, int | str] | None) -> httpcore.URL:
+        url = self._url
+        target = url.path.rstrip("/") + path + (f"?{urlencode(parameters)}" if parameters else "")
+        host = str(url.hostname).encode("ascii" if str(url.hostname).isascii() else "idna")
+        return httpcore.URL(scheme=url.scheme.encode(), host=host, port=url.port, target=target.encode())
+
+
+class Deadline(httpcore.NetworkBackend):
+    """Connections that keep the deadline of the whole request under way, however slowly the bytes trickle in."""
+
+    def __init__(self) -> None:
+        self._backend = httpcore.SyncBackend()
+        self._at = 0.0
+        self._is_cut = False
+        self._waiting: httpcore.NetworkStream | None = None
+
+    def begin(self, timeout_s: float) -> None:
+        """Begins a request; after `cut` it fails at once."""
+        self._at = time.monotonic() + timeout_s
+        if self._is_cut:  # looked at last: `cut` sets it first, so one of the two wins
+            self._at = 0.0
+
+    def left(
+        self, timeout_s: float | None, error: type[Exception], waiting: httpcore.NetworkStream | None = None
+    ) -> float:
+        """Seconds that one wait, on a stream, may take. Raises `error` if there are none."""
+        self._waiting = waiting  # before the time is looked at: `cut` sets the time, and then wakes the stream
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise error("the request took too long")
+        return left if timeout_s is None else min(timeout_s, left)
+
+    def cut(self) -> None:
+        """Wakes whatever waits on a connection, from another thread: it fails at once."""
+        self._is_cut = True
+        self._at = 0.0
+        connection = self._waiting and self._waiting.get_extra_info("socket")
+        if isinstance(connection, socket.socket):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any) -> Any:
+        """A TCP connection."""
+        timeout = self.left(timeout, httpcore.ConnectTimeout)
+        return _BoundedStream(self._backend.connect_tcp(host, port, timeout, *args, **options), self)
+
+    def connect_unix_socket(self, path: str, timeout: float | None = None, *args: Any, **options: Any) -> Any:
+        """A connection to a socket file."""
+        timeout = self.left(timeout, httpcore.ConnectTimeout)
+        return _BoundedStream(self._backend.connect_unix_socket(path, timeout, *args, **options), self)
+
+
+class _BoundedStream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout, self._stream))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadline.left(timeout, httpcore.WriteTimeout, self._stream))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        timeout = self._deadline.left(timeout, httpcore.ConnectTimeout, self._stream)
+        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._deadline)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _pool(configuration: Configuration, url: SplitResult, deadline: Deadline) -> httpcore.ConnectionPool:
+    options: dict[str, Any] = {
+        "ssl_context": _ssl_context(configuration),
+        "keepalive_expiry": _KEEPALIVE_S,
+        "network_backend": deadline,
+    }
+    proxy = configuration.proxy or _proxy_of_environment(url)
+    if proxy is None:
+        return httpcore.ConnectionPool(uds=configuration.unix_socket, **options)
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if parts.username or parts.password:
+        options["proxy_auth"] = (unquote(parts.username or "").encode(), unquote(parts.password or "").encode())
+    kind = httpcore.SOCKSProxy if parts.scheme.startswith("socks5") else httpcore.HTTPProxy
+    return kind(parts.geturl(), **options)
+
+
+def _ssl_context(configuration: Configuration) -> ssl.SSLContext | None:
+    """None where there is no TLS: reading all authorities takes longer than a request."""
+    if configuration.ssl_context is not None:
+        return configuration.ssl_context
+    if configuration.ca_file:
+        return ssl.create_default_context(cafile=configuration.ca_file)
+    if not configuration.url.lower().startswith("https:"):
+        return None
+    import httpx  # noqa: PLC0415 - takes longer than all else here, and only TLS needs to know whom httpx trusts
+
+    return httpx.create_ssl_context()
+
+
+def _proxy_of_environment(url: SplitResult) -> str | None:
+    """HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, unless NO_PROXY names the host."""
+    if urllib.request.proxy_bypass(url.netloc.rpartition("@")[2]):
+        return None
+    proxies = urllib.request.getproxies()  # what httpx asks, so that all tools of a job agree
+    return proxies.get(url.scheme) or proxies.get("all")
+
+
+def _body(response: httpcore.Response, encoding: str, max_bytes: int) -> bytes:
+    if encoding != "identity":
+        raise ServiceUnavailable(f"the service answered {encoding}-compressed, which was not asked for")
+    body = bytearray()
+    for part in response.iter_stream():  # raw: nothing is unpacked
+        body += part
+        if len(body) > max_bytes:
+            raise ServiceUnavailable(f"the service answered more than the {max_bytes} bytes that were expected")
+    return bytes(body)
+
+
+def _refusal(status: int, reason: str, answer: Answer) -> PreheatError:
+    """Tells what may pass (408, 425, 429, 5xx) from what will not (any other refusal)."""
+    try:
+        problem = answer.json_object()
+    except ServiceUnavailable:
+        problem = {"title": reason, "detail": answer.body[:200].decode(errors="replace")}
+    if status in _RETRYABLE or status >= _SERVER_ERROR:
+        return ServiceUnavailable(
+            f"the service answered {status}: {problem.get('detail', reason)}", _retry_after_s(answer)
+        )
+    kinds = {_NOT_FOUND: ScheduleNotFound, _UNPROCESSABLE: InvalidSpec}
+    kind = kinds.get(status, RequestRefused) if "type" in problem else RequestRefused
+    return kind(status, problem)
+
+
+def _retry_after_s(answer: Answer) -> float | None:
+    """Retry-After in seconds, from either of its forms (RFC 9110 §10.2.3); a date counts from the service's Date."""
+    text = answer.headers.get("retry-after", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        then, now = _timestamp(text), _timestamp(answer.headers.get("date", ""))
+        # Two clocks of which one is wrong differ by anything; two texts of one clock do not.
+        seconds = math.nan if then is None else then - (time.time() if now is None else now)
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _timestamp(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
