@@ -81,12 +81,13 @@ def _reached(schema: dict[str, Any], definitions: dict[str, Any], without: set[s
 
 
 def recipes() -> str:
-    """A section for every recipe: curve, source, notes, spec."""
-    parts = []
+    """A list of all, and a section for every recipe: curve, source, notes, spec."""
+    rows = ((f"[`{recipe.name}`](#{recipe.name})", _escaped(recipe.title)) for recipe in facts.recipes().values())
+    parts = [table(("`recipe`", "what it trains"), rows)]
     for recipe in facts.recipes().values():
         text = yaml.safe_dump(recipe.spec, sort_keys=False, allow_unicode=True).rstrip()
         parts += [
-            f"## {recipe.name}",
+            f"({recipe.name})=\n## {recipe.name}",
             f"{_escaped(recipe.title)}. Source: {_escaped(recipe.source)}. {_escaped(recipe.notes)}",
             curves.svg({"recipe": recipe.name}),
             f"```yaml\n{text}\n```",
@@ -140,25 +141,19 @@ def commands() -> str:
     """A section for every command of the command line."""
     parts = []
     for name, command in facts.commands().items():
-        usage = " ".join(command.collect_usage_pieces(command.make_context(name, [], resilient_parsing=True)))
-        rows = [
-            (", ".join(f"`{option}`" for option in parameter.opts + parameter.secondary_opts), parameter.help or "")
-            for parameter in command.params
-            if parameter.param_type_name == "option" and parameter.name != "help"
-        ]
-        arguments = [
-            (f"`{parameter.metavar or parameter.name.upper()}`", parameter.help or "")
-            for parameter in command.params
-            if parameter.param_type_name == "argument"
-        ]
-        parts += [
-            f"## preheat {name}",
-            _escaped(command.help or ""),
-            f"```text\npreheat {name} {usage}\n```",
-        ]
-        if arguments + rows:
-            parts.append(table(("argument or option", "meaning"), [(a, _escaped(b)) for a, b in arguments + rows]))
+        rows = [_parameter(parameter) for parameter in command.params if parameter.name != "help"]
+        parts += [f"## preheat {name}", _escaped(command.help or ""), table(("argument or option", "meaning"), rows)]
     return "\n\n".join(parts)
+
+
+def _parameter(parameter: Any) -> tuple[str, str]:
+    """An argument or an option of a command, and its help with the default."""
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.metavar or parameter.name.upper()}`", _escaped(parameter.help or "")
+    about = parameter.help or ""
+    is_told = parameter.default in {None, False} or "[default" in about
+    shown = about if is_told else f"{about} [default: {parameter.default}]"
+    return ", ".join(f"`{option}`" for option in parameter.opts), _escaped(shown)
 
 
 def benchmarks() -> str:
@@ -199,6 +194,9 @@ GENERATED: dict[str, Callable[[], str]] = {
     "benchmarks": benchmarks,
 }
 """What a page can ask for."""
+
+_UNBOUNDED = 1e15
+"""A bound from here on says nothing to a reader."""
 
 _MARKER = re.compile(r"<!-- generated: ([a-z-]+) -->")
 
@@ -253,7 +251,7 @@ def _type(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema and abs(schema[key]) < 1e15]
+    limits = [f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema and schema[key] < _UNBOUNDED]
     return " ".join([str(schema.get("type", "any")), *limits])
 
 

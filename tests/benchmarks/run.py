@@ -1,6 +1,6 @@
 """Runs the benchmarks: `python tests/benchmarks/run.py [NAME …]`; a table of ratios, then one JSON line."""
 
-import datetime
+import datetime as dt
 import importlib
 import json
 import logging
@@ -37,7 +37,7 @@ def main(names: list[str]) -> None:
     console.print(table)
     machine = {"python": platform.python_version(), "cores": os.cpu_count(), "machine": platform.machine()}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    today = dt.datetime.now(dt.UTC).date().isoformat()
     print(json.dumps({"date": today, "commit": commit.strip(), "machine": machine, "ratios": rows}, ensure_ascii=False))
 
 
