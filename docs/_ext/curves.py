@@ -66,8 +66,8 @@ def svg(spec: dict[str, Any]) -> str:
     normalised, total = curve.schedule.spec, curve.total_iterations
     step = max(total // (_POINTS - 1), 1)
     iterations = range(0, total + 1, step)
-    lrs = curve.window(0, total + 1, step)[:, 0].tolist()
-    top = max([*lrs, normalised.target_lrs[0]])
+    lrs: list[float] = curve.window(0, total + 1, step)[:, 0].tolist()
+    top: float = max([*lrs, normalised.target_lrs[0]])
     bottom = _HEIGHT - _BOTTOM
 
     def x(n: float) -> float:

@@ -35,6 +35,7 @@ __all__ = [
     "picture",
     "problems",
     "recipes",
+    "scheduler",
     "schedulers",
     "settings",
     "spec_schema",
@@ -44,7 +45,12 @@ __all__ = [
 def schedulers() -> Iterator[tuple[str, str, dict[str, Any], bool]]:
     """Name, docstring, JSON schema and whether it has a closed form, of every scheduler in the code's order."""
     for name, model in SCHEDULER_TYPES.items():
-        yield name, inspect.getdoc(model) or "", model.model_json_schema(), model.has_closed_form
+        yield scheduler(name, model)
+
+
+def scheduler(name: str, model: type[Any]) -> tuple[str, str, dict[str, Any], bool]:
+    """The same of one scheduler."""
+    return name, inspect.getdoc(model) or "", model.model_json_schema(), model.has_closed_form
 
 
 def spec_schema() -> dict[str, Any]:

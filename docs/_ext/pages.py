@@ -151,7 +151,7 @@ def _parameter(parameter: Any) -> tuple[str, str]:
     if parameter.param_type_name == "argument":
         return f"`{parameter.metavar or parameter.name.upper()}`", _escaped(parameter.help or "")
     about = parameter.help or ""
-    is_told = parameter.default in {None, False} or "[default" in about
+    is_told = parameter.default is None or parameter.default is False or "[default" in about
     shown = about if is_told else f"{about} [default: {parameter.default}]"
     return ", ".join(f"`{option}`" for option in parameter.opts), _escaped(shown)
 

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 import curves
+import facts
 import pages
-from markdown_blocks import ROOT, PageRunner, StoppableService, blocks_of
+from markdown_blocks import ROOT, Block, PageRunner, StoppableService, blocks_of
 from preheat.settings import Settings
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 
@@ -105,3 +106,34 @@ def test_a_benchmark_row_shows_its_own_ratio() -> None:
         assert f"| {row['ours'] / row['peers']:.3g}× |" in text
     assert found["commit"] in text
     assert found["date"] in text
+
+
+def test_a_scheduler_that_nobody_has_pictured_gets_a_section() -> None:
+    """From its docstring and the examples of its required fields alone, as one that was just added."""
+    name, about, schema, _ = next(found for found in facts.schedulers() if found[0] == "StepLR")
+    assert name not in curves.EXAMPLES
+    section = pages.scheduler(name, about, schema)
+    assert section.startswith("(steplr)=\n## StepLR\n")
+    assert "<polyline" in section
+    assert "| `step_size` | integer or duration | required |" in section
+
+
+@pytest.mark.parametrize(
+    ("marks", "language", "text"),
+    [
+        ("", "python", "print(1)\n"),
+        ("run", "sh", "false\n"),
+        ("run", "python", "raise SystemExit(3)\n"),
+        ("fails", "sh", "true\n"),
+        ("prints", "text", "something\n"),
+        ("trains", "python", "print(1, 0.002)\n"),
+        ("spec", "json", '{"target_lr": 0.1}\n'),
+        ("diff a.py", "diff", "--- a.py\n+++ a.py\n@@ -1,2 +1,1 @@\n-x = 1\n y = 2\n+z = 3\n"),
+    ],
+)
+def test_a_block_that_does_not_do_what_it_says_fails(
+    marks: str, language: str, text: str, tmp_path: Path, url: str
+) -> None:
+    """No mark, another exit code, other output, a spec that is refused, a diff that is none."""
+    with pytest.raises(AssertionError):
+        PageRunner(tmp_path, url).run([Block(language, tuple(marks.split(", ")), text)])
