@@ -1,4 +1,4 @@
-"""Generated parts of pages, as Markdown: one function for each marker `<!-- generated: NAME -->`."""
+"""Generated parts of pages, as Markdown: one function for each name that a marker line can have."""
 
 import json
 import re
@@ -198,7 +198,10 @@ GENERATED: dict[str, Callable[[], str]] = {
 _UNBOUNDED = 1e15
 """A bound from here on says nothing to a reader."""
 
-_MARKER = re.compile(r"<!-- generated: ([a-z-]+) -->")
+MARKER = "*Generated from the code by `make docs`: {}.*"
+"""The line that a part replaces; it tells a reader of the source where the part is."""
+
+_MARKER = re.compile(re.escape(MARKER).replace(r"\{\}", "([a-z-]+)"))
 
 
 def filled_in(text: str) -> str:

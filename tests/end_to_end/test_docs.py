@@ -87,15 +87,15 @@ def test_every_route_is_on_its_page(http: httpx.Client) -> None:
 @pytest.mark.parametrize("name", list(pages.GENERATED))
 def test_every_generated_part_is_on_a_page(name: str) -> None:
     """And is written without an exception."""
-    markers = [page for page in DOCS.rglob("*.md") if f"<!-- generated: {name} -->" in page.read_text("utf-8")]
-    assert len(markers) == 1
-    assert pages.filled_in(f"<!-- generated: {name} -->").count("\n") > 1
+    marker = pages.MARKER.format(name)
+    assert sum(marker in page.read_text("utf-8") for page in DOCS.rglob("*.md")) == 1
+    assert pages.filled_in(marker).count("\n") > 1
 
 
 def test_a_marker_that_nobody_knows_is_an_error() -> None:
     """So that a page with a mistyped name is not built."""
     with pytest.raises(KeyError):
-        pages.filled_in("<!-- generated: nothing -->")
+        pages.filled_in(pages.MARKER.format("nothing"))
 
 
 def test_a_benchmark_row_shows_its_own_ratio() -> None:
