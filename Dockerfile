@@ -13,12 +13,13 @@ WORKDIR /build
 RUN python -m venv /opt/preheat
 ENV PATH=/opt/preheat/bin:$PATH
 
-RUN pip install torch==2.13.0 \
+COPY constraints.txt ./
+RUN pip install --constraint constraints.txt torch \
     && python -c 'import sys, torch; sys.exit(torch.version.cuda and "a CUDA build: pass PIP_EXTRA_INDEX_URL")'
 
 COPY pyproject.toml README.md LICENSE ./
 COPY service ./service
-RUN pip install . && pip uninstall --yes pip setuptools
+RUN pip install --constraint constraints.txt . && pip uninstall --yes pip setuptools
 
 # Runs the service as a user without rights; schedules are kept in the volume /data.
 FROM python:3.11-slim

@@ -1,10 +1,12 @@
 # Every target makes or reuses .venv; the second time nothing is installed again.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PROJECTS := pyproject.toml clients/python/pyproject.toml
-TORCH := torch==2.13.0
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+# CPU=1 takes torch's own builds for machines without a GPU, a tenth of the size of those with CUDA.
+TORCH_INDEX := $(if $(CPU),--index-url https://download.pytorch.org/whl/cpu)
 SECONDS ?= 600
 SIDE_BY_SIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
 TIMED := tests/faults tests/clients/test_process.py
@@ -42,7 +44,7 @@ demo: $(VENV)/.service ## a service and two training processes that read their L
 	@$(BIN)/preheat demo
 
 conformance: $(VENV)/.conformance ## compare with every library that installs on a CPU
-	$(BIN)/python -m pytest tests/conformance tests/service/test_exporting.py tests/service/test_importing.py $(ARGS)
+	$(BIN)/python -m pytest tests/conformance tests/service/conversions $(ARGS)
 
 adapters: $(VENV)/.adapters ## train with every framework that the client has an adapter for
 	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/end_to_end/test_readme.py tests/end_to_end/test_docs.py $(ARGS)
@@ -54,38 +56,43 @@ soak: $(VENV)/.dev ## attack API and client at random, for longer than the tests
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build docs/_build docs/_generated
 
-$(VENV)/bin/python:
+# A stamp and not .venv/bin/python: a venv that failed half-way has that file, and make would go on with it.
+$(VENV)/.made:
+	@command -v "$(PYTHON)" >/dev/null || { echo "no Python at '$(PYTHON)': install 3.11 or newer, or name one with make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"{sys.executable} is Python {sys.version_info[0]}.{sys.version_info[1]}, and Preheat needs 3.11 or newer: name another with make PYTHON=/path/to/python3.11")'
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt-get install python3-venv), or name another with make PYTHON=/path/to/python"; exit 1; }
 	@echo "making $(VENV) with $(PYTHON)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Preheat needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV)
+	@rm -rf $(VENV)
+	@"$(PYTHON)" -m venv $(VENV)
+	@touch $@
 
-$(VENV)/.torch: $(VENV)/bin/python
-	@echo "installing $(TORCH) (a large download; an index of CPU builds in PIP_EXTRA_INDEX_URL makes it smaller)"
-	$(BIN)/pip install --disable-pip-version-check --quiet $(TORCH)
+$(VENV)/.torch: $(VENV)/.made constraints.txt
+	@echo "installing torch: a large download (make serve CPU=1 takes the much smaller build for machines without a GPU)"
+	$(PIP) $(TORCH_INDEX) torch
 	@touch $@
 
 $(VENV)/.service: $(VENV)/.torch $(PROJECTS)
 	@echo "installing the service and its client"
-	$(BIN)/pip install --disable-pip-version-check --quiet -e . -e clients/python
+	$(PIP) --quiet -e . -e clients/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.service $(PROJECTS)
 	@echo "installing what the tests need"
-	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[dev]' -e clients/python
+	$(PIP) --quiet -e '.[dev]' -e clients/python
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.service $(PROJECTS)
 	@echo "installing what builds the documentation"
-	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[docs]' -e clients/python
+	$(PIP) --quiet -e '.[docs]' -e clients/python
 	@touch $@
 
 $(VENV)/.conformance: $(VENV)/.dev $(PROJECTS)
 	@echo "installing the libraries to compare with (timm without torchvision, of which there is no build for every CPU)"
-	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[dev,conformance]' -e clients/python
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps 'timm>=1.0.20,<2'
+	$(PIP) --quiet -e '.[dev,conformance]' -e clients/python
+	$(PIP) --quiet --no-deps 'timm>=1.0.20,<2'
 	@touch $@
 
 $(VENV)/.adapters: $(VENV)/.dev $(PROJECTS)
 	@echo "installing the frameworks that the client has adapters for"
-	$(BIN)/pip install --disable-pip-version-check --quiet -e '.[dev]' -e 'clients/python[torch,transformers,lightning,keras,optax]'
+	$(PIP) --quiet -e '.[dev]' -e 'clients/python[torch,transformers,lightning,keras,optax]'
 	@touch $@

@@ -16,7 +16,7 @@ from preheat.api import create_app
 from preheat.api.problems import _KINDS
 from preheat.cli.app import app as command_line
 from preheat.curve import Curve
-from preheat.lint.rules import RULES
+from preheat.lint import RULES
 from preheat.plot.contents import render
 from preheat.plot.options import PlotOptions
 from preheat.schedule import Schedule

@@ -1,7 +1,9 @@
 """A schedule made computable: the only place where torch is stepped."""
 
+import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,16 +15,17 @@ from preheat.errors import IterationOutOfRange
 from preheat.schedule import Schedule
 from preheat.schedulers.table import Bench
 
-_BLOCK = 4096
-"""Iterations computed between two looks at the deadline; a stepped curve has a checkpoint at each multiple."""
+_MAX_BLOCK = 4096
+"""Most iterations computed between two looks at the deadline; fewer if there are many columns."""
 
-_BLOCKS_KEPT = 64
-"""Blocks kept for one column; fewer for several, so that the memory stays the same."""
+_VALUES_KEPT = 64 * _MAX_BLOCK
+"""Values of all blocks kept, 2 MB; at least two blocks are."""
 
-_CHECKPOINT_BYTES = 4096
-_COLUMN_BYTES = 32_768
+_MAX_CHECKPOINT_BYTES = 16_000_000
+_RECENT_CHECKPOINTS = 8
 
 Floats = NDArray[np.float64]
+State = list[dict[str, Any]]
 
 
 class Curve:
@@ -39,26 +42,57 @@ class Curve:
         self.total_iterations = schedule.spec.total_iterations
         self.group_names = schedule.spec.group_names
         self.columns = schedule.spec.columns
+        self.on_growth: Callable[[], None] = lambda: None
+        """Called whenever `nbytes` has grown, so that a cache need not look at every curve."""
+
+        self._schedule_bytes, self._bench_bytes = _weights(schedule, len(self.columns))
         self._bench = Bench(schedule.spec)
         self.has_closed_form = self._bench.has_closed_form
-        self._lock = threading.Lock()
-        self._point_bench = Bench(schedule.spec)  # so that a point never waits for a block
         self._point_lock = threading.Lock()
+        self._lock = threading.Lock()
+        self._block_bench: Bench | None = None
+        self._block_size = min(_MAX_BLOCK, max(_VALUES_KEPT // 2 // len(self.columns), 1))
         self._blocks: OrderedDict[int, Floats] = OrderedDict()
-        self._checkpoints: list[list[dict[str, Any]]] = []
+        self._checkpoints: dict[int, State] = {}
+        self._recent: OrderedDict[int, State] = OrderedDict()
+        self._stride = 1
+        self._checkpoint_bytes = 0
         if not self.has_closed_form:
-            self._checkpoints.append(self._bench.state())
+            self._checkpoints[0] = self._bench.state()
+            seen: set[int] = set()
+            _size(self._checkpoints[0], seen)  # names and the like, which all states share
+            self._checkpoint_bytes = _size(self._bench.state(), seen)
+            self._bench_bytes += 2 * self._checkpoint_bytes  # its schedulers have their state, and that at their start
 
     @property
     def nbytes(self) -> int:
-        """Memory that the curve holds, in bytes, roughly."""
-        columns = len(self.columns)
-        blocks = len(self._blocks) * _BLOCK * columns * 8
-        return columns * _COLUMN_BYTES + blocks + len(self._checkpoints) * columns * _CHECKPOINT_BYTES
+        """Memory that the curve holds, in bytes, roughly: schedule, schedulers, blocks and checkpoints."""
+        benches = self._bench_bytes * (1 if self._block_bench is None else 2)
+        blocks = len(self._blocks) * self._block_size * len(self.columns) * 8
+        recent = len(self._recent) if self._stride > 1 else 0  # else they are among the others
+        checkpoints = (len(self._checkpoints) + recent) * self._checkpoint_bytes
+        return self._schedule_bytes + benches + blocks + checkpoints
 
-    def is_at_hand(self, iteration: int) -> bool:
-        """Whether `lr(iteration)` takes microseconds: no stepping, no waiting."""
-        return self.has_closed_form or iteration // _BLOCK in self._blocks
+    def row_at_hand(self, iteration: int) -> list[float] | None:
+        """`lr(iteration)` if it takes microseconds, without stepping and without waiting for a block; None if not.
+
+        None outside 0 … total_iterations, too. Raises UndefinedLR.
+        """
+        if not 0 <= iteration <= self.total_iterations:
+            return None
+        if self.has_closed_form:
+            # torch's closed forms read an iteration that is set on the scheduler first, so two points must not mix.
+            # Nothing but points takes this lock, and none of them holds it for longer than a point takes.
+            with self._point_lock:
+                return self._bench.row(iteration)
+        # Once looked up, the block stays whole whatever is evicted meanwhile; looking first and reading later would
+        # not. No lock: `_keep` replaces blocks and never changes one.
+        block, offset = divmod(iteration, self._block_size)
+        values = self._blocks.get(block)
+        if values is None:
+            return None
+        row: list[float] = values[offset].tolist()
+        return row
 
     def lr(self, iteration: int, deadline: Deadline = NO_DEADLINE) -> list[float]:
         """Learning rate of each param group at `iteration`, then each other hyperparameter's value.
@@ -67,12 +101,11 @@ class Curve:
         """
         if not 0 <= iteration <= self.total_iterations:
             raise IterationOutOfRange("iteration", iteration, self.total_iterations)
-        if not self.has_closed_form:
-            block, row = divmod(iteration, _BLOCK)
-            row_lrs: list[float] = self._block(block, deadline)[row].tolist()
-            return row_lrs
-        with self._point_lock:
-            return self._point_bench.row(iteration)
+        row = self.row_at_hand(iteration)
+        if row is None:
+            block, offset = divmod(iteration, self._block_size)
+            row = self._block(block, deadline)[offset].tolist()
+        return row
 
     def window(self, start: int, stop: int, step: int = 1, deadline: Deadline = NO_DEADLINE) -> Floats:
         """Values of iterations `start`, `start + step`, … below `stop`.
@@ -123,11 +156,11 @@ class Curve:
         """The first of the iterations, each computed for itself."""
         deadline.check()
         with self._lock:
-            return self._bench.rows(iterations[:_BLOCK])
+            return self._closed_bench().rows(iterations[: self._block_size])
 
     def _pick_from_block(self, iterations: range, deadline: Deadline) -> Floats:
         """Those of the iterations that lie in the first one's block."""
-        block, offset = divmod(iterations.start, _BLOCK)
+        block, offset = divmod(iterations.start, self._block_size)
         return self._block(block, deadline)[offset :: iterations.step][: len(iterations)]
 
     def _closed_form_extremes(self, bounds: list[int], deadline: Deadline) -> tuple[Floats, Floats]:
@@ -142,33 +175,80 @@ class Curve:
         return lows, highs
 
     def _block(self, block: int, deadline: Deadline) -> Floats:
-        """Iterations block · 4096 … of the run; stepped from the nearest checkpoint before, and all passed are kept."""
+        """The values of one block; of a stepped curve, from the nearest checkpoint before, keeping all passed."""
         found = self._blocks.get(block)
         while found is None:
             deadline.check()
             with self._lock:
                 found = self._close_block(block) if self.has_closed_form else self._step_block(block)
+            self.on_growth()
         return found
 
     def _close_block(self, block: int) -> Floats:
-        return self._keep(block, self._bench.rows(self._iterations(block)))
+        return self._keep(block, self._closed_bench().rows(self._iterations(block)))
+
+    def _closed_bench(self) -> Bench:
+        """Schedulers for blocks alone, made for the first, so that a point never waits for a block."""
+        if self._block_bench is None:
+            self._block_bench = Bench(self.schedule.spec)
+        return self._block_bench
 
     def _step_block(self, wanted: int) -> Floats | None:
         """One block on the way to the wanted one; None if there are more to come."""
-        block = min(wanted, len(self._checkpoints) - 1)
-        self._bench.load_state(self._checkpoints[block])
+        states = self._recent | self._checkpoints
+        block = max(block for block in states if block <= wanted)
+        self._bench.load_state(states[block])
         iterations = self._iterations(block)
         values = self._keep(block, self._bench.rows(iterations))
-        if block == len(self._checkpoints) - 1 and iterations.stop <= self.total_iterations:
+        if iterations.stop <= self.total_iterations and block + 1 not in states:
             self._bench.step(iterations.stop)
-            self._checkpoints.append(self._bench.state())
+            self._keep_checkpoint(block + 1, self._bench.state())
         return values if block == wanted else None
 
     def _iterations(self, block: int) -> range:
-        return range(block * _BLOCK, min((block + 1) * _BLOCK, self.total_iterations + 1))
+        return range(block * self._block_size, min((block + 1) * self._block_size, self.total_iterations + 1))
 
     def _keep(self, block: int, values: Floats) -> Floats:
+        """Keeps a block; the one kept for longest leaves. The order of use is not worth a lock at every point.
+
+        Most readers go through a run in order and are done with a block when they leave it.
+        """
         self._blocks[block] = values
-        while len(self._blocks) > max(_BLOCKS_KEPT // len(self.columns), 2):
+        while len(self._blocks) > max(_VALUES_KEPT // (self._block_size * len(self.columns)), 2):
             self._blocks.popitem(last=False)
         return values
+
+    def _keep_checkpoint(self, block: int, state: State) -> None:
+        """Keeps where a block begins: for long at every `_stride`-th, which grows so that they fit, and the last few.
+
+        The last few are for whoever is on the way between two: after a timeout it goes on from there.
+        """
+        self._recent[block] = state
+        if len(self._recent) > _RECENT_CHECKPOINTS:
+            self._recent.popitem(last=False)
+        if block % self._stride == 0:
+            self._checkpoints[block] = state
+        if len(self._checkpoints) * self._checkpoint_bytes > _MAX_CHECKPOINT_BYTES:
+            self._stride *= 2
+            self._checkpoints = {
+                block: state for block, state in self._checkpoints.items() if block % self._stride == 0
+            }
+
+
+def _weights(schedule: Schedule, columns: int) -> tuple[int, int]:
+    """Bytes of a schedule (text, spec, formulas), and of a bench for it, as measured with tracemalloc.
+
+    A number of the spec is an object of 24 bytes and a reference of 8; in a formula it is text and constant once more.
+    """
+    numbers, schedulers = schedule.text.count(","), schedule.text.count('"type":')
+    content = (len(schedule.text) + 32 * numbers) * (2 if schedule.has_formulas else 1)
+    return content + 4_000 + 800 * columns + 700 * schedulers, 4_000 + 1_000 * columns + 3_100 * schedulers
+
+
+def _size(state: Any, seen: set[int]) -> int:
+    """Bytes of what a state is made of, without what was seen before."""
+    if id(state) in seen:
+        return 0
+    seen.add(id(state))
+    parts = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
+    return sys.getsizeof(state) + sum(_size(part, seen) for part in parts)

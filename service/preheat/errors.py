@@ -2,6 +2,7 @@
 
     PreheatError
     ├── ScheduleNotFound      no schedule has this id
+    ├── ScheduleUnreadable    a stored schedule that is damaged, or written by a later version
     ├── RecipeNotFound        no recipe has this name
     ├── IterationOutOfRange   an iteration outside 0 … total_iterations
     ├── UndefinedLR           a formula without a value at an iteration
@@ -28,6 +29,14 @@ class ScheduleNotFound(PreheatError):
     def __init__(self, schedule_id: str) -> None:
         self.schedule_id = schedule_id
         super().__init__(f"no schedule has the id {schedule_id}: POST its spec to get one")
+
+
+class ScheduleUnreadable(PreheatError):
+    """A stored schedule that cannot be read; `kind` is "damaged", or "unknown-content" of a later version."""
+
+    def __init__(self, schedule_id: str, kind: str, reason: str) -> None:
+        self.schedule_id, self.kind, self.reason = schedule_id, kind, reason
+        super().__init__(f"schedule {schedule_id} is stored and cannot be read: {reason}")
 
 
 class RecipeNotFound(PreheatError):
@@ -98,13 +107,14 @@ class ComputeTimeout(PreheatError):
 
 
 class TorchVersionMismatch(PreheatError):
-    """A schedule whose LRs another torch version computes."""
+    """A schedule made under torch `stored`; `agreeing` are the versions known to compute the same LRs."""
 
-    def __init__(self, schedule_id: str, stored: str, running: str) -> None:
-        self.schedule_id, self.stored, self.running = schedule_id, stored, running
+    def __init__(self, schedule_id: str, stored: str | None, running: str, agreeing: list[str]) -> None:
+        self.schedule_id, self.stored, self.running, self.agreeing = schedule_id, stored, running, agreeing
         super().__init__(
-            f"schedule {schedule_id} is computed by torch {stored}, and this service runs torch {running}: "
-            "POST its spec again for a schedule of this version"
+            f"schedule {schedule_id} was made under torch {stored}, and this service runs torch {running}, which is "
+            f"not known to compute the same LRs (known: {', '.join(agreeing) or 'none'}): POST its spec again, which "
+            f"GET /v1/schedules/{schedule_id} still answers, for a schedule of this torch"
         )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -37,15 +37,3 @@ class Settings(BaseSettings):
     max_height_px: int = Field(4000, ge=150, description="Highest picture.")
     curve_cache_bytes: int = Field(256_000_000, ge=0, description="Memory for curves, per worker.")
     picture_cache_bytes: int = Field(64_000_000, ge=0, description="Memory for pictures, per worker.")
-
-    @field_validator("database_url")
-    @classmethod
-    def _is_sqlite(cls, value: str) -> str:
-        if not value.startswith("sqlite:///"):
-            raise ValueError("must start with sqlite:/// (SQLite is the database this version knows)")
-        return value
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether schedules are forgotten when the process ends."""
-        return self.database_url in {"sqlite:///:memory:", "sqlite:///"}

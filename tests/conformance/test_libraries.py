@@ -5,7 +5,6 @@
 
 import importlib.metadata
 import importlib.util
-import json
 import math
 import sys
 import types
@@ -21,9 +20,7 @@ from torch.optim import SGD, lr_scheduler
 
 from preheat.conversions.importers import import_schedule
 from preheat.conversions.source import Known
-from preheat.curve import Curve
-from preheat.schedule import Schedule
-from preheat.specs import parse_spec
+from support.specs import curve, first_column
 
 TOTAL, W = 100, 10
 LR = 0.02
@@ -31,15 +28,8 @@ LR = 0.02
 
 def lrs(after_scheduler: dict[str, Any] | None = None, total: int = TOTAL, **warmup: Any) -> list[float]:
     """LRs of our spec: target 0.02, 100 iterations, warm-up 10."""
-    spec = {"target_lr": LR, "total_iterations": total, "warmup": {"iterations": W, **warmup}}
-    return of_spec(spec if after_scheduler is None else {**spec, "after_scheduler": after_scheduler})
-
-
-def of_spec(spec: dict[str, Any]) -> list[float]:
-    """LRs of any spec."""
-    curve = Curve(Schedule(parse_spec(json.dumps(spec))))
-    values: list[float] = curve.window(0, curve.total_iterations + 1)[:, 0].tolist()
-    return values
+    own_warmup = {"iterations": W, **warmup}
+    return first_column(curve(target_lr=LR, total_iterations=total, warmup=own_warmup, after_scheduler=after_scheduler))
 
 
 def optimizer() -> SGD:
@@ -104,7 +94,7 @@ TIMM: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("arguments", [arguments for _, arguments in TIMM], ids=[name for name, _ in TIMM])
 def test_timm(timm: Any, arguments: dict[str, Any]) -> None:
-    """Its factory, by the arguments that its train script has; our import reads the same arguments."""
+    """Timm's factory and our import give the same LRs for the same arguments of its train script."""
     on = optimizer()
     config = types.SimpleNamespace(
         lr=LR, sched="cosine", eval_metric="top1", **{k: v for k, v in arguments.items() if k != "sched"}
@@ -114,7 +104,7 @@ def test_timm(timm: Any, arguments: dict[str, Any]) -> None:
     step = scheduler.step_update if arguments.get("sched_on_updates") else scheduler.step
     found = import_schedule("timm", {"lr": LR, **arguments}, Known())
     expected = stepped(on, lambda n: step(n + 1), found.spec["total_iterations"])
-    actual = of_spec(found.spec)
+    actual = first_column(curve(found.spec))
     if arguments.get("sched") == "tanh":  # as the import says, iteration W is at the target itself
         assert [left.field for left in found.not_carried] == ["sched"]
         assert (actual[W], expected[W]) == pytest.approx((LR, LR * (1 - math.tanh(-7)) / 2), rel=1e-6)
@@ -149,7 +139,7 @@ HF: list[tuple[str, dict[str, Any], dict[str, Any] | None, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("name", "arguments", "after", "warmup"), HF, ids=lambda value: str(value)[:30])
 def test_transformers(name: str, arguments: dict[str, Any], after: Any, warmup: dict[str, Any]) -> None:
-    """get_scheduler."""
+    """get_scheduler gives the LRs of the spec."""
     transformers = pytest.importorskip("transformers", reason="make conformance installs it")
     on = optimizer()
     scheduler = transformers.get_scheduler(name, on, W, TOTAL, scheduler_specific_kwargs=arguments)
@@ -158,7 +148,7 @@ def test_transformers(name: str, arguments: dict[str, Any], after: Any, warmup: 
 
 @pytest.mark.parametrize("kind", ["linear", "exponential", "untuned_linear", "untuned_exponential", "radam"])
 def test_pytorch_warmup(kind: str) -> None:
-    """Dampening of a cosine, by each of its warm-ups."""
+    """Each of its warm-ups dampens a cosine as the spec with the same name does."""
     library = pytest.importorskip("pytorch_warmup", reason="make conformance installs it")
     on = torch.optim.Adam([torch.zeros(1)], lr=LR, betas=(0.9, 0.99))
     scheduler = lr_scheduler.CosineAnnealingLR(on, 300)
@@ -181,8 +171,8 @@ def test_pytorch_warmup(kind: str) -> None:
         fields["convention"] = "(n+1)/W"
     elif kind == "exponential":
         product = {"type": "ExpressionLR", "expression": f"(1 - exp(-(n + 1) / {W})) * (1 + cos(pi * n / 300)) / 2"}
-        spec = {"target_lr": LR, "total_iterations": 300, "after_scheduler": product}
-        np.testing.assert_allclose(of_spec(spec), expected, rtol=1e-9, atol=1e-15)
+        ours = curve(target_lr=LR, total_iterations=300, warmup=None, after_scheduler=product)
+        np.testing.assert_allclose(first_column(ours), expected, rtol=1e-9, atol=1e-15)
         return
     else:
         fields |= {"iterations": 0, "shape": kind, "beta2": 0.99}
@@ -244,7 +234,7 @@ def _optax_cases(optax: Any) -> dict[str, tuple[Any, Callable[[], list[float]]]]
     "case", ["warmup_cosine", "polynomial", "exponential", "piecewise_constant", "piecewise_cosine"]
 )
 def test_optax(case: str) -> None:
-    """Called for every count, in float64."""
+    """Each of its schedules, called for every count in float64, gives the LRs of the spec."""
     optax = pytest.importorskip("optax", reason="make conformance installs it")
     jax = importlib.import_module("jax")
     with jax.enable_x64(True):
@@ -254,7 +244,7 @@ def test_optax(case: str) -> None:
 
 
 def test_ignite() -> None:
-    """create_lr_scheduler_with_warmup: the peak at W − 1, the decay from there."""
+    """create_lr_scheduler_with_warmup has its peak at W − 1, and the decay from there."""
     handlers = pytest.importorskip("ignite.handlers", reason="make conformance installs it")
     on = optimizer()
     after = lr_scheduler.CosineAnnealingLR(on, TOTAL)
@@ -265,7 +255,7 @@ def test_ignite() -> None:
 
 
 def test_ignites_piecewise_linear() -> None:
-    """Through its milestones."""
+    """PiecewiseLinear gives the LRs of a PiecewiseLR through its milestones."""
     handlers = pytest.importorskip("ignite.handlers", reason="make conformance installs it")
     milestones = [(5, 0.01), (40, 0.05), (90, 0.001)]
     found = handlers.PiecewiseLinear.simulate_values(
@@ -295,7 +285,7 @@ COMPOSER: list[tuple[str, Callable[[float], float], dict[str, Any] | None]] = [
 
 @pytest.mark.parametrize(("_name", "formula", "after"), COMPOSER, ids=[name for name, _, _ in COMPOSER])
 def test_composer(_name: str, formula: Callable[[float], float], after: Any) -> None:
-    """Its schedulers with warm-up: n / W, then the formula of the share of the rest that is over."""
+    """Its schedulers have n / W, then the formula of the share of the rest that is over."""
     expected = [LR * (n / W if n < W else formula((n - W) / (TOTAL - W))) for n in range(TOTAL + 1)]
     np.testing.assert_allclose(lrs(after), expected, rtol=1e-9, atol=1e-15)
 

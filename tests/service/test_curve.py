@@ -17,7 +17,7 @@ from preheat.budget import Deadline
 from preheat.curve import Curve
 from preheat.errors import ComputeTimeout, IterationOutOfRange
 from preheat.schedule import Schedule
-from preheat.schedulers import bench_optimizer, build
+from preheat.schedulers import build, stand_in_optimizer
 from preheat.specs import parse_spec
 from reference import REFERENCE_ROWS, REFERENCE_SPEC, torch_stepped
 
@@ -39,7 +39,7 @@ def curve(after_scheduler: dict[str, Any] | None, total: int = TOTAL, warmup: in
 
 def stepped_one_by_one(of: Curve) -> list[list[float]]:
     """The LRs that a training loop meets which asks the warm-up class for 0, 1, 2, … in turn."""
-    optimizer = bench_optimizer(of.schedule.spec.target_lrs)
+    optimizer = stand_in_optimizer(of.schedule.spec.target_lrs)
     scheduler = build(of.schedule.spec.tracks[0], optimizer)
     rows = []
     for iteration in range(of.total_iterations + 1):

@@ -1,1 +1,1 @@
-"""Analyses of a curve, or of two: totals, crossing, difference, handover."""
+"""Analyses of a curve, or of two: sums, crossings, differences, handovers."""

@@ -1,4 +1,4 @@
-"""What tells two schedules apart."""
+"""Difference (diff) of two schedules: where they differ first and most, and a table of both."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from preheat.curve import Curve, Floats
 from preheat.errors import NotComparable
 from preheat.specs import Column
 
-_AT_ONCE = 1 << 16
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Place:
-    """One iteration of one column, and both values there."""
+class ValuePair:
+    """The values of two schedules in one column at one iteration."""
 
     iteration: int
     column: Column
@@ -23,77 +23,87 @@ class Place:
 
     @property
     def difference(self) -> float:
-        """B − a."""
+        """The second value minus the first."""
         return self.b - self.a
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two schedules differ first and most (None if nowhere), and a table of what they are."""
+    """Where two schedules differ first and most (None if they are the same), and values of both at even distances."""
 
     columns: list[Column]
-    first: Place | None
-    largest: Place | None
-    table: list[Place]
+    first: ValuePair | None
+    largest: ValuePair | None
+    table: list[ValuePair]
 
 
 def difference(a: Curve, b: Curve, window: range, rows: int, deadline: Deadline = NO_DEADLINE) -> Difference:
-    """What tells `a` and `b` apart at the iterations of `window`, with a table of up to `rows` of them per column.
+    """The difference of `a` and `b` at the iterations of `window`, with up to `rows` of them in the table.
 
     Raises NotComparable if they have no column in common, IterationOutOfRange, ComputeTimeout.
     """
     columns = common_columns(a, b)
     for curve in (a, b):
         curve.check_window(window.start, window.stop)
-    first: Place | None = None
-    largest: Place | None = None
-    for begin in range(0, len(window), _AT_ONCE):
-        iterations = window[begin : begin + _AT_ONCE]
-        ours, theirs = (values_of(curve, columns, iterations, deadline) for curve in (a, b))
-        apart = np.abs(theirs - ours)
-        if first is None and apart.any():
-            row = int(apart.any(axis=1).argmax())
-            first = _place(iterations, row, int(apart[row].argmax()), columns, ours, theirs)
-        row, column = divmod(int(apart.argmax()), len(columns))
-        most = _place(iterations, row, column, columns, ours, theirs)
+    first: ValuePair | None = None
+    largest: ValuePair | None = None
+    for begin in range(0, len(window), _BLOCK):
+        block = _Block(a, b, columns, window[begin : begin + _BLOCK], deadline)
+        distances = np.abs(block.b - block.a)
+        if first is None and distances.any():
+            # argmax of truth values is the first that is true
+            row = int(distances.any(axis=1).argmax())
+            first = block.pair(row, int(distances[row].argmax()))
+        # the flat index of the greatest distance, as row and column
+        most = block.pair(*divmod(int(distances.argmax()), len(columns)))
         if most.difference and (largest is None or abs(most.difference) > abs(largest.difference)):
             largest = most
     return Difference(columns, first, largest, _table(a, b, columns, window, rows, deadline))
 
 
 def common_columns(a: Curve, b: Curve) -> list[Column]:
-    """The columns that both have; of two schedules of one group each, whatever it is called, its LR.
+    """The columns that both have; of two schedules of one group each, whatever its name, the LR.
 
     Raises NotComparable if there are none.
     """
-    found = [column for column in a.columns if column in b.columns]
-    if not found and len(a.group_names) == len(b.group_names) == 1:
-        found = [a.columns[0]]
-    if not found:
+    columns = [column for column in a.columns if column in b.columns]
+    if not columns and len(a.group_names) == len(b.group_names) == 1:
+        columns = [a.columns[0]]
+    if not columns:
         raise NotComparable(
             f"the schedules have no column in common: one has {', '.join(column.name for column in a.columns)}, the "
             f"other {', '.join(column.name for column in b.columns)}"
         )
-    return found
+    return columns
 
 
 def values_of(curve: Curve, columns: list[Column], iterations: range, deadline: Deadline) -> Floats:
     """The values of the named columns, shape (iterations, columns)."""
-    places = [curve.columns.index(column) if column in curve.columns else 0 for column in columns]
-    return curve.window(iterations.start, iterations[-1] + 1, iterations.step, deadline)[:, places]
+    # a column that the curve has not is the LR of its only group under another name
+    indices = [curve.columns.index(column) if column in curve.columns else 0 for column in columns]
+    return curve.window(iterations.start, iterations[-1] + 1, iterations.step, deadline)[:, indices]
 
 
-def _place(iterations: range, row: int, column: int, columns: list[Column], a: Floats, b: Floats) -> Place:
-    return Place(iterations[row], columns[column], float(a[row, column]), float(b[row, column]))
+def evenly(window: range, most: int) -> range:
+    """Up to `most` iterations of a window that is not empty, at even distances from its first."""
+    rounded_up = -(-len(window) // most)
+    return window[::rounded_up]
 
 
-def _table(a: Curve, b: Curve, columns: list[Column], window: range, rows: int, deadline: Deadline) -> list[Place]:
+class _Block:
+    """The values of two curves in some columns at some iterations."""
+
+    def __init__(self, a: Curve, b: Curve, columns: list[Column], iterations: range, deadline: Deadline) -> None:
+        self.columns, self.iterations = columns, iterations
+        self.a, self.b = (values_of(curve, columns, iterations, deadline) for curve in (a, b))
+
+    def pair(self, row: int, column: int) -> ValuePair:
+        a, b = float(self.a[row, column]), float(self.b[row, column])
+        return ValuePair(self.iterations[row], self.columns[column], a, b)
+
+
+def _table(a: Curve, b: Curve, columns: list[Column], window: range, rows: int, deadline: Deadline) -> list[ValuePair]:
     if not window or not rows:
         return []
-    chosen = window[:: -(-len(window) // rows)]
-    ours, theirs = (values_of(curve, columns, chosen, deadline) for curve in (a, b))
-    return [
-        _place(chosen, row, column, columns, ours, theirs)
-        for row in range(len(chosen))
-        for column in range(len(columns))
-    ]
+    block = _Block(a, b, columns, evenly(window, rows), deadline)
+    return [block.pair(row, column) for row in range(len(block.iterations)) for column in range(len(columns))]

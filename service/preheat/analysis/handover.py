@@ -1,4 +1,4 @@
-"""Where a run goes over from one schedule to another."""
+"""Handover: what the LR does where a run goes on with another schedule, and how to keep it from jumping."""
 
 import math
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from preheat.specs import Spec
 
 Policy = Literal["keep", "rescale", "refuse"]
 
-_SAME = 1e-9
+_REL_TOL, _ABS_TOL = 1e-9, 1e-15
 
 
 @dataclass(frozen=True)
-class Handover:
-    """One param group at the first update after the seam: what the old schedule says, and what the new one says."""
+class GroupHandover:
+    """One param group at the first update after the handover: its LR by the old schedule, and by the new one."""
 
     group: str
     old_lr: float
@@ -30,21 +30,26 @@ class Handover:
 
     @property
     def is_continuous(self) -> bool:
-        """Whether both are the same."""
-        return math.isclose(self.old_lr, self.new_lr, rel_tol=_SAME, abs_tol=1e-15)
+        """Whether both are the same, to nine digits."""
+        return math.isclose(self.old_lr, self.new_lr, rel_tol=_REL_TOL, abs_tol=_ABS_TOL)
 
 
 @dataclass(frozen=True)
-class Seam:
-    """What becomes of a run that goes over to another schedule; `spec` is the one to go on with."""
+class Handover:
+    """The first update of a run by another schedule; `spec` is the one to go on with."""
 
     iteration: int
-    handovers: list[Handover]
+    groups: list[GroupHandover]
     spec: Spec
 
+    @property
+    def is_continuous(self) -> bool:
+        """Whether no group's LR jumps."""
+        return all(group.is_continuous for group in self.groups)
 
-def seam(old: Curve, done: int, new: Curve, policy: Policy, deadline: Deadline = NO_DEADLINE) -> Seam:
-    """The seam after update `done` of `old`, where `new` takes over with update `done + 1`.
+
+def hand_over(old: Curve, done: int, new: Curve, policy: Policy, deadline: Deadline = NO_DEADLINE) -> Handover:
+    """The handover after update `done` of `old`: `new` takes over with update `done + 1`.
 
     keep takes the new schedule as it is. rescale multiplies its target LRs so that the LR goes on where the old one
     would have been. refuse raises SeamRefused if the LR would jump. An old schedule that has ended is at its last LR.
@@ -58,47 +63,44 @@ def seam(old: Curve, done: int, new: Curve, policy: Policy, deadline: Deadline =
     if old.group_names != new.group_names:
         raise NotComparable(
             f"the param groups differ: {', '.join(old.group_names)} and {', '.join(new.group_names)}; "
-            "name them alike, in the same order"
+            "give them the same names, in the same order"
         )
-    following = done + 1
-    wanted = old.lr(min(following, old.total_iterations), deadline)
-    found = _handovers(wanted, new, following, deadline)
-    spec = new.schedule.spec
-    if all(handover.is_continuous for handover in found) or policy == "keep":
-        return Seam(following, found, spec)
+    old_lrs = old.lr(min(done + 1, old.total_iterations), deadline)
+    handover = _handover(old_lrs, new, done + 1, deadline)
+    if policy == "keep" or handover.is_continuous:
+        return handover
     if policy == "refuse":
-        worst = max(found, key=lambda handover: abs(handover.new_lr - handover.old_lr))
-        raise SeamRefused(worst.group, following, worst.old_lr, worst.new_lr)
-    rescaled = _rescaled(spec, wanted, new, following, deadline)
-    return Seam(following, _handovers(wanted, Curve(Schedule(rescaled)), following, deadline), rescaled)
+        jump = max(handover.groups, key=lambda group: abs(group.new_lr - group.old_lr))
+        raise SeamRefused(jump.group, handover.iteration, jump.old_lr, jump.new_lr)
+    return _rescaled(handover, deadline)
 
 
-def _handovers(wanted: list[float], new: Curve, iteration: int, deadline: Deadline) -> list[Handover]:
-    values = new.lr(iteration, deadline)
-    return [
-        Handover(name, old_lr, new_lr) for name, old_lr, new_lr in zip(new.group_names, wanted, values, strict=False)
-    ]
+def _handover(old_lrs: list[float], new: Curve, iteration: int, deadline: Deadline) -> Handover:
+    # both lists of values go on with other hyperparameters after the groups' LRs
+    columns = zip(new.group_names, old_lrs, new.lr(iteration, deadline), strict=False)
+    return Handover(iteration, [GroupHandover(*column) for column in columns], new.schedule.spec)
 
 
-def _rescaled(spec: Spec, wanted: list[float], curve: Curve, iteration: int, deadline: Deadline) -> Spec:
-    """The spec with targets that bring every group's LR at `iteration` to what is wanted.
+def _rescaled(handover: Handover, deadline: Deadline) -> Handover:
+    """The handover to the same spec with targets that bring every group's new LR to its old one.
 
     Most LRs are a straight line in the target (end LRs are absolute): two points give it, and the result is checked.
     """
-    once = curve.lr(iteration, deadline)
-    twice = Curve(Schedule(_with_targets(spec, [2 * target for target in spec.target_lrs]))).lr(iteration, deadline)
+    spec, iteration, old_lrs = handover.spec, handover.iteration, [group.old_lr for group in handover.groups]
+    doubled = _with_targets(spec, [2 * target for target in spec.target_lrs])
     targets = []
-    for target, want, one, two in zip(spec.target_lrs, wanted, once, twice, strict=False):
-        scale = 1 + (want - one) / (two - one) if two != one else math.nan
-        targets.append(target * scale)
+    for target, group, twice in zip(
+        spec.target_lrs, handover.groups, Curve(Schedule(doubled)).lr(iteration, deadline), strict=False
+    ):
+        slope = twice - group.new_lr
+        # NaN where the LR does not depend on the target, as in a table
+        targets.append(target * (1 + (group.old_lr - group.new_lr) / slope) if slope else math.nan)
     if all(math.isfinite(target) and target >= 0 for target in targets):
-        rescaled = _with_targets(spec, targets)
-        if all(
-            handover.is_continuous for handover in _handovers(wanted, Curve(Schedule(rescaled)), iteration, deadline)
-        ):
+        rescaled = _handover(old_lrs, Curve(Schedule(_with_targets(spec, targets))), iteration, deadline)
+        if rescaled.is_continuous:
             return rescaled
     raise NotComparable(
-        f"no target LR brings the new schedule to {wanted[0]:g} at iteration {iteration}: choose keep, or another spec"
+        f"no target LR brings the new schedule to {old_lrs[0]:g} at iteration {iteration}: choose keep, or another spec"
     )
 
 

@@ -1,4 +1,4 @@
-"""How much learning rate a run has spent."""
+"""Sum and mean of a curve over a window: how much learning rate a run has spent."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
 from preheat.specs import Column
 
-_AT_ONCE = 1 << 16
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,15 @@ class Total:
 
 
 def totals(curve: Curve, start: int, stop: int, deadline: Deadline = NO_DEADLINE) -> list[Total]:
-    """Sum and mean of every column over iterations `start` … `stop - 1`; the mean of none is 0.
+    """Sum and mean of every column over iterations `start` … `stop - 1`; both are 0 for an empty window.
 
     Every iteration is computed. Raises IterationOutOfRange, ComputeTimeout.
     """
     curve.check_window(start, stop)
     blocks = [
-        curve.window(first, min(first + _AT_ONCE, stop), 1, deadline).sum(axis=0)
-        for first in range(start, stop, _AT_ONCE)
+        curve.window(first, min(first + _BLOCK, stop), 1, deadline).sum(axis=0) for first in range(start, stop, _BLOCK)
     ]
-    sums = [math.fsum(float(block[place]) for block in blocks) for place in range(len(curve.columns))]
+    # fsum: a plain sum of the blocks would lose digits with each of them
+    sums = [math.fsum(float(block[index]) for block in blocks) for index in range(len(curve.columns))]
     length = max(stop - start, 1)
     return [Total(column, total, total / length) for column, total in zip(curve.columns, sums, strict=True)]

@@ -21,7 +21,7 @@ from preheat.specs import Spec
 IMMUTABLE = "public, max-age=31536000, immutable"
 """For what follows from a schedule's id: it can never change."""
 
-_ID = "71de7b50071bd5ae4074ca5767b64f12"
+_ID = "630e8304e0352e14c20ae59b8f487901"
 
 
 class Remark(BaseModel):
@@ -60,9 +60,12 @@ class ColumnName(BaseModel):
 class ScheduleAnswer(BaseModel):
     """A schedule without its learning rates."""
 
-    id: str = Field(description="Hash of spec and torch version.", examples=[_ID])
+    id: str = Field(description="Hash of the schedule as it was written down.", examples=[_ID])
     spec: Spec = Field(description="The normalised spec: every default filled in.")
-    torch_version: str = Field(description="The torch that computes it.", examples=["2.13.0"])
+    torch_version: str | None = Field(
+        description="The torch that it was made under; null where no torch scheduler computes.", examples=["2.13.0"]
+    )
+    computes: bool = Field(description="Whether this service's torch gives the LRs that it has.", examples=[True])
     total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
     groups: list[GroupName] = Field(description="The param groups, in order.")
     columns: list[ColumnName] = Field(description="The columns of CSV and NPY, in order: every group's LR first.")
@@ -72,7 +75,9 @@ class ScheduleAnswer(BaseModel):
 class LintedScheduleAnswer(ScheduleAnswer):
     """A schedule and what lint says about it."""
 
-    lint: list[Remark] = Field(description="What its author may not have meant, the gravest first.")
+    lint: list[Remark] | None = Field(
+        description="What its author may not have meant, the gravest first; null where the schedule does not compute."
+    )
 
 
 class GroupLRs(BaseModel):
@@ -104,7 +109,10 @@ class ScheduleWindowAnswer(WindowAnswer):
     """A schedule with a window of its learning rates."""
 
     spec: Spec = Field(description="The normalised spec: every default filled in.")
-    torch_version: str = Field(description="The torch that computes it.", examples=["2.13.0"])
+    torch_version: str | None = Field(
+        description="The torch that it was made under; null where no torch scheduler computes.", examples=["2.13.0"]
+    )
+    computes: bool = Field(description="Whether this service's torch gives the LRs that it has.", examples=[True])
     lint: list[Remark] = Field(description="What its author may not have meant, the gravest first.")
 
 
@@ -125,10 +133,19 @@ class PointAnswer(BaseModel):
     groups: list[GroupLR] = Field(description="One entry per param group.")
 
 
+class UnreadableSchedule(BaseModel):
+    """A stored schedule that cannot be read."""
+
+    id: str = Field(description="Its id.", examples=[_ID])
+    reason: str = Field(description="damaged, or unknown-content of a later version.", examples=["damaged"])
+    detail: str = Field(description="What is wrong.", examples=["its content is not what its id is the hash of"])
+
+
 class ScheduleList(BaseModel):
     """A page of schedules, newest first."""
 
     schedules: list[ScheduleAnswer] = Field(description="The page.")
+    unreadable: list[UnreadableSchedule] = Field(description="Schedules of the page that cannot be read.")
     next: str | None = Field(description="Cursor of the next page; null on the last.", examples=["MTI"])
 
 
@@ -138,6 +155,7 @@ def schedule_content(schedule: Schedule) -> dict[str, Any]:
         "id": schedule.id,
         "spec": schedule.spec_dict,
         "torch_version": schedule.torch_version,
+        "computes": schedule.computes,
         "total_iterations": schedule.spec.total_iterations,
         "groups": [{"name": name} for name in schedule.spec.group_names],
         "columns": [{"group": each.group, "hyperparameter": each.hyperparameter} for each in schedule.spec.columns],
@@ -157,7 +175,7 @@ def window_json(curve: Curve, window: range, lrs: Floats, lint: Sequence[Finding
     """
     content = schedule_content(curve.schedule)
     if lint is None:
-        del content["spec"], content["torch_version"]
+        del content["spec"], content["torch_version"], content["computes"]
     else:
         content["lint"] = remarks(lint)
     content |= {"start": window.start, "stop": window.stop, "step": window.step}

@@ -20,10 +20,11 @@ from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, health, lint, plots, recipes, schedules
 from preheat.curve import Curve
 from preheat.errors import StoreUnavailable
-from preheat.plot.cache import Gallery
+from preheat.plot.cache import PictureCache
 from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.specs import Spec
+from preheat.store import Database, ScheduleStore
 from preheat.store.curves import Catalogue
 
 _LOG = logging.getLogger("preheat")
@@ -49,8 +50,9 @@ def _create_routes(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings = settings
-    app.state.catalogue = Catalogue(settings)
-    app.state.gallery = Gallery(settings.picture_cache_bytes)
+    app.state.database = Database(settings.database_url, settings.database_timeout_s)
+    app.state.catalogue = Catalogue(ScheduleStore(app.state.database), settings.curve_cache_bytes)
+    app.state.gallery = PictureCache(settings.picture_cache_bytes)
     for router in (schedules.router, plots.router, analysis.router, lint.router, recipes.router, conversions.router):
         app.include_router(router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(health.router)
@@ -75,7 +77,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await to_thread.run_sync(operations, app)
     await to_thread.run_sync(Curve, Schedule(Spec(target_lr=0.1, total_iterations=1)))
     try:
-        await to_thread.run_sync(app.state.catalogue.store.check)
+        await to_thread.run_sync(app.state.database.check)
     except StoreUnavailable as error:
         _LOG.error(str(error))
     yield

@@ -7,7 +7,7 @@ from fastapi import Depends, Path, Request
 from preheat.api.spec_body import read_spec
 from preheat.budget import Deadline as _Deadline
 from preheat.budget import check_length
-from preheat.plot.cache import Gallery as _Gallery
+from preheat.plot.cache import PictureCache as _PictureCache
 from preheat.schedule import Schedule as _Schedule
 from preheat.settings import Settings as _Settings
 from preheat.store.curves import Catalogue as _Catalogue
@@ -18,8 +18,8 @@ def _catalogue(request: Request) -> _Catalogue:
     return catalogue
 
 
-def _gallery(request: Request) -> _Gallery:
-    gallery: _Gallery = request.app.state.gallery
+def _gallery(request: Request) -> _PictureCache:
+    gallery: _PictureCache = request.app.state.gallery
     return gallery
 
 
@@ -29,7 +29,7 @@ def _settings(request: Request) -> _Settings:
 
 
 Catalogue = Annotated[_Catalogue, Depends(_catalogue)]
-Gallery = Annotated[_Gallery, Depends(_gallery)]
+Gallery = Annotated[_PictureCache, Depends(_gallery)]
 Settings = Annotated[_Settings, Depends(_settings)]
 
 
@@ -47,5 +47,5 @@ Deadline = Annotated[_Deadline, Depends(_deadline)]
 PostedSchedule = Annotated[_Schedule, Depends(_posted_schedule)]
 ScheduleId = Annotated[
     str,
-    Path(description="A schedule's id.", examples=["71de7b50071bd5ae4074ca5767b64f12"], pattern=None),
+    Path(description="A schedule's id.", examples=["630e8304e0352e14c20ae59b8f487901"], pattern=None),
 ]

@@ -48,9 +48,10 @@ class PointLookup:
             return None
         schedule_id, iteration = match[1], int(match[2])
         curve = self._catalogue.curve_at_hand(schedule_id)
-        if curve is None or iteration > curve.total_iterations or not curve.is_at_hand(iteration):
+        if curve is None:
             return None
         try:
-            return point_etag(schedule_id, iteration), point_json(curve, iteration, curve.lr(iteration))
+            row = curve.row_at_hand(iteration)
         except UndefinedLR:  # the route says so
             return None
+        return None if row is None else (point_etag(schedule_id, iteration), point_json(curve, iteration, row))

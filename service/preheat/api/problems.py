@@ -91,7 +91,7 @@ def _invalid_parameters(request: Request, error: RequestValidationError) -> JSON
     known = operations(request.app).query_names(request.url.path, request.method)
     details: Any = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors()]
     violations = from_pydantic(details, fields_at=lambda _: known)
-    entries = [{"parameter": str((*violation.path, "query")[0]), **_rule(violation)} for violation in violations]
+    entries = [{"parameter": str((*violation.location, "query")[0]), **_rule(violation)} for violation in violations]
     return _unprocessable("invalid-parameter", "A parameter breaks rules", entries)
 
 
@@ -115,6 +115,7 @@ _KINDS: dict[type[errors.PreheatError], tuple[HTTPStatus, str, str]] = {
     errors.NotComparable: (HTTPStatus.UNPROCESSABLE_ENTITY, "not-comparable", "Nothing in common"),
     errors.LimitExceeded: (HTTPStatus.UNPROCESSABLE_ENTITY, "limit-exceeded", "Larger than this service allows"),
     errors.SeamRefused: (HTTPStatus.CONFLICT, "seam-refused", "The LR would jump"),
+    errors.ScheduleUnreadable: (HTTPStatus.INTERNAL_SERVER_ERROR, "schedule-unreadable", "Stored and unreadable"),
     errors.TorchVersionMismatch: (HTTPStatus.CONFLICT, "torch-version-mismatch", "Computed by another torch"),
     errors.ComputeTimeout: (HTTPStatus.SERVICE_UNAVAILABLE, "compute-timeout", "Computing took too long"),
     errors.StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "No database"),
@@ -126,14 +127,14 @@ _RETRY_AFTER_S = {errors.ComputeTimeout: "1", errors.StoreUnavailable: "5"}
 
 def _preheat_error(_request: Request, error: errors.PreheatError) -> JSONResponse:
     status, kind, title = _KINDS[type(error)]
-    if isinstance(error, errors.StoreUnavailable):
+    if isinstance(error, errors.StoreUnavailable | errors.ScheduleUnreadable):
         _LOG.error(str(error))
     retry_after_s = _RETRY_AFTER_S.get(type(error))
     headers = {"retry-after": retry_after_s} if retry_after_s else None
     return problem(status, kind, title, str(error), headers, **_members(error))
 
 
-def _members(error: errors.PreheatError) -> dict[str, Any]:
+def _members(error: errors.PreheatError) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind of error
     """What a problem document says besides its detail."""
     match error:
         case errors.IterationOutOfRange():
@@ -146,7 +147,9 @@ def _members(error: errors.PreheatError) -> dict[str, Any]:
         case errors.LimitExceeded():
             return {"setting": error.setting, "limit": error.limit, "value": error.value}
         case errors.TorchVersionMismatch():
-            return {"stored": error.stored, "running": error.running}
+            return {"stored": error.stored, "running": error.running, "agreeing": error.agreeing}
+        case errors.ScheduleUnreadable():
+            return {"id": error.schedule_id, "reason": error.kind}
     return {}
 
 

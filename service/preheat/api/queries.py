@@ -14,8 +14,9 @@ from typing_extensions import override
 from preheat.conversions.libraries import Target
 from preheat.plot.options import PlotOptions
 from preheat.specs import Column
+from preheat.specs.durations import Unit
 from preheat.specs.fields import MAX_ITERATION
-from preheat.specs.units import Unit, Units
+from preheat.specs.units import Units
 
 _Iteration = Annotated[int, Field(ge=0, le=MAX_ITERATION + 1)]
 
@@ -72,8 +73,8 @@ class CrossingQuery(BoundsQuery):
 class DifferenceQuery(WindowQuery):
     """Two schedules, and which of their iterations to compare."""
 
-    a: str = Field(max_length=32, description="Id of the first.", examples=["71de7b50071bd5ae4074ca5767b64f12"])
-    b: str = Field(max_length=32, description="Id of the second.", examples=["71de7b50071bd5ae4074ca5767b64f12"])
+    a: str = Field(max_length=32, description="Id of the first.", examples=["630e8304e0352e14c20ae59b8f487901"])
+    b: str = Field(max_length=32, description="Id of the second.", examples=["630e8304e0352e14c20ae59b8f487901"])
     rows: int = Field(20, ge=0, le=1000, description="Iterations in the table.", examples=[20])
 
 

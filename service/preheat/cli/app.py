@@ -19,12 +19,12 @@ from preheat.conversions.libraries import Source, Target
 from preheat.errors import PreheatError
 from preheat.plot.options import PlotOptions
 from preheat.settings import Settings
-from preheat.specs import InvalidSpec, Spec, from_pydantic, parse_spec
-from preheat.specs.spec_file import parse_spec_file
+from preheat.specs import InvalidSpec, Spec, from_pydantic, parse_spec_file, spec_of
 
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
     from preheat.curve import Curve
     from preheat.lint import Finding
+    from preheat.store import Database
 
 app = typer.Typer(
     name="preheat",
@@ -65,7 +65,8 @@ def serve(
     """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
     given = {"host": host, "port": port, "workers": workers, "database_url": database_url}
     settings = _settings({name: value for name, value in given.items() if value is not None})
-    if settings.workers > 1 and settings.is_in_memory:
+    is_shared = _database(settings).is_shared
+    if settings.workers > 1 and not is_shared:
         _fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
     listening_port = _free_port(settings.host, settings.port)
     for name, value in given.items():  # worker processes read their settings from the environment
@@ -241,7 +242,7 @@ def import_spec(
         content = text
     try:
         found = import_schedule(library, content, Known(target_lr, total_iterations))
-        parse_spec(orjson.dumps(found.spec))
+        spec_of(found.spec)
     except InvalidSpec as error:
         _fail(*(violation.detail for violation in error.violations))
     except PreheatError as error:
@@ -304,6 +305,15 @@ def _settings(given: dict[str, object]) -> Settings:
         return Settings(**given)  # type: ignore[arg-type] # pydantic checks the types
     except ValidationError as error:
         _fail(*(violation.detail for violation in from_pydantic(error.errors())), code=2)
+
+
+def _database(settings: Settings) -> "Database":
+    from preheat.store import Database  # noqa: PLC0415 - imports SQLAlchemy
+
+    try:
+        return Database(settings.database_url, settings.database_timeout_s)
+    except ValueError as error:
+        _fail(str(error), code=2)
 
 
 def _free_port(host: str, port: int) -> int:

@@ -1,1 +1,1 @@
-"""Schedules of other libraries: read as specs, and written from schedules."""
+"""Conversions: schedules of other libraries read as specs (import), and schedules written for them (export)."""

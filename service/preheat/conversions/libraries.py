@@ -1,4 +1,8 @@
-"""Names of the libraries that schedules are imported from and exported to."""
+"""Names of the libraries that schedules are imported from and exported to.
+
+They are written here without the code behind them, so that a command line knows them before torch is imported; the
+tables `importers.SOURCES` and `exporters.TARGETS` have an entry for each.
+"""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Formulas of learning rates: a tiny language of numbers, names and functions that is computed, shown and exported.
+"""The formula language: arithmetic of numbers, names and a few functions, checked before it is compiled.
 
 A formula is an expression in Python's notation. Only arithmetic, comparisons, `x if condition else y` and the functions
 in FUNCTIONS are part of it; it can name no attribute, call nothing else, and its cost is bounded by its length.
@@ -8,6 +8,8 @@ import ast
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+
+from preheat.messages import shortened
 
 MAX_CHARACTERS = 1000
 _MAX_PARTS = 400
@@ -52,24 +54,20 @@ _OPERATORS = (
     ast.Load,
 )
 
-Rates = Callable[[Iterable[int], Sequence[float]], list[float]]
+Evaluate = Callable[[Iterable[float], Sequence[float]], list[float]]
 """From iterations and base LRs to learning rates: every base LR's of the first iteration, of the second, and so on."""
 
 
-def number(value: float) -> str:
-    """A number as part of a formula; a negative one in parentheses."""
-    return repr(value) if value >= 0 else f"({value!r})"
-
-
 @lru_cache(maxsize=64)
-def compiled(formula: str) -> Rates:
+def compiled(formula: str) -> Evaluate:
     """A formula of ours in the names `s` (iteration) and `b` (base LR), ready to be computed for many iterations.
 
     Errors of arithmetic (ZeroDivisionError, OverflowError, ValueError) come out of the call.
     """
+    # Our own text, or a user's that `checked` has let through; without builtins it reaches nothing but FUNCTIONS.
     code = f"lambda iterations, bases: [{formula} for s in iterations for b in bases]"
     names: dict[str, object] = {name: function for name, (function, _) in FUNCTIONS.items()}
-    return eval(code, {"__builtins__": {}, **names, **CONSTANTS})  # type: ignore[no-any-return] # noqa: S307 - see `checked`
+    return eval(code, {"__builtins__": {}, **names, **CONSTANTS})  # type: ignore[no-any-return] # noqa: S307
 
 
 def checked(text: str, names: Iterable[str]) -> str:
@@ -110,7 +108,7 @@ class _Checker(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
-            raise ValueError(f"must not contain {_short(node)}: numbers only")  # noqa: TRY004 - a rule, not a type
+            raise ValueError(f"must not contain {_source(node)}: numbers only")  # noqa: TRY004 - a rule, not a type
         try:
             value = float(node.value)
         except OverflowError:
@@ -122,7 +120,7 @@ class _Checker(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id not in self._names and node.id not in CONSTANTS:
             known = ", ".join(sorted({*self._names, *CONSTANTS}))
-            raise ValueError(f"must not name {_short(node)} (known: {known}; functions: {', '.join(FUNCTIONS)})")
+            raise ValueError(f"must not name {_source(node)} (known: {known}; functions: {', '.join(FUNCTIONS)})")
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
@@ -134,7 +132,7 @@ class _Checker(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = node.func.id if isinstance(node.func, ast.Name) else None
         if name not in FUNCTIONS:
-            raise ValueError(f"must not call {_short(node.func)} (known: {', '.join(FUNCTIONS)})")
+            raise ValueError(f"must not call {_source(node.func)} (known: {', '.join(FUNCTIONS)})")
         arity = FUNCTIONS[name][1]
         if node.keywords or len(node.args) not in arity:
             wanted = arity.start if len(arity) == 1 else f"{arity.start} to {arity.stop - 1}"
@@ -143,7 +141,7 @@ class _Checker(ast.NodeTransformer):
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         if not isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.IfExp, *_OPERATORS)):
-            raise ValueError(f"must not contain {_short(node)}")  # noqa: TRY004 - a rule, not a type
+            raise ValueError(f"must not contain {_source(node)}")  # noqa: TRY004 - a rule, not a type
         return super().generic_visit(node)
 
 
@@ -163,6 +161,5 @@ def _depth(tree: ast.AST) -> int:
     return depth
 
 
-def _short(node: ast.AST) -> str:
-    text = ast.unparse(node)
-    return text if len(text) <= 40 else text[:39] + "…"  # noqa: PLR2004
+def _source(node: ast.AST) -> str:
+    return shortened(ast.unparse(node), 40)

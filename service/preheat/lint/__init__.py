@@ -1,6 +1,6 @@
-"""What a schedule does that its author may not have meant."""
+"""Lint: what a schedule does that its author may not have meant."""
 
-from preheat.lint.finding import Finding
-from preheat.lint.lint import lint, refusals
+from preheat.lint.lint import RULES, lint, refusals
+from preheat.lint.track import Finding
 
-__all__ = ["Finding", "lint", "refusals"]
+__all__ = ["RULES", "Finding", "lint", "refusals"]

@@ -3,38 +3,31 @@
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
 from preheat.errors import UndefinedLR
-from preheat.lint.examined import MOST_STEPS, Examined
-from preheat.lint.finding import Finding
-from preheat.lint.rules import RULES
+from preheat.lint import ends, lengths
+from preheat.lint.track import MOST_STEPS, Finding, LintedTrack
 from preheat.specs import InvalidSpec
 from preheat.specs.tracks import LR_NAME
+
+RULES = (*ends.RULES, *lengths.RULES)
+"""Every rule; two more, milestone-beyond-end and non-recursive-in-chain, are among the reasons to refuse a spec."""
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
 def lint(curve: Curve, deadline: Deadline = NO_DEADLINE) -> list[Finding]:
-    """Findings about a valid schedule, the gravest first; of what it does to LRs, not to other hyperparameters.
+    """Findings about a valid schedule, the most severe first; of what it does to LRs, not to other hyperparameters.
 
     Raises ComputeTimeout past the deadline.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for track in curve.schedule.spec.tracks:
         if all(curve.columns[column].hyperparameter == LR_NAME for column in track.columns):
-            found += _findings(Examined(curve, track, deadline))
+            findings += _findings(LintedTrack(curve, track, deadline))
     if not curve.has_closed_form and curve.total_iterations > MOST_STEPS:
         detail = f"iterations past {MOST_STEPS} are not examined: this schedule must be stepped to them"
         remedy = "use a scheduler with a closed form to have the whole run examined"
-        found.append(Finding("info", "not-examined", "", MOST_STEPS, detail, remedy))
-    return sorted(found, key=lambda finding: _ORDER[finding.severity])
-
-
-def _findings(examined: Examined) -> list[Finding]:
-    try:
-        return [finding for rule in RULES for finding in rule(examined)]
-    except UndefinedLR as error:
-        remedy = "let the formula have a finite value ≥ 0 at every iteration"
-        pointer = examined.pointer("after_scheduler")
-        return [Finding("error", "undefined-lr", pointer, error.iteration, str(error), remedy)]
+        findings.append(Finding("info", "not-examined", "", MOST_STEPS, detail, remedy))
+    return sorted(findings, key=lambda finding: _ORDER[finding.severity])
 
 
 def refusals(error: InvalidSpec) -> list[Finding]:
@@ -43,3 +36,12 @@ def refusals(error: InvalidSpec) -> list[Finding]:
         Finding("error", violation.kind, violation.pointer, None, violation.detail, "see the rule in the detail")
         for violation in error.violations
     ]
+
+
+def _findings(track: LintedTrack) -> list[Finding]:
+    try:
+        return [finding for rule in RULES for finding in rule(track)]
+    except UndefinedLR as error:
+        remedy = "let the formula have a finite value ≥ 0 at every iteration"
+        location = ("after_scheduler",)
+        return [track.finding("error", "undefined-lr", location, error.iteration, str(error), remedy)]

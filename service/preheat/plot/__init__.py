@@ -1,1 +1,1 @@
-"""Plots: what a picture shows of curves, how it is drawn, and pictures kept in memory."""
+"""Plots: what a picture shows of curves, how it is drawn, and the cache of pictures."""

@@ -1,8 +1,8 @@
-"""Torch LRSchedulers: the warm-up, what torch lacks, and the way from a spec to them."""
+"""torch schedulers: the warm-up, what torch lacks, and the way from a spec to them."""
 
 from preheat.schedulers.build import build
-from preheat.schedulers.composite import bench_optimizer
-from preheat.schedulers.momentum import CycledMomentum
+from preheat.schedulers.closed_forms import CycledMomentum
+from preheat.schedulers.compositions import stand_in_optimizer
 from preheat.schedulers.warmup import LearningRateWarmUP
 
-__all__ = ["CycledMomentum", "LearningRateWarmUP", "bench_optimizer", "build"]
+__all__ = ["CycledMomentum", "LearningRateWarmUP", "build", "stand_in_optimizer"]

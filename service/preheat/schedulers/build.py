@@ -1,23 +1,23 @@
-"""From a spec to torch schedulers."""
+"""Building: from a spec's models to torch schedulers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import SWALR
+from typing_extensions import override
 
-from preheat.schedulers import combined
-from preheat.schedulers.sequential_restarts import SequentialRestarts
-from preheat.schedulers.shape_lr import ShapeLR
-from preheat.schedulers.warmup import LearningRateWarmUP
-from preheat.schedulers.warmup_curve import FormulaWarmup, LinearWarmup
+from preheat.errors import UndefinedLR
+from preheat.formula.easing import falling
+from preheat.formula.language import compiled
+from preheat.schedulers import compositions
+from preheat.schedulers.closed_forms import LRs
+from preheat.schedulers.warmup import FormulaWarmup, LearningRateWarmUP, LinearWarmup
 from preheat.specs import Scheduler, Track, Warmup
-from preheat.specs.after_schedulers import compositions, sequences
-from preheat.specs.after_schedulers import torch_schedulers as specs
-from preheat.specs.after_schedulers.shape import Shape
+from preheat.specs.after_schedulers.scheduler import Shape
 
 
 def build(track: Track, optimizer: Optimizer) -> LearningRateWarmUP:
@@ -30,10 +30,65 @@ def build(track: Track, optimizer: Optimizer) -> LearningRateWarmUP:
 
 
 def build_after_scheduler(spec: Scheduler, optimizer: Optimizer) -> LRScheduler:
-    """The torch scheduler that a normalised spec stands for."""
-    if isinstance(spec, Shape):
-        return ShapeLR(optimizer, spec)
-    return _BUILDERS[type(spec)](spec, optimizer)
+    """The torch scheduler that a normalised model stands for: by its formula, or by its entry in _BUILDERS."""
+    return ShapeLR(optimizer, spec) if isinstance(spec, Shape) else _BUILDERS[spec.type](spec, optimizer)
+
+
+class ShapeLR(LRScheduler):
+    """The LRs of a normalised shape's formula, from each group's initial LR; random access as in `RandomAccess`."""
+
+    has_closed_form = True
+
+    def __init__(self, optimizer: Optimizer, shape: Shape) -> None:
+        self.shape = shape
+        self._formula = compiled(shape.formula())
+        super().__init__(optimizer)
+
+    def rates(self, iterations: range) -> LRs:
+        """Learning rates of ascending `iterations`: every group of the first, every group of the second, and so on.
+
+        Raises UndefinedLR where the formula has no finite, non-negative value.
+        """
+        bases = [float(lr) for lr in self.base_lrs]
+        try:
+            rates = self._formula(iterations, bases)
+            is_sound = not rates or (math.isfinite(sum(rates)) and min(rates) >= 0)
+        except (ArithmeticError, ValueError, TypeError):
+            is_sound = False
+        if not is_sound:
+            raise self._failure(iterations, bases)
+        return rates  # type: ignore[return-value]
+
+    def start_from(self, rates: LRs) -> None:
+        """Nothing to do: a formula starts from its own base LR."""
+
+    @override
+    def get_lr(self) -> LRs:
+        """Learning rates at `last_epoch`."""
+        return self.rates(range(self.last_epoch, self.last_epoch + 1))
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands."""
+        return {"last_epoch": self.last_epoch, "_last_lr": self._last_lr}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from where the state was taken."""
+        self.last_epoch = state_dict["last_epoch"]
+        self._last_lr = state_dict["_last_lr"]
+
+    def _failure(self, iterations: range, bases: Sequence[float]) -> UndefinedLR:
+        """The first iteration without a value."""
+        for s in iterations:
+            try:
+                values = self._formula((s,), bases)
+            except (ArithmeticError, ValueError, TypeError) as error:
+                return UndefinedLR(self.shape.type, s, str(error))
+            for value in values:
+                if not (math.isfinite(value) and value >= 0):
+                    return UndefinedLR(self.shape.type, s, f"it is {value!r}")
+        return UndefinedLR(self.shape.type, iterations.start, "the sum of its values is not finite")
 
 
 def _with_own_parameters(scheduler: Callable[..., LRScheduler], spec: Scheduler, optimizer: Optimizer) -> LRScheduler:
@@ -41,71 +96,74 @@ def _with_own_parameters(scheduler: Callable[..., LRScheduler], spec: Scheduler,
     return scheduler(optimizer, **parameters)
 
 
-def _multiplicative(spec: specs.MultiplicativeLR, optimizer: Optimizer) -> LRScheduler:
+def _multiplicative(spec: Any, optimizer: Optimizer) -> LRScheduler:
     factors = spec.lr_lambda
     if isinstance(factors, tuple):
         return lr_scheduler.MultiplicativeLR(optimizer, lambda s: factors[s - 1] if 1 <= s <= len(factors) else 1.0)
     return lr_scheduler.MultiplicativeLR(optimizer, lambda _: factors)
 
 
-def _turns(schedulers: tuple[Scheduler, ...]) -> list[Callable[[Optimizer], LRScheduler]]:
-    return [partial(build_after_scheduler, scheduler) for scheduler in schedulers]
+def _children(spec: Scheduler) -> list[compositions.Build]:
+    return [partial(build_after_scheduler, child) for child in spec.children.values()]
 
 
-def _sequential(spec: sequences.SequentialLR, optimizer: Optimizer) -> LRScheduler:
-    return SequentialRestarts(optimizer, _turns(spec.schedulers), spec.milestones)
+def _child(spec: Scheduler) -> compositions.Build:
+    (child,) = _children(spec)
+    return child
 
 
-def _chained(spec: sequences.ChainedScheduler, optimizer: Optimizer) -> LRScheduler:
-    return lr_scheduler.ChainedScheduler(
-        [build_after_scheduler(scheduler, optimizer) for scheduler in spec.schedulers], optimizer
-    )
+def _sequential(spec: Any, optimizer: Optimizer) -> LRScheduler:
+    return compositions.FixedSequentialLR(optimizer, _children(spec), spec.milestones)
 
 
-def _combined(combine: combined.Combine, spec: Any, optimizer: Optimizer) -> LRScheduler:
-    return combined.Combined(optimizer, _turns(spec.schedulers), combine)
+def _chained(spec: Any, optimizer: Optimizer) -> LRScheduler:
+    # On one optimizer: each multiplies the LR that the one before it has left there.
+    return lr_scheduler.ChainedScheduler([make(optimizer) for make in _children(spec)], optimizer)
 
 
-def _clamped(spec: compositions.ClampLR, optimizer: Optimizer) -> LRScheduler:
-    (build_it,) = _turns((spec.scheduler,))
-    return combined.Clamped(optimizer, build_it, (spec.min_lr, spec.min_ratio), (spec.max_lr, spec.max_ratio))
+def _combined(combine: compositions.Combine, spec: Any, optimizer: Optimizer) -> LRScheduler:
+    return compositions.Combined(optimizer, _children(spec), combine)
 
 
-def _windowed(spec: compositions.WindowLR, optimizer: Optimizer) -> LRScheduler:
-    (build_it,) = _turns((spec.scheduler,))
-    return combined.Windowed(optimizer, build_it, spec.begin, spec.end or 0)
+def _clamped(spec: Any, optimizer: Optimizer) -> LRScheduler:
+    lower, upper = (spec.min_lr, spec.min_ratio), (spec.max_lr, spec.max_ratio)
+    return compositions.Clamped(optimizer, _child(spec), lower, upper)
 
 
-def _cooled(spec: compositions.CooldownLR, optimizer: Optimizer) -> LRScheduler:
-    (build_it,) = _turns((spec.scheduler,))
-    return combined.Cooled(optimizer, build_it, spec.start or 0, spec.length, _FALLS[spec.shape], spec.min_lr)
+def _windowed(spec: Any, optimizer: Optimizer) -> LRScheduler:
+    return compositions.Windowed(optimizer, _child(spec), spec.begin, spec.end)
 
 
-_FALLS: dict[str, Callable[[float], float]] = {
-    "linear": lambda x: 1 - x,
-    "cosine": lambda x: (1 + math.cos(math.pi * x)) / 2,
-    "1-sqrt": lambda x: 1 - math.sqrt(x),
+def _cooled(spec: Any, optimizer: Optimizer) -> LRScheduler:
+    fall = compiled(falling(spec.shape, "s"))
+    return compositions.Cooled(optimizer, _child(spec), spec.start, spec.length, fall, spec.min_lr)
+
+
+_TORCHS_OWN = (
+    lr_scheduler.StepLR,
+    lr_scheduler.MultiStepLR,
+    lr_scheduler.ConstantLR,
+    lr_scheduler.LinearLR,
+    lr_scheduler.ExponentialLR,
+    lr_scheduler.PolynomialLR,
+    lr_scheduler.CosineAnnealingLR,
+    lr_scheduler.CosineAnnealingWarmRestarts,
+    lr_scheduler.CyclicLR,
+    lr_scheduler.OneCycleLR,
+    SWALR,
+)
+"""Classes whose parameters are the fields of the model of the same name."""
+
+_BUILDERS: dict[str, Callable[[Any, Optimizer], LRScheduler]] = {
+    **{kind.__name__: partial(_with_own_parameters, kind) for kind in _TORCHS_OWN},
+    "MultiplicativeLR": _multiplicative,
+    "SequentialLR": _sequential,
+    "ChainedScheduler": _chained,
+    "ProductLR": partial(_combined, compositions.product),
+    "MaxLR": partial(_combined, lambda _b, lrs: max(lrs)),
+    "MinLR": partial(_combined, lambda _b, lrs: min(lrs)),
+    "ClampLR": _clamped,
+    "WindowLR": _windowed,
+    "CooldownLR": _cooled,
 }
-
-_BUILDERS: dict[type[Scheduler], Callable[..., LRScheduler]] = {
-    specs.StepLR: partial(_with_own_parameters, lr_scheduler.StepLR),
-    specs.MultiStepLR: partial(_with_own_parameters, lr_scheduler.MultiStepLR),
-    specs.ConstantLR: partial(_with_own_parameters, lr_scheduler.ConstantLR),
-    specs.LinearLR: partial(_with_own_parameters, lr_scheduler.LinearLR),
-    specs.ExponentialLR: partial(_with_own_parameters, lr_scheduler.ExponentialLR),
-    specs.PolynomialLR: partial(_with_own_parameters, lr_scheduler.PolynomialLR),
-    specs.CosineAnnealingLR: partial(_with_own_parameters, lr_scheduler.CosineAnnealingLR),
-    specs.CosineAnnealingWarmRestarts: partial(_with_own_parameters, lr_scheduler.CosineAnnealingWarmRestarts),
-    specs.CyclicLR: partial(_with_own_parameters, lr_scheduler.CyclicLR),
-    specs.OneCycleLR: partial(_with_own_parameters, lr_scheduler.OneCycleLR),
-    specs.SWALR: partial(_with_own_parameters, SWALR),
-    specs.MultiplicativeLR: _multiplicative,
-    sequences.SequentialLR: _sequential,
-    sequences.ChainedScheduler: _chained,
-    compositions.ProductLR: partial(_combined, combined.product),
-    compositions.MaxLR: partial(_combined, combined.highest),
-    compositions.MinLR: partial(_combined, combined.lowest),
-    compositions.ClampLR: _clamped,
-    compositions.WindowLR: _windowed,
-    compositions.CooldownLR: _cooled,
-}
+"""From the name of a model that is not a formula to its torch scheduler."""

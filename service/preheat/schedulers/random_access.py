@@ -1,4 +1,4 @@
-"""Any iteration of a torch scheduler, whichever was asked for before."""
+"""Random access to a torch scheduler: any iteration, whichever was asked for before."""
 
 import copy
 import warnings
@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler, MultiplicativeLR
 from torch.optim.swa_utils import SWALR
 from typing_extensions import override
 
-from preheat.schedulers.closed_form import Rates, closed_form
+from preheat.schedulers.closed_forms import LRs, closed_form
 
 
 @runtime_checkable
@@ -26,11 +26,11 @@ class RandomAccess(Protocol):
         """Whether any iteration is computed without stepping to it."""
         ...
 
-    def rates(self, iterations: range) -> Rates:
+    def rates(self, iterations: range) -> LRs:
         """Learning rates of ascending `iterations`: every group of the first, every group of the second, and so on."""
         ...
 
-    def start_from(self, rates: Rates) -> None:
+    def start_from(self, rates: LRs) -> None:
         """Tells a scheduler that goes on from the LR it finds which one that is; the others start from their own."""
         ...
 
@@ -51,13 +51,13 @@ def random_access(scheduler: LRScheduler) -> RandomAccess:
     return ClosedForm(scheduler, found) if found else Stepped(scheduler)
 
 
-def current_rates(optimizer: Optimizer) -> Rates:
+def current_rates(optimizer: Optimizer) -> LRs:
     """The LR of each param group; Tensors are copied, so that later changes do not show."""
     lrs = (group["lr"] for group in optimizer.param_groups)
     return [lr.clone() if isinstance(lr, Tensor) else lr for lr in lrs]
 
 
-def set_rates(optimizer: Optimizer, rates: Rates) -> None:
+def set_rates(optimizer: Optimizer, rates: LRs) -> None:
     """Sets the LR of each param group; a Tensor LR is filled in place, so that a compiled step sees it.
 
     Raises ValueError if there are not as many rates as param groups.
@@ -74,16 +74,16 @@ class ClosedForm(RandomAccess):
 
     has_closed_form = True
 
-    def __init__(self, scheduler: LRScheduler, closed_form: Callable[[LRScheduler, range], Rates]) -> None:
+    def __init__(self, scheduler: LRScheduler, closed_form: Callable[[LRScheduler, range], LRs]) -> None:
         self._scheduler = scheduler
         self._closed_form = closed_form
 
     @override
-    def rates(self, iterations: range) -> Rates:
+    def rates(self, iterations: range) -> LRs:
         return self._closed_form(self._scheduler, iterations)
 
     @override
-    def start_from(self, rates: Rates) -> None:
+    def start_from(self, rates: LRs) -> None:
         """Nothing to do: a closed form starts from its own base LR."""
 
     @override
@@ -105,17 +105,17 @@ class Stepped(RandomAccess):
 
     def __init__(self, scheduler: LRScheduler) -> None:
         self._scheduler = scheduler
-        self._origin_rates: Rates = []
+        self._origin_rates: LRs = []
         self._remember_origin()
         self._iteration = 0
         self._rates = self._origin_rates
 
     @override
-    def rates(self, iterations: range) -> Rates:
+    def rates(self, iterations: range) -> LRs:
         return [lr for iteration in iterations for lr in self._step_to(iteration)]
 
     @override
-    def start_from(self, rates: Rates) -> None:
+    def start_from(self, rates: LRs) -> None:
         """SWALR and MultiplicativeLR go on from `rates`, as at a milestone of torch's SequentialLR."""
         if not isinstance(self._scheduler, SWALR | MultiplicativeLR):
             return
@@ -143,7 +143,7 @@ class Stepped(RandomAccess):
         self._origin = state_dict["origin"]
         self._origin_rates = state_dict["origin_rates"]
 
-    def _step_to(self, iteration: int) -> Rates:
+    def _step_to(self, iteration: int) -> LRs:
         if iteration < self._iteration:
             self._rewind()
         if iteration > self._iteration:

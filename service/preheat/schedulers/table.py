@@ -1,4 +1,4 @@
-"""Every track of a spec on a bench of its own, read as the columns of one table."""
+"""Table: the schedulers of a spec, read as the columns of one table by iteration."""
 
 import copy
 from collections.abc import Sequence
@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preheat.schedulers.build import build
-from preheat.schedulers.composite import bench_optimizer
-from preheat.schedulers.momentum import CycledMomentum
-from preheat.schedulers.turning_points import turning_points
+from preheat.schedulers.closed_forms import CycledMomentum
+from preheat.schedulers.compositions import stand_in_optimizer
 from preheat.schedulers.warmup import LearningRateWarmUP
 from preheat.specs import Spec, Track
 
@@ -19,6 +18,7 @@ class Bench:
     """The schedulers of a normalised spec; random access as in `RandomAccess`, for all columns at once."""
 
     def __init__(self, spec: Spec) -> None:
+        self._spec = spec
         self._tracks = [(track.columns, _scheduler(track)) for track in spec.tracks]
         self._columns = len(spec.columns)
         places = [column for columns, _ in self._tracks for column in columns]
@@ -61,8 +61,7 @@ class Bench:
 
     def turning_points(self, start: int, stop: int) -> set[int]:
         """A few iterations of start … stop − 1 that hold, with both ends, every column's lowest and highest value."""
-        schedulers = (scheduler for _, scheduler in self._tracks if isinstance(scheduler, LearningRateWarmUP))
-        return set().union(*(turning_points(scheduler, start, stop) for scheduler in schedulers))
+        return set().union(*(track.turning_points(start, stop) for track in self._spec.tracks))
 
     def _stepped(self) -> list[LearningRateWarmUP]:
         return [
@@ -73,7 +72,7 @@ class Bench:
 
 
 def _scheduler(track: Track) -> LearningRateWarmUP | CycledMomentum:
-    scheduler = build(track, bench_optimizer(track.targets))
+    scheduler = build(track, stand_in_optimizer(track.targets))
     if track.is_momentum and scheduler.after_scheduler is not None:
         return CycledMomentum(scheduler.after_scheduler, track.warmup.origin)
     return scheduler

@@ -1,18 +1,19 @@
-"""The warm-up, and the scheduler that follows it."""
+"""LearningRateWarmUP: a warm-up to the target LR, and the torch scheduler that follows it."""
 
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 from typing_extensions import override
 
-from preheat.schedulers.closed_form import Rates
-from preheat.schedulers.composite import Composite, shift
+from preheat.formula.language import compiled, substituted
+from preheat.schedulers.closed_forms import LRs, shift
+from preheat.schedulers.compositions import Composite
 from preheat.schedulers.random_access import current_rates, random_access, set_rates
-from preheat.schedulers.warmup_curve import LinearWarmup, WarmupCurve
+from preheat.specs import Warmup
 
 
 class LearningRateWarmUP(LRScheduler):
@@ -45,7 +46,7 @@ class LearningRateWarmUP(LRScheduler):
         target_lr: float | Sequence[float],
         after_scheduler: LRScheduler | None = None,
         *,
-        curve: WarmupCurve | None = None,
+        curve: "WarmupCurve | None" = None,
     ) -> None:
         _check_optimizer(optimizer)
         _check_warmup_iteration(warmup_iteration)
@@ -76,7 +77,7 @@ class LearningRateWarmUP(LRScheduler):
         self._step_count += 1
         self._last_lr = current_rates(self.optimizer)
 
-    def rates(self, iterations: range) -> Rates:
+    def rates(self, iterations: range) -> LRs:
         """Learning rates of ascending `iterations`: every group of the first, every group of the second, and so on.
 
         Where the scheduler has a closed form, the optimizer's LRs stay as they are; else they are those of the last.
@@ -91,7 +92,7 @@ class LearningRateWarmUP(LRScheduler):
         return rates + self._after_rates(iterations[within:]) if within < len(iterations) else rates
 
     @override
-    def get_lr(self) -> Rates:
+    def get_lr(self) -> LRs:
         """Learning rates at `last_epoch`."""
         return self.rates(range(self.last_epoch, self.last_epoch + 1))
 
@@ -123,12 +124,12 @@ class LearningRateWarmUP(LRScheduler):
         self._last_lr = state_dict["_last_lr"]
         set_rates(self.optimizer, self._last_lr)
 
-    def _after_rates(self, iterations: range) -> Rates:
+    def _after_rates(self, iterations: range) -> LRs:
         if self._after is None:
             return self.target_lrs * len(iterations)
         return self._after.rates(shift(iterations, -self.curve.origin))
 
-    def _dampened_rates(self, iterations: range) -> Rates:
+    def _dampened_rates(self, iterations: range) -> LRs:
         """The LRs that follow, times the warm-up's factor as long as it lasts."""
         rates: Any = self._after_rates(iterations)
         within = bisect_right(iterations, self.curve.last)
@@ -136,6 +137,48 @@ class LearningRateWarmUP(LRScheduler):
         groups = len(self.target_lrs)
         damped = [lr * factors[place // groups] for place, lr in enumerate(rates[: within * groups])]
         return [*damped, *rates[within * groups :]]
+
+
+class WarmupCurve(Protocol):
+    """LRs of iterations 0 … `last`, −1 if there is no warm-up.
+
+    `origin` is the iteration at which the following scheduler's clock is 0; `dampens` says that `rates` are factors of
+    its LRs, and not LRs.
+    """
+
+    last: int
+    origin: int
+    dampens: bool
+
+    def rates(self, iterations: range, target_lrs: Sequence[float]) -> LRs:
+        """Every group's LR at the first of the iterations, at the second, and so on."""
+        ...
+
+
+class LinearWarmup(WarmupCurve):
+    """target_lr · n / W at n ≤ W."""
+
+    dampens = False
+
+    def __init__(self, warmup_iteration: int) -> None:
+        self.last = warmup_iteration or -1
+        self.origin = self._warmup = warmup_iteration
+
+    @override
+    def rates(self, iterations: range, target_lrs: Sequence[float]) -> LRs:
+        return [target_lr * n / self._warmup for n in iterations for target_lr in target_lrs]
+
+
+class FormulaWarmup(WarmupCurve):
+    """The warm-up of a normalised spec, by its formula."""
+
+    def __init__(self, warmup: Warmup) -> None:
+        self.last, self.origin, self.dampens = warmup.last, warmup.origin, warmup.dampens
+        self._formula = compiled(substituted(warmup.formula(), {"n": "s"})) if warmup.iterations else None
+
+    @override
+    def rates(self, iterations: range, target_lrs: Sequence[float]) -> LRs:
+        return [] if self._formula is None else self._formula(iterations, target_lrs)  # type: ignore[return-value]
 
 
 def _check_optimizer(optimizer: Optimizer) -> None:
@@ -150,7 +193,7 @@ def _check_warmup_iteration(warmup_iteration: int) -> None:
         raise ValueError(f"warmup_iteration ({warmup_iteration}) must be ≥ 0")
 
 
-def _target_lrs(target_lr: float | Sequence[float], groups: int) -> Rates:
+def _target_lrs(target_lr: float | Sequence[float], groups: int) -> LRs:
     target_lrs = list(target_lr) if isinstance(target_lr, Sequence) else [target_lr] * groups
     if len(target_lrs) != groups:
         raise ValueError(
@@ -162,7 +205,7 @@ def _target_lrs(target_lr: float | Sequence[float], groups: int) -> Rates:
     return [float(value) for value in target_lrs]
 
 
-def _check_after_scheduler(after_scheduler: LRScheduler, optimizer: Optimizer, target_lrs: Rates) -> None:
+def _check_after_scheduler(after_scheduler: LRScheduler, optimizer: Optimizer, target_lrs: LRs) -> None:
     if isinstance(after_scheduler, ReduceLROnPlateau):
         raise TypeError("after_scheduler (ReduceLROnPlateau) must not follow a metric: its LR has no iteration")
     if not isinstance(after_scheduler, LRScheduler):
@@ -175,7 +218,7 @@ def _check_after_scheduler(after_scheduler: LRScheduler, optimizer: Optimizer, t
         _check_start(after_scheduler, optimizer, target_lrs)
 
 
-def _check_start(after_scheduler: LRScheduler, optimizer: Optimizer, target_lrs: Rates) -> None:
+def _check_start(after_scheduler: LRScheduler, optimizer: Optimizer, target_lrs: LRs) -> None:
     """Refuses an LR that would jump when the warm-up ends because the optimizer was built with another one."""
     starts = zip(optimizer.param_groups, after_scheduler.get_last_lr(), target_lrs, strict=True)
     for index, (group, first_lr, target_lr) in enumerate(starts):

@@ -1,19 +1,21 @@
-"""What a user may ask for: pydantic only, no torch."""
+"""Specs: what a user may ask for, and the schedulers that may stand in one; pydantic only, no torch."""
 
-from preheat.specs.after_schedulers import AfterScheduler
+from preheat.specs.after_schedulers import SCHEDULER_TYPES, AfterScheduler
 from preheat.specs.after_schedulers.scheduler import Scheduler
 from preheat.specs.param_groups import ParamGroup
-from preheat.specs.parse import parse_spec
+from preheat.specs.parse import parse_spec, parse_spec_file, spec_of
 from preheat.specs.spec import Spec
-from preheat.specs.tracks import Column, Track
+from preheat.specs.tracks import Column, Phase, Track
 from preheat.specs.violations import InvalidSpec, Violation, from_pydantic, violation
 from preheat.specs.warmup import Warmup
 
 __all__ = [
+    "SCHEDULER_TYPES",
     "AfterScheduler",
     "Column",
     "InvalidSpec",
     "ParamGroup",
+    "Phase",
     "Scheduler",
     "Spec",
     "Track",
@@ -21,5 +23,7 @@ __all__ = [
     "Warmup",
     "from_pydantic",
     "parse_spec",
+    "parse_spec_file",
+    "spec_of",
     "violation",
 ]

@@ -1,50 +1,58 @@
-"""A duration in a spec: iterations, or a text with a unit that is turned into iterations."""
+"""Durations in a spec: iterations, or an amount with a unit that is resolved once the run's length is known."""
 
-from typing import Annotated, Any, Protocol, Self
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
-EXAMPLES = '"10%", "5ep", "2000it", "4e6sp" or "375e6tok"'
-PATTERN = r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?(%|it|ep|sp|tok)$"
+from preheat.specs.fields import MAX_ITERATION
 
-DurationText = Annotated[str, Field(pattern=PATTERN, max_length=32, examples=["10%"])]
+Unit = Literal["epoch", "samples", "tokens"]
+"""What a run is counted in besides iterations."""
+
+_EXAMPLES = '"10%", "5ep", "2000it", "4e6sp" or "375e6tok"'
+_PATTERN = r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?(%|it|ep|sp|tok)$"
+_MAX_CHARACTERS = 32
+_UNITS: dict[str, Unit | Literal["%", "it"]] = {"%": "%", "it": "it", "ep": "epoch", "sp": "samples", "tok": "tokens"}
+
+DurationText = Annotated[str, Field(pattern=_PATTERN, max_length=_MAX_CHARACTERS, examples=["10%"])]
 
 
-class Amount(int):
-    """Iterations that were written as an amount of epochs, samples or tokens, counted from the start of the run.
+@dataclass(frozen=True)
+class Duration:
+    """An amount of a unit, as written in `text`; it stands for at least `least` iterations.
 
-    Where a batch grows on the way, the same amount lasts for fewer iterations later.
+    % is a share of the whole run. Epochs, samples and tokens take as many iterations as they take where the duration
+    begins: fewer where the batch has grown.
     """
 
-    unit: str
+    text: str
     amount: float
-
-    @classmethod
-    def of(cls, iterations: int, unit: str, amount: float) -> Self:
-        """`amount` of a unit, which take `iterations` from the start of the run."""
-        made = cls(iterations)
-        made.unit, made.amount = unit, amount
-        return made
+    unit: Unit | Literal["%", "it"]
+    least: int
 
 
-class Resolver(Protocol):
-    """What knows how long an epoch, a sample and a token are."""
+def _validator(least: int) -> WrapValidator:
+    def duration_or_iterations(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        return _duration(value, least) if isinstance(value, str) else handler(value)
 
-    def iterations(self, text: str) -> int:
-        """Iterations that a duration's text stands for. Raises ValueError if it cannot be told."""
-        ...
-
-
-def _in_iterations(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    if not isinstance(value, str):
-        return handler(value)
-    resolver: Resolver | None = (info.context or {}).get("clock")
-    if resolver is None:
-        raise ValueError("must be a whole number of iterations here: there is no run to resolve a duration in")
-    iterations = resolver.iterations(value)
-    handler(int(iterations))
-    return iterations
+    return WrapValidator(duration_or_iterations, json_schema_input_type=int | DurationText)
 
 
-IN_ITERATIONS = WrapValidator(_in_iterations, json_schema_input_type=int | DurationText)
-"""Reads a duration's text as whole iterations, by the `clock` in pydantic's context."""
+def _duration(text: str, least: int) -> Duration:
+    match = re.fullmatch(_PATTERN, text) if len(text) <= _MAX_CHARACTERS else None
+    if match is None:
+        raise ValueError(f"must be a whole number of iterations or a duration: {_EXAMPLES}")
+    amount = float(text.removesuffix(match[3]))
+    if amount > MAX_ITERATION * 1e6:
+        raise ValueError("must be shorter")
+    return Duration(text, amount, _UNITS[match[3]], least)
+
+
+# For the type checker both are int: a spec whose durations are read has been normalised, and has no Duration left.
+Iterations = Annotated[int, Field(ge=1, le=MAX_ITERATION), _validator(1)]
+"""A duration of at least one iteration."""
+
+IterationsOrZero = Annotated[int, Field(ge=0, le=MAX_ITERATION), _validator(0)]
+"""A duration that may be 0."""

@@ -1,17 +1,17 @@
-"""The kinds of value a spec is made of, and the closed model they stand in."""
+"""Fields of a spec: the kinds of value it is made of, and the closed model they stand in."""
 
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from preheat.specs.durations import IN_ITERATIONS
-
 MAX_LR = 1e6
 """Largest LR a spec may name; above it no optimizer takes a meaningful step, and sums stay far from overflow."""
 
+MIN_RATE = 1e-30
+"""Smallest LR or factor above 0: below it quotients overflow, and no optimizer takes a step."""
+
 MAX_ITERATION = 2**53
 """Largest iteration count a spec may name: the last integer up to which float64 counts without gaps."""
-
 
 MAX_PARAM_GROUPS = 256
 """Most param groups of a spec. Lists fail fast: a million wrong entries are not worth a million messages."""
@@ -21,10 +21,6 @@ class Closed(BaseModel):
     """A strict, frozen model that refuses fields it does not know."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-MIN_RATE = 1e-30
-"""Smallest LR or factor above 0: below it quotients overflow, and no optimizer takes a step."""
 
 
 def _without_negative_zero(value: float) -> float:
@@ -37,9 +33,13 @@ def _zero_or_a_rate(value: float) -> float:
     return value + 0.0
 
 
-def _number_or_list(value: Any) -> str:
+def number_or_list(value: Any) -> str:
+    """The tag of a union's member: what pydantic puts into an error's location though no JSON pointer has it."""
     return "list" if isinstance(value, list | tuple) else "number"
 
+
+UNION_TAGS = frozenset({"number", "list"})
+"""What `number_or_list` gives."""
 
 NonNegative = Annotated[float, Field(ge=0), AfterValidator(_zero_or_a_rate)]
 LR = Annotated[float, Field(ge=0, le=MAX_LR), AfterValidator(_zero_or_a_rate)]
@@ -49,32 +49,23 @@ Ratio = Annotated[float, Field(ge=0, le=1e6), AfterValidator(_zero_or_a_rate)]
 Positive = Annotated[float, Field(ge=1e-9, le=1e6)]
 """An exponent, a rate or a ratio above 0."""
 
-Iterations = Annotated[int, Field(ge=1, le=MAX_ITERATION), IN_ITERATIONS]
-"""A duration of at least one iteration."""
-
-IterationsOrNone = Annotated[int, Field(ge=0, le=MAX_ITERATION), IN_ITERATIONS]
-"""A duration that may be 0."""
-
 PerGroupLR = Annotated[
     Annotated[LR, Tag("number")]
     | Annotated[tuple[LR, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True), Tag("list")],
-    Discriminator(_number_or_list),
+    Discriminator(number_or_list),
 ]
 """One LR for every param group, or a list with one per group."""
 
 PerGroupMomentum = Annotated[
     Annotated[Share, Tag("number")]
     | Annotated[tuple[Share, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True), Tag("list")],
-    Discriminator(_number_or_list),
+    Discriminator(number_or_list),
 ]
 """One momentum (or β1) for every param group, or a list with one per group."""
 
 FactorOrList = Annotated[
     Annotated[NonNegative, Tag("number")]
     | Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=100_000, fail_fast=True), Tag("list")],
-    Discriminator(_number_or_list),
+    Discriminator(number_or_list),
 ]
 """One factor for every iteration, or a list with one per iteration."""
-
-UNION_TAGS = frozenset({"number", "list"})
-"""Names that pydantic puts into an error's location though no JSON pointer has them."""

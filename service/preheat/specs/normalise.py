@@ -1,40 +1,57 @@
-"""From what a user wrote to a spec whose every default is filled in."""
+"""Normalisation: from a spec as a user wrote it to one whose every default is filled in and every rule is checked."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
+from preheat.formula.language import compiled
+from preheat.specs.after_schedulers.scheduler import Scheduler
+from preheat.specs.durations import Duration
 from preheat.specs.fields import MAX_LR, MIN_RATE
-from preheat.specs.formula_check import formula_violations
 from preheat.specs.param_groups import ParamGroup
-from preheat.specs.span import Stretch
+from preheat.specs.span import Span
 from preheat.specs.spec import Spec
-from preheat.specs.tracks import columns
+from preheat.specs.tracks import LR_NAME, Track, columns
 from preheat.specs.units import Clock, Units, ramp_violations
-from preheat.specs.violations import InvalidSpec, Path, Violation, violation
+from preheat.specs.violations import InvalidSpec, Location, Violation, violation
 from preheat.specs.warmup import Warmup
 
 _MAX_LOG_GROWTH = math.log(1e100)
+_MAX_GROWN_LR = MAX_LR * 1e6
 
 
-def resolved(spec: Spec) -> Spec:
-    """The normalised spec: every default filled in, every rule between fields checked.
+def normalised(spec: Spec) -> Spec:
+    """The spec with every duration in iterations, every default filled in, every rule between fields checked.
 
-    Raises InvalidSpec with all violations.
+    Raises InvalidSpec with all violations of the first stage that finds any: each stage needs what the one before it
+    has checked.
     """
     _raise_if_any([*_name_violations(spec), *_choice_violations(spec), *_units_violations(spec)])
-    targets = _with_targets(spec)
+    clock = _clock(spec)
+    targets = _with_targets(spec).model_copy(update={"total_iterations": clock.total})
     violations = _target_violations(targets)
-    normalised = _with_schedules(targets, violations)
+    whole = _with_schedules(targets, clock, violations)
     _raise_if_any(violations)
-    _raise_if_any(_growth_violations(normalised))
-    total = normalised.total_iterations
-    _raise_if_any([found for track in normalised.tracks for found in formula_violations(track, total)])
-    return normalised
+    _raise_if_any(_growth_violations(whole))
+    _raise_if_any([found for track in whole.tracks for found in _formula_violations(track, whole.total_iterations)])
+    return whole
 
 
 def _raise_if_any(violations: list[Violation]) -> None:
     if violations:
         raise InvalidSpec(violations)
+
+
+def _clock(spec: Spec) -> Clock:
+    """The length and the units of the run. Raises InvalidSpec if the length cannot be told."""
+    units = spec.units or Units()
+    total: Duration | int = spec.total_iterations
+    if isinstance(total, int):
+        return Clock(total, units)
+    try:
+        return Clock(Clock(None, units).iterations(total), units)
+    except ValueError as error:
+        raise InvalidSpec([violation(("total_iterations",), str(error), total.text)]) from None
 
 
 def _with_targets(spec: Spec) -> Spec:
@@ -53,19 +70,18 @@ def _with_targets(spec: Spec) -> Spec:
     return spec.model_copy(update=update)
 
 
-def _with_schedules(spec: Spec, violations: list[Violation]) -> Spec:
+def _with_schedules(spec: Spec, clock: Clock, violations: list[Violation]) -> Spec:
     """Every warm-up and scheduler normalised."""
-    clock = Clock(spec.total_iterations, spec.units or Units())
     groups = len(spec.target_lrs)
-    warmup, after = _normalised(spec.warmup, spec.after_scheduler, (), clock, groups, violations)
+    warmup, after = _schedule(spec.warmup, spec.after_scheduler, (), clock, groups, violations)
     param_groups = spec.param_groups and tuple(
         _group_with_schedule(group, spec, ("param_groups", index), clock, violations)
         for index, group in enumerate(spec.param_groups)
     )
     hyperparameters = {}
     for name, schedule in sorted((spec.hyperparameters or {}).items()):
-        path = ("hyperparameters", name)
-        own_warmup, own_after = _normalised(schedule.warmup, schedule.after_scheduler, path, clock, 1, violations)
+        location = ("hyperparameters", name)
+        own_warmup, own_after = _schedule(schedule.warmup, schedule.after_scheduler, location, clock, 1, violations)
         update = {"warmup": own_warmup, "after_scheduler": own_after}
         hyperparameters[name] = schedule.model_copy(update=update)
     update = {
@@ -79,40 +95,76 @@ def _with_schedules(spec: Spec, violations: list[Violation]) -> Spec:
 
 
 def _group_with_schedule(
-    group: ParamGroup, spec: Spec, path: Path, clock: Clock, violations: list[Violation]
+    group: ParamGroup, spec: Spec, location: Location, clock: Clock, violations: list[Violation]
 ) -> ParamGroup:
     """A group that has a warm-up of its own has a scheduler of its own too: other durations are left for it."""
     if group.warmup is None and group.after_scheduler is None:
         return group
     after = group.after_scheduler or spec.after_scheduler
-    warmup, own_after = _normalised(group.warmup or spec.warmup, after, path, clock, 1, violations)
+    warmup, own_after = _schedule(group.warmup or spec.warmup, after, location, clock, 1, violations)
     own_warmup = warmup if group.warmup is not None else None
     return group.model_copy(update={"warmup": own_warmup, "after_scheduler": own_after})
 
 
-def _normalised(
-    warmup: Warmup, after: Any, path: Path, clock: Clock, groups: int, violations: list[Violation]
+def _schedule(
+    warmup: Warmup, after: Any, location: Location, clock: Clock, groups: int, violations: list[Violation]
 ) -> tuple[Warmup, Any]:
-    """A warm-up and the scheduler after it, each with its defaults."""
+    """A warm-up and the scheduler after it, each normalised."""
     before = len(violations)
-    resolved = warmup.resolve(clock.total or 0, (*path, "warmup"), violations)
+    whole = warmup.normalised(clock, (*location, "warmup"), violations)
     if after is None or len(violations) > before:
-        return resolved, after
-    left = (clock.total or 0) - resolved.origin
-    start, length = resolved.origin, 0 if resolved.dampens else resolved.iterations
-    depth = int(path[:1] == ("hyperparameters",))  # momentum is not cycled by another hyperparameter
-    stretch = Stretch(left, left + 1, start, length, clock, groups, (*path, "after_scheduler"), violations, depth)
-    return resolved, after.resolve(stretch)
+        return whole, after
+    rest = (clock.total or 0) - whole.origin
+    length = 0 if whole.dampens else whole.iterations
+    depth = int(location[:1] == ("hyperparameters",))  # momentum is not cycled by another hyperparameter
+    own = (*location, "after_scheduler")
+    span = Span(rest, rest + 1, whole.origin, length, clock, groups, own, violations, depth)
+    return whole, after.normalised(span)
 
 
 def _growth_violations(spec: Spec) -> list[Violation]:
-    found = []
+    violations = []
     for track in spec.tracks:
-        after, left = track.after_scheduler, spec.total_iterations - track.warmup.origin
-        if after is not None and after.log_growth(left) > _MAX_LOG_GROWTH:
-            rule = f"makes the LR grow beyond 1e100 times target_lr in {left} steps"
-            found.append(violation((*track.path, "after_scheduler"), rule))
-    return found
+        after, rest = track.after_scheduler, spec.total_iterations - track.warmup.origin
+        if after is not None and after.log_growth(rest) > _MAX_LOG_GROWTH:
+            rule = f"makes the LR grow beyond 1e100 times target_lr in {rest} steps"
+            violations.append(violation((*track.location, "after_scheduler"), rule))
+    return violations
+
+
+def _formula_violations(track: Track, total_iterations: int) -> list[Violation]:
+    """The first iteration, of each formula that may fail, at which it does."""
+    if track.after_scheduler is None:
+        return []
+    length = total_iterations - track.warmup.origin
+    return [
+        violation(location, rule)
+        for location, scheduler in _walk(track.after_scheduler, (*track.location, "after_scheduler"))
+        if (rule := _failure(scheduler, track.targets, length)) is not None
+    ]
+
+
+def _walk(scheduler: Scheduler, location: Location) -> Iterator[tuple[Location, Scheduler]]:
+    field = {"ExpressionLR": ("expression",), "PhasesLR": ("phases",)}.get(scheduler.type, ())
+    yield (*location, *field), scheduler
+    for below, child in scheduler.children.items():
+        yield from _walk(child, (*location, *below))
+
+
+def _failure(scheduler: Scheduler, targets: tuple[float, ...], length: int) -> str | None:
+    suspects = scheduler.suspects(length)
+    if not suspects:
+        return None
+    evaluate = compiled(scheduler.formula())
+    for s in suspects:
+        try:
+            lrs = evaluate((s,), targets)
+        except (ArithmeticError, ValueError, TypeError) as error:
+            return f"must have a value at every iteration, but at s = {s}: {error}"
+        for lr in lrs:
+            if not math.isfinite(lr) or not 0 <= lr <= _MAX_GROWN_LR:
+                return f"must be finite and ≥ 0 at every iteration, but at s = {s} the LR is {lr!r}"
+    return None
 
 
 def _target_violations(spec: Spec) -> list[Violation]:
@@ -129,40 +181,45 @@ def _target_violations(spec: Spec) -> list[Violation]:
 
 def _choice_violations(spec: Spec) -> list[Violation]:
     """Fields that exclude each other, and names that must be known."""
-    found = []
+    violations = []
     if spec.layer_decay and spec.param_groups:
-        found.append(violation(("layer_decay",), "must not be given beside param_groups: it makes them"))
-    for index, group in enumerate(spec.param_groups or ()):
-        if group.target_lr is not None and group.factor is not None:
-            found.append(
-                violation(("param_groups", index, "factor"), "must not be given beside target_lr", group.factor)
-            )
+        violations.append(violation(("layer_decay",), "must not be given beside param_groups: it makes them"))
+    violations += [
+        violation(("param_groups", index, "factor"), "must not be given beside target_lr", group.factor)
+        for index, group in enumerate(spec.param_groups or ())
+        if group.target_lr is not None and group.factor is not None
+    ]
+    layers = spec.layer_decay.param_groups(0.0) if spec.layer_decay else ()
+    known = {str(group.name) for group in layers} | set(spec.group_names)
     for name, schedule in (spec.hyperparameters or {}).items():
-        path = ("hyperparameters", name)
-        if name == "lr":
-            found.append(violation(path, "must not be lr: that is target_lr with warmup and after_scheduler"))
-        layers = spec.layer_decay.param_groups(0.0) if spec.layer_decay else ()
-        known = {group.name for group in layers} | set(spec.group_names)
-        found += [
-            violation(
-                (*path, "param_groups", index),
-                f"must be a param group (known: {', '.join(sorted(map(str, known)))})",
-                group,
-            )
-            for index, group in enumerate(schedule.param_groups or ())
-            if group not in known
-        ]
-        if len(set(schedule.param_groups or ())) < len(schedule.param_groups or ()):
-            found.append(violation((*path, "param_groups"), "must not name a group twice", schedule.param_groups))
-    cycled = {column.group for column in columns(spec) if column.hyperparameter == "momentum"}
-    if "momentum" in (spec.hyperparameters or {}) and len(columns(spec)) > len(set(columns(spec))):
+        violations += _hyperparameter_violations(name, schedule.param_groups or (), known)
+    all_columns = columns(spec)
+    if "momentum" in (spec.hyperparameters or {}) and len(all_columns) > len(set(all_columns)):
+        cycled = sorted({column.group for column in all_columns if column.hyperparameter == "momentum"})
         rule = "must not have a schedule beside a scheduler that cycles it: set cycle_momentum to false there"
-        found.append(violation(("hyperparameters", "momentum"), f"{rule} (groups: {', '.join(sorted(cycled))})"))
-    return found
+        violations.append(violation(("hyperparameters", "momentum"), f"{rule} (groups: {', '.join(cycled)})"))
+    return violations
+
+
+def _hyperparameter_violations(name: str, groups: tuple[str, ...], known: set[str]) -> list[Violation]:
+    location = ("hyperparameters", name)
+    violations = []
+    if name == LR_NAME:
+        violations.append(violation(location, "must not be lr: that is target_lr with warmup and after_scheduler"))
+    rule = f"must be a param group (known: {', '.join(sorted(known))})"
+    violations += [
+        violation((*location, "param_groups", index), rule, group)
+        for index, group in enumerate(groups)
+        if group not in known
+    ]
+    if len(set(groups)) < len(groups):
+        violations.append(violation((*location, "param_groups"), "must not name a group twice", groups))
+    return violations
 
 
 def _units_violations(spec: Spec) -> list[Violation]:
-    return [violation(("units", *path), rule, value) for path, rule, value in ramp_violations(spec.units or Units())]
+    found = ramp_violations(spec.units or Units())
+    return [violation(("units", *location), rule, value) for location, rule, value in found]
 
 
 def _name_violations(spec: Spec) -> list[Violation]:

@@ -1,6 +1,6 @@
-"""Param groups of a spec, and what gives each its target."""
+"""Param groups of a spec, what gives each its target, and hyperparameters with schedules of their own."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -83,8 +83,3 @@ class Hyperparameter(Closed):
     param_groups: Annotated[tuple[str, ...], Field(min_length=1, max_length=256, fail_fast=True)] | None = Field(
         None, description="Names of the param groups that it is for; by default all.", examples=[["decay"]]
     )
-
-
-def scaled(group: Any, scale: float) -> Any:
-    """A param group or spec whose own target LR is multiplied."""
-    return group if group.target_lr is None else group.model_copy(update={"target_lr": group.target_lr * scale})

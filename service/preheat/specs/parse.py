@@ -1,25 +1,27 @@
-"""From JSON to a normalised spec."""
+"""Parsing: from JSON, YAML or plain values to a normalised spec."""
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
-from preheat.specs.after_schedulers.phases import Phase
-from preheat.specs.after_schedulers.points import Point
-from preheat.specs.after_schedulers.torch_schedulers import REFUSED_TYPES
-from preheat.specs.fields import MAX_ITERATION, UNION_TAGS, Closed
-from preheat.specs.normalise import resolved
+from preheat.specs.after_schedulers.piecewise import Point, Segment
+from preheat.specs.after_schedulers.torch_decays import REFUSED_TYPES
+from preheat.specs.fields import UNION_TAGS, Closed
+from preheat.specs.normalise import normalised
 from preheat.specs.param_groups import BatchScaling, Hyperparameter, LayerDecay, ParamGroup
 from preheat.specs.recipes import with_recipe
 from preheat.specs.spec import Spec
-from preheat.specs.units import BatchSize, Clock, Units
-from preheat.specs.violations import InvalidSpec, Path, from_pydantic, violation
+from preheat.specs.units import BatchSize, Units
+from preheat.specs.violations import InvalidSpec, Location, from_pydantic, violation
 from preheat.specs.warmup import Warmup
 
 _MAX_VIOLATIONS = 100
+_SPEC = TypeAdapter(Spec)
 
 
 def parse_spec(text: str | bytes) -> Spec:
@@ -28,13 +30,40 @@ def parse_spec(text: str | bytes) -> Spec:
     Raises InvalidSpec: not JSON, a repeated key, an unknown field, a value out of bounds, or fields that contradict
     each other.
     """
-    raw = _raw(text)
-    whole = text
-    if isinstance(raw, dict) and isinstance(raw.get("recipe"), str):
-        raw = with_recipe(raw)
-        whole = json.dumps(raw)
     try:
-        spec = _SPEC.validate_json(whole, context={"clock": _clock(raw)})
+        whole = text.decode() if isinstance(text, bytes) else text
+        content = json.loads(whole, object_pairs_hook=_without_repeated_keys)
+    except RecursionError:
+        raise InvalidSpec([violation((), "is nested too deeply")]) from None
+    except InvalidSpec:
+        raise
+    except ValueError as error:
+        raise InvalidSpec([violation((), f"is not valid JSON: {error}")]) from None
+    return spec_of(content)
+
+
+def parse_spec_file(text: str) -> Spec:
+    """The normalised spec that a JSON or YAML text stands for; what starts with a brace is JSON.
+
+    YAML is read as its version 1.2 has it where PyYAML's 1.1 surprises: 1e-3 is a number, 2026-01-31 a text.
+    Raises InvalidSpec.
+    """
+    if text.lstrip().startswith("{"):
+        return parse_spec(text)
+    try:
+        content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InvalidSpec([violation((), f"is not valid YAML: {' '.join(str(error).split())}")]) from None
+    return spec_of(content)
+
+
+def spec_of(content: Any) -> Spec:
+    """The normalised spec that plain values (dicts, lists, texts, numbers) stand for. Raises InvalidSpec."""
+    if isinstance(content, dict) and isinstance(content.get("recipe"), str):
+        content = with_recipe(content)
+    try:
+        # Strict models take no list for a tuple, and a strict model is what keeps "5" from being 5.
+        spec = _SPEC.validate_python(_with_tuples(content))
     except ValidationError as error:
         tags = {*UNION_TAGS, *SCHEDULER_TYPES}
         shown = error.errors(include_url=False)[:_MAX_VIOLATIONS]
@@ -42,39 +71,12 @@ def parse_spec(text: str | bytes) -> Spec:
         if error.error_count() > len(shown):
             violations.append(violation((), f"breaks {error.error_count() - len(shown)} rules more"))
         raise InvalidSpec(violations) from None
-    json.loads(text, object_pairs_hook=_refuse_repeated_keys)
-    return resolved(spec)
+    except RecursionError:
+        raise InvalidSpec([violation((), "is nested too deeply")]) from None
+    return normalised(spec)
 
 
-def _raw(text: str | bytes) -> Any:
-    """The JSON value, or None where there is none: pydantic says why."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _clock(raw: Any) -> Clock:
-    """Length and units of a run that is not validated yet; what is wrong in them is found when it is."""
-    fields = raw if isinstance(raw, dict) else {}
-    try:
-        units = Units.model_validate_json(json.dumps(fields.get("units") or {}))
-    except (ValidationError, ValueError, RecursionError):
-        units = Units()
-    total = fields.get("total_iterations")
-    if isinstance(total, str):
-        try:
-            total = Clock(None, units).iterations(total)
-        except (ValueError, ArithmeticError):
-            total = None
-    is_count = isinstance(total, int) and not isinstance(total, bool) and 0 < total <= MAX_ITERATION
-    return Clock(total if is_count else None, units)
-
-
-_SPEC = TypeAdapter(Spec)
-
-
-def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
         repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
@@ -82,20 +84,51 @@ def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return unique
 
 
-def _fields_at(location: Path) -> tuple[str, ...]:
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_tuples(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(map(_with_tuples, value))
+    return value
+
+
+_MODELS: dict[str | int, type[Closed]] = {
+    **{name: model for name, model in SCHEDULER_TYPES.items()},  # noqa: C416 - with another type of key
+    "warmup": Warmup,
+    "param_groups": ParamGroup,
+    "hyperparameters": Hyperparameter,
+    "layer_decay": LayerDecay,
+    "batch_scaling": BatchScaling,
+    "units": Units,
+    "samples_per_iteration": BatchSize,
+    "tokens_per_iteration": BatchSize,
+    "points": Point,
+    "phases": Segment,
+}
+"""Models by the part of a pydantic location that leads to them."""
+
+
+def _fields_at(location: Location) -> tuple[str, ...]:
     """The fields known at a pydantic location, in which a scheduler's type names its model."""
-    models: dict[str | int, Any] = {
-        **{name: model for name, model in SCHEDULER_TYPES.items()},  # noqa: C416 - another type of key
-        "warmup": Warmup,
-        "param_groups": ParamGroup,
-        "hyperparameters": Hyperparameter,
-        "layer_decay": LayerDecay,
-        "batch_scaling": BatchScaling,
-        "units": Units,
-        "samples_per_iteration": BatchSize,
-        "tokens_per_iteration": BatchSize,
-        "points": Point,
-        "phases": Phase,
-    }
-    model: type[Closed] = next((models[part] for part in reversed(location) if part in models), Spec)
+    model = next((_MODELS[part] for part in reversed(location) if part in _MODELS), Spec)
     return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                raise yaml.constructor.ConstructorError(None, None, f"found the key {key!r} twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)

@@ -1,22 +1,24 @@
-"""The stretch of a run in which one scheduler is in force: what its durations default to and are held against."""
+"""Span: the part of a run in which one scheduler is in force, by which its durations are resolved and checked."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from preheat.specs.durations import Amount
+from preheat.specs.durations import Duration
+from preheat.specs.fields import Closed
 from preheat.specs.units import Clock
-from preheat.specs.violations import Path, Violation, violation
+from preheat.specs.violations import Location, Violation, violation
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Span:
     """What a scheduler has before it.
 
     `iterations` is what is left of the run, the default of a duration; `values` counts the iterations 0 … values − 1
     of the scheduler's own clock that are read: one more than `iterations` at the end of the run (its last value is
     read too), the same inside a sequence. `start` is the run's iteration at the scheduler's own 0, `warmup` the
     warm-up before it; `clock` has the length and the units of the whole run. `groups` is the number of param groups.
-    What breaks a rule is collected in `violations`, under `path`.
+    What breaks a rule is collected in `violations`, under `location`.
     """
 
     iterations: int
@@ -25,18 +27,23 @@ class Stretch:
     warmup: int
     clock: Clock
     groups: int
-    path: Path
+    location: Location
     violations: list[Violation]
     depth: int = 0
 
-    def refuse(self, field: Path, rule: str, value: Any, kind: str = "invalid") -> None:
+    def refuse(self, field: Location, rule: str, value: Any, kind: str = "invalid") -> None:
         """Notes that the value of `field` breaks `rule`."""
-        self.violations.append(violation((*self.path, *field), rule, value, kind))
+        self.violations.append(violation((*self.location, *field), rule, value, kind))
 
     def check_per_group(self, field: str, value: Any) -> None:
         """Refuses a list that has not one entry per param group."""
         if isinstance(value, tuple) and len(value) != self.groups:
             self.refuse((field,), f"must have one entry per param group: {self.groups}, not {len(value)}", value)
+
+    def check_alternatives(self, model: Closed, first: str, second: str) -> None:
+        """Refuses `second` beside `first`."""
+        if getattr(model, first) is not None and getattr(model, second) is not None:
+            self.refuse((second,), f"must not be given beside {first}", getattr(model, second))
 
     def default_length(self, field: str) -> int:
         """What is left of the run; refuses the default of `field` if that is nothing."""
@@ -58,20 +65,37 @@ class Stretch:
         """Iterations of the whole run."""
         return self.clock.total or 0
 
-    def placed(self, duration: Any, offset: int = 0) -> Any:
-        """A duration, or a list of them, that begins at the scheduler's own iteration `offset`."""
-        if isinstance(duration, tuple):
-            return tuple(self.placed(each, offset) for each in duration)
-        return self.clock.placed(duration, self.start + offset)
+    def resolved(self, value: Any, field: Location, offset: int = 0) -> Any:
+        """A field's value, whose durations, in lists and models too, begin at the scheduler's own `offset`."""
+        return self._each(value, field, lambda duration: self.clock.iterations(duration, self.start + offset))
 
-    def placed_at_end(self, duration: int) -> int:
-        """A duration that ends with the stretch."""
-        return self.clock.placed_before(duration, self.start + self.iterations)
+    def resolved_at_end(self, value: Any, field: Location) -> Any:
+        """A field's value, whose durations end with the span."""
+        stop = self.start + self.iterations
+        return self._each(value, field, lambda duration: self.clock.iterations_before(duration, stop))
+
+    def _each(self, value: Any, field: Location, iterations: Callable[[Duration], int]) -> Any:
+        if isinstance(value, Duration):
+            try:
+                return iterations(value)
+            except ValueError as error:
+                self.refuse(field, str(error), value.text)
+                return value
+        if isinstance(value, tuple):
+            return tuple(self._each(each, (*field, index), iterations) for index, each in enumerate(value))
+        if isinstance(value, Closed):
+            update = {
+                name: self._each(getattr(value, name), (*field, info.alias or name), iterations)
+                for name, info in type(value).model_fields.items()
+                if isinstance(getattr(value, name), Duration)
+            }
+            return value.model_copy(update=update) if update else value
+        return value
 
     def child(
         self, *path: str | int, start: int = 0, iterations: int | None = None, extra: int | None = None
-    ) -> "Stretch":
-        """The stretch of a scheduler that this one is made of, from its own iteration `start` on.
+    ) -> "Span":
+        """The span of a scheduler that this one is made of, from its own iteration `start` on.
 
         `extra` is 1 if one value more than `iterations` is read; by default as here.
         """
@@ -82,11 +106,6 @@ class Stretch:
             iterations=length,
             values=length + more,
             start=self.start + start,
-            path=(*self.path, *path),
+            location=(*self.location, *path),
             depth=self.depth + 1,
         )
-
-
-def has_amount(value: Any) -> bool:
-    """Whether a field's value is, or contains, a duration in epochs, samples or tokens."""
-    return isinstance(value, Amount) or (isinstance(value, tuple) and any(isinstance(each, Amount) for each in value))

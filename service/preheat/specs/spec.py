@@ -1,13 +1,14 @@
-"""A schedule's spec: what a user asks for."""
+"""Spec: what a user may say of a schedule."""
 
 from typing import Annotated
 
 from pydantic import Field
 
 from preheat.specs.after_schedulers import AfterScheduler
-from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed, Iterations
+from preheat.specs.durations import Iterations
+from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed
 from preheat.specs.param_groups import NAME_PATTERN, BatchScaling, Hyperparameter, LayerDecay, ParamGroup
-from preheat.specs.tracks import Column, Track, columns, tracks
+from preheat.specs.tracks import Column, Phase, Track, columns, tracks
 from preheat.specs.units import Units
 from preheat.specs.warmup import Warmup
 
@@ -93,6 +94,11 @@ class Spec(Closed):
     def tracks(self) -> tuple[Track, ...]:
         """What is stepped as one, of a normalised spec; together the tracks have every column once."""
         return tracks(self)
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The phases of a normalised spec's own warm-up and scheduler, from 0 to total_iterations + 1."""
+        return Track((), (), self.warmup, self.after_scheduler).phases(self.total_iterations)
 
     @property
     def has_closed_form(self) -> bool:

@@ -1,10 +1,15 @@
-"""The tracks of a spec: what is stepped as one, and which columns of an answer come of it."""
+"""Tracks and columns: what of a spec is computed as one, which columns of an answer come of it, and in which phases."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from preheat.specs.after_schedulers.scheduler import Scheduler
-from preheat.specs.after_schedulers.torch_schedulers import CyclicLR, OneCycleLR
+from preheat.formula.easing import number
+from preheat.formula.language import substituted
+from preheat.specs.after_schedulers.scheduler import Scheduler, sixteen
+from preheat.specs.after_schedulers.torch_cycles import CyclicLR, OneCycleLR
+from preheat.specs.violations import Location
 from preheat.specs.warmup import Warmup
 
 if TYPE_CHECKING:
@@ -28,26 +33,72 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Track:
-    """Columns that share warm-up and scheduler, each with its own target; `path` leads to them in the spec.
+class Phase:
+    """Iterations start … stop − 1, in which one scheduler, or one stage of it, is in force."""
 
-    `cycles_momentum` are the columns whose values are the momentum that the scheduler cycles, not its LR.
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Track:
+    """Columns that share warm-up and scheduler, each with its own target; `location` leads to them in the spec.
+
+    With `is_momentum` the columns have the momentum that the scheduler cycles, and not its LR.
     """
 
     columns: tuple[int, ...]
     targets: tuple[float, ...]
     warmup: Warmup
     after_scheduler: Scheduler | None
-    path: tuple[str | int, ...] = ()
+    location: Location = ()
     is_momentum: bool = False
+
+    def phases(self, total_iterations: int) -> list[Phase]:
+        """The phases, in order, from 0 to total_iterations + 1.
+
+        The warm-up ends with the iteration at the target LR; then as many phases as the scheduler has stages.
+        """
+        end = total_iterations + 1
+        first_after = 0 if self.warmup.dampens else self.warmup.last + 1
+        stages = [("constant", 0)] if self.after_scheduler is None else self.after_scheduler.stages
+        begins = [("warm-up", 0)] if first_after else []
+        begins += [(name, max(self.warmup.origin + start, first_after)) for name, start in stages]
+        phases = [Phase(name, start, min(stop, end)) for (name, start), (_, stop) in pairwise([*begins, ("", end)])]
+        return [phase for phase in phases if phase.start < phase.stop]
+
+    def formula(self, index: int) -> str:
+        """The LR of the track's column at an index as a formula in `n`. Raises NotExpressible if it has none."""
+        warmup, b = self.warmup, number(self.targets[index])
+        after = "b" if self.after_scheduler is None else self.after_scheduler.formula(index)
+        following = substituted(after, {"s": f"n - {warmup.origin}" if warmup.origin else "n"})
+        if warmup.iterations == 0:
+            return substituted(following, {"b": b})
+        if warmup.dampens:
+            return substituted(f"({following}) * ({warmup.formula()} if n <= {warmup.last} else 1.0)", {"b": b})
+        return substituted(f"({warmup.formula()}) if n <= {warmup.last} else ({following})", {"b": b})
+
+    def turning_points(self, start: int, stop: int) -> set[int]:
+        """A few iterations of start … stop − 1 that hold, with the two ends, the window's lowest and highest LR."""
+        return {point for point in self._turns(start, stop) if start <= point < stop}
+
+    def _turns(self, start: int, stop: int) -> Iterable[int]:
+        last, origin = self.warmup.last, self.warmup.origin
+        yield from (last - 1, last, last + 1)
+        if self.warmup.dampens:  # a rise times a fall turns somewhere in between
+            yield from sixteen(start, min(stop, last + 1))
+        if self.after_scheduler is not None:
+            for point in self.after_scheduler.turning_points(max(start - origin, 0), stop - origin):
+                yield point + origin
 
 
 def columns(spec: "Spec") -> tuple[Column, ...]:
     """The columns of a spec's answers: the LR of each group, then each hyperparameter of each group."""
     names = spec.group_names
     found = [Column(name) for name in names]
-    if any(_cycles_momentum(spec, index) for index in range(len(names))):
-        found += [Column(name, "momentum") for index, name in enumerate(names) if _cycles_momentum(spec, index)]
+    schedules = [_schedule(spec, index)[1] for index in range(len(names))]
+    found += [Column(name, "momentum") for name, after in zip(names, schedules, strict=True) if _is_cycled(after)]
     for hyperparameter, schedule in (spec.hyperparameters or {}).items():
         found += [Column(name, hyperparameter) for name in schedule.param_groups or names]
     return tuple(found)
@@ -55,29 +106,22 @@ def columns(spec: "Spec") -> tuple[Column, ...]:
 
 def tracks(spec: "Spec") -> tuple[Track, ...]:
     """The tracks of a normalised spec; together they have every column once."""
-    places = {column: index for index, column in enumerate(columns(spec))}
+    names, targets = spec.group_names, spec.target_lrs
+    index_of = {column: index for index, column in enumerate(columns(spec))}
+    own = [index for index in range(len(names)) if _has_own_schedule(spec, index)]
+    shared = tuple(sorted({*range(len(names))} - {*own}))
     found: list[Track] = []
-    shared = tuple(index for index in range(len(spec.group_names)) if not _has_own_schedule(spec, index))
     if shared:
-        targets = tuple(spec.target_lrs[index] for index in shared)
-        found.append(Track(shared, targets, spec.warmup, spec.after_scheduler))
-    for index, group in enumerate(spec.param_groups or ()):
-        if index not in shared:
-            warmup, after = _schedule(spec, index)
-            path = ("param_groups", index)
-            found.append(Track((index,), (spec.target_lrs[index],), warmup, after, path))
-            del group
-    found += [_momentum_of(track, spec, places) for track in list(found) if _is_cycled(track.after_scheduler)]
+        found.append(Track(shared, tuple(targets[index] for index in shared), spec.warmup, spec.after_scheduler))
+    found += [Track((index,), (targets[index],), *_schedule(spec, index), ("param_groups", index)) for index in own]
+    for track in [track for track in found if _is_cycled(track.after_scheduler)]:
+        momenta = tuple(index_of[Column(names[index], "momentum")] for index in track.columns)
+        found.append(replace(track, columns=momenta, is_momentum=True))
     for name, schedule in (spec.hyperparameters or {}).items():
-        place = tuple(places[Column(group, name)] for group in schedule.param_groups or spec.group_names)
-        targets = (schedule.value,) * len(place)
-        found.append(Track(place, targets, schedule.warmup, schedule.after_scheduler, ("hyperparameters", name)))
+        indices = tuple(index_of[Column(group, name)] for group in schedule.param_groups or names)
+        values = (schedule.value,) * len(indices)
+        found.append(Track(indices, values, schedule.warmup, schedule.after_scheduler, ("hyperparameters", name)))
     return tuple(found)
-
-
-def _momentum_of(track: Track, spec: "Spec", places: dict[Column, int]) -> Track:
-    place = tuple(places[Column(spec.group_names[index], "momentum")] for index in track.columns)
-    return Track(place, track.targets, track.warmup, track.after_scheduler, track.path, is_momentum=True)
 
 
 def _has_own_schedule(spec: "Spec", index: int) -> bool:
@@ -90,10 +134,6 @@ def _schedule(spec: "Spec", index: int) -> tuple[Warmup, Scheduler | None]:
     if group is None:
         return spec.warmup, spec.after_scheduler
     return group.warmup or spec.warmup, group.after_scheduler or spec.after_scheduler
-
-
-def _cycles_momentum(spec: "Spec", index: int) -> bool:
-    return _is_cycled(_schedule(spec, index)[1])
 
 
 def _is_cycled(scheduler: Scheduler | None) -> bool:

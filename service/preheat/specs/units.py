@@ -1,22 +1,19 @@
-"""What an epoch, a sample and a token are in iterations."""
+"""Units of a run: what an epoch, a sample and a token are in iterations, and how durations are resolved with them."""
 
 import math
-import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from preheat.specs.durations import EXAMPLES, PATTERN, Amount
-from preheat.specs.fields import MAX_ITERATION, Closed
-
-Unit = Literal["epoch", "samples", "tokens"]
+from preheat.specs.durations import Duration, Unit
+from preheat.specs.fields import MAX_ITERATION, Closed, number_or_list
+from preheat.specs.violations import Location
 
 _Size = Annotated[float, Field(ge=1e-6, le=1e15)]
-_SUFFIXES: dict[str, Unit] = {"ep": "epoch", "sp": "samples", "tok": "tokens"}
 _FIELDS: dict[Unit, str] = {
     "epoch": "iterations_per_epoch",
     "samples": "samples_per_iteration",
@@ -25,25 +22,21 @@ _FIELDS: dict[Unit, str] = {
 
 
 class BatchSize(Closed):
-    """One stretch of a ramp: `size` per iteration from `start` on, or growing evenly to `end_size` at the next."""
+    """One step of a ramp: `size` per iteration from `start` on, or growing evenly to `end_size` at the next."""
 
     start: Annotated[float, Field(ge=0, le=1e18)] = Field(
-        description="Where the stretch begins, in samples or tokens seen before it.", examples=[252e6]
+        description="Where the step begins, in samples or tokens seen before it.", examples=[252e6]
     )
     size: _Size = Field(description="Samples or tokens per iteration.", examples=[4e6])
     end_size: _Size | None = Field(
-        None, description="Size at the start of the next stretch; by default it stays the same.", examples=[8e6]
+        None, description="Size at the start of the next step; by default it stays the same.", examples=[8e6]
     )
-
-
-def _number_or_ramp(value: Any) -> str:
-    return "list" if isinstance(value, list | tuple) else "number"
 
 
 _SizeOrRamp = Annotated[
     Annotated[_Size, Tag("number")]
     | Annotated[tuple[BatchSize, ...], Field(min_length=1, max_length=100, fail_fast=True), Tag("list")],
-    Discriminator(_number_or_ramp),
+    Discriminator(number_or_list),
 ]
 
 
@@ -52,11 +45,11 @@ class Units(Closed):
 
     iterations_per_epoch: _Size | None = Field(None, description="Iterations of one epoch.", examples=[156.39])
     samples_per_iteration: _SizeOrRamp | None = Field(
-        None, description="Samples of one iteration, over all ranks; a ramp is a list of stretches.", examples=[8192]
+        None, description="Samples of one iteration, over all ranks; a ramp is a list of steps.", examples=[8192]
     )
     tokens_per_iteration: _SizeOrRamp | None = Field(
         None,
-        description="Tokens of one iteration, over all ranks; a ramp is a list of stretches.",
+        description="Tokens of one iteration, over all ranks; a ramp is a list of steps.",
         examples=[[{"start": 0, "size": 4e6}, {"start": 252e6, "size": 8e6}]],
     )
 
@@ -81,40 +74,40 @@ class Units(Closed):
 class Ramp:
     """Samples (or tokens) as a function of iterations, where their number per iteration changes on the way."""
 
-    stretches: tuple[BatchSize, ...]
+    steps: tuple[BatchSize, ...]
 
     def amount(self, iterations: float) -> float:
         """How much is done after `iterations`."""
         index = max(bisect_right(self._firsts, iterations) - 1, 0)
-        stretch, x = self.stretches[index], iterations - self._firsts[index]
-        return stretch.start + stretch.size * x + self._growth(index) * x * x / 2
+        step, x = self.steps[index], iterations - self._firsts[index]
+        return step.start + step.size * x + self._growth(index) * x * x / 2
 
     def iterations(self, amount: float) -> float:
         """After how many iterations `amount` is done."""
-        index = max(bisect_right([stretch.start for stretch in self.stretches], amount) - 1, 0)
-        stretch, growth = self.stretches[index], self._growth(index)
-        left = amount - stretch.start
-        # the root of growth · x² / 2 + size · x = left that stays exact for a growth of 0
-        root = math.sqrt(max(stretch.size**2 + 2 * growth * left, 0.0))
-        return self._firsts[index] + 2 * left / (stretch.size + root)
+        index = max(bisect_right([step.start for step in self.steps], amount) - 1, 0)
+        step, growth = self.steps[index], self._growth(index)
+        rest = amount - step.start
+        # The root of growth · x² / 2 + size · x = rest, in the form that stays exact for a growth of 0.
+        root = math.sqrt(max(step.size**2 + 2 * growth * rest, 0.0))
+        return self._firsts[index] + 2 * rest / (step.size + root)
 
     @cached_property
     def _firsts(self) -> list[float]:
-        """The iteration at which each stretch begins."""
+        """The iteration at which each step begins."""
         firsts = [0.0]
-        for index in range(len(self.stretches) - 1):
+        for index in range(len(self.steps) - 1):
             firsts.append(firsts[-1] + self._length(index))
         return firsts
 
     def _length(self, index: int) -> float:
-        here, following = self.stretches[index], self.stretches[index + 1]
+        here, following = self.steps[index], self.steps[index + 1]
         return (following.start - here.start) * 2 / (here.size + (here.end_size or here.size))
 
     def _growth(self, index: int) -> float:
-        stretch = self.stretches[index]
-        if stretch.end_size is None or index == len(self.stretches) - 1:
+        step = self.steps[index]
+        if step.end_size is None or index == len(self.steps) - 1:
             return 0.0
-        return (stretch.end_size - stretch.size) / self._length(index)
+        return (step.end_size - step.size) / self._length(index)
 
 
 @dataclass(frozen=True)
@@ -124,42 +117,36 @@ class Clock:
     total: int | None
     units: Units
 
-    def iterations(self, text: str) -> int:
-        """Iterations of a duration such as "10%" (of the whole run) or "5ep", rounded. Raises ValueError."""
-        match = re.fullmatch(PATTERN, text) if len(text) <= 32 else None  # noqa: PLR2004 - as its field says
-        if match is None:
-            raise ValueError(f"must be a whole number of iterations or a duration: {EXAMPLES}")
-        suffix = match[3]
-        amount = float(text.removesuffix(suffix))
-        if amount > MAX_ITERATION * 1e6:
-            raise ValueError("must be shorter")
-        if suffix == "it":
-            return _rounded(amount)
-        if suffix in _SUFFIXES:
-            unit = _SUFFIXES[suffix]
-            return Amount.of(self.units.iterations(unit, amount), unit, amount)
-        if self.total is None:
-            raise ValueError("is a share of total_iterations, which is not known here")
-        return _rounded(amount * self.total / 100)
+    def iterations(self, duration: Duration | int, start: int = 0) -> int:
+        """Iterations of a duration that begins at iteration `start` of the run.
 
-    def placed(self, amount: int, start: int) -> int:
-        """A duration that begins at iteration `start`: later in a ramp, the same tokens take fewer iterations."""
-        if not isinstance(amount, Amount):
-            return amount
-        done = self.units.amount(amount.unit, start)  # type: ignore[arg-type]
-        return self.units.iterations(amount.unit, done + amount.amount) - start  # type: ignore[arg-type]
+        Raises ValueError, which says the rule, if it cannot be told or is shorter than it may be.
+        """
+        if isinstance(duration, int):
+            return duration
+        match duration.unit:
+            case "it":
+                return _at_least(duration, _rounded(duration.amount))
+            case "%":
+                if self.total is None:
+                    raise ValueError("is a share of total_iterations, which is not known here")
+                return _at_least(duration, _rounded(duration.amount * self.total / 100))
+            case unit:  # later in a ramp the same tokens take fewer iterations
+                done = self.units.amount(unit, start)
+                return _at_least(duration, self.units.iterations(unit, done + duration.amount) - start)
 
-    def placed_before(self, amount: int, stop: int) -> int:
-        """A duration that ends at iteration `stop`."""
-        if not isinstance(amount, Amount):
-            return amount
-        done = self.units.amount(amount.unit, stop)  # type: ignore[arg-type]
-        return stop - self.units.iterations(amount.unit, max(done - amount.amount, 0.0))  # type: ignore[arg-type]
+    def iterations_before(self, duration: Duration | int, stop: int) -> int:
+        """Iterations of a duration that ends at iteration `stop` of the run. Raises as `iterations`."""
+        if isinstance(duration, int) or duration.unit in {"%", "it"}:
+            return self.iterations(duration)
+        unit: Any = duration.unit
+        done = self.units.amount(unit, stop)
+        return _at_least(duration, stop - self.units.iterations(unit, max(done - duration.amount, 0.0)))
 
 
-def ramp_violations(units: Units) -> list[tuple[tuple[str | int, ...], str, Any]]:
-    """What breaks the rules of ramps: path, rule and value."""
-    found: list[tuple[tuple[str | int, ...], str, Any]] = []
+def ramp_violations(units: Units) -> list[tuple[Location, str, Any]]:
+    """What breaks the rules of ramps: location, rule and value."""
+    found: list[tuple[Location, str, Any]] = []
     for field in ("samples_per_iteration", "tokens_per_iteration"):
         ramp = getattr(units, field)
         if not isinstance(ramp, tuple):
@@ -167,15 +154,22 @@ def ramp_violations(units: Units) -> list[tuple[tuple[str | int, ...], str, Any]
         if ramp[0].start != 0:
             found.append(((field, 0, "start"), "must be 0: a ramp begins with the run", ramp[0].start))
         found += [
-            ((field, index, "start"), f"must be greater than that of the stretch before ({before.start})", after.start)
+            ((field, index, "start"), f"must be greater than that of the step before ({before.start})", after.start)
             for index, (before, after) in enumerate(pairwise(ramp), start=1)
             if after.start <= before.start
         ]
         if ramp[-1].end_size is not None:
-            found.append(
-                ((field, len(ramp) - 1, "end_size"), "must not be given: no stretch follows", ramp[-1].end_size)
-            )
+            rule = "must not be given: no step follows"
+            found.append(((field, len(ramp) - 1, "end_size"), rule, ramp[-1].end_size))
     return found
+
+
+def _at_least(duration: Duration, iterations: int) -> int:
+    if iterations < duration.least:
+        raise ValueError(f"must be ≥ {duration.least} iterations, and is {iterations} here")
+    if iterations > MAX_ITERATION:
+        raise ValueError(f"must be ≤ {MAX_ITERATION} iterations")
+    return iterations
 
 
 def _rounded(iterations: float) -> int:

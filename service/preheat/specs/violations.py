@@ -1,28 +1,29 @@
-"""What is wrong with a spec: one violation per value, each naming field, value and rule."""
+"""Violations: what is wrong with a spec, one per value, each naming field, value and rule."""
 
 import difflib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
-_NO_VALUE = object()
-_SHOWN_CHARACTERS = 60
+from preheat.messages import encodable, shown
 
-Path = tuple[str | int, ...]
+_NO_VALUE = object()
+
+Location = tuple[str | int, ...]
+"""Where a value stands in a JSON document: names of fields and indices of lists."""
 
 
 @dataclass(frozen=True)
 class Violation:
     """One value that breaks one rule.
 
-    `path` leads to the value, `rule` says what it must be, `value` is its JSON text (None where it is missing), `kind`
-    names the mistake where it has a name of its own.
+    `location` leads to the value, `rule` says what it must be, `value` is its JSON text (None where it is missing),
+    `kind` names the mistake where it has a name of its own.
     """
 
-    path: Path
+    location: Location
     rule: str
     value: str | None = None
     kind: str = "invalid"
@@ -30,12 +31,12 @@ class Violation:
     @property
     def pointer(self) -> str:
         """The RFC 6901 JSON pointer to the value; the whole document's is the empty string."""
-        return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.path)
+        return pointer(self.location)
 
     @property
     def detail(self) -> str:
         """One sentence: field, value and rule."""
-        field = _dotted(self.path) or "the document"
+        field = _dotted(self.location) or "the document"
         return f"{field} {self.rule}" if self.value is None else f"{field} ({self.value}) {self.rule}"
 
 
@@ -47,9 +48,15 @@ class InvalidSpec(ValueError):
         super().__init__("; ".join(violation.detail for violation in violations))
 
 
-def violation(path: Path, rule: str, value: Any = _NO_VALUE, kind: str = "invalid") -> Violation:
-    """A violation whose value is shown as short, plain-ASCII JSON."""
-    return Violation(_printable(path), _ascii(rule), None if value is _NO_VALUE else _shown(value), kind)
+def violation(location: Location, rule: str, value: Any = _NO_VALUE, kind: str = "invalid") -> Violation:
+    """A violation whose value is shown as short JSON."""
+    parts = tuple(encodable(part)[:60] if isinstance(part, str) else part for part in location)
+    return Violation(parts, encodable(rule), None if value is _NO_VALUE else shown(value), kind)
+
+
+def pointer(location: Location) -> str:
+    """The RFC 6901 JSON pointer to a location."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
 def from_pydantic(
@@ -57,7 +64,7 @@ def from_pydantic(
     *,
     tags: Iterable[str] = (),
     refused_types: Mapping[str, str] | None = None,
-    fields_at: Callable[[Path], Iterable[str]] = lambda _: (),
+    fields_at: Callable[[Location], Iterable[str]] = lambda _: (),
 ) -> list[Violation]:
     """Translates pydantic's errors.
 
@@ -66,6 +73,14 @@ def from_pydantic(
     """
     known_tags = frozenset(tags)
     return [_translate(error, known_tags, refused_types or {}, fields_at) for error in _without_echoes(list(errors))]
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The rule that a name breaks which is not one of the known ones, with the nearest of them."""
+    names = sorted(known)
+    if not names:
+        return f"is not a known {kind}: there are none here"
+    return f"is not a known {kind}{_did_you_mean(name, names)} (known: {', '.join(names)})"
 
 
 def _without_echoes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -78,7 +93,7 @@ def _translate(
     error: ErrorDetails,
     tags: frozenset[str],
     refused_types: Mapping[str, str],
-    fields_at: Callable[[Path], Iterable[str]],
+    fields_at: Callable[[Location], Iterable[str]],
 ) -> Violation:
     location, context, value = error["loc"], error.get("ctx", {}), error["input"]
     path = tuple(part for part in location[:-1] if part not in tags) + location[-1:]
@@ -91,8 +106,8 @@ def _translate(
             path, value, rule = (*path, "type"), _NO_VALUE, "is required: the name of a scheduler"
         case "missing":
             value, rule = _NO_VALUE, "is required"
-        case "json_invalid":
-            value, rule = _NO_VALUE, f"is not valid JSON: {context['error']}"
+        case "float_type" if type(value) is int:  # of more digits than a float can have
+            rule = _RULES["finite_number"]
         case kind:
             path = path[:-1] if location and location[-1] in tags else path
             rule = _RULES[kind].format(**context) if kind in _RULES else f"is refused: {error['msg']}"
@@ -101,6 +116,7 @@ def _translate(
 
 _RULES = {
     "bool_type": "must be true or false",
+    "dict_type": "must be an object",
     "finite_number": "must be a finite number",
     "float_parsing": "must be a number",
     "float_type": "must be a number",
@@ -110,9 +126,11 @@ _RULES = {
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number of fewer digits",
     "int_type": "must be a whole number (written without a decimal point)",
+    "invalid_key": "must have names as keys",
+    "json_invalid": "is not valid JSON: {error}",
     "less_than": "must be < {lt}",
     "less_than_equal": "must be ≤ {le}",
-    "dict_type": "must be an object",
+    "list_type": "must be a list",
     "literal_error": "must be one of {expected}",
     "model_attributes_type": "must be an object",
     "model_type": "must be an object",
@@ -125,7 +143,6 @@ _RULES = {
     "too_short": "must have at least {min_length} item(s)",
     "tuple_type": "must be a list",
     "value_error": "{error}",
-    "list_type": "must be a list",
 }
 
 
@@ -136,14 +153,6 @@ def _type_rule(context: Mapping[str, Any], refused_types: Mapping[str, str]) -> 
     return unknown("scheduler", tag, [name.strip("' ") for name in str(context["expected_tags"]).split(",")])
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The rule that a name breaks which is none of the known ones, with the nearest of them."""
-    names = sorted(known)
-    if not names:
-        return f"is not a known {kind}: there are none here"
-    return f"is not a known {kind}{_did_you_mean(name, names)} (known: {', '.join(names)})"
-
-
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
@@ -151,21 +160,8 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {by_lower[close[0]]}?" if close else ""
 
 
-def _dotted(path: Path) -> str:
+def _dotted(location: Location) -> str:
     text = ""
-    for part in path:
+    for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=lambda other: type(other).__name__)
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
-
-
-def _printable(path: Path) -> Path:
-    return tuple(_ascii(part)[:_SHOWN_CHARACTERS] if isinstance(part, str) else part for part in path)
-
-
-def _ascii(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

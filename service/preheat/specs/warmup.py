@@ -1,18 +1,23 @@
-"""The warm-up: from a start to the target LR, by one of the conventions that libraries use."""
+"""Warm-up: from a start to the target LR, by one of the index conventions that libraries use."""
 
 import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from preheat.formula.language import number
-from preheat.specs.fields import LR, Closed, IterationsOrNone, Ratio
-from preheat.specs.violations import Path, Violation, violation
+from preheat.formula.easing import number, rising
+from preheat.specs.durations import Duration, IterationsOrZero
+from preheat.specs.fields import LR, Closed, Ratio
+from preheat.specs.units import Clock
+from preheat.specs.violations import Location, Violation, violation
 
 _Convention = Literal["n/W", "(n+1)/W", "(n+1)/(W+1)", "n/(W-1)", "(n-1)/W"]
-_Curve = Literal[
+_Shape = Literal[
     "linear", "cosine", "exponential", "log", "1-sqrt", "constant", "radam", "untuned_linear", "untuned_exponential"
 ]
+
+_OFFSETS = {"(n+1)/W": -1, "n/(W-1)": -1, "(n-1)/W": 1}
+"""Where a convention reaches the target, counted from W."""
 
 _UNTUNED = {"radam", "untuned_linear", "untuned_exponential"}
 _ENDLESS = {"radam", "untuned_exponential"}
@@ -27,12 +32,12 @@ class Warmup(Closed):
     untuned_exponential are factors that follow from β2 (Ma and Yarats, arXiv 1910.04209, as pytorch_warmup has them).
     """
 
-    iterations: IterationsOrNone = Field(
+    iterations: IterationsOrZero = Field(
         0,
         description="Iterations until the target LR; 0 for none. A share of the run or a duration, too.",
         examples=[10],
     )
-    shape: _Curve = Field("linear", description="Curve from start to target.", examples=["linear"])
+    shape: _Shape = Field("linear", description="Curve from start to target.", examples=["linear"])
     start_lr: LR | None = Field(None, description="LR at the start, absolute; 0 by default.", examples=[1e-6])
     start_factor: Ratio | None = Field(
         None, description="LR at the start as a factor of the target, instead of start_lr.", examples=[0.01]
@@ -66,7 +71,7 @@ class Warmup(Closed):
     @property
     def peak(self) -> int:
         """The first iteration at which the convention has reached the target."""
-        return max(self.iterations + {"(n+1)/W": -1, "n/(W-1)": -1, "(n-1)/W": 1}.get(self.convention, 0), 0)
+        return max(self.iterations + _OFFSETS.get(self.convention, 0), 0)
 
     @property
     def origin(self) -> int:
@@ -84,10 +89,18 @@ class Warmup(Closed):
             return self.iterations - 1
         return self.peak if self.decay_clock == "from_peak" else self.iterations
 
-    def resolve(self, total_iterations: int, path: Path, violations: list[Violation]) -> Self:
+    def normalised(self, clock: Clock, location: Location, violations: list[Violation]) -> Self:
         """The warm-up with every default filled in; what breaks a rule goes to `violations`."""
+        if isinstance(self.iterations, Duration):
+            try:
+                iterations = clock.iterations(self.iterations)
+            except ValueError as error:
+                violations.append(violation((*location, "iterations"), str(error), self.iterations.text))
+                return self
+            return self.model_copy(update={"iterations": iterations}).normalised(clock, location, violations)
         before = len(violations)
-        self._check_fields(path, violations)
+        total_iterations = clock.total or 0
+        self._check_fields(location, violations)
         beta2 = (self.beta2 or 0.999) if self.shape in _UNTUNED else None
         iterations = self.iterations
         if self.shape in _ENDLESS:
@@ -96,11 +109,11 @@ class Warmup(Closed):
             derived = int(2 / (1 - (beta2 or 0.999)))
             if self.iterations not in {0, derived}:
                 rule = f"must be {derived}, which follows from beta2, or left out"
-                violations.append(violation((*path, "iterations"), rule, self.iterations))
+                violations.append(violation((*location, "iterations"), rule, self.iterations))
             iterations = derived
         if iterations > total_iterations and len(violations) == before:
             rule = f"must not exceed total_iterations ({total_iterations})"
-            violations.append(violation((*path, "iterations"), rule, iterations))
+            violations.append(violation((*location, "iterations"), rule, iterations))
         update = {"iterations": iterations, "beta2": beta2}
         if self.shape == "untuned_linear":
             update["convention"] = "(n+1)/W"  # type: ignore[assignment]
@@ -111,33 +124,40 @@ class Warmup(Closed):
         if self.shape in _ENDLESS:
             return self._untuned()
         i, d = self._steps()
-        is_over = "" if self.convention in {"n/W", "(n+1)/(W+1)"} else f" if {i} < {d} else b"
         start = self._start()
+        # Two conventions reach 1 at their last iteration; the others would pass it, or reach it early.
+        is_over = "" if self.convention in {"n/W", "(n+1)/(W+1)"} else f" if {i} < {d} else b"
         if self.shape == "linear" and start == "0.0":
             return f"b * {i} / {d}{is_over}" if not self.dampens else f"min({i} / {d}, 1.0)"
         p = f"({i} / {d})"
-        curve = {
-            "linear": p,
-            "untuned_linear": p,
-            "cosine": f"(1 - cos(pi * {p})) / 2",
-            "exponential": "",
-            "log": f"min(log(1 + {i}) / {number(math.log(d if self.convention == '(n-1)/W' else d + 1) or 1.0)}, 1.0)",
-            "1-sqrt": f"(1 - sqrt(1 - min({p}, 1.0)))",
-            "constant": f"(0.0 if {p} < 1 else 1.0)",
-        }[self.shape]
         if self.dampens:
-            return self._as_factor(curve, p)
+            return self._as_factor(p, i, d)
         if self.shape == "exponential":
             if self.start_factor:
                 return f"b * {number(self.start_factor)} ** (1 - min({p}, 1.0)) if {i} < {d} else b"
             return f"{start} * (b / {start}) ** min({p}, 1.0) if {i} < {d} else b"
-        return f"{start} + (b - {start}) * {curve}{is_over or f' if {i} < {d} else b'}"
+        return f"{start} + (b - {start}) * {self._height(p, i, d)}{is_over or f' if {i} < {d} else b'}"
 
-    def _as_factor(self, curve: str, p: str) -> str:
+    def _height(self, p: str, i: str, d: int) -> str:
+        """From 0 at the start to 1 at the target, as a formula."""
+        match self.shape:
+            case "log":
+                last = math.log(d if self.convention == "(n-1)/W" else d + 1) or 1.0
+                return f"min(log(1 + {i}) / {number(last)}, 1.0)"
+            case "constant":
+                return f"(0.0 if {p} < 1 else 1.0)"
+            case "1-sqrt":
+                return rising("1-sqrt", f"min({p}, 1.0)")
+            case "cosine":
+                return rising("cosine", p)
+        return p
+
+    def _as_factor(self, p: str, i: str, d: int) -> str:
         start = number(self.start_factor or 0.0)
         if self.shape == "exponential":
             return f"{start} ** (1 - min({p}, 1.0))"
-        return f"min({start} + (1 - {start}) * ({curve}), 1.0)" if self.start_factor else f"min({curve}, 1.0)"
+        height = self._height(p, i, d)
+        return f"min({start} + (1 - {start}) * ({height}), 1.0)" if self.start_factor else f"min({height}, 1.0)"
 
     def _start(self) -> str:
         if self.start_factor:
@@ -165,9 +185,9 @@ class Warmup(Closed):
         rho = f"({longest!r} - 2 * {t} * {beta2!r} ** {t} / (1 - {beta2!r} ** {t}))"
         return f"sqrt(({rho} - 4) * ({rho} - 2) * {longest!r} / ({(longest - 4) * (longest - 2)!r} * {rho}))"
 
-    def _check_fields(self, path: Path, violations: list[Violation]) -> None:
+    def _check_fields(self, location: Location, violations: list[Violation]) -> None:
         def refuse(field: str, rule: str) -> None:
-            violations.append(violation((*path, field), rule, getattr(self, field)))
+            violations.append(violation((*location, field), rule, getattr(self, field)))
 
         if self.start_lr is not None and self.start_factor is not None:
             refuse("start_factor", "must not be given beside start_lr")

@@ -1,5 +1,6 @@
-"""Schedules at rest."""
+"""The database: what is kept when the process ends."""
 
-from preheat.store.schedules import ScheduleStore
+from preheat.store.database import Database
+from preheat.store.schedules import Page, ScheduleStore
 
-__all__ = ["ScheduleStore"]
+__all__ = ["Database", "Page", "ScheduleStore"]

@@ -1,43 +1,63 @@
-"""Every schedule the service knows, ready to be computed."""
+"""Curves of stored schedules, those used last in memory."""
 
 from preheat.cache import BoundedCache
 from preheat.curve import Curve
 from preheat.errors import TorchVersionMismatch
 from preheat.schedule import TORCH_VERSION, Schedule
-from preheat.settings import Settings
-from preheat.store import ScheduleStore
+from preheat.store.schedules import ScheduleStore
 
 
 class Catalogue:
-    """Schedules in the store, and the curves of those used last in memory."""
+    """The curve of every schedule in a store, within a number of bytes of memory."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.store = ScheduleStore(settings.database_url, settings.database_timeout_s)
-        self._curves: BoundedCache[Curve] = BoundedCache(settings.curve_cache_bytes, lambda curve: curve.nbytes)
+    def __init__(self, store: ScheduleStore, max_bytes: int) -> None:
+        self.store = store
+        self.cache: BoundedCache[Curve] = BoundedCache(max_bytes, lambda curve: curve.nbytes)
 
     def keep(self, curve: Curve) -> bool:
         """Stores the curve's schedule; returns whether it is new. Raises StoreUnavailable."""
+        schedule_id = curve.schedule.id
         is_new = self.store.add(curve.schedule)
-        self._curves.put(curve.schedule.id, curve)
+        self.cache.drop(_unsaved(schedule_id))
+        self._put(schedule_id, curve)
         return is_new
 
     def curve(self, schedule_id: str) -> Curve:
-        """The curve of a schedule. Raises ScheduleNotFound, StoreUnavailable, TorchVersionMismatch."""
-        return self._curves.get(schedule_id) or self._curve(schedule_id, self.store.get(schedule_id))
+        """The curve of a schedule.
+
+        Raises ScheduleNotFound, ScheduleUnreadable, StoreUnavailable, TorchVersionMismatch.
+        """
+        return self.cache.get(schedule_id) or self._curve(schedule_id, self.store.get(schedule_id))
+
+    def schedule(self, schedule_id: str) -> Schedule:
+        """A schedule, whether it computes here or not.
+
+        Raises ScheduleNotFound, ScheduleUnreadable, StoreUnavailable.
+        """
+        curve = self.cache.get(schedule_id)
+        return curve.schedule if curve else self.store.get(schedule_id)
 
     def curve_of(self, schedule: Schedule) -> Curve:
         """The curve of a schedule that need not be stored; asking for its id does not find it before `keep`."""
-        return self._curves.get(schedule.id) or self._curve(f"unsaved {schedule.id}", schedule)
+        key = _unsaved(schedule.id)
+        return self.cache.get(schedule.id) or self.cache.get(key) or self._curve(key, schedule)
 
     def curve_at_hand(self, schedule_id: str) -> Curve | None:
-        """The curve if it is in memory."""
-        return self._curves.get(schedule_id)
+        """The curve if it is in memory; takes no lock."""
+        return self.cache.get(schedule_id)
 
     def _curve(self, key: str, schedule: Schedule) -> Curve:
-        curve = self._curves.get(key)
-        if curve is None:
-            if schedule.torch_version != TORCH_VERSION:
-                raise TorchVersionMismatch(schedule.id, schedule.torch_version, TORCH_VERSION)
-            curve = Curve(schedule)
-            self._curves.put(key, curve)
+        if not schedule.computes:
+            raise TorchVersionMismatch(schedule.id, schedule.torch_version, TORCH_VERSION, schedule.agreeing)
+        curve = Curve(schedule)
+        self._put(key, curve)
         return curve
+
+    def _put(self, key: str, curve: Curve) -> None:
+        curve.on_growth = lambda: self.cache.grew(key)
+        self.cache.put(key, curve)
+
+
+def _unsaved(schedule_id: str) -> str:
+    """The key of a curve whose schedule need not be in the store."""
+    return f"unsaved {schedule_id}"

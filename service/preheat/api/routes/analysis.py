@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from preheat.analysis.crossing import first_crossing
-from preheat.analysis.difference import Place, difference
-from preheat.analysis.handover import seam
+from preheat.analysis.difference import ValuePair, difference
+from preheat.analysis.handover import hand_over
 from preheat.analysis.totals import totals
 from preheat.api.answers import IMMUTABLE, ColumnName, etag, is_not_modified, not_modified
 from preheat.api.dependencies import Catalogue, Deadline, PostedSchedule, ScheduleId, Settings
@@ -66,8 +66,8 @@ class PlaceAnswer(ColumnName):
 class DifferenceAnswer(BaseModel):
     """What tells two schedules apart."""
 
-    a: str = Field(description="Id of the first.", examples=["71de7b50071bd5ae4074ca5767b64f12"])
-    b: str = Field(description="Id of the second.", examples=["71de7b50071bd5ae4074ca5767b64f12"])
+    a: str = Field(description="Id of the first.", examples=["630e8304e0352e14c20ae59b8f487901"])
+    b: str = Field(description="Id of the second.", examples=["630e8304e0352e14c20ae59b8f487901"])
     total_iterations: dict[str, int] = Field(description="Length of each.", examples=[{"a": 20, "b": 30}])
     start: int = Field(description="First iteration compared.", examples=[0])
     stop: int = Field(description="Iteration before which the comparison ends.", examples=[21])
@@ -210,11 +210,10 @@ def resume_with(
     deadline: Deadline,
 ) -> Response:
     """The LR on both sides of the seam after update `iteration`, and the spec to go on with; nothing is stored."""
-    found = seam(catalogue.curve(schedule_id), query.iteration, catalogue.curve_of(schedule), query.policy, deadline)
-    groups = [
-        {**asdict(handover), "ratio": handover.ratio, "is_continuous": handover.is_continuous}
-        for handover in found.handovers
-    ]
+    found = hand_over(
+        catalogue.curve(schedule_id), query.iteration, catalogue.curve_of(schedule), query.policy, deadline
+    )
+    groups = [{**asdict(group), "ratio": group.ratio, "is_continuous": group.is_continuous} for group in found.groups]
     content = {"iteration": found.iteration, "groups": groups, "spec": Schedule(found.spec).spec_dict}
     return Response(orjson.dumps(content), headers={"cache-control": "no-store"}, media_type=JSON)
 
@@ -235,7 +234,7 @@ def _difference_content(a: Curve, b: Curve, window: range, rows: int, deadline: 
     }
 
 
-def _place(place: Place) -> dict[str, Any]:
+def _place(place: ValuePair) -> dict[str, Any]:
     values = {"iteration": place.iteration, "a": place.a, "b": place.b, "difference": place.difference}
     return {**asdict(place.column), **values}
 

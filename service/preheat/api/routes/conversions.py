@@ -19,7 +19,7 @@ from preheat.conversions.importers import import_schedule
 from preheat.conversions.libraries import Source
 from preheat.conversions.source import Known
 from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, from_pydantic, parse_spec
+from preheat.specs import InvalidSpec, from_pydantic, spec_of
 from preheat.specs.fields import LR, MAX_ITERATION
 
 router = APIRouter(tags=["exchange"])
@@ -112,5 +112,5 @@ def _import(body: bytes) -> dict[str, Any]:
             from_pydantic(error.errors(include_url=False), tags=("str", "dict[str,any]"), fields_at=lambda _: known)
         ) from None
     found = import_schedule(asked.library, asked.source, Known(asked.target_lr, asked.total_iterations))
-    spec = Schedule(parse_spec(orjson.dumps(found.spec))).spec_dict
+    spec = Schedule(spec_of(found.spec)).spec_dict
     return {"spec": spec, "not_carried": [{"field": left.field, "reason": left.reason} for left in found.not_carried]}

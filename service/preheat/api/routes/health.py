@@ -1,10 +1,9 @@
 """Routes: whether the service lives, and whether it is ready."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from preheat import __version__
-from preheat.api.dependencies import Catalogue
 from preheat.api.problems import responses
 
 router = APIRouter(tags=["health"])
@@ -24,7 +23,7 @@ async def livez() -> Health:
 
 
 @router.get("/readyz", operation_id="readyz", summary="Whether schedules can be stored", responses=responses(503))
-def readyz(catalogue: Catalogue) -> Health:
+def readyz(request: Request) -> Health:
     """Answers 200 if the database can be read and written at this moment, 503 if not."""
-    catalogue.store.check()
+    request.app.state.database.check()
     return Health(status="ready", version=__version__)

@@ -28,6 +28,7 @@ from preheat.api.queries import ListQuery, NoQuery, PlaceQuery, WindowQuery, cur
 from preheat.api.windows import WindowWriter
 from preheat.curve import Curve
 from preheat.lint import lint
+from preheat.schedule import TORCH_VERSION
 from preheat.specs.fields import MAX_ITERATION
 from preheat.specs.units import Units
 
@@ -65,11 +66,13 @@ def create_schedule(
     response_class=Response,
 )
 def list_schedules(query: Annotated[ListQuery, Query()], catalogue: Catalogue) -> Response:
-    """A page of schedules; `next` is the cursor of the following one."""
-    found = catalogue.store.newest(query.limit + 1, query.before, query.label)
-    page = found[: query.limit]
-    following = cursor(page[-1][0]) if len(found) > len(page) else None
-    content = {"schedules": [schedule_content(schedule) for _, schedule in page], "next": following}
+    """A page of schedules; `next` is the cursor of the following one. What cannot be read is named apart."""
+    page = catalogue.store.newest(query.limit, query.before, query.label)
+    content = {
+        "schedules": [schedule_content(schedule) for schedule in page.schedules],
+        "unreadable": [{"id": each.schedule_id, "reason": each.kind, "detail": str(each)} for each in page.unreadable],
+        "next": None if page.next is None else cursor(page.next),
+    }
     return Response(orjson.dumps(content), headers={"cache-control": "no-cache"}, media_type=JSON)
 
 
@@ -77,7 +80,7 @@ def list_schedules(query: Annotated[ListQuery, Query()], catalogue: Catalogue) -
     "/schedules/{schedule_id}",
     operation_id="get_schedule",
     summary="A schedule without its learning rates",
-    responses={**answers(200, "The schedule.", LintedScheduleAnswer), **NOT_MODIFIED, **responses(404, 409, 422, 503)},
+    responses={**answers(200, "The schedule.", LintedScheduleAnswer), **NOT_MODIFIED, **responses(404, 422, 503)},
     response_class=Response,
 )
 def get_schedule(
@@ -87,13 +90,17 @@ def get_schedule(
     catalogue: Catalogue,
     deadline: Deadline,
 ) -> Response:
-    """The normalised spec, the torch that computes it, what lint says, and links."""
-    curve = catalogue.curve(schedule_id)
-    tag = etag(schedule_id)
+    """The normalised spec, the torch that computes it, what lint says, and links.
+
+    A schedule that this service's torch does not compute has no lint.
+    """
+    schedule = catalogue.schedule(schedule_id)
+    tag = etag(schedule_id, TORCH_VERSION)
     if is_not_modified(request, tag):
         return not_modified(tag, IMMUTABLE)
     headers = {"etag": tag, "cache-control": IMMUTABLE}
-    content = schedule_content(curve.schedule) | {"lint": remarks(lint(curve, deadline))}
+    found = remarks(lint(catalogue.curve(schedule_id), deadline)) if schedule.computes else None
+    content = schedule_content(schedule) | {"lint": found}
     return Response(orjson.dumps(content), headers=headers, media_type=JSON)
 
 

@@ -1,5 +1,28 @@
-"""Schedules as scripts and configurations of other libraries."""
+"""Export: a schedule as a script, or as a configuration, of another library."""
 
-from preheat.conversions.exporters.scripts import TARGETS, export
+from collections.abc import Callable
+
+from preheat.conversions.exporters.deepspeed import deepspeed_config
+from preheat.conversions.exporters.scripts import keras_script, optax_script, torch_script
+from preheat.conversions.exporters.transformers import transformers_script
+from preheat.conversions.libraries import Target
+from preheat.schedule import Schedule
 
 __all__ = ["TARGETS", "export"]
+
+TARGETS: dict[Target, Callable[[Schedule], str]] = {
+    "torch": torch_script,
+    "transformers": transformers_script,
+    "optax": optax_script,
+    "keras": keras_script,
+    "deepspeed": deepspeed_config,
+}
+"""Who writes a schedule for each library."""
+
+
+def export(schedule: Schedule, target: Target) -> str:
+    """The text of a schedule for `target`; a script, when it is run, prints the LR of every iteration.
+
+    Raises NotExpressible, with the reason, where the target has no way to say the same.
+    """
+    return TARGETS[target](schedule)

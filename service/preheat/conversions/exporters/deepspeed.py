@@ -1,4 +1,4 @@
-"""A schedule as the scheduler of a DeepSpeed configuration."""
+"""DeepSpeed configuration: the optimizer's LR and one of DeepSpeed's schedulers."""
 
 import json
 from typing import Any
@@ -12,8 +12,8 @@ from preheat.specs.after_schedulers.decays import CosineLR, PolynomialDecayLR
 def deepspeed_config(schedule: Schedule) -> str:
     """The `scheduler` and the optimizer's LR, as JSON. Raises NotExpressible.
 
-    DeepSpeed's first update is at its warm-up's start and everything after it one update late: what it can say is a
-    warm-up by (n-1)/W.
+    DeepSpeed's first update is at the start of its warm-up and every later one is one update late: it can express a
+    warm-up by (n-1)/W alone.
     """
     spec = schedule.spec
     if len(spec.columns) > 1:
@@ -28,7 +28,7 @@ def deepspeed_config(schedule: Schedule) -> str:
 
 def _scheduler(spec: Spec) -> tuple[str, dict[str, Any]]:
     warmup, after, target_lr = spec.warmup, spec.after_scheduler, spec.target_lrs[0]
-    _check(warmup)
+    _check_warmup(warmup)
     start = warmup.start_factor * target_lr if warmup.start_factor is not None else warmup.start_lr or 0.0
     linear_or_log = {
         "warmup_min_lr": start,
@@ -38,8 +38,10 @@ def _scheduler(spec: Spec) -> tuple[str, dict[str, Any]]:
     }
     if after is None:
         return "WarmupLR", linear_or_log
+    # low is the end LR as the formula has it
     if isinstance(after, PolynomialDecayLR) and after.power == 1 and not after.cycle and after.low == "0.0":
         if warmup.decay_clock == "from_peak" and start == 0:
+            # DeepSpeed counts the warm-up in
             total = warmup.iterations + (after.length or 0)
             return "WarmupDecayLR", {**linear_or_log, "total_num_steps": total}
         raise NotExpressible(
@@ -60,7 +62,7 @@ def _scheduler(spec: Spec) -> tuple[str, dict[str, Any]]:
     )
 
 
-def _check(warmup: Warmup) -> None:
+def _check_warmup(warmup: Warmup) -> None:
     if warmup.iterations < 2 or warmup.convention != "(n-1)/W" or warmup.shape not in {"linear", "log"}:  # noqa: PLR2004
         raise NotExpressible(
             "DeepSpeed warms up in two iterations or more by (n-1)/W, one update later than other libraries, linearly "

@@ -1,24 +1,13 @@
-"""Exports: a schedule as a script, or a configuration, of another library."""
+"""Scripts for torch, optax and Keras: a schedule as one formula of the iteration n."""
 
-from collections.abc import Callable
-
-from preheat.conversions.exporters.deepspeed import deepspeed_config
-from preheat.conversions.exporters.transformers import transformers_script
 from preheat.conversions.formulas import formulas
 from preheat.errors import NotExpressible
 from preheat.formula.printers import in_arrays, in_python
 from preheat.schedule import Schedule
 
 
-def export(schedule: Schedule, target: str) -> str:
-    """The text of a schedule for a target of TARGETS; a script prints, when it is run, the LR of every iteration.
-
-    Raises NotExpressible where the target cannot say it, with the reason.
-    """
-    return TARGETS[target](schedule)
-
-
-def _torch(schedule: Schedule) -> str:
+def torch_script(schedule: Schedule) -> str:
+    """A script with a LambdaLR, and one function for each param group. Raises NotExpressible."""
     spec = schedule.spec
     functions = "".join(
         f"def lr_{index}(n):\n    return {in_python(formula)}\n\n\n" for index, formula in enumerate(formulas(spec))
@@ -47,9 +36,18 @@ if __name__ == "__main__":
 """
 
 
-def _optax(schedule: Schedule) -> str:
-    spec = schedule.spec
-    (formula,) = _one_group(schedule, "an optax schedule is one function: use optax.multi_transform with one for each")
+# a table of values: Python's [] does not take an index that is traced
+_PICK_IN_JAX = """def pick(values, index):
+    return jnp.asarray(values, dtype=float)[jnp.maximum(index, 0).astype(int)]
+
+
+"""
+
+
+def optax_script(schedule: Schedule) -> str:
+    """A script with a schedule for optax. Raises NotExpressible."""
+    formula = _only_formula(schedule, "an optax schedule is one function: use optax.multi_transform with one for each")
+    # jnp.where and the like in place of if: the count is an array while JAX compiles
     text = in_arrays(formula, "jnp")
     return f"""{_head(schedule)}# In float32 unless JAX is told otherwise: JAX_ENABLE_X64=1.
 import math
@@ -66,14 +64,22 @@ import optax
 optimizer = optax.adamw(learning_rate=schedule)
 
 if __name__ == "__main__":
-    for n in range({spec.total_iterations + 1}):
+    for n in range({schedule.spec.total_iterations + 1}):
         print(float(schedule(n)))
 """
 
 
-def _keras(schedule: Schedule) -> str:
-    spec = schedule.spec
-    (formula,) = _one_group(schedule, "a Keras schedule is one function")
+_PICK_IN_KERAS = """def pick(values, index):
+    table = ops.convert_to_tensor(values, dtype=keras.config.floatx())
+    return ops.take(table, ops.cast(ops.maximum(index, 0), "int32"))
+
+
+"""
+
+
+def keras_script(schedule: Schedule) -> str:
+    """A script with a Keras LearningRateSchedule that can be saved with its model. Raises NotExpressible."""
+    formula = _only_formula(schedule, "a Keras schedule is one function")
     text = in_arrays(formula, "ops")
     return f"""{_head(schedule)}# In Keras' floatx: float32, unless keras.config.set_floatx("float64") says otherwise.
 import math
@@ -95,43 +101,20 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 optimizer = keras.optimizers.AdamW(learning_rate=Schedule())
 
 if __name__ == "__main__":
-    for n in range({spec.total_iterations + 1}):
+    for n in range({schedule.spec.total_iterations + 1}):
         print(float(Schedule()(n)))
 """
 
 
-_PICK_IN_JAX = """def pick(values, index):
-    return jnp.asarray(values, dtype=float)[jnp.maximum(index, 0).astype(int)]
-
-
-"""
-
-_PICK_IN_KERAS = """def pick(values, index):
-    table = ops.convert_to_tensor(values, dtype=keras.config.floatx())
-    return ops.take(table, ops.cast(ops.maximum(index, 0), "int32"))
-
-
-"""
-
-
-def _one_group(schedule: Schedule, reason: str) -> list[str]:
-    found = formulas(schedule.spec)
-    if len(set(found)) > 1:
-        raise NotExpressible(f"the {len(found)} param groups have LRs of their own, and {reason}")
-    return found[:1]
+def _only_formula(schedule: Schedule, reason: str) -> str:
+    of_groups = formulas(schedule.spec)
+    if len(set(of_groups)) > 1:
+        raise NotExpressible(f"the {len(of_groups)} param groups have different LRs, and {reason}")
+    return of_groups[0]
 
 
 def _head(schedule: Schedule) -> str:
     label = f"{schedule.spec.label}: " if schedule.spec.label else ""
-    printable = label.encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ")
-    return f"# {printable}Preheat schedule {schedule.id}, iterations 0 to {schedule.spec.total_iterations}.\n"
-
-
-TARGETS: dict[str, Callable[[Schedule], str]] = {
-    "torch": _torch,
-    "transformers": transformers_script,
-    "optax": _optax,
-    "keras": _keras,
-    "deepspeed": deepspeed_config,
-}
-"""What a schedule can be exported to."""
+    # escaped, so that nothing in a label ends the comment
+    escaped = label.encode("unicode_escape").decode("ascii")
+    return f"# {escaped}Preheat schedule {schedule.id}, iterations 0 to {schedule.spec.total_iterations}.\n"

@@ -1,4 +1,4 @@
-"""A schedule in the words of transformers: a name, its arguments, and the steps of warm-up and run."""
+"""Script for transformers: the name of one of its schedulers, with arguments, warm-up steps and training steps."""
 
 from typing import Any
 
@@ -8,9 +8,10 @@ from preheat.specs import Scheduler, Spec, Warmup
 from preheat.specs.after_schedulers.decays import CosineLR, InverseSqrtLR, PolynomialDecayLR
 from preheat.specs.after_schedulers.restarts import CosineRestartsLR
 from preheat.specs.after_schedulers.staged import WSDLR
-from preheat.specs.after_schedulers.torch_schedulers import CosineAnnealingLR
+from preheat.specs.after_schedulers.torch_decays import CosineAnnealingLR
 
-_Words = tuple[str, dict[str, Any]]
+_Call = tuple[str, dict[str, Any]]
+"""Name of a scheduler, and its own arguments."""
 
 
 def transformers_script(schedule: Schedule) -> str:
@@ -18,7 +19,7 @@ def transformers_script(schedule: Schedule) -> str:
     spec = schedule.spec
     if len(spec.columns) > 1:
         raise NotExpressible("transformers has one schedule for all param groups, and for the LR alone")
-    name, arguments = _words(spec)
+    name, arguments = _call(spec)
     steps = f"num_warmup_steps={spec.warmup.iterations}, num_training_steps={spec.total_iterations}"
     return f"""# Preheat schedule {schedule.id}. With the Trainer the same is
 # TrainingArguments(learning_rate={spec.target_lrs[0]!r}, lr_scheduler_type={name!r}, lr_scheduler_kwargs={arguments!r},
@@ -39,11 +40,11 @@ if __name__ == "__main__":
 """
 
 
-def _words(spec: Spec) -> _Words:
-    """The scheduler's name and its own arguments."""
+def _call(spec: Spec) -> _Call:
     after, left = spec.after_scheduler, spec.total_iterations - spec.warmup.iterations
-    min_ratio = getattr(after, "min_ratio", None) or 0.0 if isinstance(after, WSDLR) else 0.0
-    _check_warmup(spec.warmup, min_ratio)
+    # its warmup_stable_decay alone starts the warm-up at the LR where the decay ends
+    start_factor = (after.min_ratio or 0.0) if isinstance(after, WSDLR) else 0.0
+    _check_warmup(spec.warmup, start_factor)
     if after is None:
         return ("constant_with_warmup", {}) if spec.warmup.iterations else ("constant", {})
     if isinstance(after, InverseSqrtLR) and after.shift == 0:
@@ -54,6 +55,7 @@ def _words(spec: Spec) -> _Words:
             return _polynomial(after, spec.target_lrs[0])
         case CosineLR(exponent=1.0) | CosineAnnealingLR():
             return _cosine(after)
+        # its cycles divide what is left of the run, so whole ones must fit
         case CosineRestartsLR(T_0=int(length), T_mult=1.0, decay=1.0, min_lr=0.0, cycles=cycles) if left % length == 0:
             if cycles == left // length:
                 return "cosine_with_restarts", {"num_cycles": cycles}
@@ -69,7 +71,7 @@ def _words(spec: Spec) -> _Words:
     )
 
 
-def _polynomial(after: PolynomialDecayLR, target_lr: float) -> _Words:
+def _polynomial(after: PolynomialDecayLR, target_lr: float) -> _Call:
     end = after.min_ratio * target_lr if after.min_ratio is not None else after.min_lr or 0.0
     if after.power == 1 and end == 0:
         return "linear", {}
@@ -78,7 +80,7 @@ def _polynomial(after: PolynomialDecayLR, target_lr: float) -> _Words:
     return "polynomial", {"lr_end": end, "power": after.power}
 
 
-def _cosine(after: CosineLR | CosineAnnealingLR) -> _Words:
+def _cosine(after: CosineLR | CosineAnnealingLR) -> _Call:
     num_cycles = after.num_cycles if isinstance(after, CosineLR) else 0.5
     min_lr = after.min_lr if isinstance(after, CosineLR) else after.eta_min
     if isinstance(after, CosineLR) and after.min_ratio is not None:
@@ -88,17 +90,17 @@ def _cosine(after: CosineLR | CosineAnnealingLR) -> _Words:
     return "cosine", {"num_cycles": num_cycles}
 
 
-def _check_warmup(warmup: Warmup, min_ratio: float) -> None:
-    plain = Warmup(iterations=warmup.iterations)
-    scaled = Warmup(iterations=warmup.iterations, start_factor=min_ratio)
-    if warmup.iterations and warmup != (scaled if min_ratio else plain):
-        start = f"start_factor {min_ratio:g}" if min_ratio else "0"
+def _check_warmup(warmup: Warmup, start_factor: float) -> None:
+    theirs = Warmup(iterations=warmup.iterations, start_factor=start_factor or None)
+    if warmup.iterations and warmup != theirs:
+        start = f"start_factor {start_factor:g}" if start_factor else "0"
         raise NotExpressible(
-            f"transformers warms up linearly by n/W from {start}, with the decay after it; this warm-up is another"
+            f"transformers warms up linearly by n/W from {start}, with the decay after it; this warm-up is different"
         )
 
 
 def _check_length(after: Scheduler, left: int) -> None:
+    # T_max is the length of a CosineAnnealingLR; without either the decay takes what is left
     length = getattr(after, "length", None) or getattr(after, "T_max", None) or left
     if length != left:
         raise NotExpressible(

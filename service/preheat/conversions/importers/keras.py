@@ -1,55 +1,42 @@
-"""Keras schedules, by their `get_config`."""
+"""Import of Keras' schedules, from their `get_config`."""
 
 from collections.abc import Callable
 from typing import Any
 
-from preheat.conversions.source import Fields, Imported, Known, fields_of, target_lr, total_iterations
+from preheat.conversions.source import Fields, Imported, Known
 from preheat.errors import NotImportable
 
 
 def from_keras(source: Any, known: Known) -> Imported:
-    """A spec from `keras.optimizers.schedules.serialize(schedule)`: an object with class_name and config."""
-    fields = fields_of(source, "")
-    kind = fields.take("class_name")
-    if kind not in _SCHEDULES:
-        raise NotImportable(f"class_name ({kind}) is not one of {', '.join(_SCHEDULES)}")
-    config = fields_of(fields.take("config", {}), "config")
+    """A spec from `keras.optimizers.schedules.serialize(schedule)`: an object with class_name and config.
+
+    Raises NotImportable.
+    """
+    fields = Fields(source)
+    read = _SCHEDULES[fields.choice("class_name", _SCHEDULES)]
+    config = fields.fields("config")
+    # read, so that they are not listed: they say where the class is, not what it does
     for name in ("module", "registered_name"):
         fields.take(name)
     config.take("name")
-    spec = _SCHEDULES[kind](config, known)
-    return Imported(spec, config.left("is no parameter of this schedule") + fields.left("is not known"))
-
-
-def _initial(config: Fields, known: Known) -> float:
-    return target_lr(known, config.number("initial_learning_rate"))
+    spec = read(config, known)
+    not_carried = config.not_carried("is not a parameter of this schedule")
+    return Imported(spec, not_carried + fields.not_carried("is not known"))
 
 
 def _cosine(config: Fields, known: Known) -> dict[str, Any]:
     """decay_steps does not include the warm-up; alpha is a factor of the LR that the decay starts from."""
     steps, alpha = config.count("decay_steps"), config.number("alpha", 0.0)
-    initial, warmup_target = config.number("initial_learning_rate"), config.take("warmup_target")
+    initial, peak = config.number("initial_learning_rate"), config.optional_number("warmup_target")
     warmup_steps = config.count("warmup_steps", 0)
-    warmup = warmup_steps if warmup_target is not None else 0
-    peak = float(warmup_target) if warmup_target is not None else initial
-    spec: dict[str, Any] = {
-        "target_lr": target_lr(known, peak),
-        "total_iterations": total_iterations(known, warmup + steps),
-        "after_scheduler": {"type": "CosineLR", "length": steps, "min_ratio": alpha},
-    }
-    return spec | ({"warmup": {"iterations": warmup, "start_lr": initial}} if warmup else {})
+    after = {"type": "CosineLR", "length": steps, "min_ratio": alpha}
+    if peak is None or warmup_steps == 0:
+        return known.spec(initial if peak is None else peak, steps, after)
+    warmup = {"iterations": warmup_steps, "start_lr": initial}
+    return known.spec(peak, warmup_steps + steps, after, warmup=warmup)
 
 
 def _restarts(config: Fields, known: Known) -> dict[str, Any]:
-    initial = _initial(config, known)
-    return {
-        "target_lr": initial,
-        "total_iterations": total_iterations(known, None),
-        "after_scheduler": _restarts_shape(config, initial),
-    }
-
-
-def _restarts_shape(config: Fields, initial: float) -> dict[str, Any]:
     """Keras' minimum is one for all cycles, and its wave is scaled, not its peak: (1 − α) · m · wave + α."""
     first, t_mul = config.count("first_decay_steps"), config.number("t_mul", 2.0)
     m_mul, alpha = config.number("m_mul", 1.0), config.number("alpha", 0.0)
@@ -57,68 +44,51 @@ def _restarts_shape(config: Fields, initial: float) -> dict[str, Any]:
         raise NotImportable(
             "config.m_mul must be 1 where alpha is not 0: no spec scales a cycle's wave without its minimum"
         )
-    return {"type": "CosineRestartsLR", "T_0": first, "T_mult": t_mul, "decay": m_mul, "min_lr": alpha * initial}
+    lr = known.lr(config.number("initial_learning_rate"))
+    after = {"type": "CosineRestartsLR", "T_0": first, "T_mult": t_mul, "decay": m_mul, "min_lr": alpha * lr}
+    return known.spec(lr, None, after)
 
 
 def _exponential(config: Fields, known: Known) -> dict[str, Any]:
-    return {
-        "target_lr": _initial(config, known),
-        "total_iterations": total_iterations(known, None),
-        "after_scheduler": {
-            "type": "ExponentialDecayLR",
-            "decay_rate": config.number("decay_rate"),
-            "decay_length": config.count("decay_steps"),
-            "staircase": bool(config.take("staircase", False)),
-        },
-    }
+    return _decay(config, known, "ExponentialDecayLR")
 
 
 def _inverse_time(config: Fields, known: Known) -> dict[str, Any]:
-    return {
-        "target_lr": _initial(config, known),
-        "total_iterations": total_iterations(known, None),
-        "after_scheduler": {
-            "type": "InverseTimeLR",
-            "decay_rate": config.number("decay_rate"),
-            "decay_length": config.count("decay_steps"),
-            "staircase": bool(config.take("staircase", False)),
-        },
+    return _decay(config, known, "InverseTimeLR")
+
+
+def _decay(config: Fields, known: Known, kind: str) -> dict[str, Any]:
+    after = {
+        "type": kind,
+        "decay_rate": config.number("decay_rate"),
+        "decay_length": config.count("decay_steps"),
+        "staircase": bool(config.take("staircase", False)),
     }
+    return known.spec(config.number("initial_learning_rate"), None, after)
 
 
 def _polynomial(config: Fields, known: Known) -> dict[str, Any]:
-    steps = config.count("decay_steps")
-    cycle = bool(config.take("cycle", False))
-    return {
-        "target_lr": _initial(config, known),
-        "total_iterations": total_iterations(known, None if cycle else steps),
-        "after_scheduler": {
-            "type": "PolynomialDecayLR",
-            "length": steps,
-            "min_lr": config.number("end_learning_rate", 1e-4),
-            "power": config.number("power", 1.0),
-            "cycle": cycle,
-        },
+    steps, cycle = config.count("decay_steps"), bool(config.take("cycle", False))
+    after = {
+        "type": "PolynomialDecayLR",
+        "length": steps,
+        "min_lr": config.number("end_learning_rate", 1e-4),
+        "power": config.number("power", 1.0),
+        "cycle": cycle,
     }
+    return known.spec(config.number("initial_learning_rate"), None if cycle else steps, after)
 
 
 def _piecewise(config: Fields, known: Known) -> dict[str, Any]:
-    """A value holds up to and including its boundary."""
-    boundaries, values = config.take("boundaries", []), config.take("values", [])
+    boundaries, values = config.numbers("boundaries"), config.numbers("values")
     if len(values) != len(boundaries) + 1:
         raise NotImportable(
             f"config.values must have one entry more than boundaries ({len(boundaries)}), not {len(values)}"
         )
+    # a value holds up to and including its boundary, so the next one starts one step later
     starts = [0, *(int(boundary) + 1 for boundary in boundaries)]
-    return {
-        "target_lr": target_lr(known, max(map(float, values))),
-        "total_iterations": total_iterations(known, None),
-        "after_scheduler": {
-            "type": "PiecewiseLR",
-            "interpolation": "step",
-            "points": [{"at": at, "lr": float(lr)} for at, lr in zip(starts, values, strict=True)],
-        },
-    }
+    points = [{"at": at, "lr": lr} for at, lr in zip(starts, values, strict=True)]
+    return known.spec(max(values), None, {"type": "PiecewiseLR", "interpolation": "step", "points": points})
 
 
 _SCHEDULES: dict[str, Callable[[Fields, Known], dict[str, Any]]] = {

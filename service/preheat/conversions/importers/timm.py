@@ -1,42 +1,36 @@
-"""timm's training arguments: --sched and what belongs to it."""
+"""Import of timm's training arguments: --sched and the arguments that belong to it."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from preheat.conversions.source import Fields, Imported, Known, NotCarried, fields_of, target_lr, total_iterations
+from preheat.conversions.source import Fields, Imported, Known, NotCarried
 from preheat.errors import NotImportable
 
 
 def from_timm(source: Any, known: Known) -> Imported:
-    """A spec from the arguments of timm's train script, by their names in its YAML.
+    """A spec from the arguments of timm's train script, by their names in its YAML. Raises NotImportable.
 
     An iteration is an epoch, as timm steps by default; with sched_on_updates it is an update, and updates_per_epoch
     must be given.
     """
-    fields = fields_of(source, "")
-    on_updates = bool(fields.take("sched_on_updates", False))
-    unit = fields.count("updates_per_epoch") if on_updates else 1
-    fields.take("updates_per_epoch")
+    fields = Fields(source)
+    unit = fields.count("updates_per_epoch") if fields.take("sched_on_updates", False) else 1
+    fields.take("updates_per_epoch")  # unused where an iteration is an epoch
     run = _Run(fields, unit)
-    name = fields.take("sched", "cosine")
-    if name not in _SCHEDULERS:
-        reason = "follows a metric" if name == "plateau" else "is not known"
-        raise NotImportable(f"sched ({name}) {reason}; known are {', '.join(_SCHEDULERS)}")
+    name = fields.choice("sched", _SCHEDULERS, "cosine", by_metric={"plateau"})
     after = _SCHEDULERS[name](run)
     total = run.length * run.cycles + run.cooldown + (run.warmup if run.has_prefix else 0)
-    spec: dict[str, Any] = {
-        "target_lr": target_lr(known, _lr(fields)),
-        "total_iterations": total_iterations(known, total),
-        "units": {"iterations_per_epoch": unit},
-        "after_scheduler": after,
-    }
+    parts: dict[str, Any] = {"units": {"iterations_per_epoch": unit}}
     if run.warmup:
         clock = "after_warmup" if run.has_prefix else "from_zero"
-        spec["warmup"] = {"iterations": run.warmup, "start_lr": run.warmup_lr, "decay_clock": clock}
-    lost = [NotCarried("lr_noise", "is random")] if fields.take("lr_noise") else []
+        parts["warmup"] = {"iterations": run.warmup, "start_lr": run.warmup_lr, "decay_clock": clock}
+    spec = known.spec(_lr(fields), total, after, **parts)
+    not_carried = [NotCarried("lr_noise", "is random")] if fields.take("lr_noise") else []
     if name == "tanh" and run.warmup:
-        lost.append(NotCarried("sched", "begins 8e-7 below lr in timm; here the warm-up ends at lr itself"))
-    return Imported(spec, lost + fields.left("is no part of a learning-rate schedule"))
+        reason = "begins 8e-7 below lr in timm; here the warm-up ends at lr itself"
+        not_carried.append(NotCarried("sched", reason))
+    return Imported(spec, not_carried + fields.not_carried("is not part of a learning-rate schedule"))
 
 
 class _Run:
@@ -58,8 +52,14 @@ class _Run:
         self.cycles = self.fields.count("lr_cycle_limit", 1)
         growth, decay = self.fields.number("lr_cycle_mul", 1.0), self.fields.number("lr_cycle_decay", 0.1)
         if growth != 1 and self.cycles > 1:
-            raise NotImportable("lr_cycle_mul must be 1 in an import: the run's length follows from it in timm alone")
+            raise NotImportable("lr_cycle_mul must be 1 in an import: only timm derives the run's length from it")
         return {"T_0": self.length, "T_mult": growth, "decay": decay, "cycles": self.cycles}
+
+    def check_one_cycle(self, name: str) -> None:
+        """Raises NotImportable if there are several cycles."""
+        self.cycled()
+        if self.cycles > 1:
+            raise NotImportable(f"{name} must have one cycle (lr_cycle_limit)")
 
 
 def _cosine(run: _Run) -> dict[str, Any]:
@@ -73,9 +73,7 @@ def _cosine(run: _Run) -> dict[str, Any]:
 
 
 def _tanh(run: _Run) -> dict[str, Any]:
-    run.cycled()
-    if run.cycles > 1:
-        raise NotImportable("tanh must have one cycle (lr_cycle_limit)")
+    run.check_one_cycle("tanh")
     if run.warmup and not run.has_prefix:
         raise NotImportable(
             "tanh without warmup_prefix warms up to an LR below lr, which no spec does: set warmup_prefix"
@@ -84,16 +82,10 @@ def _tanh(run: _Run) -> dict[str, Any]:
 
 
 def _poly(run: _Run) -> dict[str, Any]:
-    run.cycled()
+    run.check_one_cycle("poly")
     k = run.fields.number("lr_k_decay", 1.0)
-    if run.cycles > 1:
-        raise NotImportable("poly must have one cycle (lr_cycle_limit)")
-    common = {"length": run.length, "min_lr": run.min_lr, "power": run.decay_rate}
-    return (
-        {"type": "PolynomialDecayLR", **common}
-        if k == 1
-        else {"type": "KDecayLR", "shape": "polynomial", "k": k, **common}
-    )
+    shape = {"type": "PolynomialDecayLR"} if k == 1 else {"type": "KDecayLR", "shape": "polynomial", "k": k}
+    return {**shape, "length": run.length, "min_lr": run.min_lr, "power": run.decay_rate}
 
 
 def _step(run: _Run) -> dict[str, Any]:
@@ -102,8 +94,8 @@ def _step(run: _Run) -> dict[str, Any]:
 
 
 def _multistep(run: _Run) -> dict[str, Any]:
-    """Timm's milestones take effect one step early (bisect_right of t + 1)."""
-    milestones = run.fields.take("decay_milestones", [90, 180, 270])
+    # timm's milestones take effect one step early (bisect_right of t + 1)
+    milestones = run.fields.numbers("decay_milestones", [90, 180, 270])
     return {
         "type": "MultiStepLR",
         "milestones": [int(milestone) * run.unit - 1 for milestone in milestones],
@@ -121,31 +113,22 @@ def _wsd(run: _Run) -> dict[str, Any]:
     run.has_prefix = True
     decay = run.fields.number("decay_epochs", 0.2)
     decay_length = round(decay * run.length if 0 < decay < 1 else decay * run.unit)
-    shape = {"exp": "exponential"}.get(
-        str(run.fields.take("lr_decay_fn", "1-sqrt")), run.fields.take("lr_decay_fn", "1-sqrt")
-    )
-    ratio = {"decay_ratio": 0.1} if shape == "exponential" else {}
-    return {
-        "type": "WSDLR",
-        "length": run.length,
-        "decay_length": decay_length,
-        "decay": shape,
-        "min_lr": run.min_lr,
-        **ratio,
-    }
+    shape = run.fields.take("lr_decay_fn", "1-sqrt")
+    ending = {"decay": "exponential", "decay_ratio": 0.1} if shape == "exp" else {"decay": shape}
+    return {"type": "WSDLR", "length": run.length, "decay_length": decay_length, "min_lr": run.min_lr, **ending}
 
 
 def _lr(fields: Fields) -> float | None:
     """lr, or lr_base scaled by the batch over lr_base_size, linearly or by the square root."""
-    lr = fields.take("lr")
-    base, size, scale = fields.take("lr_base"), fields.take("lr_base_size", 256), fields.take("lr_base_scale", "linear")
-    batch = fields.take("global_batch_size")
-    if lr is not None:
-        return float(lr)
-    if base is None or batch is None:
-        return None
-    ratio = float(batch) / float(size)
-    return float(base) * (ratio**0.5 if scale == "sqrt" else ratio)
+    lr, base, batch = (fields.optional_number(name) for name in ("lr", "lr_base", "global_batch_size"))
+    size, scale = fields.number("lr_base_size", 256), fields.take("lr_base_scale", "linear")
+    if lr is not None or base is None or batch is None:
+        return lr
+    if size <= 0 or batch <= 0:
+        raise NotImportable(f"lr_base_size ({size:g}) and global_batch_size ({batch:g}) must be > 0")
+    ratio = batch / size
+    # the linear rule, or the square root that Adam-like optimizers are given
+    return base * (math.sqrt(ratio) if scale == "sqrt" else ratio)
 
 
 _SCHEDULERS: dict[str, Callable[[_Run], dict[str, Any]]] = {

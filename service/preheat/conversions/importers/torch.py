@@ -1,4 +1,4 @@
-"""Torch's schedulers: the text that makes them, or the state that they save."""
+"""Import of torch's schedulers: the Python text that makes them, or the state_dict that they save."""
 
 import ast
 import inspect
@@ -7,38 +7,39 @@ from typing import Any
 
 from torch.optim import lr_scheduler, swa_utils
 
-from preheat.conversions.source import Imported, Known, NotCarried, target_lr, total_iterations
+from preheat.conversions.source import Fields, Imported, Known, NotCarried, shown
 from preheat.errors import NotImportable
 from preheat.formula.language import checked, compiled, substituted
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 
-_NO_PLACE = {
+_WITHOUT_FIELD = {
     "optimizer": "",
     "last_epoch": "a schedule begins at its iteration 0; ask for a later iteration instead",
     "verbose": "nothing is printed",
     "scale_fn": "is code",
     "scale_mode": "belongs to scale_fn",
 }
+"""Parameters of torch's that no spec has, and why; the optimizer is not worth a word."""
+
 _MAX_CHARACTERS = 20_000
 
 
 def from_torch(source: Any, known: Known) -> Imported:
     """A spec from Python text such as `CosineAnnealingLR(optimizer, T_max=90)`, or from a state_dict.
 
-    The text may have several lines, each `name = Scheduler(…)`; the last is the schedule. Nothing of it is run.
+    The text may have several lines, each `name = Scheduler(…)`; the last is the schedule. Nothing of it is run. Raises
+    NotImportable.
     """
     if isinstance(source, dict):
         return _from_state(source, known)
     if not isinstance(source, str):
         raise NotImportable("source must be Python text with a torch scheduler, or a state_dict")
-    script = _Script(source)
+    try:
+        script = _Script(source)
+    except (RecursionError, MemoryError):
+        raise NotImportable("source is not Python: too deeply nested") from None
     after = script.schedule
-    spec = {
-        "target_lr": target_lr(known, _peak(after)),
-        "total_iterations": total_iterations(known, _length(after)),
-        "after_scheduler": after,
-    }
-    return Imported(spec, script.not_carried)
+    return Imported(known.spec(_peak(after), _length(after), after), script.not_carried)
 
 
 class _Script:
@@ -52,8 +53,8 @@ class _Script:
             raise NotImportable(f"source must have at most {_MAX_CHARACTERS} characters")
         try:
             statements = ast.parse(text.strip()).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise NotImportable(f"source is not Python: {getattr(error, 'msg', 'too deeply nested')}") from None
+        except (SyntaxError, ValueError) as error:
+            raise NotImportable(f"source is not Python: {getattr(error, 'msg', error)}") from None
         for statement in statements:
             self._read(statement)
         if not self.schedule:
@@ -67,39 +68,41 @@ class _Script:
                 for target in statement.targets:
                     self._names[ast.unparse(target)] = self.schedule
         elif not isinstance(statement, ast.Import | ast.ImportFrom):
-            self.not_carried.append(NotCarried(_short(statement), "makes no scheduler"))
+            self.not_carried.append(NotCarried(_text(statement), "makes no scheduler"))
 
     def _scheduler(self, node: ast.expr) -> dict[str, Any]:
         if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in self._names:
             return self._names[ast.unparse(node)]
         if not isinstance(node, ast.Call) or _name(node.func) not in _CLASSES:
-            raise NotImportable(f"{_short(node)} must be a scheduler of torch.optim.lr_scheduler")
+            raise NotImportable(f"{_text(node)} must be a scheduler of torch.optim.lr_scheduler")
         kind = _name(node.func)
         if kind == "ReduceLROnPlateau":
-            raise NotImportable("ReduceLROnPlateau follows a metric: its LR is no function of the iteration")
+            raise NotImportable("ReduceLROnPlateau follows a metric: its LR is not a function of the iteration")
         if kind == "LambdaLR":
             return self._lambda(node)
         spec: dict[str, Any] = {"type": kind}
         for name, value in self._arguments(node, kind).items():
-            if name in _NO_PLACE or name not in SCHEDULER_TYPES[kind].model_fields:
-                self._leave(kind, name, value)
+            if name in _WITHOUT_FIELD or name not in SCHEDULER_TYPES[kind].model_fields:
+                self._leave_out(kind, name, value)
             elif name == "schedulers":
                 spec[name] = [self._scheduler(child) for child in _items(value)]
             elif name == "lr_lambda" and not isinstance(value, ast.Constant | ast.List):
-                spec[name] = self._constant_factor(value)
+                spec[name] = _constant_factor(value)
             else:
                 spec[name] = _literal(value, f"{kind}.{name}")
         return spec
 
     def _arguments(self, node: ast.Call, kind: str) -> dict[str, ast.expr]:
+        """The arguments of a call by the names that torch's own signature has."""
         if any(isinstance(argument, ast.Starred) for argument in node.args) or None in {k.arg for k in node.keywords}:
             raise NotImportable(f"{kind} must have its arguments written out, without * or **")
+        # by the signature of the torch that is installed: positions differ between versions
         names = list(inspect.signature(_CLASSES[kind]).parameters)
         if len(node.args) > len(names):
             raise NotImportable(f"{kind} takes at most {len(names)} arguments, not {len(node.args)}")
         given = dict(zip(names, node.args, strict=False))
         for keyword in node.keywords:
-            if keyword.arg not in {*names, "verbose"}:
+            if keyword.arg not in {*names, "verbose"}:  # verbose was a parameter up to torch 2.6
                 raise NotImportable(f"{kind} has no parameter {keyword.arg} (it has {', '.join(names)})")
             given[str(keyword.arg)] = keyword.value
         return given
@@ -117,18 +120,14 @@ class _Script:
             raise NotImportable(f"LambdaLR.lr_lambda {error}") from None
         for parameter, value in given.items():
             if parameter != "lr_lambda":
-                self._leave("LambdaLR", parameter, value)
+                self._leave_out("LambdaLR", parameter, value)
         return {"type": "ExpressionLR", "expression": substituted(formula, {name: "s"})}
 
-    def _constant_factor(self, node: ast.expr) -> float:
-        if isinstance(node, ast.Lambda) and isinstance(node.body, ast.Constant):
-            return float(_literal(node.body, "MultiplicativeLR.lr_lambda"))
-        raise NotImportable("MultiplicativeLR.lr_lambda must be a lambda of a constant: write it as an ExpressionLR")
-
-    def _leave(self, kind: str, name: str, value: ast.expr) -> None:
-        reason = _NO_PLACE.get(name, "has no place in a spec")
-        is_default = name == "last_epoch" and ast.unparse(value) == "-1"
-        if reason and not is_default and ast.unparse(value) not in {"None", "False"}:
+    def _leave_out(self, kind: str, name: str, value: ast.expr) -> None:
+        """Notes an argument that is not carried over, unless it changes nothing."""
+        reason, text = _WITHOUT_FIELD.get(name, "has no field in a spec"), ast.unparse(value)
+        is_default = text in {"None", "False"} or (name == "last_epoch" and text == "-1")
+        if reason and not is_default:
             self.not_carried.append(NotCarried(f"{kind}.{name}", reason))
 
 
@@ -141,37 +140,53 @@ class _WithoutMath(ast.NodeTransformer):
         return node
 
 
-def _from_state(state: dict[str, Any], known: Known) -> Imported:
+def _from_state(source: dict[str, Any], known: Known) -> Imported:
     """A spec from what `state_dict()` of a scheduler gave."""
-    kind = next((kind for kind, names in _STATES.items() if names <= set(state)), None)
+    kind = next((kind for kind, names in _STATES.items() if names <= set(source)), None)
     if kind is None:
         raise NotImportable(
-            f"the state has none of the fields that tell a scheduler ({', '.join(sorted(state))[:200]})"
+            f"the state has none of the fields that tell a scheduler ({', '.join(sorted(source))[:200]})"
         )
-    model = SCHEDULER_TYPES[kind].model_fields
-    after: dict[str, Any] = {"type": kind}
-    for name, value in state.items():
-        if name in model and name != "type":
-            after[name] = _milestones(value) if name == "milestones" else value
+    state = Fields(source)
+    names = [name for name in SCHEDULER_TYPES[kind].model_fields if name in source]
+    after = {name: state.take(name) for name in names} | {"type": kind}
+    if kind == "MultiStepLR":
+        after["milestones"] = _milestones(state)
     if kind == "CyclicLR":
-        after |= {"base_lr": _one(state["base_lrs"]), "max_lr": _one(state["max_lrs"])}
-        up = round(state["total_size"] * state["step_ratio"])
-        after |= {"step_size_up": up, "step_size_down": round(state["total_size"]) - up}
-        after |= {
-            "base_momentum": _one(state.get("base_momentums", 0.8)),
-            "max_momentum": _one(state.get("max_momentums", 0.9)),
-        }
-    base_lrs = state.get("base_lrs") or [None]
-    spec: dict[str, Any] = {
-        "target_lr": target_lr(known, base_lrs[0]),
-        "total_iterations": total_iterations(known, _length(after)),
-        "after_scheduler": after,
-    }
+        after |= _cycle(state)
+    # base_lrs is what the optimizer had before the scheduler: the targets
+    base_lrs = state.numbers("base_lrs")
+    spec = known.spec(base_lrs[0] if base_lrs else None, _length(after), after)
     if len(base_lrs) > 1 and known.target_lr is None:
         spec["param_groups"] = [{"target_lr": lr} for lr in base_lrs]
-    carried = {*model, "base_lrs", "max_lrs", "total_size", "step_ratio", "base_momentums", "max_momentums"}
-    reason = "is where the run stands, or how torch computes it, not what the schedule is"
-    return Imported(spec, [NotCarried(name, reason) for name in sorted(set(state) - carried)])
+    return Imported(spec, state.not_carried("is where the run is, or how torch computes it, not what the schedule is"))
+
+
+def _milestones(state: Fields) -> list[int]:
+    """Milestones of a state are a Counter: in JSON an object of texts, with how often each is there."""
+    counter = state.take("milestones")
+    if not isinstance(counter, dict):
+        return [int(milestone) for milestone in state.numbers("milestones")]
+    times = state.fields("milestones")
+    try:
+        # a milestone that is there very often is as invalid as one that is there twice
+        return sorted(int(name) for name in counter for _ in range(min(times.count(name), 2)))
+    except ValueError:
+        raise NotImportable(f"milestones ({shown(repr(counter))}) must be counted by iteration") from None
+
+
+def _cycle(state: Fields) -> dict[str, Any]:
+    """The arguments of a CyclicLR, which saves what it has made of them."""
+    total = round(state.number("total_size"))
+    up = round(state.number("total_size") * state.number("step_ratio"))
+    return {
+        "base_lr": _one(state.numbers("base_lrs")),
+        "max_lr": _one(state.numbers("max_lrs")),
+        "step_size_up": up,
+        "step_size_down": total - up,
+        "base_momentum": _one(state.numbers("base_momentums", [0.8])),
+        "max_momentum": _one(state.numbers("max_momentums", [0.9])),
+    }
 
 
 _CLASSES: dict[str, Any] = {
@@ -194,61 +209,63 @@ _STATES: dict[str, set[str]] = {
     "CyclicLR": {"total_size", "step_ratio", "max_lrs", "mode", "gamma"},
     "ExponentialLR": {"gamma", "base_lrs"},
 }
-"""Fields that tell whose state it is, the more particular first."""
+"""Fields that tell which scheduler a state is of; where several fit, the first."""
 
 
 def _name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
+def _text(node: ast.AST) -> str:
+    return shown(ast.unparse(node))
+
+
 def _items(node: ast.expr) -> list[ast.expr]:
     if isinstance(node, ast.List | ast.Tuple):
         return node.elts
-    raise NotImportable(f"{_short(node)} must be a list of schedulers")
+    raise NotImportable(f"{_text(node)} must be a list of schedulers")
 
 
 def _literal(node: ast.expr, where: str) -> Any:
     """A value that is written out; numbers may be computed from numbers."""
-    with suppress(ValueError, TypeError, RecursionError):
+    with suppress(ValueError, TypeError, SyntaxError):
         return ast.literal_eval(node)
+    # people write 3 * 5 or 10**4: the formula language computes that, and runs no code
     try:
         (computed,) = compiled(checked(ast.unparse(node), ()))((0,), (0.0,))
+        return int(computed) if computed == int(computed) else computed
     except (ValueError, ArithmeticError):
-        raise NotImportable(f"{where} ({_short(node)}) must be written out as a value") from None
-    return int(computed) if computed == int(computed) else computed
+        raise NotImportable(f"{where} ({_text(node)}) must be written out as a value") from None
 
 
-def _milestones(value: Any) -> list[int]:
-    """Milestones of a state are a Counter, in JSON an object of texts."""
-    if isinstance(value, dict):
-        return sorted(int(milestone) for milestone, times in value.items() for _ in range(int(times)))
-    return list(value)
+def _constant_factor(node: ast.expr) -> float:
+    value = _literal(node.body, "MultiplicativeLR.lr_lambda") if isinstance(node, ast.Lambda) else None
+    if isinstance(node, ast.Lambda) and isinstance(node.body, ast.Constant) and isinstance(value, int | float):
+        return float(value)
+    raise NotImportable("MultiplicativeLR.lr_lambda must be a lambda of a constant: write it as an ExpressionLR")
 
 
-def _one(values: Any) -> Any:
-    if isinstance(values, list):
-        return values[0] if len(set(values)) == 1 else values
-    return values
+def _one(values: list[float]) -> float | list[float]:
+    """The value that all param groups have, or one for each."""
+    return values[0] if len(set(values)) == 1 else values
 
 
 def _length(after: dict[str, Any]) -> int | None:
     """The length that a scheduler itself names."""
     for name in ("T_max", "total_steps", "total_iters"):
-        value = after.get(name)
-        if isinstance(value, int):
-            return value
+        if isinstance(after.get(name), int):
+            return int(after[name])
     if isinstance(after.get("epochs"), int) and isinstance(after.get("steps_per_epoch"), int):
         return int(after["epochs"] * after["steps_per_epoch"])
-    last = _length(after["schedulers"][-1]) if after["type"] == "SequentialLR" and after.get("schedulers") else None
-    milestones = after.get("milestones") or [0]
-    return None if last is None else last + int(milestones[-1])
+    if after["type"] != "SequentialLR" or not after.get("schedulers"):
+        return None
+    last, milestones = _length(after["schedulers"][-1]), after.get("milestones")
+    start = milestones[-1] if isinstance(milestones, list) and milestones else 0
+    return last + start if last is not None and isinstance(start, int) else None
 
 
 def _peak(after: dict[str, Any]) -> float | None:
+    """The target LR that a scheduler itself names."""
     value = after.get("max_lr")
-    return max(value) if isinstance(value, list) else value
-
-
-def _short(node: ast.AST) -> str:
-    text = ast.unparse(node)
-    return text if len(text) <= 60 else text[:59] + "…"  # noqa: PLR2004
+    values = value if isinstance(value, list | tuple) else [value]
+    return max((lr for lr in values if isinstance(lr, int | float)), default=None)

@@ -1,13 +1,19 @@
-"""Schedulers made of schedulers, where torch's SequentialLR and ChainedScheduler do not reach."""
+"""Compositions: schedulers made of schedulers at the same time, and schedulers that wrap one."""
 
+from collections.abc import Iterable
+from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
 
-from preheat.specs.after_schedulers.scheduler import Scheduler, Stage
-from preheat.specs.fields import LR, Iterations, IterationsOrNone, Ratio
-from preheat.specs.span import Stretch
+from preheat.formula.easing import falling, number
+from preheat.formula.language import substituted
+from preheat.specs.after_schedulers.scheduler import Named, Scheduler, Stage, sixteen
+from preheat.specs.durations import Iterations, IterationsOrZero
+from preheat.specs.fields import LR, Ratio
+from preheat.specs.span import Span
+from preheat.specs.violations import Location
 
 if TYPE_CHECKING:
     from preheat.specs.after_schedulers import AfterScheduler
@@ -15,37 +21,37 @@ if TYPE_CHECKING:
 MAX_CHILDREN = 100
 
 
-class _Combination(Scheduler):
-    """Several schedulers at the same time, each on the same clock and from the same b."""
+class Several(Scheduler):
+    """Several schedulers, one after the other or at the same time."""
 
     can_be_chained: ClassVar[bool] = False
     schedulers: Annotated[
         tuple["AfterScheduler", ...], Field(min_length=1, max_length=MAX_CHILDREN, fail_fast=True)
     ] = Field(
-        description="The schedulers that are combined.",
-        examples=[[{"type": "CosineLR"}, {"type": "ExponentialLR", "gamma": 0.999}]],
+        description="The schedulers.",
+        examples=[[{"type": "LinearLR"}, {"type": "ExponentialLR", "gamma": 0.99}]],
     )
 
     @property
     @override
-    def is_closed(self) -> bool:
-        return all(scheduler.is_closed for scheduler in self.schedulers)
-
-    @property
-    @override
-    def children(self) -> dict[str, Scheduler]:
-        return {f"/schedulers/{index}": scheduler for index, scheduler in enumerate(self.schedulers)}
+    def children(self) -> dict[Location, Scheduler]:
+        return {("schedulers", index): scheduler for index, scheduler in enumerate(self.schedulers)}
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
-        children = (
-            scheduler.resolve(stretch.child("schedulers", index)) for index, scheduler in enumerate(self.schedulers)
-        )
+    def filled_in(self, span: Span) -> Self:
+        children = (child.normalised(span.child("schedulers", index)) for index, child in enumerate(self.schedulers))
         return self.model_copy(update={"schedulers": tuple(children)})
 
+
+class _Combination(Several):
+    """Several schedulers at the same time, each on the same clock and from the same b."""
+
     @override
-    def log_growth(self, iterations: int) -> float:
-        return sum(scheduler.log_growth(iterations) for scheduler in self.schedulers)
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        """Where the parts turn, and a few places between: a product of two falls may rise nowhere else, or it may."""
+        yield from sixteen(start, stop)
+        for scheduler in self.schedulers:
+            yield from scheduler.turning_points(start, stop)
 
 
 class ProductLR(_Combination):
@@ -57,17 +63,29 @@ class ProductLR(_Combination):
 
     type: Literal["ProductLR"]
 
+    @override
+    def formula(self, group: int = 0) -> str:
+        return "b" + "".join(f" * ({child.formula(group)}) / b" for child in self.schedulers)
+
 
 class MaxLR(_Combination):
     """max lr_k(s): the highest of all schedulers. Source: OLMo `MaxScheduler`."""
 
     type: Literal["MaxLR"]
 
+    @override
+    def formula(self, group: int = 0) -> str:
+        return reduce("max({}, {})".format, (child.formula(group) for child in self.schedulers))
+
 
 class MinLR(_Combination):
     """min lr_k(s): the lowest of all schedulers."""
 
     type: Literal["MinLR"]
+
+    @override
+    def formula(self, group: int = 0) -> str:
+        return reduce("min({}, {})".format, (child.formula(group) for child in self.schedulers))
 
 
 class _Wrapper(Scheduler):
@@ -80,17 +98,8 @@ class _Wrapper(Scheduler):
 
     @property
     @override
-    def is_closed(self) -> bool:
-        return self.scheduler.is_closed
-
-    @property
-    @override
-    def children(self) -> dict[str, Scheduler]:
-        return {"/scheduler": self.scheduler}
-
-    @override
-    def log_growth(self, iterations: int) -> float:
-        return self.scheduler.log_growth(iterations)
+    def children(self) -> dict[Location, Scheduler]:
+        return {("scheduler",): self.scheduler}
 
 
 class ClampLR(_Wrapper):
@@ -110,19 +119,31 @@ class ClampLR(_Wrapper):
     )
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
-        for absolute, ratio in (("min_lr", "min_ratio"), ("max_lr", "max_ratio")):
-            if getattr(self, absolute) is not None and getattr(self, ratio) is not None:
-                stretch.refuse((ratio,), f"must not be given beside {absolute}", getattr(self, ratio))
+    def filled_in(self, span: Span) -> Self:
+        span.check_alternatives(self, "min_lr", "min_ratio")
+        span.check_alternatives(self, "max_lr", "max_ratio")
         for lower, upper in (("min_lr", "max_lr"), ("min_ratio", "max_ratio")):
             low, high = getattr(self, lower), getattr(self, upper)
             if low is not None and high is not None and low > high:
-                stretch.refuse((lower,), f"must not exceed {upper} ({high})", low)
-        if all(getattr(self, name) is None for name in ("min_lr", "max_lr", "min_ratio", "max_ratio")):
-            stretch.refuse(
-                ("min_lr",), "is required, or max_lr, min_ratio or max_ratio: there is nothing to clamp to", None
-            )
-        return self.model_copy(update={"scheduler": self.scheduler.resolve(stretch.child("scheduler"))})
+                span.refuse((lower,), f"must not exceed {upper} ({high})", low)
+        if all(bound is None for bound in (self.min_lr, self.max_lr, self.min_ratio, self.max_ratio)):
+            rule = "is required, or max_lr, min_ratio or max_ratio: there is nothing to clamp to"
+            span.refuse(("min_lr",), rule, None)
+        return self.model_copy(update={"scheduler": self.scheduler.normalised(span.child("scheduler"))})
+
+    @override
+    def formula(self, group: int = 0) -> str:
+        text = self.scheduler.formula(group)
+        for name, absolute, ratio in (("max", self.min_lr, self.min_ratio), ("min", self.max_lr, self.max_ratio)):
+            if ratio is not None:
+                text = f"{name}({text}, {number(ratio)} * b)"
+            elif absolute is not None:
+                text = f"{name}({text}, {number(absolute)})"
+        return text
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        return self.scheduler.turning_points(start, stop)
 
 
 class WindowLR(_Wrapper):
@@ -132,10 +153,15 @@ class WindowLR(_Wrapper):
     """
 
     type: Literal["WindowLR"]
-    begin: IterationsOrNone = Field(0, description="Iteration at which it begins.", examples=[10])
+    begin: IterationsOrZero = Field(0, description="Iteration at which it begins.", examples=[10])
     end: Iterations | None = Field(
         None, description="Iteration at which it stands still; by default the end of the run.", examples=[60]
     )
+
+    @property
+    def duration(self) -> int:
+        """Iterations from begin to end, of a normalised window."""
+        return (self.end or 0) - self.begin
 
     @property
     @override
@@ -145,13 +171,33 @@ class WindowLR(_Wrapper):
         return [*begins, *((name, self.begin + start) for name, start in self.scheduler.stages), *ends]
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
-        end = stretch.iterations if self.end is None else self.end
-        if end <= self.begin:
-            stretch.refuse(("end",), f"must be greater than begin ({self.begin})", end)
+    def child_lengths(self, length: int) -> list[int]:
+        return [self.duration]
+
+    @override
+    def named_beginnings(self) -> list[Named]:
+        return [(("begin",), self.begin)]
+
+    @override
+    def filled_in(self, span: Span) -> Self:
+        whole = self.model_copy(update={"end": span.iterations if self.end is None else self.end})
+        if whole.duration <= 0:
+            span.refuse(("end",), f"must be greater than begin ({self.begin})", whole.end)
             return self
-        within = stretch.child("scheduler", start=self.begin, iterations=end - self.begin, extra=1)
-        return self.model_copy(update={"end": end, "scheduler": self.scheduler.resolve(within)})
+        within = span.child("scheduler", start=self.begin, iterations=whole.duration, extra=1)
+        return whole.model_copy(update={"scheduler": self.scheduler.normalised(within)})
+
+    @override
+    def formula(self, group: int = 0) -> str:
+        clock = f"min(max(s - {self.begin}, 0), {self.duration})"
+        return substituted(self.scheduler.formula(group), {"s": clock})
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        end = self.begin + self.duration
+        yield from (self.begin, end)
+        for point in self.scheduler.turning_points(max(start - self.begin, 0), min(stop, end + 1) - self.begin):
+            yield point + self.begin
 
 
 class CooldownLR(_Wrapper):
@@ -162,14 +208,14 @@ class CooldownLR(_Wrapper):
     big_vision's cooldown_steps, Llama 3 (arXiv 2407.21783) §3.4.3, Hägele et al. (arXiv 2405.18392).
     """
 
-    placed_apart: ClassVar[frozenset[str]] = frozenset({"length"})
+    resolved_apart: ClassVar[frozenset[str]] = frozenset({"length"})
     type: Literal["CooldownLR"]
     length: Iterations = Field(description="Iterations of the tail.", examples=["10%"])
     shape: Literal["linear", "cosine", "1-sqrt"] = Field(
         "linear", description="Shape of the tail.", examples=["linear"]
     )
     min_lr: LR = Field(0.0, description="LR at the end of the run.", examples=[0.0])
-    start: IterationsOrNone | None = Field(
+    start: IterationsOrZero | None = Field(
         None, description="Own iteration at which it begins; filled in.", examples=[80]
     )
 
@@ -179,18 +225,30 @@ class CooldownLR(_Wrapper):
         return [*self.scheduler.stages, ("cool-down", (self.start or 0) + 1)]
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
-        length = stretch.placed_at_end(self.length)
-        start = stretch.iterations - length
+    def filled_in(self, span: Span) -> Self:
+        length = span.resolved_at_end(self.length, ("length",))
+        if not isinstance(length, int):
+            return self
+        start = span.iterations - length
         if start < 0:
-            rule = f"must not exceed the {stretch.iterations} iterations that are left of the run"
-            stretch.refuse(("length",), rule, self.length)
+            rule = f"must not exceed the {span.iterations} iterations that are left of the run"
+            span.refuse(("length",), rule, length)
             return self
         if self.start not in {None, start}:
-            stretch.refuse(("start",), f"must be {start} here, or left out", self.start)
-        update: dict[str, Any] = {
-            "length": length,
-            "start": start,
-            "scheduler": self.scheduler.resolve(stretch.child("scheduler")),
-        }
+            span.refuse(("start",), f"must be {start} here, or left out", self.start)
+        child = self.scheduler.normalised(span.child("scheduler"))
+        update: dict[str, Any] = {"length": length, "start": start, "scheduler": child}
         return self.model_copy(update=update)
+
+    @override
+    def formula(self, group: int = 0) -> str:
+        inner, start = self.scheduler.formula(group), self.start or 0
+        top, low = substituted(inner, {"s": str(start)}), number(self.min_lr)
+        fall = falling(self.shape, f"min((s - {start}) / {self.length}, 1.0)")
+        return f"({inner}) if s <= {start} else {low} + (({top}) - {low}) * ({fall})"
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        begin = self.start or 0
+        yield from (begin, begin + self.length)
+        yield from self.scheduler.turning_points(start, min(stop, begin + 1))

@@ -1,15 +1,16 @@
-"""Shapes that go from the target LR to an end LR in one stretch."""
+"""Decays: schedulers that go from the target LR to an end LR in one piece, by one formula."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
 
-from preheat.formula.language import number
-from preheat.specs.after_schedulers.shape import Decay, Shape, log_growth_to, some
-from preheat.specs.fields import LR, Iterations, NonNegative, Positive
-from preheat.specs.span import Stretch
+from preheat.formula.easing import falling, number, power
+from preheat.specs.after_schedulers.scheduler import Decay, Shape, log_growth_to, some
+from preheat.specs.durations import Iterations
+from preheat.specs.fields import LR, NonNegative, Positive
+from preheat.specs.span import Span
 
 
 class PolynomialDecayLR(Decay):
@@ -25,11 +26,11 @@ class PolynomialDecayLR(Decay):
     cycle: bool = Field(False, description="Whether a longer decay begins at the end of each.", examples=[False])
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         if not self.cycle:
-            return self.between(_power(f"1 - {self.progress}", self.power))
+            return self.between(power(f"1 - {self.progress}", self.power))
         length = f"({self.length} * max(1, ceil(s / {self.length})))"
-        return self.between(_power(f"1 - s / {length}", self.power))
+        return self.between(power(f"1 - s / {length}", self.power))
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
@@ -53,11 +54,11 @@ class CosineLR(Decay):
     exponent: NonNegative = Field(1.0, le=1000, description="Exponent of the cosine part.", examples=[1.0])
 
     @override
-    def formula(self) -> str:
-        wave = f"(1 + cos({number(2 * self.num_cycles)} * pi * {self.progress})) / 2"
-        if self.num_cycles == 0.5:  # noqa: PLR2004 - the plain cosine, whose end is exact
-            wave = f"(1 + cos(pi * {self.progress})) / 2"
-        return self.between(_power(wave, self.exponent))
+    def formula(self, group: int = 0) -> str:
+        half_waves = 2 * self.num_cycles
+        # The plain cosine, half a wave, has no factor that could keep its end from being exact.
+        x = self.progress if half_waves == 1 else f"{number(half_waves)} * {self.progress}"
+        return self.between(power(falling("cosine", x), self.exponent))
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
@@ -82,11 +83,11 @@ class KDecayLR(Decay):
     power: NonNegative = Field(1.0, le=1000, description="Exponent of the polynomial.", examples=[1.0])
 
     @override
-    def formula(self) -> str:
-        progress = _power(self.progress, self.k)
+    def formula(self, group: int = 0) -> str:
+        progress = power(self.progress, self.k)
         if self.shape == "cosine":
-            return self.between(f"(1 + cos(pi * {progress})) / 2")
-        return self.between(_power(f"1 - {progress}", self.power))
+            return self.between(falling("cosine", progress))
+        return self.between(power(f"1 - {progress}", self.power))
 
 
 class TanhLR(Decay):
@@ -101,7 +102,7 @@ class TanhLR(Decay):
     upper: float = Field(3.0, ge=-100, le=100, description="Argument of tanh at s = length.", examples=[3.0])
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         argument = f"{number(self.lower)} * (1 - s / {self.length}) + {number(self.upper)} * (s / {self.length})"
         return f"{self.between(f'0.5 * (1 - tanh({argument}))')} if s < {self.length} else {self.low}"
 
@@ -116,7 +117,7 @@ class REXLR(Decay):
     type: Literal["REXLR"]
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         return self.between(f"(1 - {self.progress}) / (1 - {self.progress} / 2)")
 
 
@@ -136,18 +137,18 @@ class ExponentialDecayLR(Shape):
     min_lr: LR = Field(0.0, description="LR below which it does not fall.", examples=[0.0])
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
-        return self.model_copy(update={"decay_length": self.decay_length or stretch.default_length("decay_length")})
+    def filled_in(self, span: Span) -> Self:
+        return self.model_copy(update={"decay_length": self.decay_length or span.default_length("decay_length")})
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         exponent = f"(s // {self.decay_length})" if self.staircase else f"(s / {self.decay_length})"
         decayed = f"b * {number(self.decay_rate)} ** {exponent}"
         return f"max({decayed}, {number(self.min_lr)})" if self.min_lr else decayed
 
     @override
     def log_growth(self, iterations: int) -> float:
-        return log_growth_to(self.decay_rate) * iterations / (self.decay_length or 1)
+        return log_growth_to(self.decay_rate, iterations / (self.decay_length or 1))
 
 
 class InverseTimeLR(Shape):
@@ -162,7 +163,7 @@ class InverseTimeLR(Shape):
     staircase: bool = Field(False, description="Whether the LR stays between two units.", examples=[False])
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         units = f"(s // {self.decay_length})" if self.staircase else f"s / {self.decay_length}"
         return f"b / (1 + {number(self.decay_rate)} * {units})"
 
@@ -182,11 +183,11 @@ class InverseSqrtLR(Shape):
     shift: Annotated[int, Field(ge=0, le=2**53)] = Field(0, description="Iterations the decay is ahead.", examples=[0])
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
-        return self.model_copy(update={"timescale": self.timescale or stretch.warmup or 10_000})
+    def filled_in(self, span: Span) -> Self:
+        return self.model_copy(update={"timescale": self.timescale or span.warmup or 10_000})
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         return f"b * sqrt({self.timescale} / (s + {self.shift + (self.timescale or 0)}))"
 
 
@@ -197,13 +198,14 @@ class NoamLR(Shape):
     LR is a multiplier, usually 1. Source: Vaswani et al., Attention Is All You Need (arXiv 1706.03762) §5.3.
     """
 
+    peaks_at_target: ClassVar[bool] = False
     type: Literal["NoamLR"]
     d_model: Annotated[int, Field(ge=1, le=10**9)] = Field(description="Width of the model.", examples=[512])
     warmup_iterations: Iterations = Field(description="Iterations until the peak.", examples=[4000])
     factor: Positive = Field(1.0, description="Factor of every LR.", examples=[1.0])
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         scale = number(self.factor * self.d_model**-0.5)
         rising = number(float(self.warmup_iterations) ** -1.5)
         return f"b * {scale} * min(max(s, 1) ** -0.5, max(s, 1) * {rising})"
@@ -211,7 +213,3 @@ class NoamLR(Shape):
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         return (self.warmup_iterations,)
-
-
-def _power(base: str, exponent: float) -> str:
-    return f"({base})" if exponent == 1 else f"({base}) ** {number(exponent)}"

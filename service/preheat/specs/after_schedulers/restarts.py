@@ -1,17 +1,18 @@
-"""Shapes that start again."""
+"""CosineRestartsLR: cosine cycles of equal, growing, shrinking or listed lengths, with peaks that decay."""
 
 import math
 from collections.abc import Callable, Iterable
 from itertools import accumulate
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
 
-from preheat.formula.language import number
-from preheat.specs.after_schedulers.shape import Shape, log_growth_to, some
-from preheat.specs.fields import LR, MAX_ITERATION, Iterations, NonNegative, Ratio
-from preheat.specs.span import Stretch
+from preheat.formula.easing import falling, number
+from preheat.specs.after_schedulers.scheduler import Shape, log_growth_to, some
+from preheat.specs.durations import Iterations
+from preheat.specs.fields import LR, MAX_ITERATION, NonNegative, Ratio
+from preheat.specs.span import Span
 
 _MAX_CYCLES = 400
 _CLOSE = 1e-4
@@ -29,6 +30,7 @@ class CosineRestartsLR(Shape):
     Keras `CosineDecayRestarts` (t_mul, m_mul), fairseq `cosine` (t_mult, lr_shrink), MMEngine `CosineRestartLR`.
     """
 
+    may_rise: ClassVar[bool] = True
     type: Literal["CosineRestartsLR"]
     T_0: Iterations | None = Field(None, description="Iterations of the first cycle.", examples=[10])
     T_mult: Annotated[float, Field(ge=0.001, le=1e6)] = Field(
@@ -49,24 +51,25 @@ class CosineRestartsLR(Shape):
     min_lr: LR = Field(0.0, description="LR at the end of a cycle.", examples=[0.0])
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
+    def filled_in(self, span: Span) -> Self:
         if (self.T_0 is None) == (self.periods is None):
-            stretch.refuse(("T_0",), "is required, or periods, and not both", self.T_0)
+            span.refuse(("T_0",), "is required, or periods, and not both", self.T_0)
         if self.T_mult != 1 and abs(self.T_mult - 1) < _CLOSE:
-            stretch.refuse(("T_mult",), f"must be 1, or differ from it by {_CLOSE:g} or more", self.T_mult)
+            span.refuse(("T_mult",), f"must be 1, or differ from it by {_CLOSE:g} or more", self.T_mult)
         if self.periods is None and self.weights is not None:
-            stretch.refuse(("weights",), "must stand beside periods", self.weights)
+            span.refuse(("weights",), "must stand beside periods", self.weights)
         if self.periods and self.weights is not None and len(self.weights) != len(self.periods):
             rule = f"must have one entry per period: {len(self.periods)}, not {len(self.weights)}"
-            stretch.refuse(("weights",), rule, self.weights)
+            span.refuse(("weights",), rule, self.weights)
         if self.periods and self.cycles is not None:
-            stretch.refuse(("cycles",), "must not be given beside periods", self.cycles)
+            span.refuse(("cycles",), "must not be given beside periods", self.cycles)
         return self
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         low = number(self.min_lr)
-        return f"{low} + ({self._peak()} - {low}) * (1 + cos(pi * ({self._share()}))) / 2 if {self._is_on()} else {low}"
+        wave = falling("cosine", f"({self._share()})")
+        return f"{low} + ({self._peak()} - {low}) * ({wave}) if {self._is_on()} else {low}"
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
@@ -80,10 +83,10 @@ class CosineRestartsLR(Shape):
     def log_growth(self, iterations: int) -> float:
         if self.weights:
             return log_growth_to(max(self.weights))
-        return log_growth_to(self.decay) * (self._cycle(iterations) + 1)
+        return log_growth_to(self.decay, self._cycle(iterations) + 1)
 
-    def place(self, iteration: int) -> tuple[int, float]:
-        """Iterations into the cycle, and the cycle's length; 0 past the last."""
+    @override
+    def cycle_position(self, iteration: int) -> tuple[int, float]:
         cycle = self._cycle(iteration)
         start = self._start(cycle)
         return int(iteration - start), self._start(cycle + 1) - start

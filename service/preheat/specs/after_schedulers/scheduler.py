@@ -1,9 +1,17 @@
-"""What every scheduler of a spec has."""
+"""Scheduler: what every entry of `after_scheduler` knows of itself, and the bases of those that are formulas."""
 
+import math
+from collections.abc import Iterable
 from typing import ClassVar, Self
 
-from preheat.specs.fields import Closed
-from preheat.specs.span import Stretch, has_amount
+from pydantic import Field
+from typing_extensions import override
+
+from preheat.formula.easing import number
+from preheat.specs.durations import Duration, Iterations
+from preheat.specs.fields import LR, Closed, Ratio
+from preheat.specs.span import Span
+from preheat.specs.violations import Location
 
 MAX_DEPTH = 20
 """Schedulers within schedulers."""
@@ -11,24 +19,55 @@ MAX_DEPTH = 20
 Stage = tuple[str, int]
 """Name of a stage, and the iteration of the scheduler's own clock at which it begins."""
 
+Named = tuple[Location, int]
+"""A field, by its location below the scheduler, and a number of iterations."""
+
 
 class Scheduler(Closed):
-    """An entry of `after_scheduler`, told apart by `type`.
+    """An entry of `after_scheduler`, told apart by `type`: its fields, and everything that follows from them.
+
+    A new type is a subclass with a Literal `type` in a module of this package. It overrides `formula` and what else is
+    not as here; only a type that is not a formula needs an entry in `preheat.schedulers.build` too.
 
     `has_closed_form`: any iteration is computed directly; otherwise it is stepped to one by one.
+    `is_computed_by_torch`: its LRs come out of torch's code, which another version of torch may change.
     `can_be_chained`: it multiplies the group's current LR, so that a ChainedScheduler can combine it with others.
-    `placed_apart`: durations that do not begin where the scheduler does.
+    `goes_on`: in a SequentialLR it starts from the LR before it, and not from b.
+    `peaks_at_target`: its highest LR is meant to be the target.
+    `may_rise`: it is meant to rise at the end of a run that is cut anywhere.
+    `length_field`: the field with the length of the whole decay, which usually is what is left of the run.
+    `epoch_field`: a field with a duration that is often written in epochs by mistake.
+    `resolved_apart`: fields whose durations do not begin where the scheduler does.
     """
 
     has_closed_form: ClassVar[bool] = True
+    is_computed_by_torch: ClassVar[bool] = False
     can_be_chained: ClassVar[bool] = True
-    placed_apart: ClassVar[frozenset[str]] = frozenset()
+    goes_on: ClassVar[bool] = False
+    peaks_at_target: ClassVar[bool] = True
+    may_rise: ClassVar[bool] = False
+    length_field: ClassVar[str | None] = None
+    epoch_field: ClassVar[str | None] = None
+    resolved_apart: ClassVar[frozenset[str]] = frozenset()
     type: str
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether this scheduler, with all it is made of, answers any iteration without stepping."""
-        return self.has_closed_form
+    def formula(self, group: int = 0) -> str:
+        """The LR of the param group at an index, in the names `s` (own iteration) and `b` (target LR).
+
+        Of a normalised scheduler. Raises NotExpressible where no formula gives it.
+        """
+        raise NotImplementedError
+
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        """A few iterations between which, in start … stop − 1, the LR only rises or only falls.
+
+        Their number does not grow with the window; some may lie outside it.
+        """
+        return ()
+
+    def turning_points(self, start: int, stop: int) -> set[int]:
+        """Iterations of start … stop − 1 that hold, with the two ends, the window's lowest and highest LR."""
+        return {point for point in self.turns(start, stop) if start <= point < stop} if start < stop else set()
 
     @property
     def stages(self) -> list[Stage]:
@@ -36,28 +75,132 @@ class Scheduler(Closed):
         return [(self.type, 0)]
 
     @property
-    def children(self) -> dict[str, "Scheduler"]:
-        """The schedulers that this one is made of, by JSON pointer."""
+    def children(self) -> dict[Location, "Scheduler"]:
+        """The schedulers that this one is made of, by their location below it."""
         return {}
 
-    def resolve(self, stretch: Stretch) -> Self:
-        """The same scheduler with every default filled in; what breaks a rule goes to `stretch.violations`."""
-        if stretch.depth > MAX_DEPTH:
-            stretch.refuse((), f"must not be nested more than {MAX_DEPTH} deep", self.type)
-            return self
-        placed = {
-            name: stretch.placed(getattr(self, name))
-            for name in type(self).model_fields
-            if name not in self.placed_apart and has_amount(getattr(self, name))
-        }
-        return (self.model_copy(update=placed) if placed else self).filled_in(stretch)
+    def child_lengths(self, length: int) -> list[int]:
+        """What each child has of the `length` iterations that this scheduler has."""
+        return [length] * len(self.children)
 
-    def filled_in(self, stretch: Stretch) -> Self:
-        """As `resolve`, of a scheduler whose durations are whole iterations; for each type to override."""
-        del stretch
-        return self
+    def named_length(self) -> Named | None:
+        """The field with the length of the whole decay, and that length."""
+        value = getattr(self, self.length_field) if self.length_field else None
+        return None if value is None else ((str(self.length_field),), value)
+
+    def named_epochs(self) -> Named | None:
+        """The field with a duration that is often written in epochs, and the longest there."""
+        value = getattr(self, self.epoch_field) if self.epoch_field else None
+        return None if value is None else ((str(self.epoch_field),), max(value) if isinstance(value, tuple) else value)
+
+    def named_beginnings(self) -> list[Named]:
+        """Fields with something that begins later than the scheduler, and the iteration at which it does."""
+        return []
+
+    def cycle_position(self, iteration: int) -> tuple[int, float] | None:
+        """Iterations into the cycle, and the cycle's length (0 past the last); None if there are no cycles."""
+        return None
+
+    def suspects(self, length: int) -> Iterable[int]:
+        """Iterations of 0 … length at which the formula may have no value, to be tried before a spec is accepted."""
+        return ()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether this scheduler, with all it is made of, answers any iteration without stepping."""
+        return self.has_closed_form and all(child.is_closed for child in self.children.values())
 
     def log_growth(self, iterations: int) -> float:
         """Natural logarithm of the factor by which the LR may outgrow b within `iterations`; 0 if it never does."""
-        del iterations
-        return 0.0
+        return sum(child.log_growth(iterations) for child in self.children.values())
+
+    def normalised(self, span: Span) -> Self:
+        """The same scheduler with every default filled in; what breaks a rule goes to `span.violations`."""
+        if span.depth > MAX_DEPTH:
+            span.refuse((), f"must not be nested more than {MAX_DEPTH} deep", self.type)
+            return self
+        before = len(span.violations)
+        resolved = {
+            name: span.resolved(value, (name,))
+            for name, value in self
+            if name not in self.resolved_apart and _has_durations(value)
+        }
+        if len(span.violations) > before:
+            return self
+        return self.model_copy(update=resolved).filled_in(span)
+
+    def filled_in(self, span: Span) -> Self:
+        """As `normalised`, of a scheduler whose durations are whole iterations; for each type to override."""
+        return self
+
+
+class Shape(Scheduler):
+    """A schedule that torch lacks: everything about it follows from its formula."""
+
+    can_be_chained: ClassVar[bool] = False
+
+
+class Decay(Shape):
+    """A shape that ends at min_lr, or at min_ratio · b, after `length` iterations, and stays there."""
+
+    length_field: ClassVar[str | None] = "length"
+    length: Iterations | None = Field(
+        None, description="Iterations until the end LR; by default what is left of the run.", examples=[90]
+    )
+    min_lr: LR | None = Field(None, description="LR at the end, absolute; 0 by default.", examples=[0.0])
+    min_ratio: Ratio | None = Field(
+        None, description="LR at the end as a factor of the target, instead of min_lr.", examples=[0.1]
+    )
+
+    @property
+    def low(self) -> str:
+        """The end LR as a formula."""
+        return f"{number(self.min_ratio)} * b" if self.min_ratio is not None else number(self.min_lr or 0.0)
+
+    @property
+    def progress(self) -> str:
+        """The share of `length` that is over, at most 1, as a formula."""
+        return f"(s / {self.length} if s < {self.length} else 1.0)"
+
+    @override
+    def filled_in(self, span: Span) -> Self:
+        span.check_alternatives(self, "min_lr", "min_ratio")
+        length = self.length or span.default_length("length")
+        min_lr = 0.0 if self.min_lr is None and self.min_ratio is None else self.min_lr
+        return self.model_copy(update={"length": length, "min_lr": min_lr})
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        return (self.length or 1,)
+
+    def between(self, height: str) -> str:
+        """The LR where `height` goes from 1 (b) to 0 (the end LR), as a formula."""
+        if self.min_ratio is None and not self.min_lr:
+            return f"b * ({height})"
+        if self.min_ratio is not None:
+            return f"b * ({number(self.min_ratio)} + {number(1 - self.min_ratio)} * ({height}))"
+        return f"{self.low} + (b - {self.low}) * ({height})"
+
+
+def some(first: int, last: int) -> set[int]:
+    """Numbers first … last, at most about a hundred of them, at even distances, and both ends."""
+    return {*range(first, last + 1, max((last - first) // 100, 1)), last - 1, last}
+
+
+def sixteen(start: int, stop: int) -> list[int]:
+    """Sixteen iterations of start … stop − 1 at even distances, where nothing tells where an LR turns."""
+    return [start + (stop - 1 - start) * part // 15 for part in range(16)] if stop > start else []
+
+
+def log_growth_to(factor: float, exponent: float = 1.0) -> float:
+    """Logarithm of a power of a factor above 1; 0 for others."""
+    return math.log(factor) * exponent if factor > 1 else 0.0
+
+
+def _has_durations(value: object) -> bool:
+    """Not those of children, which resolve their own."""
+    if isinstance(value, tuple):
+        return any(map(_has_durations, value))
+    if isinstance(value, Closed) and not isinstance(value, Scheduler):
+        return any(isinstance(each, Duration) for _, each in value)
+    return isinstance(value, Duration)

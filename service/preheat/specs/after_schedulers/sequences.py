@@ -1,50 +1,35 @@
-"""Torch's own schedulers that are made of schedulers."""
+"""torch's SequentialLR and ChainedScheduler: schedulers one after the other, and each on top of the one before."""
 
+from collections.abc import Iterable
+from functools import reduce
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
 
+from preheat.errors import NotExpressible
+from preheat.formula.language import substituted
+from preheat.specs.after_schedulers.compositions import Several
 from preheat.specs.after_schedulers.scheduler import Scheduler, Stage
-from preheat.specs.after_schedulers.torch_schedulers import ConstantLR, check_milestones
-from preheat.specs.fields import Iterations
-from preheat.specs.span import Stretch
-
-if TYPE_CHECKING:
-    from preheat.specs.after_schedulers import AfterScheduler
+from preheat.specs.after_schedulers.torch_decays import SWALR, ConstantLR, check_milestones
+from preheat.specs.durations import Iterations
+from preheat.specs.span import Span
 
 
-class SequentialLR(Scheduler):
+class SequentialLR(Several):
     """schedulers[0] until milestones[0], then schedulers[1] on a clock of its own, and so on.
 
     Each starts from b again, as in torch; SWALR and MultiplicativeLR go on from the LR they find.
     """
 
     type: Literal["SequentialLR"]
-    schedulers: tuple["AfterScheduler", ...] = Field(
-        min_length=1,
-        max_length=100,
-        fail_fast=True,
-        description="The schedulers, in the order of their turns.",
-        examples=[[{"type": "ConstantLR", "factor": 1.0, "total_iters": 1}, {"type": "CosineAnnealingLR"}]],
-    )
     milestones: tuple[Iterations, ...] = Field(
         description="Iterations at which the next scheduler takes over, ascending: one fewer than schedulers.",
         max_length=99,
         fail_fast=True,
         examples=[[60]],
     )
-
-    @property
-    @override
-    def is_closed(self) -> bool:
-        return all(scheduler.is_closed for scheduler in self.schedulers)
-
-    @property
-    @override
-    def children(self) -> dict[str, Scheduler]:
-        return {f"/schedulers/{index}": scheduler for index, scheduler in enumerate(self.schedulers)}
 
     @property
     @override
@@ -58,62 +43,80 @@ class SequentialLR(Scheduler):
         ]
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
+    def child_lengths(self, length: int) -> list[int]:
+        return [end - begin for begin, end in pairwise((0, *self.milestones, length))]
+
+    @override
+    def filled_in(self, span: Span) -> Self:
         if len(self.milestones) != len(self.schedulers) - 1:
             rule = f"must have one entry fewer than schedulers ({len(self.schedulers)}), not {len(self.milestones)}"
-            stretch.refuse(("milestones",), rule, self.milestones)
+            span.refuse(("milestones",), rule, self.milestones)
             return self
-        if not check_milestones(self.milestones, stretch):
+        if not check_milestones(self.milestones, span):
             return self
-        turns = list(zip(self.schedulers, pairwise((0, *self.milestones, stretch.iterations)), strict=True))
         children = []
-        for index, (scheduler, (start, stop)) in enumerate(turns):
-            extra = None if index == len(turns) - 1 else 0
-            turn = stretch.child("schedulers", index, start=start, iterations=stop - start, extra=extra)
-            children.append(scheduler.resolve(turn))
+        last = len(self.schedulers) - 1
+        bounds = pairwise((0, *self.milestones, span.iterations))
+        for index, (scheduler, (start, stop)) in enumerate(zip(self.schedulers, bounds, strict=True)):
+            extra = None if index == last else 0  # the value at a milestone is read from the next scheduler
+            own = span.child("schedulers", index, start=start, iterations=stop - start, extra=extra)
+            children.append(scheduler.normalised(own))
         return self.model_copy(update={"schedulers": tuple(children)})
 
     @override
-    def log_growth(self, iterations: int) -> float:
-        return sum(scheduler.log_growth(iterations) for scheduler in self.schedulers)
+    def formula(self, group: int = 0) -> str:
+        for child in self.schedulers[1:]:
+            if child.goes_on:
+                reason = "in a SequentialLR goes on from the LR before it, which no formula knows"
+                raise NotExpressible(f"{child.type} {reason}")
+        starts = [0, *self.milestones]
+        texts = [_from(child.formula(group), start) for child, start in zip(self.schedulers, starts, strict=True)]
+        whole = texts[-1]
+        for text, end in reversed(list(zip(texts, self.milestones, strict=False))):
+            whole = f"({text}) if s < {end} else ({whole})"
+        return whole
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        bounds = pairwise((0, *self.milestones, max(stop, *self.milestones, 0)))
+        for child, (begin, end) in zip(self.schedulers, bounds, strict=True):
+            if begin < stop and end > start:
+                yield from (begin, end - 1)
+                for point in child.turning_points(max(start - begin, 0), min(stop, end) - begin):
+                    yield point + begin
 
 
-class ChainedScheduler(Scheduler):
+class ChainedScheduler(Several):
     """Every scheduler at once, each multiplying the LR that the one before it left: for pure factors, the product."""
 
-    has_closed_form = False
+    has_closed_form: ClassVar[bool] = False
+    is_computed_by_torch: ClassVar[bool] = True
+    can_be_chained: ClassVar[bool] = True
     type: Literal["ChainedScheduler"]
-    schedulers: tuple["AfterScheduler", ...] = Field(
-        min_length=1,
-        max_length=100,
-        fail_fast=True,
-        description="The schedulers, in the order in which each is applied.",
-        examples=[[{"type": "LinearLR"}, {"type": "ExponentialLR", "gamma": 0.99}]],
-    )
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
+    def filled_in(self, span: Span) -> Self:
         for index, scheduler in enumerate(self.schedulers):
-            self._check(scheduler, index, stretch)
-        children = (
-            scheduler.resolve(stretch.child("schedulers", index)) for index, scheduler in enumerate(self.schedulers)
-        )
-        return self.model_copy(update={"schedulers": tuple(children)})
-
-    @property
-    @override
-    def children(self) -> dict[str, Scheduler]:
-        return {f"/schedulers/{index}": scheduler for index, scheduler in enumerate(self.schedulers)}
-
-    @override
-    def log_growth(self, iterations: int) -> float:
-        return sum(scheduler.log_growth(iterations) for scheduler in self.schedulers)
+            self._check(scheduler, index, span)
+        return super().filled_in(span)
 
     @staticmethod
-    def _check(scheduler: "AfterScheduler", index: int, stretch: Stretch) -> None:
-        if not scheduler.can_be_chained or isinstance(scheduler, SequentialLR):
+    def _check(scheduler: Scheduler, index: int, span: Span) -> None:
+        if not scheduler.can_be_chained:
             rule = "cannot be chained: it would overwrite the LR of the schedulers before it; use a ProductLR"
-            stretch.refuse(("schedulers", index, "type"), rule, scheduler.type, "non-recursive-in-chain")
+            span.refuse(("schedulers", index, "type"), rule, scheduler.type, "non-recursive-in-chain")
         if isinstance(scheduler, ConstantLR) and scheduler.factor == 0:
             rule = "must be > 0 in a ChainedScheduler: torch divides by it at total_iters"
-            stretch.refuse(("schedulers", index, "factor"), rule, scheduler.factor)
+            span.refuse(("schedulers", index, "factor"), rule, scheduler.factor)
+
+    @override
+    def formula(self, group: int = 0) -> str:
+        for child in self.schedulers:
+            if isinstance(child, SWALR | ChainedScheduler) or getattr(child, "eta_min", 0.0) > 0.0:
+                raise NotExpressible(f"{child.type} in a ChainedScheduler depends on the LR before: use a ProductLR")
+        texts = [child.formula(group) for child in self.schedulers]
+        return reduce(lambda left, right: f"({left}) * ({substituted(right, {'b': '1.0'})})", texts)
+
+
+def _from(formula: str, start: int) -> str:
+    return substituted(formula, {"s": f"s - {start}"}) if start else formula

@@ -1,4 +1,4 @@
-"""Shapes that go through stages: hold, then decay."""
+"""Staged schedulers: hold, then decay (WSD, flat cosine, tri-stage), slanted triangle and range test."""
 
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, Self
@@ -6,11 +6,11 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field
 from typing_extensions import override
 
-from preheat.formula.language import number
-from preheat.specs.after_schedulers.scheduler import Stage
-from preheat.specs.after_schedulers.shape import Decay, Shape
-from preheat.specs.fields import LR, Iterations, IterationsOrNone, Positive, Share
-from preheat.specs.span import Stretch
+from preheat.formula.easing import between, falling, number
+from preheat.specs.after_schedulers.scheduler import Decay, Shape, Stage
+from preheat.specs.durations import Iterations, IterationsOrZero
+from preheat.specs.fields import LR, Positive, Share
+from preheat.specs.span import Span
 
 
 class WSDLR(Decay):
@@ -23,9 +23,9 @@ class WSDLR(Decay):
     `get_wsd_schedule`, timm `WSDLRScheduler`, Megatron WSD (exponential is q = 1/2), torchtitan.
     """
 
-    placed_apart: ClassVar[frozenset[str]] = frozenset({"decay_length"})
+    resolved_apart: ClassVar[frozenset[str]] = frozenset({"decay_length"})
     type: Literal["WSDLR"]
-    decay_length: IterationsOrNone | None = Field(
+    decay_length: IterationsOrZero | None = Field(
         None, description="Iterations of the decay at the end; by default a tenth of the run.", examples=["10%"]
     )
     decay: Literal["linear", "cosine", "1-sqrt", "power", "exponential"] = Field(
@@ -47,28 +47,28 @@ class WSDLR(Decay):
         return [("stable", 0), (f"{self.decay} decay", self.decay_start + 1)]
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
-        resolved = super().filled_in(stretch)
-        length = resolved.length or 1
-        decay_length = min(stretch.share(0.1), length) if self.decay_length is None else self.decay_length
-        decay_length = stretch.placed_at_end(decay_length)
-        if decay_length > length:
-            stretch.refuse(("decay_length",), f"must not exceed length ({length})", decay_length)
-        return resolved.model_copy(update={"decay_length": decay_length})
+    def filled_in(self, span: Span) -> Self:
+        filled = super().filled_in(span)
+        length = filled.length or 1
+        given = span.resolved_at_end(self.decay_length, ("decay_length",))
+        decay_length = min(span.share(0.1), length) if given is None else given
+        if isinstance(decay_length, int) and decay_length > length:
+            span.refuse(("decay_length",), f"must not exceed length ({length})", decay_length)
+        return filled.model_copy(update={"decay_length": decay_length})
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         if not self.decay_length:
             return "b"
         x = f"((s - {self.decay_start}) / {self.decay_length})"
         q = number(self.decay_ratio)
-        height = {
-            "linear": f"1 - {x}",
-            "cosine": f"(1 + cos(pi * {x})) / 2",
-            "1-sqrt": f"1 - sqrt({x})",
-            "power": f"1 - {x} ** {number(self.power)}",
-            "exponential": f"({q} ** {x} - {q}) / {1 - self.decay_ratio!r}",
-        }[self.decay]
+        match self.decay:
+            case "power":
+                height = f"1 - {x} ** {number(self.power)}"
+            case "exponential":
+                height = f"({q} ** {x} - {q}) / {1 - self.decay_ratio!r}"
+            case form:
+                height = falling(form, x)
         return f"b if s <= {self.decay_start} else {self.between(height)} if s < {self.length} else {self.low}"
 
     @override
@@ -83,7 +83,7 @@ class FlatCosineLR(Decay):
     """
 
     type: Literal["FlatCosineLR"]
-    flat_length: IterationsOrNone | None = Field(
+    flat_length: IterationsOrZero | None = Field(
         None, description="Iterations at b; by default three quarters of length.", examples=["75%"]
     )
 
@@ -93,19 +93,18 @@ class FlatCosineLR(Decay):
         return [("flat", 0), ("cosine", (self.flat_length or 0) + 1)]
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
-        resolved = super().filled_in(stretch)
-        length = resolved.length or 1
+    def filled_in(self, span: Span) -> Self:
+        filled = super().filled_in(span)
+        length = filled.length or 1
         flat_length = length * 3 // 4 if self.flat_length is None else self.flat_length
         if flat_length >= length:
-            stretch.refuse(("flat_length",), f"must be less than length ({length})", flat_length)
-        return resolved.model_copy(update={"flat_length": flat_length})
+            span.refuse(("flat_length",), f"must be less than length ({length})", flat_length)
+        return filled.model_copy(update={"flat_length": flat_length})
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         flat, length = self.flat_length or 0, self.length or 1
-        x = f"(s - {flat}) / {length - flat}"
-        decay = self.between(f"(1 + cos(pi * ({x}))) / 2")
+        decay = self.between(falling("cosine", f"((s - {flat}) / {length - flat})"))
         return f"b if s <= {flat} else {decay} if s < {length} else {self.low}"
 
     @override
@@ -122,8 +121,8 @@ class TriStageLR(Shape):
     """
 
     type: Literal["TriStageLR"]
-    warmup_iterations: IterationsOrNone = Field(description="Iterations up.", examples=["10%"])
-    hold_iterations: IterationsOrNone = Field(description="Iterations at b.", examples=["40%"])
+    warmup_iterations: IterationsOrZero = Field(description="Iterations up.", examples=["10%"])
+    hold_iterations: IterationsOrZero = Field(description="Iterations at b.", examples=["40%"])
     decay_iterations: Iterations = Field(description="Iterations down.", examples=["50%"])
     init_ratio: Share = Field(0.01, description="Factor of b at the start.", examples=[0.01])
     final_ratio: Annotated[float, Field(ge=1e-12, le=1)] = Field(
@@ -143,7 +142,7 @@ class TriStageLR(Shape):
         return [("warm-up", 0), ("hold", hold + 1), ("decay", decay + 1)]
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         hold, decay, end = self._bounds
         rising = f"b * ({number(self.init_ratio)} + {1 - self.init_ratio!r} * s / {hold or 1})"
         falling = f"b * {number(self.final_ratio)} ** ((s - {decay}) / {self.decay_iterations})"
@@ -180,11 +179,11 @@ class SlantedTriangularLR(Shape):
         return [("rise", 0), ("fall", self.cut + 1)]
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
-        return self.model_copy(update={"length": self.length or stretch.default_length("length")})
+    def filled_in(self, span: Span) -> Self:
+        return self.model_copy(update={"length": self.length or span.default_length("length")})
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         cut, length = self.cut, self.length or 1
         falling = f"max(1 - (s - {cut}) / {max(length - cut, 1)}, 0.0)"
         p = f"(s / {cut or 1} if s < {cut} else {falling})"
@@ -202,6 +201,7 @@ class RangeTestLR(Shape):
     Learning Rates (arXiv 1506.01186) §3.3; torch-lr-finder, fastai `LRFinder`, DeepSpeed `LRRangeTest`.
     """
 
+    may_rise: ClassVar[bool] = True
     type: Literal["RangeTestLR"]
     start_lr: Annotated[LR, Field(gt=0)] = Field(1e-7, description="LR at the start.", examples=[1e-7])
     length: Iterations | None = Field(
@@ -211,11 +211,11 @@ class RangeTestLR(Shape):
     stair_length: Iterations = Field(1, description="Iterations at each LR.", examples=[1])
 
     @override
-    def filled_in(self, stretch: Stretch) -> Self:
-        return self.model_copy(update={"length": self.length or stretch.default_length("length")})
+    def filled_in(self, span: Span) -> Self:
+        return self.model_copy(update={"length": self.length or span.default_length("length")})
 
     @override
-    def formula(self) -> str:
+    def formula(self, group: int = 0) -> str:
         s = f"(s // {self.stair_length} * {self.stair_length})" if self.stair_length > 1 else "s"
         x, start = f"min({s} / {self.length}, 1.0)", number(self.start_lr)
-        return f"{start} + (b - {start}) * {x}" if self.mode == "linear" else f"{start} * (b / {start}) ** {x}"
+        return between(self.mode, start, "b", x)

@@ -1,0 +1,114 @@
+"""Lint rules about lengths: of decays, warm-ups, cycles and milestones against the run.
+
+Each rule is a function from a track to findings; a new one is a function and an entry in RULES.
+"""
+
+from collections.abc import Callable, Iterator
+
+from preheat.lint.track import Finding, LintedTrack, Severity
+from preheat.specs.after_schedulers.torch_cycles import OneCycleLR
+from preheat.specs.after_schedulers.torch_decays import CosineAnnealingLR
+from preheat.specs.violations import Location
+
+_FEW, _MANY = 1000, 10_000
+"""A duration of at most few iterations in a run of at least many, a hundred times as long, was meant in epochs."""
+
+_NEARLY_OVER = 0.95
+"""Share of a cycle after which a run may end without being cut off."""
+
+
+def length_mismatch(track: LintedTrack) -> Iterator[Finding]:
+    """A length that is not what is left of the run."""
+    for part in track.parts:
+        named = part.scheduler.named_length()
+        if named is None:
+            continue
+        (*_, field), length = named
+        location, left = (*part.location, field), part.length
+        if isinstance(part.scheduler, OneCycleLR):
+            if length == left:
+                detail = f"the cycle ends at its iteration {length - 1}, and its last LR is held for one more"
+                yield _mismatch("info", location, track, length - 1, detail)
+        elif length > left:
+            detail = f"{field} ({length}) exceeds the {left} iterations that are left: the decay is cut off"
+            yield _mismatch("warning", location, track, left, detail)
+        elif length < left:
+            rises = isinstance(part.scheduler, CosineAnnealingLR)
+            then = "rises again" if rises else "stays at its end"
+            detail = f"{field} ({length}) is less than the {left} iterations that are left: after it the LR {then}"
+            yield _mismatch("warning" if rises else "info", location, track, length, detail)
+
+
+def _mismatch(severity: Severity, location: Location, track: LintedTrack, own: int, detail: str) -> Finding:
+    remedy = "leave it out: by default it is what is left of the run"
+    iteration = min(track.warmup.origin + own, track.total_iterations)
+    return track.finding(severity, "length-mismatch", location, iteration, detail, remedy)
+
+
+def min_lr_above_target(track: LintedTrack) -> Iterator[Finding]:
+    """A group's LR rises to a floor that is above it."""
+    remedy = "give the end as min_ratio, a factor of every group's own target"
+    for part in track.parts:
+        for field in ("eta_min", "min_lr"):
+            floor = getattr(part.scheduler, field, None)
+            for name, target in track.targets:
+                if floor is not None and floor > target > 0:
+                    detail = f"{field} ({floor:g}) is above the target of param group {name} ({target:g}): its LR rises"
+                    location = (*part.location, field)
+                    yield track.finding("warning", "min-lr-above-target", location, None, detail, remedy)
+
+
+def milestone_beyond_end(track: LintedTrack) -> Iterator[Finding]:
+    """Something that would begin after the run has ended."""
+    remedy = "shorten it, or lengthen the run"
+    for part in track.parts:
+        late = (named for named in part.scheduler.named_beginnings() if named[1] > part.length)
+        for below, begin in list(late)[:1]:
+            detail = f"begins at iteration {begin} of a clock on which the run ends at {part.length}: it never does"
+            location = (*part.location, *below)
+            yield track.finding("warning", "milestone-beyond-end", location, None, detail, remedy)
+
+
+def looks_like_epochs(track: LintedTrack) -> Iterator[Finding]:
+    """Numbers as small as epochs in a run as long as iterations."""
+    total = track.total_iterations
+    for part in track.parts:
+        named = part.scheduler.named_epochs()
+        if named is not None and named[1] <= _FEW and total >= _MANY and total >= 100 * named[1]:
+            (field,), value = named
+            detail = (
+                f"{field} ({value}) is a {total // value}th of the run: it reads like epochs, and counts iterations"
+            )
+            remedy = f'write "{value}ep" and give units.iterations_per_epoch'
+            location = (*part.location, field)
+            yield track.finding("warning", "looks-like-epochs", location, value, detail, remedy)
+
+
+def warmup_over_half(track: LintedTrack) -> Iterator[Finding]:
+    """The warm-up takes more than half of the run."""
+    length = track.warmup.iterations
+    if length * 2 > track.total_iterations and not track.warmup.dampens:
+        detail = f"the warm-up ({length}) takes more than half of the {track.total_iterations} iterations"
+        remedy = "shorten the warm-up: a few per cent of the run is usual"
+        yield track.finding("warning", "warmup-over-half", ("warmup", "iterations"), length, detail, remedy)
+
+
+def restart_cut_off(track: LintedTrack) -> Iterator[Finding]:
+    """The run ends in the middle of a cycle."""
+    for part in track.parts:
+        into, length = part.scheduler.cycle_position(part.length) or (0, 0)
+        if length and into + 1 < length * _NEARLY_OVER:
+            detail = f"the run ends {into} iterations into a cycle of {length:g}, near its peak or on its way down"
+            remedy = "let the run end with a cycle: change T_0 or total_iterations"
+            iteration = track.total_iterations - into
+            yield track.finding("warning", "restart-cut-off", part.location, iteration, detail, remedy)
+
+
+RULES: tuple[Callable[[LintedTrack], Iterator[Finding]], ...] = (
+    length_mismatch,
+    min_lr_above_target,
+    milestone_beyond_end,
+    looks_like_epochs,
+    warmup_over_half,
+    restart_cut_off,
+)

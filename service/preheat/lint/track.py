@@ -1,0 +1,122 @@
+"""A track under lint: its LRs by iteration, computed when a rule asks for them, and the findings about it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from preheat.budget import Deadline
+from preheat.curve import Curve
+from preheat.specs import Phase, Scheduler, Track
+from preheat.specs.violations import Location, pointer
+
+MOST_STEPS = 100_000
+"""Iterations of a stepped schedule that are examined; of one with a closed form it is always all."""
+
+_SAMPLES = 500
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One mistake, or what may be one.
+
+    `severity` is error where the spec is refused, warning where it does what hardly anybody wants, info where it does
+    what some do not expect. `pointer` leads to the value in the spec, `iteration` is where it happens, if anywhere.
+    """
+
+    severity: Severity
+    rule: str
+    pointer: str
+    iteration: int | None
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A scheduler that a track is made of, its location in the spec, and what is left of the run for it."""
+
+    location: Location
+    scheduler: Scheduler
+    length: int
+
+
+class LintedTrack:
+    """One track of a curve."""
+
+    def __init__(self, curve: Curve, track: Track, deadline: Deadline) -> None:
+        self.track, self.warmup, self.after = track, track.warmup, track.after_scheduler
+        self.total_iterations = curve.total_iterations
+        self.last = curve.total_iterations if curve.has_closed_form else min(curve.total_iterations, MOST_STEPS)
+        self.names = [curve.columns[column].group for column in track.columns]
+        self._curve, self._deadline = curve, deadline
+        self._rows: dict[int, list[float]] = {}
+
+    @property
+    def reaches_the_end(self) -> bool:
+        """Whether the whole run is examined."""
+        return self.last == self.total_iterations
+
+    @property
+    def length(self) -> int:
+        """Iterations of the run on the scheduler's own clock."""
+        return self.total_iterations - self.warmup.origin
+
+    @property
+    def target(self) -> float:
+        """The highest target LR."""
+        return max(self.track.targets)
+
+    @property
+    def targets(self) -> list[tuple[str, float]]:
+        """Name and target LR of each param group."""
+        return list(zip(self.names, self.track.targets, strict=True))
+
+    def lr(self, iteration: int) -> float:
+        """The LR of the group with the highest target."""
+        if iteration not in self._rows:
+            self._rows[iteration] = self._curve.lr(iteration, self._deadline)
+        column = self.track.columns[self.track.targets.index(self.target)]
+        return self._rows[iteration][column]
+
+    @cached_property
+    def peaks(self) -> list[float]:
+        """The highest LR of every group."""
+        _, _, highs = self._curve.envelope(0, self.last + 1, 1, self._deadline)
+        return [float(highs[0, column]) for column in self.track.columns]
+
+    @cached_property
+    def samples(self) -> list[tuple[int, float]]:
+        """Iterations after the warm-up at even distances, with their LRs; the last one is the last."""
+        first = min(max(self.warmup.last, 0), self.last)
+        step = max((self.last - first) // _SAMPLES, 1)
+        return [(n, self.lr(n)) for n in sorted({*range(first, self.last + 1, step), self.last})]
+
+    @cached_property
+    def phases(self) -> list[Phase]:
+        """The phases of the track."""
+        return self.track.phases(self.total_iterations)
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """Every scheduler that the track is made of, the outermost first."""
+        return [] if self.after is None else list(_parts(("after_scheduler",), self.after, self.length))
+
+    def every_part(self, claim: str) -> bool:
+        """Whether a class flag of Scheduler holds for every scheduler that the track is made of."""
+        return all(getattr(part.scheduler, claim) for part in self.parts)
+
+    def finding(
+        self, severity: Severity, rule: str, location: Location, iteration: int | None, detail: str, remedy: str
+    ) -> Finding:
+        """A finding at a location in the track's own part of the spec."""
+        return Finding(severity, rule, pointer((*self.track.location, *location)), iteration, detail, remedy)
+
+
+def _parts(location: Location, scheduler: Scheduler, length: int) -> Iterator[Part]:
+    yield Part(location, scheduler, length)
+    children = zip(scheduler.children.items(), scheduler.child_lengths(length), strict=True)
+    for (below, child), own_length in children:
+        yield from _parts((*location, *below), child, own_length)

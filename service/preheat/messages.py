@@ -1,0 +1,26 @@
+"""How values and texts are shown in messages: short, and printable."""
+
+import json
+from typing import Any
+
+_MOST_CHARACTERS = 60
+
+
+def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """The text, its end cut off where it has more than `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """The text with an escape for each character outside ASCII."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def encodable(text: str) -> str:
+    """The text with an escape for each lone surrogate, which no UTF-8 document can hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def shown(value: Any) -> str:
+    """The value as short JSON; what is not JSON by the name of its type."""
+    return shortened(json.dumps(value, default=lambda other: type(other).__name__))

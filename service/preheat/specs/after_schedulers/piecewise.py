@@ -1,0 +1,310 @@
+"""Schedulers that are written down point by point, value by value, phase by phase, or as an expression."""
+
+import bisect
+from collections.abc import Iterable
+from itertools import accumulate, pairwise
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field
+from typing_extensions import override
+
+from preheat.formula.easing import between, number
+from preheat.formula.language import MAX_CHARACTERS, checked, substituted
+from preheat.specs.after_schedulers.scheduler import Named, Shape, Stage, sixteen
+from preheat.specs.durations import Iterations, IterationsOrZero
+from preheat.specs.fields import LR, MAX_ITERATION, Closed, Ratio
+from preheat.specs.span import Span
+
+MAX_POINTS = 400
+MAX_VALUES = 100_000
+NAMES = ("n", "T", "W", "s", "N")
+_SUSPECTS = 10_000
+
+
+class Point(Closed):
+    """One point of a piecewise shape: an absolute LR, or a factor of b."""
+
+    at: IterationsOrZero = Field(description="Iteration of the shape's own clock.", examples=[30])
+    lr: LR | None = Field(None, description="LR there, absolute.", examples=[0.01])
+    factor: Ratio | None = Field(None, description="LR there as a factor of b, instead of lr.", examples=[0.1])
+
+
+class PiecewiseLR(Shape):
+    """Through the points: straight, in half cosine waves or exponentially between two of them, or in steps.
+
+    At a point's iteration its own LR; before the first point the first LR, from the last point on the last one. In
+    steps each LR holds until the iteration before the next point. Source: Keras `PiecewiseConstantDecay` (at = boundary
+    + 1), optax `piecewise_interpolate_schedule`, ignite `PiecewiseLinear`, fastai `combine_scheds`.
+    """
+
+    type: Literal["PiecewiseLR"]
+    points: Annotated[tuple[Point, ...], Field(min_length=1, max_length=MAX_POINTS, fail_fast=True)] = Field(
+        description="The points, ascending.",
+        examples=[[{"at": 0, "factor": 1.0}, {"at": 60, "factor": 0.1}, {"at": 90, "lr": 0.0}]],
+    )
+    interpolation: Literal["linear", "cosine", "exponential", "step"] = Field(
+        "linear", description="What is between two points.", examples=["cosine"]
+    )
+
+    @override
+    def filled_in(self, span: Span) -> Self:
+        for index, (before, point) in enumerate(pairwise(self.points), start=1):
+            if point.at <= before.at:
+                rule = f"must be greater than points[{index - 1}].at ({before.at})"
+                span.refuse(("points", index, "at"), rule, point.at)
+        for index, point in enumerate(self.points):
+            if (point.lr is None) == (point.factor is None):
+                span.refuse(("points", index, "lr"), "is required, or factor, and not both", point.lr)
+            if self.interpolation == "exponential" and 0 in {point.lr, point.factor}:
+                span.refuse(("points", index, "lr"), "must be > 0 where the LR goes exponentially", 0)
+        return self
+
+    @override
+    def formula(self, group: int = 0) -> str:
+        def choose(first: int, last: int) -> str:
+            if first == last:
+                return self._between(first)
+            middle = (first + last + 1) // 2
+            return f"({choose(first, middle - 1)} if s < {self.points[middle].at} else {choose(middle, last)})"
+
+        first = self.points[0]
+        return f"({_value(first)} if s < {first.at} else {choose(0, len(self.points) - 1)})"
+
+    @override
+    def named_beginnings(self) -> list[Named]:
+        return [(("points", index, "at"), point.at) for index, point in enumerate(self.points)]
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        ats = [point.at for point in self.points]
+        inside = ats[bisect.bisect_left(ats, start) : bisect.bisect_right(ats, stop)]
+        return (iteration for at in inside for iteration in (at - 1, at))
+
+    def _between(self, index: int) -> str:
+        """From a point on to the next."""
+        point, low = self.points[index], _value(self.points[index])
+        if index == len(self.points) - 1 or self.interpolation == "step":
+            return low
+        following = self.points[index + 1]
+        high, x = _value(following), f"((s - {point.at}) / {following.at - point.at})"
+        if self.interpolation == "exponential" and "b" in low + high:  # both ends may be 0 together with b
+            return f"({low} * ({high} / ({low})) ** {x} if b > 0 else 0.0)"
+        return between(self.interpolation, low, high, x)
+
+
+class TableLR(Shape):
+    """values[s // hold], an LR or a factor of b, one after the other; after the last one it stays.
+
+    values[0] at s = 0. Source: fairseq `fixed`, Lightning and timm users' own lists.
+    """
+
+    peaks_at_target: ClassVar[bool] = False
+    type: Literal["TableLR"]
+    values: Annotated[tuple[Ratio, ...], Field(min_length=1, max_length=MAX_VALUES, fail_fast=True)] = Field(
+        description="The values, in order.", examples=[[0.1, 0.05, 0.01]]
+    )
+    are_factors: bool = Field(False, description="Whether they are factors of b, not LRs.", examples=[False])
+    hold: Iterations = Field(1, description="Iterations that each value lasts.", examples=[1])
+
+    @override
+    def formula(self, group: int = 0) -> str:
+        index = f"min(s // {self.hold}, {len(self.values) - 1})" if self.hold > 1 else f"min(s, {len(self.values) - 1})"
+        scale = "b * " if self.are_factors else ""
+        return f"{scale}({', '.join(map(repr, self.values))},)[{index}]"
+
+    @override
+    def named_beginnings(self) -> list[Named]:
+        return [(("values", index), index * self.hold) for index in range(len(self.values))]
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        """The places of the window's own lowest and highest values."""
+        first = min(max(start, 0) // self.hold, len(self.values) - 1)
+        last = min((stop - 1) // self.hold, len(self.values) - 1)
+        window = range(first, last + 1)
+        ends = (min(window, key=self.values.__getitem__), max(window, key=self.values.__getitem__))
+        return (max(end * self.hold, start) for end in ends)
+
+
+class ExpressionLR(Shape):
+    """b · expression, a formula in n (iteration of the run), T (total_iterations), W (warm-up), s (own iteration), N.
+
+    N is what is left of the run for it. Functions: abs, ceil, cos, exp, floor, log, max, min, pow, sin, sqrt, tanh;
+    pi, e; comparisons and `x if condition else y`. It must be finite and not negative at every iteration. This is
+    where a LambdaLR or MultiplicativeLR moves to: `0.95 ** n`.
+    """
+
+    type: Literal["ExpressionLR"]
+    expression: str = Field(
+        min_length=1,
+        max_length=2 * MAX_CHARACTERS,
+        description="The factor of b, in Python's notation.",
+        examples=["0.95 ** n", "min(1, 1 / sqrt(n / W))"],
+    )
+    start: Annotated[int, Field(ge=0, le=MAX_ITERATION)] | None = Field(
+        None, description="n at s = 0; filled in.", examples=[10]
+    )
+    total_iterations: Iterations | None = Field(None, description="T; filled in.", examples=[100])
+    warmup_iterations: IterationsOrZero | None = Field(None, description="W; filled in.", examples=[10])
+    length: IterationsOrZero | None = Field(None, description="N; filled in.", examples=[90])
+
+    @override
+    def filled_in(self, span: Span) -> Self:
+        filled: dict[str, Any] = {
+            "start": span.start,
+            "total_iterations": span.total,
+            "warmup_iterations": span.warmup,
+            "length": span.iterations,
+        }
+        for field, value in filled.items():
+            if getattr(self, field) not in {None, value}:
+                span.refuse((field,), f"must be {value} here, or left out", getattr(self, field))
+        try:
+            filled["expression"] = checked(self.expression, NAMES)
+        except ValueError as error:
+            span.refuse(("expression",), str(error), self.expression)
+            return self
+        return self.model_copy(update=filled)
+
+    @override
+    def formula(self, group: int = 0) -> str:
+        values = {
+            "n": f"s + {self.start}" if self.start else "s",
+            "T": str(self.total_iterations),
+            "W": str(self.warmup_iterations),
+            "N": str(self.length),
+        }
+        # Checked again: a stored spec is data too, and must never become code that is more than a formula.
+        return f"b * ({substituted(checked(self.expression, NAMES), values)})"
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        """Where a formula turns cannot be told from its text."""
+        return sixteen(start, stop)
+
+    @override
+    def suspects(self, length: int) -> Iterable[int]:
+        """Iterations at even distances, all of a short run; one that fails elsewhere fails when it is asked."""
+        own = length if self.length is None else self.length
+        return range(0, own + 1, max(own // _SUSPECTS, 1))
+
+
+def _value(point: Point) -> str:
+    return number(point.lr or 0.0) if point.factor is None else f"b * {number(point.factor)}"
+
+
+class Segment(Closed):
+    """One phase of a PhasesLR: the LR goes from `from` to `to` within `length`."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    shape: Literal["constant", "linear", "cosine", "exponential", "1-sqrt"] = Field(
+        "constant", description="How the LR goes from one end to the other.", examples=["cosine"]
+    )
+    length: Iterations | None = Field(
+        None, description="Iterations; may be left out in the last phase, which then takes what is left.", examples=[50]
+    )
+    start_lr: LR | None = Field(
+        None, alias="from", description="LR at the start; by default where the phase before ended.", examples=[2.2e-4]
+    )
+    end_lr: LR | None = Field(
+        None, alias="to", description="LR at the end; by default that at the start.", examples=[2.2e-5]
+    )
+
+    @property
+    def last_lr(self) -> float | None:
+        """The LR that the next phase goes on from; None for b."""
+        return self.start_lr if self.shape == "constant" and self.end_lr is None else self.end_lr
+
+    def check(self, span: Span, index: int) -> None:
+        """Refuses ends that the shape cannot have."""
+        if self.shape != "constant" and self.end_lr is None:
+            span.refuse(("phases", index, "to"), f"is required in a {self.shape} phase", None)
+        if self.shape == "exponential" and 0 in {self.start_lr, self.end_lr}:
+            rule = "must be > 0, as must `from`, in an exponential phase"
+            span.refuse(("phases", index, "to"), rule, self.end_lr)
+
+    def formula(self, start: int) -> str:
+        """The LR of a normalised phase that begins at the scheduler's own iteration `start`."""
+        first, last = _lr(self.start_lr), _lr(self.end_lr)
+        if self.shape == "constant":
+            return last
+        return between(self.shape, first, last, f"((s - {start}) / {self.length})")
+
+
+class PhasesLR(Shape):
+    """Phase after phase, each from its `from` to its `to`; a phase that names no `from` goes on where the last ended.
+
+    The first begins at b. Phase k is in force from the end of phase k − 1 (where it is at `from`) to the iteration
+    before its own end; at that iteration the next one is at its `from`. x is the share that is over: constant from;
+    linear from + (to − from) · x; cosine from + (to − from) · (1 − cos πx) / 2; exponential from · (to / from)^x;
+    1-sqrt to + (from − to) · (1 − √x). After the last phase its `to` stays. Source: DeepSeek-V3 (arXiv 2412.19437).
+    """
+
+    resolved_apart: ClassVar[frozenset[str]] = frozenset({"phases"})
+    type: Literal["PhasesLR"]
+    phases: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=50, fail_fast=True)] = Field(
+        description="The phases, in order.",
+        examples=[[{"length": 60}, {"shape": "cosine", "length": 30, "to": 0.001}, {"to": 0.0005}]],
+    )
+
+    @property
+    def starts(self) -> list[int]:
+        """The iteration at which each phase begins, and the one at which the last has ended."""
+        return [0, *accumulate(phase.length or 0 for phase in self.phases)]
+
+    @property
+    @override
+    def stages(self) -> list[Stage]:
+        return [(phase.shape, start) for phase, start in zip(self.phases, self.starts, strict=False)]
+
+    @override
+    def named_beginnings(self) -> list[Named]:
+        return [(("phases", index), start) for index, start in enumerate(self.starts[:-1])]
+
+    @override
+    def filled_in(self, span: Span) -> Self:
+        phases: list[Segment] = []
+        used, last_lr = 0, None
+        for index, phase in enumerate(self.phases):
+            length = span.resolved(phase.length, ("phases", index, "length"), used)
+            if length is None:
+                length = self._rest(index, used, span)
+            start_lr = last_lr if phase.start_lr is None else phase.start_lr
+            whole = phase.model_copy(update={"length": length, "start_lr": start_lr})
+            whole.check(span, index)
+            last_lr = whole.last_lr
+            phases.append(whole.model_copy(update={"end_lr": last_lr}))
+            if not isinstance(length, int):  # refused: the phases after it cannot be placed
+                return self
+            used += length
+        return self.model_copy(update={"phases": tuple(phases)})
+
+    def _rest(self, index: int, used: int, span: Span) -> int:
+        """The length of a last phase that names none."""
+        if index < len(self.phases) - 1:
+            span.refuse(("phases", index, "length"), "is required in every phase but the last", None)
+        elif used >= span.iterations:
+            rule = f"has no default here: the phases before take all {span.iterations} iterations"
+            span.refuse(("phases", index, "length"), rule, None)
+        return max(span.iterations - used, 1)
+
+    @override
+    def formula(self, group: int = 0) -> str:
+        text = _lr(self.phases[-1].end_lr)
+        for phase, (start, end) in reversed(list(zip(self.phases, pairwise(self.starts), strict=True))):
+            text = f"({phase.formula(start)} if s < {end} else {text})"
+        return text
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        return (point for begin in self.starts for point in (begin - 1, begin))
+
+    @override
+    def suspects(self, length: int) -> Iterable[int]:
+        """Where a phase begins: an exponential one divides by its `from`, which may be b, and b may be 0."""
+        return (start for start in self.starts if start <= length)
+
+
+def _lr(lr: float | None) -> str:
+    return "b" if lr is None else number(lr)

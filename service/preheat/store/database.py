@@ -1,0 +1,95 @@
+"""The database: its engine, transactions, migrations, and what its errors mean to us."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import alembic.command
+import alembic.config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Insert, Table, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from preheat.errors import StoreUnavailable
+from preheat.store.dialects import DIALECTS, Dialect, Purpose
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """Transactions on a database whose tables are brought to their newest form before the first.
+
+    What a transaction wrote is on the disk when it returns. Several processes may share one database.
+    """
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self._url, self._dialect = _resolve(url)
+        self._engine = self._dialect.create_engine(self._url, timeout_s)
+        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *self._dialect.DRIVER_ERRORS)
+        self._migrating = threading.Lock()
+        self._is_migrated = False
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes see the same database."""
+        return self._dialect.is_shared(self._url)
+
+    @contextmanager
+    def transaction(self, purpose: Purpose = "read") -> Iterator[Connection]:
+        """A connection that commits at the end, and rolls back if there is an error.
+
+        Raises StoreUnavailable if the database is locked, read-only, full, corrupt, gone or of another version.
+        """
+        try:
+            self._migrate()
+            with self._begin(purpose) as connection:
+                yield connection
+        except self._errors as error:
+            self._is_migrated = False  # what comes back may be another file, an empty one or a backup
+            raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from error
+        except CommandError as error:
+            raise StoreUnavailable(f"it was written by another version of Preheat ({error})") from error
+
+    def insert_or_ignore(self, table: Table) -> Insert:
+        """An INSERT whose rows are left out, and not counted, where a unique key is there already."""
+        return self._dialect.insert_or_ignore(table)
+
+    def check(self) -> None:
+        """Returns if the database can be read and written at this moment. Raises StoreUnavailable."""
+        with self.transaction("write") as connection:
+            connection.execute(select(1))
+
+    @contextmanager
+    def _begin(self, purpose: Purpose) -> Iterator[Connection]:
+        with self._engine.execution_options(purpose=purpose).begin() as connection:
+            yield connection
+
+    def _migrate(self) -> None:
+        """Brings the tables to their newest form; a database that has it already is only read."""
+        with self._migrating:
+            if self._is_migrated:
+                return
+            self._dialect.prepare(self._url)
+            config = alembic.config.Config()
+            config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+            with self._begin("read") as connection:
+                revision = MigrationContext.configure(connection).get_current_revision()
+            if revision != ScriptDirectory.from_config(config).get_current_head():
+                # Of several processes that come here, the first migrates; the others find it done when they may begin.
+                with self._begin("migrate") as connection:
+                    config.attributes["connection"] = connection
+                    alembic.command.upgrade(config, "head")
+            self._is_migrated = True
+
+
+def _resolve(text: str) -> tuple[URL, Dialect]:
+    try:
+        url = make_url(text)
+        return url, DIALECTS[url.get_backend_name()]
+    except (ArgumentError, KeyError):
+        known = " or ".join(f"{name}:///" for name in DIALECTS)
+        raise ValueError(f"database_url ({text}) must start with {known}") from None

@@ -1,0 +1,41 @@
+"""Database dialects: what one kind of database does its own way, one file and one entry in `DIALECTS` each."""
+
+from typing import Literal, Protocol
+
+from sqlalchemy import URL, Engine, Insert, Table
+
+from preheat.store.dialects import sqlite
+
+Purpose = Literal["read", "write", "migrate"]
+"""What a transaction is for; it stands in its connection's execution option `purpose`."""
+
+
+class Dialect(Protocol):
+    """A kind of database; a module can be one."""
+
+    DRIVER_ERRORS: tuple[type[Exception], ...]
+    """What the driver raises where SQLAlchemy does not translate it."""
+
+    def create_engine(self, url: URL, timeout_s: float) -> Engine:
+        """An engine that waits up to `timeout_s` for other writers; nothing is opened yet.
+
+        Its transactions see only what was committed, are on the disk when they return, and begin as their purpose
+        needs it: two that migrate must not run at the same time. Raises ValueError if the URL is not one.
+        """
+        ...
+
+    def prepare(self, url: URL) -> None:
+        """Makes what must be there before a connection is opened. Raises OSError."""
+        ...
+
+    def is_shared(self, url: URL) -> bool:
+        """Whether several processes see the same database."""
+        ...
+
+    def insert_or_ignore(self, table: Table) -> Insert:
+        """An INSERT whose rows are left out, and not counted, where a unique key is there already."""
+        ...
+
+
+DIALECTS: dict[str, Dialect] = {"sqlite": sqlite}
+"""Every dialect by the name that a URL begins with."""

@@ -1,0 +1,342 @@
+"""Lint: every rule with a spec that fires it and one that just does not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from preheat.budget import NO_DEADLINE
+from preheat.curve import Curve
+from preheat.lint import RULES, Finding, lint, refusals
+from preheat.lint.track import LintedTrack
+from preheat.schedule import Schedule
+from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs.recipes import recipes
+
+
+def findings(**fields: Any) -> list[Finding]:
+    """What lint says of a spec: target 0.1, 1000 iterations, warm-up 100, unless said otherwise."""
+    spec = {"target_lr": 0.1, "total_iterations": 1000, "warmup": {"iterations": 100}, **fields}
+    try:
+        return lint(Curve(Schedule(parse_spec(json.dumps({k: v for k, v in spec.items() if v is not None})))))
+    except InvalidSpec as error:
+        return refusals(error)
+
+
+def after(kind: str, **parameters: Any) -> dict[str, Any]:
+    """A field after_scheduler."""
+    return {"after_scheduler": {"type": kind, **parameters}}
+
+
+def steps(*schedulers: dict[str, Any], milestones: list[int]) -> dict[str, Any]:
+    """A field after_scheduler with turns."""
+    return after("SequentialLR", schedulers=list(schedulers), milestones=milestones)
+
+
+HOLD = {"type": "ConstantLR", "factor": 1.0}
+
+CASES: list[tuple[str, str, dict[str, Any], dict[str, Any], str, int | None]] = [
+    # rule, severity, a spec that fires it, one that just does not, pointer, iteration
+    (
+        "first-update-at-zero",
+        "warning",
+        {"warmup": {"iterations": 100, "convention": "(n-1)/W"}},
+        {"warmup": {"iterations": 100, "convention": "n/W"}, "severity": "warning"},
+        "/warmup",
+        1,
+    ),
+    (
+        "first-update-at-zero",
+        "info",
+        {},
+        {"warmup": {"iterations": 100, "start_lr": 1e-6}},
+        "/warmup",
+        0,
+    ),
+    (
+        "jump-at-boundary",
+        "warning",
+        {"warmup": {"iterations": 100, "decay_clock": "from_zero"}, **after("PolynomialDecayLR", power=2)},
+        {"warmup": {"iterations": 40, "decay_clock": "from_zero"}, **after("PolynomialDecayLR", power=2)},
+        "/after_scheduler",
+        100,
+    ),
+    (
+        "jump-at-boundary",
+        "warning",
+        steps({"type": "CosineLR"}, HOLD, milestones=[500]),
+        steps(HOLD, {"type": "CosineLR"}, milestones=[500]),
+        "/after_scheduler",
+        600,
+    ),
+    (
+        "jump-at-boundary",
+        "warning",
+        after("PhasesLR", phases=[{"length": 100}, {"from": 0.089}]),
+        after("PhasesLR", phases=[{"length": 100}, {"from": 0.091}]),
+        "/after_scheduler",
+        200,
+    ),
+    (
+        "peak-never-reached",
+        "warning",
+        {"warmup": {"iterations": 100, "decay_clock": "from_zero"}, **after("CosineLR")},
+        {"warmup": {"iterations": 100}, **after("CosineLR")},
+        "/warmup",
+        None,
+    ),
+    (
+        "rising-at-end",
+        "warning",
+        after("CosineAnnealingLR", T_max=899),
+        after("CosineAnnealingLR", T_max=900),
+        "/after_scheduler",
+        1000,
+    ),
+    (
+        "last-update-at-zero",
+        "info",
+        after("CosineLR"),
+        after("CosineLR", min_lr=1e-9),
+        "/after_scheduler",
+        1000,
+    ),
+    (
+        "length-mismatch",
+        "warning",
+        after("CosineAnnealingLR", T_max=901),
+        after("CosineAnnealingLR", T_max=900),
+        "/after_scheduler/T_max",
+        1000,
+    ),
+    (
+        "length-mismatch",
+        "info",
+        after("PolynomialDecayLR", length=899),
+        after("PolynomialDecayLR", length=900),
+        "/after_scheduler/length",
+        999,
+    ),
+    (
+        "length-mismatch",
+        "info",
+        after("OneCycleLR", max_lr=0.1, total_steps=900),
+        after("OneCycleLR", max_lr=0.1, total_steps=901),
+        "/after_scheduler/total_steps",
+        999,
+    ),
+    (
+        "length-mismatch",
+        "error",
+        after("OneCycleLR", max_lr=0.1, total_steps=902),
+        after("OneCycleLR", max_lr=0.1, total_steps=901),
+        "/after_scheduler/total_steps",
+        None,
+    ),
+    (
+        "min-lr-above-target",
+        "warning",
+        {"param_groups": [{"target_lr": 0.1}, {"target_lr": 0.01}], **after("CosineLR", min_lr=0.011)},
+        {"param_groups": [{"target_lr": 0.1}, {"target_lr": 0.01}], **after("CosineLR", min_lr=0.01)},
+        "/after_scheduler/min_lr",
+        None,
+    ),
+    (
+        "milestone-beyond-end",
+        "error",
+        after("MultiStepLR", milestones=[300, 901]),
+        after("MultiStepLR", milestones=[300, 900]),
+        "/after_scheduler/milestones/1",
+        None,
+    ),
+    (
+        "milestone-beyond-end",
+        "warning",
+        after("PiecewiseLR", points=[{"at": 0, "lr": 0.1}, {"at": 901, "lr": 0.0}]),
+        after("PiecewiseLR", points=[{"at": 0, "lr": 0.1}, {"at": 900, "lr": 0.0}]),
+        "/after_scheduler/points/1/at",
+        None,
+    ),
+    (
+        "milestone-beyond-end",
+        "warning",
+        after("TableLR", values=[0.1] * 10, hold=101),
+        after("TableLR", values=[0.1] * 10, hold=100),
+        "/after_scheduler/values/9",
+        None,
+    ),
+    (
+        "milestone-beyond-end",
+        "warning",
+        after("PhasesLR", phases=[{"length": 901}, {"length": 5, "to": 0.1}]),
+        after("PhasesLR", phases=[{"length": 900}, {"length": 5, "to": 0.1}]),
+        "/after_scheduler/phases/1",
+        None,
+    ),
+    (
+        "looks-like-epochs",
+        "warning",
+        {"total_iterations": 10_000, **after("StepLR", step_size=100)},
+        {"total_iterations": 10_000, **after("StepLR", step_size=101)},
+        "/after_scheduler/step_size",
+        100,
+    ),
+    (
+        "looks-like-epochs",
+        "warning",
+        {"total_iterations": 90_000, **after("MultiStepLR", milestones=[30, 60, 80])},
+        {"total_iterations": 90_000, **after("MultiStepLR", milestones=[30_000, 60_000, 80_000])},
+        "/after_scheduler/milestones",
+        80,
+    ),
+    (
+        "warmup-over-half",
+        "warning",
+        {"warmup": {"iterations": 501}},
+        {"warmup": {"iterations": 500}},
+        "/warmup/iterations",
+        501,
+    ),
+    (
+        "under-resolution",
+        "warning",
+        after("ExponentialLR", gamma=0.97),
+        after("ExponentialLR", gamma=0.98),
+        "/after_scheduler",
+        None,
+    ),
+    (
+        "restart-cut-off",
+        "warning",
+        after("CosineAnnealingWarmRestarts", T_0=300),
+        after("CosineAnnealingWarmRestarts", T_0=301),
+        "/after_scheduler",
+        1000,
+    ),
+    (
+        "restart-cut-off",
+        "warning",
+        after("CosineRestartsLR", T_0=200, T_mult=2.0),
+        after("CosineRestartsLR", T_0=129, T_mult=2.0),
+        "/after_scheduler",
+        700,
+    ),
+    (
+        "decay-never-starts",
+        "warning",
+        after("StepLR", step_size=901),
+        after("StepLR", step_size=900),
+        "/after_scheduler",
+        None,
+    ),
+    (
+        "non-recursive-in-chain",
+        "error",
+        after("ChainedScheduler", schedulers=[{"type": "StepLR", "step_size": 9}, {"type": "CosineLR"}]),
+        after("ChainedScheduler", schedulers=[{"type": "StepLR", "step_size": 9}, {"type": "CosineAnnealingLR"}]),
+        "/after_scheduler/schedulers/1/type",
+        None,
+    ),
+    (
+        "unusual-peak",
+        "warning",
+        {"target_lr": 33.0},
+        {"target_lr": 31.0},
+        "/target_lr",
+        None,
+    ),
+    (
+        "unusual-peak",
+        "warning",
+        {"target_lr": 9e-7},
+        {"target_lr": 1.1e-6},
+        "/target_lr",
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "severity", "fires", "_not", "pointer", "iteration"),
+    CASES,
+    ids=[f"{case[0]}-{index}" for index, case in enumerate(CASES)],
+)
+def test_a_rule_fires_where_it_should(
+    rule: str, severity: str, fires: dict[str, Any], _not: Any, pointer: str, iteration: int | None
+) -> None:
+    """With its severity, the place in the spec, the iteration, and what to do."""
+    found = [finding for finding in findings(**fires) if finding.rule == rule and finding.severity == severity]
+    assert len(found) == 1
+    assert found[0].pointer == pointer
+    if iteration is not None:
+        assert found[0].iteration == iteration
+    assert len(found[0].detail) > 20
+    assert len(found[0].remedy) > 10
+
+
+@pytest.mark.parametrize(
+    ("rule", "severity", "_fires", "quiet", "_pointer", "_iteration"),
+    CASES,
+    ids=[f"{case[0]}-{index}" for index, case in enumerate(CASES)],
+)
+def test_a_rule_is_quiet_where_it_just_should_not_fire(
+    rule: str, severity: str, _fires: Any, quiet: dict[str, Any], _pointer: str, _iteration: Any
+) -> None:
+    """The nearest spec that is right."""
+    fields = {name: value for name, value in quiet.items() if name != "severity"}
+    found = [finding for finding in findings(**fields) if finding.rule == rule]
+    assert [finding for finding in found if "severity" not in quiet or finding.severity == severity] == []
+
+
+def test_every_rule_has_a_case() -> None:
+    """A new rule is not done before it has been seen to fire."""
+    named = {rule.__name__.replace("_", "-") for rule in RULES}
+    assert named <= {case[0] for case in CASES}
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_recipes_are_not_scolded_for_what_they_are(name: str) -> None:
+    """Nothing worse than a warning, and warnings only for what the source does on purpose."""
+    found = lint(Curve(Schedule(parse_spec(json.dumps({"recipe": name})))))
+    allowed = {
+        "bert-base": {"peak-never-reached"},
+        "deit": {"peak-never-reached"},
+        "ultralytics-yolo": {"peak-never-reached"},
+        "deepseek-v3": set(),
+    }
+    assert {finding.rule for finding in found if finding.severity != "info"} <= allowed.get(name, set())
+
+
+def test_groups_are_examined_one_by_one() -> None:
+    """A group with a schedule of its own is pointed to."""
+    groups = [{"name": "a"}, {"name": "b", "warmup": {"iterations": 900}}]
+    found = [finding for finding in findings(param_groups=groups) if finding.rule == "warmup-over-half"]
+    assert [finding.pointer for finding in found] == ["/param_groups/1/warmup/iterations"]
+
+
+def test_a_long_stepped_schedule_says_what_was_not_examined() -> None:
+    """It is examined as far as can be stepped in a moment."""
+    found = findings(total_iterations=1_000_000, **after("MultiplicativeLR", lr_lambda=0.99999))
+    assert "not-examined" in {finding.rule for finding in found}
+    assert "last-update-at-zero" not in {finding.rule for finding in found}
+
+
+def test_the_gravest_comes_first() -> None:
+    """Warnings before remarks."""
+    found = findings(total_iterations=100_000, **after("CosineAnnealingLR", T_max=90))
+    assert [finding.severity for finding in found] == sorted(
+        (finding.severity for finding in found), key=["error", "warning", "info"].index
+    )
+    assert {"looks-like-epochs", "length-mismatch"} <= {finding.rule for finding in found}
+
+
+def test_a_formula_without_a_value_is_an_error_and_no_crash() -> None:
+    """Where it was not looked at when the spec was made, but is now."""
+    total = 1_000_003
+    looked_at = Curve(Schedule(parse_spec(json.dumps({"target_lr": 0.1, "total_iterations": total}))))
+    places = [n for n, _ in LintedTrack(looked_at, looked_at.schedule.spec.tracks[0], NO_DEADLINE).samples]
+    pole = next(n for n in places if n % (total // 10_000))
+    found = findings(total_iterations=total, warmup=None, **after("ExpressionLR", expression=f"1 / abs(n - {pole})"))
+    assert [(finding.rule, finding.severity, finding.iteration) for finding in found] == [
+        ("undefined-lr", "error", pole)
+    ]

@@ -1,0 +1,43 @@
+"""What can be seen in a picture: texts and points of an SVG, pixels of a PNG."""
+
+import io
+import re
+from typing import Any
+
+import numpy as np
+from matplotlib.image import imread
+
+FIRST_LINE, SECOND_LINE, THIRD_LINE = "#0072b2", "#d55e00", "#009e73"
+
+
+def texts(svg: bytes) -> list[str]:
+    """What is written in an SVG."""
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg.decode())
+
+
+def points(svg: bytes, colour: str) -> Any:
+    """The points x, y of the longest path that an SVG draws in a colour; y grows downwards."""
+    paths = re.findall(rf'<path d="([^"]*)"[^>]*style="fill: none; [^"]*stroke: {colour}[^"]*"', svg.decode())
+    numbers = [[float(number) for number in re.findall(r"-?[\d.]+", path)] for path in paths]
+    return np.array(max(numbers, key=len)).reshape(-1, 2)
+
+
+def dashed_lines(svg: bytes) -> list[Any]:
+    """The points x, y of every dashed path."""
+    paths = re.findall(r'<path d="([^"]*)"[^>]*stroke-dasharray[^>]*>', svg.decode())
+    return [np.array([float(number) for number in re.findall(r"-?[\d.]+", path)]).reshape(-1, 2) for path in paths]
+
+
+def pixels(png: bytes) -> Any:
+    """Height × width × RGB of a PNG, 0 … 1."""
+    return imread(io.BytesIO(png), format="png")[:, :, :3]
+
+
+def line_extent(png: bytes, colour: str = FIRST_LINE) -> tuple[Any, Any]:
+    """Highest and lowest row in which each column has the line's colour; columns without it are left out."""
+    rgb = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    on_line = np.abs(pixels(png) - rgb).max(axis=2) < 0.1
+    columns = np.flatnonzero(on_line.any(axis=0))
+    tops = on_line.argmax(axis=0)[columns]
+    bottoms = on_line.shape[0] - 1 - on_line[::-1].argmax(axis=0)[columns]
+    return tops, bottoms
