@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 
 import httpx
+import hypothesis
 import pytest
 
 from running_service import service
+
+# Nothing is judged by the time it takes: on a busy machine one example in a thousand is slow.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

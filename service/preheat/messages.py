@@ -23,4 +23,7 @@ def encodable(text: str) -> str:
 
 def shown(value: Any) -> str:
     """The value as short JSON; what is not JSON by the name of its type."""
-    return shortened(json.dumps(value, default=lambda other: type(other).__name__))
+    try:
+        return shortened(json.dumps(value, default=lambda other: type(other).__name__))
+    except (TypeError, ValueError, RecursionError):  # keys that are not texts; more digits than Python writes down
+        return type(value).__name__

@@ -177,10 +177,10 @@ def _computed_by_torch(spec: Spec) -> set[bool]:
         *(spec.param_groups or ()),
         *(spec.hyperparameters or {}).values(),
     )
-    schedulers = [part.after_scheduler for part in parts if part.after_scheduler is not None]
+    schedulers: list[Scheduler] = [part.after_scheduler for part in parts if part.after_scheduler is not None]
     found = set()
     while schedulers:
-        scheduler: Scheduler = schedulers.pop()
+        scheduler = schedulers.pop()
         found.add(scheduler.is_computed_by_torch)
         schedulers += scheduler.children.values()
     return found

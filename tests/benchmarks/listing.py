@@ -13,7 +13,6 @@ from benchmarks.measure import Ratio, side_by_side
 from preheat.api.answers import window_json
 from preheat.curve import Curve, Floats
 from preheat.schedule import Schedule
-from preheat.specs import parse_spec
 from reference import optimizer, torch_scheduler
 
 ITERATIONS = 1_000_000
@@ -62,7 +61,7 @@ def _list(after_scheduler: dict[str, Any]) -> Floats:
 
 def _curve(after_scheduler: dict[str, Any]) -> Curve:
     spec = {"target_lr": 0.1, "total_iterations": ITERATIONS, "after_scheduler": after_scheduler}
-    return Curve(Schedule(parse_spec(json.dumps(spec))))
+    return Curve(Schedule.of(spec))
 
 
 def _step_torch(spec: dict[str, Any], *, with_optimizer: bool) -> list[float]:

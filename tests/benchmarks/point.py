@@ -1,12 +1,10 @@
 """4. One point of a cosine of 10⁹ iterations, the first time: under 5 ms, and no growth with T."""
 
-import json
 from collections.abc import Iterator
 
 from benchmarks.measure import Ratio, side_by_side
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.specs import parse_spec
 
 LIMIT_MS = 5.0
 
@@ -22,4 +20,4 @@ def measure() -> Iterator[Ratio]:
 
 def _first_point(total: int) -> list[float]:
     spec = {"target_lr": 0.1, "total_iterations": total, "after_scheduler": {"type": "CosineAnnealingLR"}}
-    return Curve(Schedule(parse_spec(json.dumps(spec)))).lr(total // 2)
+    return Curve(Schedule.of(spec)).lr(total // 2)

@@ -10,7 +10,6 @@ import pytest
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.specs import parse_spec
 
 CORPUS = [json.loads(line) for line in (Path(__file__).parents[1] / "data/corpus.jsonl").read_text().splitlines()]
 """Specs of every scheduler, warm-up, unit and composition, with what commit 0086bb8 answered under torch 2.13.0."""
@@ -19,7 +18,7 @@ CORPUS = [json.loads(line) for line in (Path(__file__).parents[1] / "data/corpus
 @pytest.mark.parametrize("entry", CORPUS, ids=range(len(CORPUS)))
 def test_the_learning_rates_are_those_of_the_first_version_bit_for_bit(entry: dict[str, Any]) -> None:
     """A spec has the normalised form and the learning rates that it had in the first version."""
-    schedule = Schedule(parse_spec(json.dumps(entry["spec"])))
+    schedule = Schedule.of(entry["spec"])
     assert schedule.spec_dict == entry["normalised"]
     curve = Curve(schedule)
     windows = [(window, curve.window(*window)) for window in entry["windows"]]

@@ -1,9 +1,9 @@
 """The curve gives torch's LRs, whichever iteration is asked for and in whichever order."""
 
-import json
 import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count, pairwise
 from typing import Any
 
@@ -18,7 +18,6 @@ from preheat.curve import Curve
 from preheat.errors import ComputeTimeout, IterationOutOfRange
 from preheat.schedule import Schedule
 from preheat.schedulers import build, stand_in_optimizer
-from preheat.specs import parse_spec
 from reference import REFERENCE_ROWS, REFERENCE_SPEC, torch_stepped
 
 TARGETS = (0.01, 0.1)
@@ -34,7 +33,7 @@ def curve(after_scheduler: dict[str, Any] | None, total: int = TOTAL, warmup: in
         **({} if after_scheduler is None else {"after_scheduler": after_scheduler}),
         **fields,
     }
-    return Curve(Schedule(parse_spec(json.dumps(spec))))
+    return Curve(Schedule.of(spec))
 
 
 def stepped_one_by_one(of: Curve) -> list[list[float]]:
@@ -50,7 +49,7 @@ def stepped_one_by_one(of: Curve) -> list[list[float]]:
 
 def test_reference_table_comes_out_digit_for_digit() -> None:
     """Updates 1 … 20 of the reference spec have the design's printed digits; iteration 0 is 0."""
-    window = Curve(Schedule(parse_spec(json.dumps(REFERENCE_SPEC)))).window(0, 21)
+    window = Curve(Schedule.of(REFERENCE_SPEC)).window(0, 21)
     assert [str(lr) for lr in window[1:, 0].tolist()] == list(REFERENCE_ROWS)
     assert window[0, 0] == 0.0
 
@@ -120,6 +119,59 @@ def test_blocks_that_left_the_memory_come_back_the_same() -> None:
     for _ in range(2):
         np.testing.assert_array_equal(asked.window(0, 20_001, 500), first)
     assert asked.nbytes < 20_000_000
+
+
+def test_checkpoints_are_thinned_and_every_iteration_is_still_found() -> None:
+    """Where states are large, few are kept; what lies between two is stepped to again, and is the same."""
+    milestones = list(range(1, 1000))
+    chain = [{"type": "MultiStepLR", "milestones": milestones, "gamma": 0.999 + n / 1e5} for n in range(10)]
+    hyperparameters = {f"h{n}": {"value": 0.1} for n in range(20)}
+    asked = curve(
+        {"type": "ChainedScheduler", "schedulers": chain},
+        total=3000,
+        param_groups=[{"target_lr": 0.01 * n} for n in range(1, 101)],
+        hyperparameters=hyperparameters,
+    )
+    expected = stepped_one_by_one(asked)
+    weights = []
+    for iteration in (3000, 17, 2990, 1501, 1499, 1, 2222, 0):
+        assert asked.lr(iteration)[:100] == expected[iteration]
+        weights.append(asked.nbytes)
+    assert max(weights) < 30_000_000, weights
+
+
+@pytest.mark.parametrize("after_scheduler", [None, {"type": "CosineLR"}, {"type": "CosineAnnealingLR"}])
+def test_a_point_of_a_closed_form_is_at_hand(after_scheduler: dict[str, Any] | None) -> None:
+    """It is what `lr` gives; outside the run nothing is."""
+    asked = curve(after_scheduler)
+    for iteration in (0, 1, WARMUP, WARMUP + 1, TOTAL):
+        assert asked.row_at_hand(iteration) == curve(after_scheduler).lr(iteration)
+    assert (asked.row_at_hand(-1), asked.row_at_hand(TOTAL + 1)) == (None, None)
+
+
+def test_a_point_that_must_be_stepped_to_is_at_hand_once_its_block_was_computed() -> None:
+    """Before, and after the block has left the memory, it is not, and nothing is stepped for it."""
+    stepped = {"type": "MultiplicativeLR", "lr_lambda": 0.99999}
+    asked = curve(stepped, total=400_000)
+    assert asked.row_at_hand(100) is None
+    expected = asked.lr(100)
+    assert asked.row_at_hand(100) == expected
+    assert asked.row_at_hand(4096) is None
+    asked.lr(400_000)
+    assert asked.row_at_hand(100) is None
+    assert (asked.lr(100), asked.row_at_hand(100)) == (expected, expected)
+
+
+@pytest.mark.parametrize("after_scheduler", [{"type": "CosineLR"}, {"type": "SWALR", "swa_lr": 0.1}], ids=example_id)
+def test_a_point_does_not_wait_for_a_block(after_scheduler: dict[str, Any]) -> None:
+    """While another thread computes a long window, points that are at hand are answered."""
+    asked = curve(after_scheduler, total=10**6)
+    expected = asked.lr(4000)
+    with ThreadPoolExecutor(1) as pool:
+        window = pool.submit(asked.window, 0, 200_000)
+        for _ in range(20):
+            assert asked.row_at_hand(4000) in (expected, None)
+        assert not window.done()
 
 
 @pytest.mark.parametrize("iteration", [-1, TOTAL + 1, 10**18])

@@ -15,7 +15,7 @@ from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES, example_id
 from preheat.curve import Curve
 from preheat.errors import ScheduleUnreadable
 from preheat.schedule import TORCH_FINGERPRINTS, TORCH_VERSION, Schedule
-from preheat.schedulers import bench_optimizer
+from preheat.schedulers import stand_in_optimizer
 from preheat.schedulers.build import build_after_scheduler
 from preheat.specs import InvalidSpec, parse_spec
 from preheat.store import Database, ScheduleStore
@@ -80,7 +80,7 @@ class TestTorch:
         text = json.dumps({"target_lr": 0.1, "total_iterations": 50, "after_scheduler": after_scheduler})
         scheduler = parse_spec(text).tracks[0].after_scheduler
         assert scheduler is not None
-        built = build_after_scheduler(scheduler, bench_optimizer([0.1]))
+        built = build_after_scheduler(scheduler, stand_in_optimizer([0.1]))
         assert scheduler.is_computed_by_torch == type(built).__module__.startswith("torch.")
 
     def test_formulas_have_the_same_id_under_every_torch(self) -> None:
@@ -99,8 +99,8 @@ class TestTorch:
             spec = {"target_lr": 0.1, "total_iterations": 20} | ({"after_scheduler": after} if after else {})
             old, new = made_under("2.12.0", spec), Schedule.of(spec)
             assert (old.id != new.id, old.torch_version) == (counts, "2.12.0" if counts else None), after
-        group = {"target_lr": 0.1, "after_scheduler": {"type": "StepLR", "step_size": 2}}
-        hyperparameter = {"value": 0.1, "after_scheduler": {"type": "StepLR", "step_size": 2}}
+        group: dict[str, Any] = {"target_lr": 0.1, "after_scheduler": {"type": "StepLR", "step_size": 2}}
+        hyperparameter: dict[str, Any] = {"value": 0.1, "after_scheduler": {"type": "StepLR", "step_size": 2}}
         for fields in ({"param_groups": [group, {}]}, {"hyperparameters": {"weight_decay": hyperparameter}}):
             assert Schedule.of({"target_lr": 0.1, "total_iterations": 20, **fields}).torch_version == TORCH_VERSION
 
@@ -166,7 +166,7 @@ def test_a_field_with_a_default_that_is_added_later_changes_no_id(tmp_path: Path
     database = tmp_path / "preheat.db"
     shutil.copy(ROOT / "tests/data/format_1.db", database)
     store = ScheduleStore(Database(f"sqlite:///{database}", 5))
-    specs = [
+    specs: list[dict[str, Any]] = [
         {"target_lr": 0.1, "total_iterations": 20, "after_scheduler": after}
         for after in ({"type": "StepLR", "step_size": 3}, {"type": "CosineLR"})
     ]

@@ -79,9 +79,12 @@ def checked(text: str, names: Iterable[str]) -> str:
         raise ValueError(f"must have at most {MAX_CHARACTERS} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else "too deeply nested"
-        raise ValueError(f"is not a formula: {reason}") from None
+    except (RecursionError, MemoryError):  # the latter is what CPython 3.11 says of some hundred parentheses
+        raise ValueError("is not a formula: too deeply nested") from None
+    except SyntaxError as error:
+        raise ValueError(f"is not a formula: {error.msg}") from None
+    except ValueError:  # a lone surrogate
+        raise ValueError("is not a formula: it has a character that no text has") from None
     if sum(1 for _ in ast.walk(tree)) > _MAX_PARTS:
         raise ValueError(f"must have at most {_MAX_PARTS} parts")
     if _depth(tree) > _MAX_DEPTH:

@@ -16,7 +16,7 @@ def in_python(formula: str) -> str:
 
 def in_arrays(formula: str, module: str) -> str:
     """As functions of whole arrays, which may be traced: jax.numpy or keras.ops, imported as `module`."""
-    return ast.unparse(_Arrays(module).visit(parsed(formula)))
+    return ast.unparse(_Arrays(module).number(parsed(formula)))
 
 
 def _attribute(module: str, name: str) -> ast.expr:
@@ -44,6 +44,8 @@ class _Arrays(ast.NodeTransformer):
 
     Keras' minimum, maximum, floor and ceil of a float64 are float32, as is a choice between two numbers: they are
     choices and divisions here, and to a choice between numbers a zero of n's own type is added.
+
+    `visit` gives a condition as an array of booleans, for a choice; `number` gives what it counts as in arithmetic.
     """
 
     _NAMES: ClassVar[dict[str, str]] = {"pow": "power"}
@@ -51,10 +53,30 @@ class _Arrays(ast.NodeTransformer):
     def __init__(self, module: str) -> None:
         self._module = module
 
+    def number(self, node: ast.expr) -> ast.expr:
+        """A condition as 1 or 0, `and` and `or` as the operand that Python takes: true + true is 2, not true."""
+        visited: ast.expr
+        if isinstance(node, ast.BoolOp):
+            # From the last operand back, so that none but the one in hand is written twice.
+            *others, visited = map(self.number, node.values)
+            for operand in reversed(others):
+                is_true = ast.Compare(operand, [ast.NotEq()], [ast.Constant(0.0)])
+                ends = (visited, operand) if isinstance(node.op, ast.And) else (operand, visited)
+                visited = self._choice(is_true, *ends)
+            return visited
+        visited = self.visit(node)
+        if isinstance(node, ast.Compare) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+            return self._choice(visited, ast.Constant(1.0), ast.Constant(0.0))
+        return visited
+
+    @override
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        return ast.BinOp(self.number(node.left), node.op, self.number(node.right))
+
     @override
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        arguments: list[ast.expr] = [self.visit(argument) for argument in node.args]
+        arguments = [self.number(argument) for argument in node.args]
         if name in {"min", "max"}:
             operator = ast.Lt() if name == "min" else ast.Gt()
             return reduce(
@@ -68,7 +90,7 @@ class _Arrays(ast.NodeTransformer):
 
     @override
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
-        return self._choice(self.visit(node.test), self.visit(node.body), self.visit(node.orelse))
+        return self._choice(self.visit(node.test), self.number(node.body), self.number(node.orelse))
 
     @override
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
@@ -78,15 +100,14 @@ class _Arrays(ast.NodeTransformer):
 
     @override
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
-        operand = self.visit(node.operand)
         if isinstance(node.op, ast.Not):
-            return ast.Call(_attribute(self._module, "logical_not"), [operand], [])
-        return ast.UnaryOp(node.op, operand)
+            return ast.Call(_attribute(self._module, "logical_not"), [self.visit(node.operand)], [])
+        return ast.UnaryOp(node.op, self.number(node.operand))
 
     @override
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         """A chain of comparisons is all of them."""
-        terms = [self.visit(term) for term in (node.left, *node.comparators)]
+        terms = [self.number(term) for term in (node.left, *node.comparators)]
         pairs = [
             ast.Compare(left, [operator], [right])
             for left, operator, right in zip(terms, node.ops, terms[1:], strict=False)
@@ -97,7 +118,7 @@ class _Arrays(ast.NodeTransformer):
     @override
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """A value of a table, by an index that is computed: `pick` is a function of the script."""
-        return ast.Call(ast.Name("pick", ast.Load()), [node.value, self.visit(node.slice)], [])
+        return ast.Call(ast.Name("pick", ast.Load()), [node.value, self.number(node.slice)], [])
 
     def _choice(self, test: ast.expr, then: ast.expr, otherwise: ast.expr) -> ast.expr:
         if isinstance(then, ast.Constant) and isinstance(otherwise, ast.Constant):

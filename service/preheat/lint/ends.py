@@ -44,6 +44,7 @@ def jump_at_boundary(track: LintedTrack) -> Iterator[Finding]:
         n = phase.start
         if n + 1 > track.last or n < 2:  # noqa: PLR2004 - there must be a step on either side
             continue
+        # A steep fall is no jump: the steps before and after it tell.
         steps = [track.lr(i + 1) - track.lr(i) for i in (n - 2, n - 1, n)]
         beside = max(abs(steps[0]), abs(steps[2]))
         if abs(steps[1]) > max(_JUMP * track.target, 3 * beside):
@@ -54,6 +55,7 @@ def jump_at_boundary(track: LintedTrack) -> Iterator[Finding]:
 
 def peak_never_reached(track: LintedTrack) -> Iterator[Finding]:
     """The highest LR of the run stays below the target."""
+    # Schedulers with LRs of their own (CyclicLR, OneCycleLR, tables) take no notice of the target.
     if not track.reaches_the_end or not track.every_part("peaks_at_target"):
         return
     for (name, target), peak in zip(track.targets, track.peaks, strict=True):
@@ -87,6 +89,7 @@ def last_update_at_zero(track: LintedTrack) -> Iterator[Finding]:
 
 def under_resolution(track: LintedTrack) -> Iterator[Finding]:
     """For more than a hundredth of the run updates round to nothing."""
+    # 0 is left out: an LR of 0 is meant, and has rules of its own.
     tiny = [n for n, lr in track.samples if 0 < lr < _RESOLUTION]
     if len(tiny) * 100 > len(track.samples):
         detail = f"the LR is below {_RESOLUTION:g}: an update of a float32 weight of 0.01 rounds to nothing"
@@ -120,6 +123,7 @@ def unusual_peak(track: LintedTrack) -> Iterator[Finding]:
 def _usual_peaks() -> tuple[float, float]:
     """A tenth of the lowest target of all recipes, and ten times the highest; without those that are multipliers."""
     targets = [parse_spec(json.dumps({"recipe": name})).target_lr for name in recipes()]
+    # A target of 1 is a multiplier of a NoamLR or of a table, not an LR.
     known = [target for target in targets if target != 1]
     return min(known) / 10, max(known) * 10
 

@@ -26,6 +26,7 @@ def length_mismatch(track: LintedTrack) -> Iterator[Finding]:
         (*_, field), length = named
         location, left = (*part.location, field), part.length
         if isinstance(part.scheduler, OneCycleLR):
+            # total_steps counts values, of which there are left + 1; another length is refused before lint.
             if length == left:
                 detail = f"the cycle ends at its iteration {length - 1}, and its last LR is held for one more"
                 yield _mismatch("info", location, track, length - 1, detail)
@@ -63,6 +64,7 @@ def milestone_beyond_end(track: LintedTrack) -> Iterator[Finding]:
     remedy = "shorten it, or lengthen the run"
     for part in track.parts:
         late = (named for named in part.scheduler.named_beginnings() if named[1] > part.length)
+        # The first alone: whatever comes after it is late too.
         for below, begin in list(late)[:1]:
             detail = f"begins at iteration {begin} of a clock on which the run ends at {part.length}: it never does"
             location = (*part.location, *below)
@@ -96,6 +98,7 @@ def warmup_over_half(track: LintedTrack) -> Iterator[Finding]:
 def restart_cut_off(track: LintedTrack) -> Iterator[Finding]:
     """The run ends in the middle of a cycle."""
     for part in track.parts:
+        # The last iteration is read too: into = length - 1 is the end of a cycle.
         into, length = part.scheduler.cycle_position(part.length) or (0, 0)
         if length and into + 1 < length * _NEARLY_OVER:
             detail = f"the run ends {into} iterations into a cycle of {length:g}, near its peak or on its way down"

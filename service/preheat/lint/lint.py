@@ -23,6 +23,7 @@ def lint(curve: Curve, deadline: Deadline = NO_DEADLINE) -> list[Finding]:
     for track in curve.schedule.spec.tracks:
         if all(curve.columns[column].hyperparameter == LR_NAME for column in track.columns):
             findings += _findings(LintedTrack(curve, track, deadline))
+    # Said once, of the curve: each rule itself passes over what it cannot see.
     if not curve.has_closed_form and curve.total_iterations > MOST_STEPS:
         detail = f"iterations past {MOST_STEPS} are not examined: this schedule must be stepped to them"
         remedy = "use a scheduler with a closed form to have the whole run examined"

@@ -78,6 +78,7 @@ class LintedTrack:
         """The LR of the group with the highest target."""
         if iteration not in self._rows:
             self._rows[iteration] = self._curve.lr(iteration, self._deadline)
+        # A row is kept whole: rules ask for the same iterations, and each costs a step where there is no formula.
         column = self.track.columns[self.track.targets.index(self.target)]
         return self._rows[iteration][column]
 
@@ -90,6 +91,7 @@ class LintedTrack:
     @cached_property
     def samples(self) -> list[tuple[int, float]]:
         """Iterations after the warm-up at even distances, with their LRs; the last one is the last."""
+        # From the end of the warm-up, whose LR is the target: a decay that never starts has one value in all samples.
         first = min(max(self.warmup.last, 0), self.last)
         step = max((self.last - first) // _SAMPLES, 1)
         return [(n, self.lr(n)) for n in sorted({*range(first, self.last + 1, step), self.last})]

@@ -25,6 +25,7 @@ def build(track: Track, optimizer: Optimizer) -> LearningRateWarmUP:
     after = track.after_scheduler
     after_scheduler = None if after is None else build_after_scheduler(after, optimizer)
     warmup = track.warmup
+    # The default by its own class: target · n / W has other last bits than a formula with start and share.
     curve = LinearWarmup(warmup.iterations) if warmup == Warmup(iterations=warmup.iterations) else FormulaWarmup(warmup)
     return LearningRateWarmUP(optimizer, warmup.iterations, track.targets, after_scheduler, curve=curve)
 

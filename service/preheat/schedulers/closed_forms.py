@@ -92,6 +92,7 @@ def _triangles(cyclic: Any, iterations: range, ends: list[tuple[Any, Any]]) -> l
         x = 1.0 + s / length - cycle
         height = x / ratio if x <= ratio else (x - 1) / (ratio - 1)
         if not is_even:
+            # 2.0 ** cycle of a float: cycle 1025 is the first that raises.
             try:
                 scale = scale_of(cycle if per_cycle else s)
             except OverflowError:
@@ -123,6 +124,7 @@ def _phases_of_one_cycle(cycle: Any, iterations: range, name: str) -> list[Any]:
     """
     anneal = cycle._annealing_cos if cycle._anneal_func_type == "cos" else cycle._annealing_linear  # noqa: SLF001
     groups, last = cycle.optimizer.param_groups, cycle.total_steps - 1
+    # Iterations past the end are taken off first: torch's last phase would extrapolate.
     past = len(iterations) - bisect_right(iterations, last)
     iterations = iterations[: len(iterations) - past]
     values: list[Any] = []
@@ -144,6 +146,7 @@ def _warm_restarts(scheduler: LRScheduler, iterations: range) -> LRs:
     restarts._get_lr_called_within_step = True  # noqa: SLF001 - else torch warns at every call
     rates: LRs = []
     while iterations:
+        # One cycle at a time: T_cur and T_i are all that torch's get_lr reads.
         into, restarts.T_i = cycle_position(iterations.start, restarts.T_0, restarts.T_mult)
         inside = bisect_left(iterations, iterations.start - into + restarts.T_i)
         of_cycle = range(into, into + iterations[:inside][-1] - iterations.start + 1, iterations.step)

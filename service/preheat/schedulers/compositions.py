@@ -117,6 +117,7 @@ class FixedSequentialLR(Composite):
 
     def _start(self, index: int) -> None:
         if not self._has_started[index]:
+            # Recursion goes down the milestones: the LR before may come from a scheduler that has not started either.
             before = self.milestones[index - 1] - 1
             self._parts[index].start_from(self.rates(range(before, before + 1)))
             self._has_started[index] = True
@@ -134,6 +135,7 @@ class Combined(Composite):
         columns: list[Any] = [part.rates(iterations) for part in self._parts]
         bases, combine = self.initial_lrs, self._combine
         rates = [combine(b, lrs) for b, lrs in zip(bases * len(iterations), zip(*columns, strict=True), strict=True)]
+        # One sum instead of a test of each: a NaN or an infinity stays in it.
         if not math.isfinite(sum(rates)):
             raise UndefinedLR("ProductLR", iterations.start, "it grows beyond what a number can be")
         return rates  # type: ignore[return-value]
@@ -163,6 +165,7 @@ class Windowed(Composite):
     @override
     def rates(self, iterations: range) -> LRs:
         part = self._parts[0]
+        # begin and end are inside: at both the child is read on its own clock.
         before, until = bisect_right(iterations, self.begin), bisect_right(iterations, self.end)
         rates = list(part.rates(range(1))) * before if before else []
         within = shift(iterations[before:until], -self.begin)

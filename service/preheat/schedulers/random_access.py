@@ -119,6 +119,7 @@ class Stepped(RandomAccess):
         """SWALR and MultiplicativeLR go on from `rates`, as at a milestone of torch's SequentialLR."""
         if not isinstance(self._scheduler, SWALR | MultiplicativeLR):
             return
+        # From its own iteration 0, wherever it stood: the LR it is handed is the one it starts from.
         self._rewind()
         set_rates(self._scheduler.optimizer, rates)
         self._scheduler._update_lr(0)  # noqa: SLF001 - what torch's SequentialLR calls at a milestone
@@ -146,6 +147,7 @@ class Stepped(RandomAccess):
     def _step_to(self, iteration: int) -> LRs:
         if iteration < self._iteration:
             self._rewind()
+        # What a warm-up has written to the optimizer since must not be what the next step multiplies.
         if iteration > self._iteration:
             set_rates(self._scheduler.optimizer, self._rates)
             if not getattr(self._scheduler.optimizer, "_opt_called", False):
@@ -168,6 +170,7 @@ class Stepped(RandomAccess):
         self._origin_rates = current_rates(self._scheduler.optimizer)
 
     def _rewind(self) -> None:
+        # A copy: torch keeps the objects of a state that it loads.
         self._scheduler.load_state_dict(copy.deepcopy(self._origin))
         self._iteration = 0
         self._rates = self._origin_rates

@@ -56,6 +56,7 @@ class LearningRateWarmUP(LRScheduler):
             _check_after_scheduler(after_scheduler, optimizer, self.target_lrs)
         self.after_scheduler = after_scheduler
         self.curve = curve or LinearWarmup(warmup_iteration)
+        # Before super().__init__, which asks for the LRs of iteration 0.
         self._after = None if after_scheduler is None else random_access(after_scheduler)
         super().__init__(optimizer)
 
@@ -85,6 +86,7 @@ class LearningRateWarmUP(LRScheduler):
         curve = self.curve
         if curve.dampens:
             return self._dampened_rates(iterations)
+        # `last` itself belongs to the warm-up; by default its LR there is exactly the target.
         within = bisect_right(iterations, curve.last)
         if within == 0:
             return self._after_rates(iterations)
@@ -222,6 +224,7 @@ def _check_start(after_scheduler: LRScheduler, optimizer: Optimizer, target_lrs:
     """Refuses an LR that would jump when the warm-up ends because the optimizer was built with another one."""
     starts = zip(optimizer.param_groups, after_scheduler.get_last_lr(), target_lrs, strict=True)
     for index, (group, first_lr, target_lr) in enumerate(starts):
+        # Either may be it: a LambdaLR with absolute rates has a base LR of 1, and starts at the target.
         initial_lr = float(group.get("initial_lr", group["lr"]))
         if not any(math.isclose(lr, target_lr, rel_tol=1e-6) for lr in (initial_lr, float(first_lr))):
             raise ValueError(

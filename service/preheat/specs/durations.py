@@ -45,6 +45,7 @@ def _duration(text: str, least: int) -> Duration:
     if match is None:
         raise ValueError(f"must be a whole number of iterations or a duration: {_EXAMPLES}")
     amount = float(text.removesuffix(match[3]))
+    # Of any unit, before it is known what one is: a bound against overflow, not the one on iterations.
     if amount > MAX_ITERATION * 1e6:
         raise ValueError("must be shorter")
     return Duration(text, amount, _UNITS[match[3]], least)

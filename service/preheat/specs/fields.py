@@ -24,6 +24,7 @@ class Closed(BaseModel):
 
 
 def _without_negative_zero(value: float) -> float:
+    # -0.0 + 0.0 is 0.0: equal specs must have equal texts, since ids are hashes of them.
     return value + 0.0
 
 

@@ -72,6 +72,7 @@ def _with_targets(spec: Spec) -> Spec:
 
 def _with_schedules(spec: Spec, clock: Clock, violations: list[Violation]) -> Spec:
     """Every warm-up and scheduler normalised."""
+    # Of the groups that a layer_decay has made, too: lists with one entry per group are held against it.
     groups = len(spec.target_lrs)
     warmup, after = _schedule(spec.warmup, spec.after_scheduler, (), clock, groups, violations)
     param_groups = spec.param_groups and tuple(
@@ -100,6 +101,7 @@ def _group_with_schedule(
     """A group that has a warm-up of its own has a scheduler of its own too: other durations are left for it."""
     if group.warmup is None and group.after_scheduler is None:
         return group
+    # The shared scheduler is normalised again for it, with what its own warm-up leaves of the run.
     after = group.after_scheduler or spec.after_scheduler
     warmup, own_after = _schedule(group.warmup or spec.warmup, after, location, clock, 1, violations)
     own_warmup = warmup if group.warmup is not None else None
@@ -114,6 +116,7 @@ def _schedule(
     whole = warmup.normalised(clock, (*location, "warmup"), violations)
     if after is None or len(violations) > before:
         return whole, after
+    # From the origin and not from the end of the warm-up: with from_zero or dampened the decay has all of the run.
     rest = (clock.total or 0) - whole.origin
     length = 0 if whole.dampens else whole.iterations
     depth = int(location[:1] == ("hyperparameters",))  # momentum is not cycled by another hyperparameter
@@ -155,6 +158,7 @@ def _failure(scheduler: Scheduler, targets: tuple[float, ...], length: int) -> s
     suspects = scheduler.suspects(length)
     if not suspects:
         return None
+    # Of the first group alone: formulas that may fail have no parameters by group, and every target is tried.
     evaluate = compiled(scheduler.formula())
     for s in suspects:
         try:

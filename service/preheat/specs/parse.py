@@ -31,6 +31,7 @@ def parse_spec(text: str | bytes) -> Spec:
     each other.
     """
     try:
+        # One parse, which also finds repeated keys; NaN and 1e999 pass it and are refused by the models.
         whole = text.decode() if isinstance(text, bytes) else text
         content = json.loads(whole, object_pairs_hook=_without_repeated_keys)
     except RecursionError:

@@ -49,6 +49,9 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     merged = {**below, **above}
     for field, value in above.items():
         under = below.get(field)
-        if isinstance(value, dict) and isinstance(under, dict) and value.get("type") in {None, under.get("type")}:
+        if not isinstance(value, dict) or not isinstance(under, dict):
+            continue
+        kind = value.get("type")  # not yet validated: it may be anything
+        if kind is None or kind == under.get("type"):
             merged[field] = _merged(under, value)
     return merged

@@ -100,6 +100,7 @@ class Span:
         `extra` is 1 if one value more than `iterations` is read; by default as here.
         """
         length = self.iterations - start if iterations is None else iterations
+        # 1 at the end of the run, 0 in a sequence: the value at a milestone is read from the next scheduler.
         more = self.values - self.iterations if extra is None else extra
         return replace(
             self,

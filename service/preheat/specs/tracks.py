@@ -89,7 +89,9 @@ class Track:
         if self.warmup.dampens:  # a rise times a fall turns somewhere in between
             yield from sixteen(start, min(stop, last + 1))
         if self.after_scheduler is not None:
-            for point in self.after_scheduler.turning_points(max(start - origin, 0), stop - origin):
+            # Of what is read from it alone: until `last` the warm-up takes the place of its LRs, not of its momentum.
+            first = start if self.warmup.dampens or self.is_momentum else max(start, last + 1)
+            for point in self.after_scheduler.turning_points(max(first - origin, 0), stop - origin):
                 yield point + origin
 
 
@@ -114,6 +116,7 @@ def tracks(spec: "Spec") -> tuple[Track, ...]:
     if shared:
         found.append(Track(shared, tuple(targets[index] for index in shared), spec.warmup, spec.after_scheduler))
     found += [Track((index,), (targets[index],), *_schedule(spec, index), ("param_groups", index)) for index in own]
+    # Momentum is a track of its own: no warm-up applies to it, and its columns come after all LRs.
     for track in [track for track in found if _is_cycled(track.after_scheduler)]:
         momenta = tuple(index_of[Column(names[index], "momentum")] for index in track.columns)
         found.append(replace(track, columns=momenta, is_momentum=True))

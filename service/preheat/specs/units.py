@@ -88,6 +88,7 @@ class Ramp:
         step, growth = self.steps[index], self._growth(index)
         rest = amount - step.start
         # The root of growth · x² / 2 + size · x = rest, in the form that stays exact for a growth of 0.
+        # max: rounding may take a batch that shrinks to its end just below 0.
         root = math.sqrt(max(step.size**2 + 2 * growth * rest, 0.0))
         return self._firsts[index] + 2 * rest / (step.size + root)
 

@@ -50,6 +50,7 @@ class InvalidSpec(ValueError):
 
 def violation(location: Location, rule: str, value: Any = _NO_VALUE, kind: str = "invalid") -> Violation:
     """A violation whose value is shown as short JSON."""
+    # A key may be a megabyte of lone surrogates: what is sent back is short, and UTF-8 can hold it.
     parts = tuple(encodable(part)[:60] if isinstance(part, str) else part for part in location)
     return Violation(parts, encodable(rule), None if value is _NO_VALUE else shown(value), kind)
 
@@ -85,6 +86,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 def _without_echoes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     """Without lists that are too short only because pydantic did not count the entries it refused."""
+    # A parent of another error: a list that is really too short has no error inside.
     parents = {error["loc"][:length] for error in errors for length in range(len(error["loc"]))}
     return [error for error in errors if error["type"] != "too_short" or error["loc"] not in parents]
 
@@ -96,12 +98,15 @@ def _translate(
     fields_at: Callable[[Location], Iterable[str]],
 ) -> Violation:
     location, context, value = error["loc"], error.get("ctx", {}), error["input"]
+    if location[-2:] == (value, "[key]"):  # pydantic's step from an entry to its own key
+        location = location[:-1]
     path = tuple(part for part in location[:-1] if part not in tags) + location[-1:]
     match error["type"]:
         case "extra_forbidden":
             value, rule = _NO_VALUE, unknown("field", str(location[-1]), fields_at(location[:-1]))
         case "union_tag_invalid":
-            path, value, rule = (*path, "type"), context["tag"], _type_rule(context, refused_types)
+            # The context has the tag as a text, whatever it was.
+            path, value, rule = (*path, "type"), value["type"], _type_rule(context, refused_types)
         case "union_tag_not_found":
             path, value, rule = (*path, "type"), _NO_VALUE, "is required: the name of a scheduler"
         case "missing":

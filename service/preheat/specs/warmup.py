@@ -99,6 +99,7 @@ class Warmup(Closed):
                 return self
             return self.model_copy(update={"iterations": iterations}).normalised(clock, location, violations)
         before = len(violations)
+        # radam and untuned_exponential last as long as the run, untuned_linear as long as β2 says.
         total_iterations = clock.total or 0
         self._check_fields(location, violations)
         beta2 = (self.beta2 or 0.999) if self.shape in _UNTUNED else None

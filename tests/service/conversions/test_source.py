@@ -11,7 +11,7 @@ from preheat.conversions.importers import import_schedule
 from preheat.conversions.libraries import Source
 from preheat.conversions.source import Fields, Imported, Known, NotCarried, shown
 from preheat.errors import NotImportable
-from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec, spec_of
 
 
 def test_fields_that_nobody_read_are_not_carried_over() -> None:
@@ -74,7 +74,7 @@ def test_an_imported_spec_is_json_whatever_it_has() -> None:
     """What JSON has no form for is refused as a spec, and does not raise anything else."""
     for value in ({1}, b"x", 1j, float("inf"), 10**30):
         with pytest.raises(InvalidSpec):
-            parse_spec(Imported({"target_lr": value, "total_iterations": 9}).json)
+            spec_of(Imported({"target_lr": value, "total_iterations": 9}).spec)
 
 
 DEEPSPEED = {
@@ -209,7 +209,7 @@ def test_a_damaged_source_is_refused_or_imported(library: Source, kind: str) -> 
     for source in sources:
         for known in (Known(), Known(0.1, 100)):
             with suppress(NotImportable, InvalidSpec):
-                parse_spec(import_schedule(library, source, known).json)
+                spec_of(import_schedule(library, source, known).spec)
 
 
 ARGUMENTS = (
@@ -222,4 +222,4 @@ def test_a_constructor_with_any_arguments_is_refused_or_imported(name: str) -> N
     """Whatever a text of torch's has as its second and third argument, nothing is raised but a refusal."""
     for second, third in product(ARGUMENTS.split("|"), repeat=2):
         with suppress(NotImportable, InvalidSpec):
-            parse_spec(import_schedule("torch", f"{name}(o, {second}, {third})", Known(0.1, 100)).json)
+            spec_of(import_schedule("torch", f"{name}(o, {second}, {third})", Known(0.1, 100)).spec)

@@ -1,6 +1,5 @@
 """Lint: every rule with a spec that fires it and one that just does not."""
 
-import json
 from typing import Any
 
 import pytest
@@ -10,15 +9,15 @@ from preheat.curve import Curve
 from preheat.lint import RULES, Finding, lint, refusals
 from preheat.lint.track import LintedTrack
 from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec, spec_of
 from preheat.specs.recipes import recipes
+from support.specs import curve_after
 
 
 def findings(**fields: Any) -> list[Finding]:
     """What lint says of a spec: target 0.1, 1000 iterations, warm-up 100, unless said otherwise."""
-    spec = {"target_lr": 0.1, "total_iterations": 1000, "warmup": {"iterations": 100}, **fields}
     try:
-        return lint(Curve(Schedule(parse_spec(json.dumps({k: v for k, v in spec.items() if v is not None})))))
+        return lint(curve_after(**{"total_iterations": 1000, "warmup": {"iterations": 100}, **fields}))
     except InvalidSpec as error:
         return refusals(error)
 
@@ -264,7 +263,7 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any], str, int | None]] = 
 def test_a_rule_fires_where_it_should(
     rule: str, severity: str, fires: dict[str, Any], _not: Any, pointer: str, iteration: int | None
 ) -> None:
-    """With its severity, the place in the spec, the iteration, and what to do."""
+    """A rule's finding has its severity, a pointer into the spec, the iteration, a detail and a remedy."""
     found = [finding for finding in findings(**fires) if finding.rule == rule and finding.severity == severity]
     assert len(found) == 1
     assert found[0].pointer == pointer
@@ -282,7 +281,7 @@ def test_a_rule_fires_where_it_should(
 def test_a_rule_is_quiet_where_it_just_should_not_fire(
     rule: str, severity: str, _fires: Any, quiet: dict[str, Any], _pointer: str, _iteration: Any
 ) -> None:
-    """The nearest spec that is right."""
+    """A rule says nothing of the nearest spec that is right."""
     fields = {name: value for name, value in quiet.items() if name != "severity"}
     found = [finding for finding in findings(**fields) if finding.rule == rule]
     assert [finding for finding in found if "severity" not in quiet or finding.severity == severity] == []
@@ -295,9 +294,9 @@ def test_every_rule_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", recipes())
-def test_recipes_are_not_scolded_for_what_they_are(name: str) -> None:
-    """Nothing worse than a warning, and warnings only for what the source does on purpose."""
-    found = lint(Curve(Schedule(parse_spec(json.dumps({"recipe": name})))))
+def test_recipes_get_no_warning_for_what_their_source_does(name: str) -> None:
+    """A recipe gets no error, and a warning only for what its source does on purpose."""
+    found = lint(Curve(Schedule(spec_of({"recipe": name}))))
     allowed = {
         "bert-base": {"peak-never-reached"},
         "deit": {"peak-never-reached"},
@@ -308,21 +307,21 @@ def test_recipes_are_not_scolded_for_what_they_are(name: str) -> None:
 
 
 def test_groups_are_examined_one_by_one() -> None:
-    """A group with a schedule of its own is pointed to."""
+    """A finding about a group with a schedule of its own points into that group."""
     groups = [{"name": "a"}, {"name": "b", "warmup": {"iterations": 900}}]
     found = [finding for finding in findings(param_groups=groups) if finding.rule == "warmup-over-half"]
     assert [finding.pointer for finding in found] == ["/param_groups/1/warmup/iterations"]
 
 
 def test_a_long_stepped_schedule_says_what_was_not_examined() -> None:
-    """It is examined as far as can be stepped in a moment."""
+    """A schedule that must be stepped is examined for its first 100 000 iterations, and a finding says so."""
     found = findings(total_iterations=1_000_000, **after("MultiplicativeLR", lr_lambda=0.99999))
     assert "not-examined" in {finding.rule for finding in found}
     assert "last-update-at-zero" not in {finding.rule for finding in found}
 
 
-def test_the_gravest_comes_first() -> None:
-    """Warnings before remarks."""
+def test_findings_are_sorted_by_severity() -> None:
+    """Errors come before warnings, and warnings before remarks."""
     found = findings(total_iterations=100_000, **after("CosineAnnealingLR", T_max=90))
     assert [finding.severity for finding in found] == sorted(
         (finding.severity for finding in found), key=["error", "warning", "info"].index
@@ -330,10 +329,10 @@ def test_the_gravest_comes_first() -> None:
     assert {"looks-like-epochs", "length-mismatch"} <= {finding.rule for finding in found}
 
 
-def test_a_formula_without_a_value_is_an_error_and_no_crash() -> None:
-    """Where it was not looked at when the spec was made, but is now."""
+def test_a_formula_without_a_value_is_one_finding() -> None:
+    """A formula that has no value where only lint looks gives one finding, with the iteration."""
     total = 1_000_003
-    looked_at = Curve(Schedule(parse_spec(json.dumps({"target_lr": 0.1, "total_iterations": total}))))
+    looked_at = curve_after(total_iterations=total, warmup=None)
     places = [n for n, _ in LintedTrack(looked_at, looked_at.schedule.spec.tracks[0], NO_DEADLINE).samples]
     pole = next(n for n in places if n % (total // 10_000))
     found = findings(total_iterations=total, warmup=None, **after("ExpressionLR", expression=f"1 / abs(n - {pole})"))

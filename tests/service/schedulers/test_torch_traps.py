@@ -1,23 +1,21 @@
 """What becomes of torch's traps: each is made right, refused, or kept and named here for what it is."""
 
-import json
 import math
 from typing import Any
 
 import pytest
 
-from preheat.curve import Curve
-from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec
 from reference import torch_stepped
+from support.specs import curve_after
 
 TARGET = 0.1
 
 
 def lrs(after_scheduler: dict[str, Any], left: int) -> list[float]:
     """The LRs of a run of `left` iterations without a warm-up."""
-    spec = {"target_lr": TARGET, "total_iterations": left, "after_scheduler": after_scheduler}
-    values: list[float] = Curve(Schedule(parse_spec(json.dumps(spec)))).window(0, left + 1)[:, 0].tolist()
+    asked = curve_after(after_scheduler, total_iterations=left, warmup=None)
+    values: list[float] = asked.window(0, left + 1)[:, 0].tolist()
     return values
 
 
@@ -31,22 +29,19 @@ def refusal(after_scheduler: dict[str, Any], left: int = 100) -> str:
 @pytest.mark.parametrize("first_length", [1, 7, 29])
 @pytest.mark.parametrize("growth", [2, 3, 4, 5, 7])
 def test_warm_restarts_are_made_right(first_length: int, growth: int) -> None:
-    """Every cycle starts at the base LR, for every (T_0, T_mult) and at every restart below 10⁷."""
+    """Made right: every cycle starts at the base LR, for every (T_0, T_mult) and at every restart below 10⁷."""
     spec = {"type": "CosineAnnealingWarmRestarts", "T_0": first_length, "T_mult": growth}
-    text = json.dumps({"target_lr": TARGET, "total_iterations": 10**7, "after_scheduler": spec})
-    curve = Curve(Schedule(parse_spec(text)))
+    asked = curve_after(spec, total_iterations=10**7, warmup=None)
     restart, length = 0, first_length
     while restart < 10**7:
-        assert curve.lr(restart) == [TARGET]
+        assert asked.lr(restart) == [TARGET]
         restart, length = restart + length, length * growth
 
 
 def test_multiplicative_lr_multiplies_every_iteration() -> None:
-    """Asking for iteration 7 gives seven multiplications, where torch's step(7) makes one."""
+    """Made right: asking for iteration 7 gives seven multiplications, where torch's step(7) makes one."""
     spec = {"type": "MultiplicativeLR", "lr_lambda": 0.5}
-    assert Curve(Schedule(parse_spec(json.dumps({"target_lr": 1, "total_iterations": 9, "after_scheduler": spec})))).lr(
-        7
-    ) == [2**-7]
+    assert curve_after(spec, target_lr=1, total_iterations=9, warmup=None).lr(7) == [2**-7]
 
 
 def test_cosine_climbs_again_past_t_max() -> None:
@@ -69,19 +64,19 @@ def test_onecycle_holds_its_end(total_steps: int) -> None:
 
 
 def test_linear_lr_from_zero_is_refused_with_the_way_around() -> None:
-    """Refused, as torch does, and says that the warm-up starts from 0."""
+    """Refused, as torch does; the message says that the warm-up starts from 0."""
     assert refusal({"type": "LinearLR", "start_factor": 0}) == (
         "after_scheduler.start_factor (0.0) must be > 0 (torch refuses 0): for a start from 0 use warmup.iterations"
     )
 
 
 def test_constant_factor_0_is_made_right() -> None:
-    """0 until total_iters, then the target, where torch's stepping divides by zero."""
+    """Made right: the LR is 0 until total_iters and then the target, where torch's stepping divides by zero."""
     assert lrs({"type": "ConstantLR", "factor": 0, "total_iters": 3}, 5) == [0, 0, 0, TARGET, TARGET, TARGET]
 
 
 def test_constant_factor_0_in_a_chain_is_refused() -> None:
-    """A chain must be stepped, so that torch's division by zero could not be avoided."""
+    """Refused: a chain must be stepped, so that torch's division by zero could not be avoided."""
     chain = {"type": "ChainedScheduler", "schedulers": [{"type": "ConstantLR", "factor": 0}]}
     assert "schedulers[0].factor (0.0) must be > 0 in a ChainedScheduler" in refusal(chain)
 
@@ -98,12 +93,12 @@ def test_constant_factor_0_in_a_chain_is_refused() -> None:
     ],
 )
 def test_zero_lengths_are_refused(spec: dict[str, Any], field: str) -> None:
-    """Refused, where torch divides by zero or never gets anywhere."""
+    """Refused: with a length of 0 torch divides by zero or never gets anywhere."""
     assert refusal(spec) == f"after_scheduler.{field} (0) must be ≥ 1"
 
 
 def test_a_onecycle_rise_of_no_length_is_refused() -> None:
-    """pct_start · total_steps = 1 divides by zero in torch."""
+    """Refused: pct_start · total_steps = 1 divides by zero in torch."""
     assert "pct_start (0.01) must not be 1 / total_steps" in refusal(
         {"type": "OneCycleLR", "cycle_momentum": False, "max_lr": 1, "pct_start": 0.01, "total_steps": 100}
     )
@@ -118,7 +113,7 @@ def test_children_of_a_sequence_restart_from_the_target() -> None:
 
 
 def test_unsorted_milestones_are_refused() -> None:
-    """Torch takes [5, 3] and never runs the scheduler between."""
+    """Refused: torch takes [5, 3] and never runs the scheduler between."""
     children = [{"type": "ConstantLR"}] * 3
     assert "milestones[1] (3) must be greater than milestones[0] (5)" in refusal(
         {"type": "SequentialLR", "schedulers": children, "milestones": [5, 3]}
@@ -165,20 +160,20 @@ def test_a_cycle_in_a_sequence_leaves_its_siblings_alone(cycle: dict[str, Any]) 
     ],
 )
 def test_children_that_overwrite_the_others_of_a_chain_are_refused(child: dict[str, Any]) -> None:
-    """Torch lets them overwrite the earlier schedulers in silence."""
+    """Refused: torch lets them overwrite the earlier schedulers in silence."""
     message = refusal({"type": "ChainedScheduler", "schedulers": [{"type": "LinearLR"}, child]})
     assert f'schedulers[1].type ("{child["type"]}") cannot be chained' in message
 
 
 def test_eta_min_above_the_target_makes_the_lr_rise() -> None:
-    """Kept, as in torch: eta_min is absolute."""
+    """Kept, as in torch: eta_min is absolute, so that an LR below it rises to it."""
     values = lrs({"type": "CosineAnnealingLR", "eta_min": 0.2}, 10)
     assert (values[0], values[10]) == pytest.approx((0.1, 0.2))
 
 
 @pytest.mark.parametrize("kind", ["ReduceLROnPlateau", "LambdaLR"])
 def test_code_and_metrics_are_refused_with_the_way_around(kind: str) -> None:
-    """The error says why, and what to use."""
+    """Refused: what follows from code or a metric is no schedule; the message says what to use."""
     message = refusal({"type": kind})
     assert message.startswith(f'after_scheduler.type ("{kind}")')
     assert "ExpressionLR" in message or "StepLR" in message
@@ -210,10 +205,36 @@ def test_triangular2_does_not_overflow_after_1024_cycles() -> None:
     ],
 )
 def test_growth_without_bound_is_refused(spec: dict[str, Any]) -> None:
-    """Refused, where torch overflows to infinity or raises."""
+    """Refused: an LR that would overflow in torch, to infinity or with an error, is found before it is computed."""
     assert refusal(spec, 10_000) == "after_scheduler makes the LR grow beyond 1e100 times target_lr in 10000 steps"
 
 
 def test_growth_within_bounds_is_not_refused() -> None:
-    """An LR that grows a hundredfold is somebody's range test."""
+    """Kept: an LR that grows a hundredfold is somebody's range test."""
     assert lrs({"type": "ExponentialLR", "gamma": math.exp(0.1)}, 46)[-1] == pytest.approx(TARGET * math.exp(4.6))
+
+
+@pytest.mark.parametrize(
+    ("cycle", "name"),
+    [
+        ({"base_lr": 1.0, "max_lr": 0.5, "step_size_up": 5, "gamma": 1.03, "cycle_momentum": False}, "LR"),
+        ({"base_lr": [0.1, 1.0], "max_lr": [1.0, 0.5], "step_size_up": 5, "gamma": 1.03}, "LR"),
+        ({"base_lr": 0.5, "max_lr": 1.0, "step_size_up": 5, "gamma": 1.08}, "momentum"),
+    ],
+)
+def test_a_cycle_that_grows_until_it_is_negative_is_refused(cycle: dict[str, Any], name: str) -> None:
+    """Refused: where gamma > 1 makes an amplitude outgrow the value it is subtracted from, torch serves less than 0."""
+    spec = {"type": "CyclicLR", "mode": "exp_range", **cycle}
+    groups: list[dict[str, Any]] = [{}, {}] if isinstance(cycle["base_lr"], list) else [{}]
+    with pytest.raises(InvalidSpec) as refused:
+        curve_after(spec, total_iterations=40, warmup=None, param_groups=groups)
+    message = f"after_scheduler.gamma ({cycle['gamma']}) makes the {name} negative within 40 iterations"
+    assert str(refused.value) == message
+
+
+def test_a_cycle_that_grows_and_stays_positive_is_served() -> None:
+    """The bound is the amplitude at a top, not at the end of the run: 0.5 · 1.02^35 is just below 1."""
+    spec = {"type": "CyclicLR", "mode": "exp_range", "gamma": 1.02, "base_lr": 1.0, "max_lr": 0.5, "step_size_up": 5}
+    values = lrs({**spec, "cycle_momentum": False}, 40)
+    assert min(values) == pytest.approx(1 - 0.5 * 1.02**35, rel=1e-12)
+    assert "gamma (1.0201) makes the LR negative" in refusal({**spec, "gamma": 1.0201, "cycle_momentum": False}, 40)

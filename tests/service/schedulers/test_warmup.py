@@ -62,7 +62,7 @@ def test_a_training_loop_reads_the_reference_table() -> None:
 
 
 def test_construction_sets_iteration_0() -> None:
-    """Before the first step the LR is 0 with a warm-up, and after_scheduler's first without."""
+    """Before the first step the LR is 0 with a warm-up, and after_scheduler's first one without."""
     on = optimizer(0.01)
     assert LearningRateWarmUP(on, 4, 0.01).get_last_lr() == lrs(on) == [0.0]
     on = optimizer(0.01)
@@ -97,7 +97,7 @@ def test_one_target_serves_every_param_group() -> None:
 
 @pytest.mark.parametrize("after_scheduler", EXAMPLES, ids=example_id)
 def test_torchs_own_scheduler_follows_the_warmup(after_scheduler: dict[str, Any]) -> None:
-    """With a scheduler that the user built, iteration W + s has the LR of its iteration s, asked in any order."""
+    """Iteration W + s has the LR of iteration s of the scheduler that the user built, asked in any order."""
     on = optimizer(0.01, 0.1)
     scheduler = LearningRateWarmUP(on, WARMUP, [0.01, 0.1], torch_scheduler(after_scheduler, on))
     expected = torch_stepped(after_scheduler, (0.01, 0.1), LEFT)
@@ -154,14 +154,14 @@ def test_state_goes_through_torch_save(tmp_path: Any) -> None:
     ],
 )
 def test_a_state_of_another_warmup_is_refused(warmup_iteration: int, target_lr: float, message: str) -> None:
-    """Loading never changes the warm-up in silence."""
+    """A state with another length or target is refused, so that loading never changes the warm-up."""
     state = LearningRateWarmUP(optimizer(0.01), 10, 0.01).state_dict()
     with pytest.raises(ValueError, match=message):
         LearningRateWarmUP(optimizer(0.01), warmup_iteration, target_lr).load_state_dict(state)
 
 
 def test_a_state_without_an_after_scheduler_is_refused_by_one_with() -> None:
-    """The two schedules are different, and so are their states."""
+    """A state that has no after_scheduler cannot be loaded where there is one."""
     state = LearningRateWarmUP(optimizer(0.01), 10, 0.01).state_dict()
     with pytest.raises(ValueError, match="after_scheduler"):
         reference_scheduler(optimizer(0.01)).load_state_dict(state)
@@ -186,7 +186,7 @@ def test_tensor_lrs_are_filled_in_place() -> None:
     "kind", [SGD, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta, Adagrad, ASGD, LBFGS, RMSprop, Rprop]
 )
 def test_any_torch_optimizer_will_do(kind: Callable[..., Optimizer]) -> None:
-    """Only the LRs of the param groups are touched."""
+    """With every optimizer of torch, iteration 12 has the LR of the reference table."""
     on = kind([torch.zeros(1, requires_grad=True)], lr=0.01)
     scheduler = reference_scheduler(on)
     scheduler.step(12)
@@ -209,32 +209,32 @@ def test_any_torch_optimizer_will_do(kind: Callable[..., Optimizer]) -> None:
 def test_wrong_arguments_are_refused_with_their_value(
     arguments: tuple[Any, ...], error: type[Exception], message: str
 ) -> None:
-    """The message names argument, value and rule."""
+    """A wrong argument is refused with a message that names argument, value and rule."""
     with pytest.raises(error, match=message):
         LearningRateWarmUP(optimizer(0.01), *arguments)
 
 
 def test_an_optimizer_is_required() -> None:
-    """A model's parameters are no optimizer."""
+    """A list in the place of the optimizer is refused by its type."""
     with pytest.raises(TypeError, match=r"optimizer \(list\) must be a torch.optim.Optimizer"):
         LearningRateWarmUP([], 5, 0.01)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("iteration", [-1, -10])
 def test_a_negative_iteration_is_refused(iteration: int) -> None:
-    """Nothing is before iteration 0."""
+    """An iteration below 0 is refused, since nothing is before iteration 0."""
     with pytest.raises(ValueError, match=rf"cur_iteration \({iteration}\) must be ≥ 0"):
         LearningRateWarmUP(optimizer(0.01), 5, 0.01).step(iteration)
 
 
 def test_an_after_scheduler_of_another_optimizer_is_refused() -> None:
-    """It would set LRs that nobody trains with."""
+    """A scheduler on another optimizer is refused: it would set LRs that nobody trains with."""
     with pytest.raises(ValueError, match=r"after_scheduler \(StepLR\) must be on the same optimizer"):
         LearningRateWarmUP(optimizer(0.01), 5, 0.01, StepLR(optimizer(0.01), 3))
 
 
 def test_an_after_scheduler_that_starts_elsewhere_is_refused() -> None:
-    """An optimizer built with another LR than the target would jump when the warm-up ends."""
+    """An optimizer built with another LR than the target is refused: its LR would jump when the warm-up ends."""
     on = optimizer(0.1)
     with pytest.raises(
         ValueError, match=r"target_lr \(0\.01\) must equal .* \(0\.1\): build the optimizer with lr=0\.01"
@@ -243,7 +243,7 @@ def test_an_after_scheduler_that_starts_elsewhere_is_refused() -> None:
 
 
 def test_an_after_scheduler_that_was_stepped_is_refused() -> None:
-    """Its own iteration 0 is where the warm-up ends."""
+    """A scheduler that was stepped is refused, since its iteration 0 must be where the warm-up ends."""
     on = optimizer(0.01)
     after = StepLR(on, 3)
     on.step()
@@ -253,7 +253,7 @@ def test_an_after_scheduler_that_was_stepped_is_refused() -> None:
 
 
 def test_reduce_on_plateau_is_refused() -> None:
-    """It follows a metric, so that it has no LR at an iteration."""
+    """ReduceLROnPlateau is refused: it follows a metric, and has no LR at an iteration."""
     on = optimizer(0.01)
     with pytest.raises(TypeError, match="ReduceLROnPlateau"):
         LearningRateWarmUP(on, 5, 0.01, ReduceLROnPlateau(on))

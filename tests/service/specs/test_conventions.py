@@ -4,14 +4,11 @@ Printed digits: executed in the libraries themselves (torch 2.13, transformers 5
 pytorch-warmup 0.2.0, DeepSpeed, Megatron-LM, torchtitan, fairseq, NeMo, ignite 0.5.5), or their formulas retyped.
 """
 
-import json
 from typing import Any
 
 import pytest
 
-from preheat.curve import Curve
-from preheat.schedule import Schedule
-from preheat.specs import parse_spec
+from support.specs import curve_after
 
 COSINE = {"type": "CosineLR"}
 COSINE_OF_10 = {"type": "CosineLR", "length": 10}
@@ -155,11 +152,11 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any] | None, str]] = {
 
 @pytest.mark.parametrize("library", ROWS)
 def test_every_library_reads_its_own_sequence(library: str) -> None:
-    """Each row to the digits that are printed."""
+    """The spec that stands for a library's words has the library's LRs, to the digits that are printed."""
     warmup_fields, after_scheduler, printed = ROWS[library]
-    spec = {"target_lr": 1.0, "total_iterations": 10, "warmup": warmup_fields, "after_scheduler": after_scheduler}
     values = printed.split()
-    actual = Curve(Schedule(parse_spec(json.dumps(spec)))).window(0, len(values))[:, 0].tolist()
+    asked = curve_after(after_scheduler, target_lr=1.0, total_iterations=10, warmup=warmup_fields)
+    actual = asked.window(0, len(values))[:, 0].tolist()
     for iteration, value in enumerate(values):
         half_a_digit = 0.51 * 0.1 ** len(value.partition(".")[2])
         assert actual[iteration] == pytest.approx(float(value), abs=half_a_digit if "." in value else 1e-15)

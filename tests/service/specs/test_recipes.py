@@ -7,7 +7,7 @@ import pytest
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec, parse_spec, spec_of
 from preheat.specs.durations import Unit
 from preheat.specs.recipes import recipes
 from preheat.specs.units import Units
@@ -15,7 +15,7 @@ from preheat.specs.units import Units
 
 def curve(recipe: str, **fields: Any) -> Curve:
     """The curve of a recipe, some fields overridden."""
-    return Curve(Schedule(parse_spec(json.dumps({"recipe": recipe, **fields}))))
+    return Curve(Schedule(spec_of({"recipe": recipe, **fields})))
 
 
 GOLDEN: dict[str, dict[int, float]] = {
@@ -64,7 +64,7 @@ GOLDEN: dict[str, dict[int, float]] = {
 
 @pytest.mark.parametrize("recipe", GOLDEN)
 def test_a_recipe_has_the_lrs_of_its_source(recipe: str) -> None:
-    """To the digits that are printed."""
+    """A recipe has the LRs that its source prints or implies, to rel 1e-6."""
     asked = curve(recipe)
     for iteration, lr in GOLDEN[recipe].items():
         assert asked.lr(iteration)[0] == pytest.approx(lr, rel=1e-6, abs=1e-18), iteration
@@ -89,7 +89,7 @@ IN_UNITS: list[tuple[str, Unit, dict[float, float]]] = [
 def test_a_recipe_that_is_stated_in_other_units_has_its_lrs_there(
     recipe: str, unit: Unit, values: dict[float, float]
 ) -> None:
-    """To half an iteration: 1e-4 of the LR."""
+    """After an amount of tokens or epochs the LR is the source's, as closely as the nearest iteration allows."""
     asked = curve(recipe)
     units = asked.schedule.spec.units or Units()
     for amount, lr in values.items():
@@ -98,7 +98,7 @@ def test_a_recipe_that_is_stated_in_other_units_has_its_lrs_there(
 
 @pytest.mark.parametrize("name", recipes())
 def test_every_recipe_is_whole(name: str) -> None:
-    """It parses, names its source, carries its name as label, and is its own normal form."""
+    """A recipe parses, names its source, carries its name as label, and is its own normal form."""
     recipe = recipes()[name]
     asked = curve(name)
     assert recipe.source
@@ -110,7 +110,7 @@ def test_every_recipe_is_whole(name: str) -> None:
 
 
 def test_hyperparameters_of_recipes_end_where_they_should() -> None:
-    """DINO's weight decay and teacher momentum; YOLO's biases and momentum; nanochat's momentum."""
+    """DINO's weight decay and teacher momentum, YOLO's biases and nanochat's momentum are their sources'."""
     dino = curve("dino-vit-s")
     ends = dict(zip([column.name for column in dino.columns], dino.lr(dino.total_iterations), strict=True))
     assert ends == pytest.approx({"default": 1e-6, "default.weight_decay": 0.4, "default.ema_momentum": 1.0})
@@ -123,7 +123,7 @@ def test_hyperparameters_of_recipes_end_where_they_should() -> None:
 
 
 def test_any_field_of_a_recipe_can_be_overridden() -> None:
-    """Values replace, objects merge, another type starts afresh."""
+    """A value replaces the recipe's, an object is merged with it, and a scheduler of another type starts afresh."""
     asked = curve("llama-2-7b", target_lr=1e-3, warmup={"iterations": "1%"}, label="mine").schedule.spec
     assert (asked.target_lr, asked.warmup.iterations, asked.label) == (1e-3, 5000, "mine")
     assert asked.after_scheduler is not None
@@ -137,7 +137,7 @@ def test_any_field_of_a_recipe_can_be_overridden() -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
-    """As a mistyped field is."""
+    """A mistyped recipe is refused with the nearest name, and one that is no text by its type."""
     with pytest.raises(
         InvalidSpec, match=r'recipe \("llama-3-405"\) is not a known recipe; did you mean llama-3-405b\?'
     ):
@@ -147,6 +147,6 @@ def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
 
 
 def test_what_is_wrong_beside_a_recipe_is_found() -> None:
-    """Overriding can contradict."""
+    """A field that contradicts the recipe's own is refused as in any spec."""
     with pytest.raises(InvalidSpec, match=r"warmup.iterations \(600000\) must not exceed total_iterations \(500000\)"):
         curve("llama-2-7b", warmup={"iterations": 600000})

@@ -1,7 +1,7 @@
 """Param groups with schedules of their own, and hyperparameters besides the LR: a column each."""
 
-import json
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,15 +9,12 @@ import pytest
 import torch
 from torch.optim import SGD, Adam, lr_scheduler
 
+import support.specs
 from preheat.curve import Curve
-from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, parse_spec
 
-
-def curve(**fields: Any) -> Curve:
-    """The curve of a spec."""
-    spec = {"target_lr": 0.1, "total_iterations": 50, "warmup": {"iterations": 10}}
-    return Curve(Schedule(parse_spec(json.dumps(spec | fields))))
+curve = partial(support.specs.curve_after, total_iterations=50)
+"""The curve of a spec of 50 iterations, the warm-up of 10 included."""
 
 
 def column(of: Curve, name: str) -> list[float]:
@@ -56,13 +53,13 @@ def test_momentum_runs_against_the_lr_as_in_torch(after: dict[str, Any], optimiz
 
 
 def test_before_its_cycle_begins_momentum_is_at_its_first() -> None:
-    """In the warm-up it stands at max_momentum."""
+    """In the warm-up momentum stands at max_momentum."""
     asked = curve(after_scheduler={"type": "OneCycleLR", "max_lr": 0.3})
     assert column(asked, "default.momentum")[:11] == [0.95] * 11
 
 
 def test_momentum_stays_as_it_is_where_it_is_not_cycled() -> None:
-    """No column, at the top or inside another scheduler."""
+    """Momentum has no column where cycle_momentum is false, or where its scheduler is inside another."""
     alone = {"type": "OneCycleLR", "max_lr": 0.3, "cycle_momentum": False}
     nested = {"type": "SequentialLR", "milestones": [], "schedulers": [{"type": "OneCycleLR", "max_lr": 0.3}]}
     for after in (alone, nested):
@@ -70,7 +67,7 @@ def test_momentum_stays_as_it_is_where_it_is_not_cycled() -> None:
 
 
 def test_triangular2_ends_at_its_first_momentum_when_its_amplitude_is_gone() -> None:
-    """Past cycle 1024 torch overflows; asked directly or in turn, momentum is max_momentum there."""
+    """Past cycle 1024, where torch overflows, momentum is max_momentum, asked directly or in a window."""
     after = {"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1, "step_size_up": 1, "mode": "triangular2"}
     asked = curve(total_iterations=5000, after_scheduler=after)
     assert asked.lr(4001)[1] == 0.9
@@ -78,7 +75,7 @@ def test_triangular2_ends_at_its_first_momentum_when_its_amplitude_is_gone() -> 
 
 
 def test_every_hyperparameter_follows_its_own_schedule() -> None:
-    """DINO's weight decay 0.04 → 0.4, nanochat's momentum 0.85 → 0.97, and a clip that is held."""
+    """DINO's weight decay goes from 0.04 to 0.4, nanochat's momentum from 0.85 to 0.97, and a clip is held."""
     asked = curve(
         param_groups=[{"name": "decay"}, {"name": "bias"}],
         hyperparameters={
@@ -107,7 +104,7 @@ def test_every_hyperparameter_follows_its_own_schedule() -> None:
 
 
 def test_a_group_may_have_a_warmup_and_a_scheduler_of_its_own() -> None:
-    """YOLO's biases fall from 0.1 to the target while the rest rises; a head decays in steps."""
+    """YOLO's biases fall to the target while the rest rises to it, and a head decays in steps."""
     asked = curve(
         after_scheduler={"type": "CosineLR"},
         param_groups=[
@@ -124,7 +121,7 @@ def test_a_group_may_have_a_warmup_and_a_scheduler_of_its_own() -> None:
 
 
 def test_a_group_with_a_warmup_of_its_own_has_its_own_length_left() -> None:
-    """The shared cosine ends with the run for every group, however long each warms up; written out in the answer."""
+    """The shared cosine ends with the run for every group, however long each warms up, and the answer says so."""
     asked = curve(
         after_scheduler={"type": "CosineAnnealingLR"},
         param_groups=[{"name": "slow"}, {"name": "quick", "warmup": {"iterations": 2}}],
@@ -138,7 +135,7 @@ def test_a_group_with_a_warmup_of_its_own_has_its_own_length_left() -> None:
 
 
 def test_stepped_and_closed_tracks_stand_side_by_side() -> None:
-    """A group that must be stepped, one that need not: any iteration asked for first gives the same."""
+    """Where one group must be stepped and another need not, any iteration that is asked for first gives the same."""
     fields: dict[str, Any] = {
         "total_iterations": 12_000,
         "param_groups": [
@@ -210,7 +207,7 @@ def test_stepped_and_closed_tracks_stand_side_by_side() -> None:
     ],
 )
 def test_what_contradicts_itself_is_refused(fields: dict[str, Any], message: str) -> None:
-    """Field, value and rule, wherever it stands."""
+    """A contradiction in a group or a hyperparameter is refused by field, value and rule, with its place."""
     with pytest.raises(InvalidSpec) as caught:
         curve(**fields)
     assert message in str(caught.value)

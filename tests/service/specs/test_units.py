@@ -1,17 +1,17 @@
 """Durations in epochs, samples, tokens and shares become iterations."""
 
-import json
 from typing import Any
 
 import pytest
 
+import support.specs
 from preheat.specs import InvalidSpec, Spec, parse_spec
 from preheat.specs.units import BatchSize, Ramp
 
 
 def spec(**fields: Any) -> Spec:
-    """A normalised spec."""
-    return parse_spec(json.dumps({"target_lr": 0.1, "total_iterations": 1000, **fields}))
+    """A normalised spec of 1000 iterations without a warm-up, unless said otherwise."""
+    return support.specs.spec(**{"total_iterations": 1000, "warmup": None, **fields})
 
 
 def refusal(**fields: Any) -> str:
@@ -37,7 +37,7 @@ UNITS = {"iterations_per_epoch": 156.39, "samples_per_iteration": 8192, "tokens_
     ],
 )
 def test_a_duration_is_the_nearest_iteration(text: str, iterations: int) -> None:
-    """Wherever a whole number may stand, and a list of them too."""
+    """A text becomes the nearest iteration, in a warm-up, in a scheduler and in a list of milestones."""
     found = spec(units=UNITS, warmup={"iterations": text}, after_scheduler={"type": "CosineLR", "length": text})
     assert found.warmup.iterations == iterations
     assert found.after_scheduler is not None
@@ -48,7 +48,7 @@ def test_a_duration_is_the_nearest_iteration(text: str, iterations: int) -> None
 
 
 def test_the_length_of_the_run_may_be_a_duration() -> None:
-    """Shares are of that length."""
+    """The run's length may be given in epochs, and a share of the run is a share of that length."""
     found = spec(total_iterations="90ep", units={"iterations_per_epoch": 156}, warmup={"iterations": "10%"})
     assert (found.total_iterations, found.warmup.iterations) == (14040, 1404)
 
@@ -83,22 +83,17 @@ def test_a_normalised_spec_is_its_own_normal_form() -> None:
     ],
 )
 def test_what_cannot_be_resolved_is_refused_by_name(text: str, message: str) -> None:
-    """The unit that is missing, or the forms there are."""
+    """A duration that cannot be resolved is refused with the unit that is missing or the forms that there are."""
     assert message in refusal(warmup={"iterations": text})
 
 
 def test_the_length_cannot_be_a_share_of_itself() -> None:
-    """There is nothing to take a share of."""
+    """total_iterations cannot be a share of the run, since there is nothing yet to take a share of."""
     assert "is a share of total_iterations, which is not known here" in refusal(total_iterations="10%")
 
 
-def test_a_duration_of_no_iteration_is_refused_where_one_is_needed() -> None:
-    """A share that rounds to 0."""
-    assert "must be ≥ 1" in refusal(after_scheduler={"type": "StepLR", "step_size": "0.01%"})
-
-
 def test_a_ramp_is_summed_step_by_step() -> None:
-    """Llama 3's batch: 4M tokens, 8M from 252M on, 16M from 2.87T on; walked one iteration at a time."""
+    """A batch that grows in steps, as Llama 3's did, gives the tokens that one counts iteration by iteration."""
     stretches = [(0, 4e6), (252e6, 8e6), (1000e6, 16e6)]
     ramp = Ramp(tuple(BatchSize(start=start, size=size) for start, size in stretches))
     done = 0.0
@@ -116,7 +111,7 @@ def test_a_ramp_is_summed_step_by_step() -> None:
 
 
 def test_a_growing_batch_is_integrated() -> None:
-    """From 3072 to 15360 sequences over 469B tokens (DeepSeek-V3): the mean size until then, the last one after."""
+    """A batch that grows evenly, as DeepSeek-V3's did, counts with its mean size, and with the last one after."""
     ramp = Ramp((BatchSize(start=0, size=3072, end_size=15360), BatchSize(start=1e6, size=15360)))
     length = 1e6 / ((3072 + 15360) / 2)
     assert ramp.iterations(1e6) == pytest.approx(length)
@@ -126,7 +121,7 @@ def test_a_growing_batch_is_integrated() -> None:
 
 
 def test_the_same_tokens_last_shorter_later_in_a_ramp() -> None:
-    """A phase begins where the one before ends; a tail is counted back from the end."""
+    """The same tokens are fewer iterations where the batch has grown: in a later phase, a tail, after a warm-up."""
     units = {"tokens_per_iteration": [{"start": 0, "size": 10}, {"start": 1000, "size": 100}]}
     found = spec(
         total_iterations="11000tok",
@@ -162,13 +157,13 @@ def test_the_same_tokens_last_shorter_later_in_a_ramp() -> None:
         ([], "units.tokens_per_iteration ([]) must have at least 1 item"),
     ],
 )
-def test_a_ramp_that_is_none_is_refused(ramp: Any, message: str) -> None:
-    """Field, value and rule."""
+def test_a_ramp_that_breaks_its_rules_is_refused(ramp: Any, message: str) -> None:
+    """A ramp that does not begin at 0, ascend or end level is refused by field, value and rule."""
     assert message in refusal(units={"tokens_per_iteration": ramp})
 
 
 def test_batch_scaling_multiplies_every_target() -> None:
-    """0.1 at batch 256 is 3.2 at 8192 (Goyal et al.), or 0.1 · √32."""
+    """A target of 0.1 at batch 256 becomes 3.2 at 8192 by the linear rule (Goyal et al.), or 0.1 · √32."""
     scaling = {"reference_batch": 256, "batch": 8192}
     groups = [{"target_lr": 0.2}, {"factor": 0.5}, {}]
     linear = spec(batch_scaling={"rule": "linear", **scaling}, param_groups=groups)
@@ -179,7 +174,7 @@ def test_batch_scaling_multiplies_every_target() -> None:
 
 
 def test_layer_decay_writes_the_groups_out() -> None:
-    """12 layers at 0.75: the head at the target, the embedding at 0.75^13 of it."""
+    """With 12 layers and a factor of 0.75 the head is at the target and the embedding at 0.75^13 of it."""
     found = spec(layer_decay={"layers": 12, "factor": 0.75})
     assert found.group_names == tuple(f"layer_{i}" for i in range(14))
     assert found.target_lrs == pytest.approx([0.1 * 0.75 ** (13 - i) for i in range(14)])
@@ -189,7 +184,7 @@ def test_layer_decay_writes_the_groups_out() -> None:
 
 
 def test_targets_are_held_against_their_bounds_when_every_factor_is_applied() -> None:
-    """Scaled past the highest LR, or decayed past the lowest."""
+    """A target that is scaled past the highest LR, or decayed past the lowest, is refused."""
     assert "target_lr (2000000.0) must be ≤ 1e+06 when every factor" in refusal(
         target_lr=1000.0, batch_scaling={"rule": "linear", "reference_batch": 1, "batch": 2000}
     )

@@ -1,25 +1,22 @@
 """Warm-ups by curve, start and convention, each a formula of its own."""
 
-import json
 import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+import support.specs
 from preheat.curve import Curve
-from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec
 
 W, TARGET = 8, 0.4
 
 
 def curve(total: int = 20, after_scheduler: Any = None, **warmup: Any) -> Curve:
     """The curve of a warm-up to 0.4."""
-    spec = {"target_lr": TARGET, "total_iterations": total, "warmup": {"iterations": W, **warmup}}
-    return Curve(
-        Schedule(parse_spec(json.dumps(spec | ({"after_scheduler": after_scheduler} if after_scheduler else {}))))
-    )
+    fields = {"target_lr": TARGET, "total_iterations": total, "warmup": {"iterations": W, **warmup}}
+    return support.specs.curve_after(after_scheduler, **fields)
 
 
 def lrs(**warmup: Any) -> list[float]:
@@ -51,7 +48,7 @@ CURVES: list[tuple[dict[str, Any], Callable[[float], float]]] = [
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
 def test_a_curve_goes_from_its_start_to_the_target(fields: dict[str, Any], expected: Callable[[float], float]) -> None:
-    """By its formula at every iteration up to W, the target exactly at W, and after it."""
+    """A curve has its formula's LR at every iteration up to W, and exactly the target from W on."""
     actual = lrs(**fields)
     assert actual[: W + 1] == pytest.approx([expected(n / W) for n in range(W + 1)], rel=1e-12, abs=1e-17)
     assert actual[W:] == [TARGET] * 13
@@ -71,7 +68,7 @@ def test_a_curve_goes_from_its_start_to_the_target(fields: dict[str, Any], expec
 def test_a_convention_says_when_the_target_is_reached(
     convention: str, share: Callable[[int], float], peak: int, start: float
 ) -> None:
-    """At its own iteration, exactly, whatever the start."""
+    """Each convention reaches the target at its own iteration, to the last bit and whatever the start."""
     actual = lrs(convention=convention, start_lr=start, decay_clock="from_peak")
     expected = [start + (TARGET - start) * min(share(n), 1) for n in range(21)]
     assert actual == pytest.approx(expected, rel=1e-12)
@@ -79,7 +76,7 @@ def test_a_convention_says_when_the_target_is_reached(
 
 
 def test_from_zero_the_warmup_takes_the_place_of_the_decay() -> None:
-    """Iteration W is the decay's own W-th."""
+    """With from_zero iteration W is iteration W of the decay's own clock."""
     values = curve(after_scheduler={"type": "PolynomialDecayLR"}, decay_clock="from_zero").window(0, 21)[:, 0].tolist()
     assert values[W - 1] == pytest.approx(TARGET * (W - 1) / W)
     assert values[W:] == pytest.approx([TARGET * (1 - n / 20) for n in range(W, 21)], abs=1e-17)
@@ -91,7 +88,7 @@ def _rho(t: int, beta2: float) -> float:
 
 @pytest.mark.parametrize("beta2", [0.9, 0.999])
 def test_untuned_warmups_follow_from_beta2(beta2: float) -> None:
-    """The factors of Ma and Yarats (arXiv 1910.04209): linear over 2 / (1 − β2), exponential, and RAdam's."""
+    """The untuned warm-ups and RAdam's have the factors of Ma and Yarats (arXiv 1910.04209)."""
     total = 3000
     period = round(2 / (1 - beta2))
     linear = curve(total, iterations=0, shape="untuned_linear", beta2=beta2, decay_clock="dampened")
@@ -110,7 +107,7 @@ def test_untuned_warmups_follow_from_beta2(beta2: float) -> None:
 
 
 def test_radams_first_factors_are_those_of_pytorch_warmup() -> None:
-    """0.0173 and 0.0258 at β2 = 0.999, as pytorch-warmup 0.2.0 gives them."""
+    """RAdam's first two factors at β2 = 0.999 are 0.0173 and 0.0258, as pytorch-warmup 0.2.0 gives them."""
     factors = [curve(iterations=0, shape="radam", decay_clock="dampened").lr(n)[0] / TARGET for n in (0, 1)]
     assert factors == pytest.approx([0.0173, 0.0258], abs=5e-5)
 
@@ -130,7 +127,7 @@ def test_radams_first_factors_are_those_of_pytorch_warmup() -> None:
     ],
 )
 def test_a_warmup_that_contradicts_itself_is_refused(fields: dict[str, Any], message: str) -> None:
-    """Field, value and rule."""
+    """A warm-up whose fields exclude each other is refused by field, value and rule."""
     with pytest.raises(InvalidSpec) as caught:
         curve(**fields)
     assert message in str(caught.value)
@@ -138,22 +135,19 @@ def test_a_warmup_that_contradicts_itself_is_refused(fields: dict[str, Any], mes
 
 @pytest.mark.parametrize(("fields", "_expected"), CURVES, ids=range(len(CURVES)))
 def test_a_group_with_target_0_has_a_warmup_too(fields: dict[str, Any], _expected: Any) -> None:
-    """No curve divides by the target."""
-    spec = {"target_lr": 0.0, "total_iterations": 20, "warmup": {"iterations": W, **fields}}
-    asked = Curve(Schedule(parse_spec(json.dumps(spec))))
+    """No curve divides by the target, which may be 0."""
+    asked = support.specs.curve_after(target_lr=0.0, total_iterations=20, warmup={"iterations": W, **fields})
     assert asked.window(0, 21)[W:, 0].tolist() == [0.0] * 13
 
 
 def test_every_group_is_dampened() -> None:
-    """Each group's cosine times the same factor, during the warm-up and after it, in a window and one by one."""
-    spec = {
-        "target_lr": TARGET,
-        "total_iterations": 20,
-        "warmup": {"iterations": W, "convention": "(n+1)/W", "decay_clock": "dampened"},
-        "after_scheduler": {"type": "CosineLR"},
-        "param_groups": [{"target_lr": 0.4}, {"target_lr": 0.1}, {"target_lr": 3.0}],
-    }
-    asked = Curve(Schedule(parse_spec(json.dumps(spec))))
+    """Each group's cosine is multiplied by the same factor, in a window and one by one."""
+    asked = support.specs.curve_after(
+        {"type": "CosineLR"},
+        total_iterations=20,
+        warmup={"iterations": W, "convention": "(n+1)/W", "decay_clock": "dampened"},
+        param_groups=[{"target_lr": 0.4}, {"target_lr": 0.1}, {"target_lr": 3.0}],
+    )
     expected = [
         [target * min((n + 1) / W, 1) * (1 + math.cos(math.pi * n / 20)) / 2 for target in (0.4, 0.1, 3.0)]
         for n in range(21)

@@ -184,6 +184,7 @@ class WindowLR(_Wrapper):
         if whole.duration <= 0:
             span.refuse(("end",), f"must be greater than begin ({self.begin})", whole.end)
             return self
+        # One value more: at `end` the child is read too, and its LR there is held.
         within = span.child("scheduler", start=self.begin, iterations=whole.duration, extra=1)
         return whole.model_copy(update={"scheduler": self.scheduler.normalised(within)})
 
@@ -195,6 +196,7 @@ class WindowLR(_Wrapper):
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         end = self.begin + self.duration
+        # At end the child is read for the last time, at its own `duration`: hence end + 1 below.
         yield from (self.begin, end)
         for point in self.scheduler.turning_points(max(start - self.begin, 0), min(stop, end + 1) - self.begin):
             yield point + self.begin
@@ -226,6 +228,7 @@ class CooldownLR(_Wrapper):
 
     @override
     def filled_in(self, span: Span) -> Self:
+        # In a growing batch the same tokens are fewer iterations at the end of the run than at its start.
         length = span.resolved_at_end(self.length, ("length",))
         if not isinstance(length, int):
             return self
@@ -242,6 +245,7 @@ class CooldownLR(_Wrapper):
 
     @override
     def formula(self, group: int = 0) -> str:
+        # The tail starts from the child at s = start, a number once s is replaced.
         inner, start = self.scheduler.formula(group), self.start or 0
         top, low = substituted(inner, {"s": str(start)}), number(self.min_lr)
         fall = falling(self.shape, f"min((s - {start}) / {self.length}, 1.0)")

@@ -35,6 +35,7 @@ class PolynomialDecayLR(Decay):
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         length = self.length or 1
+        # In cycle mode each end is low, and one iteration later begins the next, lower decay.
         first, last = start // length * length, (stop - 1) // length * length
         return {point for end in (first, first + length, last) for point in (end, end + 1)}
 
@@ -63,6 +64,7 @@ class CosineLR(Decay):
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         length = self.length or 1
+        # Waves need not end on an iteration: the ones on either side are looked at.
         half = length / (2 * self.num_cycles)
         first, last = int(start / half), int(min(stop, length + 1) / half) + 1
         return {int(wave * half) + offset for wave in some(first, last) for offset in (0, 1)} | {length}
@@ -105,6 +107,11 @@ class TanhLR(Decay):
     def formula(self, group: int = 0) -> str:
         argument = f"{number(self.lower)} * (1 - s / {self.length}) + {number(self.upper)} * (s / {self.length})"
         return f"{self.between(f'0.5 * (1 - tanh({argument}))')} if s < {self.length} else {self.low}"
+
+    @override
+    def turns(self, start: int, stop: int) -> Iterable[int]:
+        length = self.length or 1
+        return (length - 1, length)  # with lower > upper it rises, and falls to the end LR in its last step
 
 
 class REXLR(Decay):

@@ -61,6 +61,7 @@ class PiecewiseLR(Shape):
 
     @override
     def formula(self, group: int = 0) -> str:
+        # By halves: a chain of 400 choices would be nested deeper than Python compiles.
         def choose(first: int, last: int) -> str:
             if first == last:
                 return self._between(first)
@@ -119,6 +120,7 @@ class TableLR(Shape):
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """The places of the window's own lowest and highest values."""
+        # The window's own values: a table of 10⁵ has its extremes outside most windows.
         first = min(max(start, 0) // self.hold, len(self.values) - 1)
         last = min((stop - 1) // self.hold, len(self.values) - 1)
         window = range(first, last + 1)
@@ -266,6 +268,7 @@ class PhasesLR(Shape):
     def filled_in(self, span: Span) -> Self:
         phases: list[Segment] = []
         used, last_lr = 0, None
+        # In order: in a ramp of the batch a duration depends on where its phase begins.
         for index, phase in enumerate(self.phases):
             length = span.resolved(phase.length, ("phases", index, "length"), used)
             if length is None:

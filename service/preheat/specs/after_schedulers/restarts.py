@@ -76,6 +76,7 @@ class CosineRestartsLR(Shape):
         """Even cycles only grow or only shrink, so the first and the last have the extremes; of uneven ones, some."""
         first, last = self._cycle(start), self._cycle(stop - 1)
         cycles = {first, first + 1, first + 2, last - 1, last} if self._has_even_cycles else some(first, last)
+        # A cycle of a fractional length begins between two iterations: the later one is its first.
         starts = {math.ceil(self._start(cycle) - 1e-6) for cycle in {*cycles, last + 1} if cycle >= 0}
         return {point for begin in starts for point in (begin - 1, begin)}
 
@@ -103,6 +104,7 @@ class CosineRestartsLR(Shape):
         """Cycles there are: as many as allowed, and for T_mult < 1 none that is shorter than one iteration."""
         if self.T_mult == 1:
             return self.cycles
+        # Cycles that grow need no limit of their own, but T_mult ** cycle must stay a float.
         if self.T_mult > 1:  # longer than any run: e^40 iterations
             enough = math.ceil(_LOG_FOREVER / math.log(self.T_mult)) + 1
             return min(self.cycles, enough) if self.cycles else None

@@ -119,6 +119,7 @@ class Scheduler(Closed):
         if span.depth > MAX_DEPTH:
             span.refuse((), f"must not be nested more than {MAX_DEPTH} deep", self.type)
             return self
+        # `filled_in` computes with whole iterations: with a Duration that could not be resolved it would fail.
         before = len(span.violations)
         resolved = {
             name: span.resolved(value, (name,))
@@ -165,6 +166,7 @@ class Decay(Shape):
     @override
     def filled_in(self, span: Span) -> Self:
         span.check_alternatives(self, "min_lr", "min_ratio")
+        # Written down even where it is the default: a stored spec must not depend on defaults of a later version.
         length = self.length or span.default_length("length")
         min_lr = 0.0 if self.min_lr is None and self.min_ratio is None else self.min_lr
         return self.model_copy(update={"length": length, "min_lr": min_lr})
@@ -175,6 +177,7 @@ class Decay(Shape):
 
     def between(self, height: str) -> str:
         """The LR where `height` goes from 1 (b) to 0 (the end LR), as a formula."""
+        # Three notations of one line, so that an end LR of 0 is reached to the last bit.
         if self.min_ratio is None and not self.min_lr:
             return f"b * ({height})"
         if self.min_ratio is not None:
@@ -184,6 +187,7 @@ class Decay(Shape):
 
 def some(first: int, last: int) -> set[int]:
     """Numbers first … last, at most about a hundred of them, at even distances, and both ends."""
+    # last - 1 too: of a window that ends within a wave, the last whole one is the one before.
     return {*range(first, last + 1, max((last - first) // 100, 1)), last - 1, last}
 
 

@@ -80,6 +80,7 @@ class SequentialLR(Several):
     def turns(self, start: int, stop: int) -> Iterable[int]:
         bounds = pairwise((0, *self.milestones, max(stop, *self.milestones, 0)))
         for child, (begin, end) in zip(self.schedulers, bounds, strict=True):
+            # At end - 1 the child is read for the last time: at a milestone the next one is.
             if begin < stop and end > start:
                 yield from (begin, end - 1)
                 for point in child.turning_points(max(start - begin, 0), min(stop, end) - begin):
@@ -112,6 +113,7 @@ class ChainedScheduler(Several):
     @override
     def formula(self, group: int = 0) -> str:
         for child in self.schedulers:
+            # With an eta_min, torch's recursion depends on the LR that it finds: it is no factor of a chain.
             if isinstance(child, SWALR | ChainedScheduler) or getattr(child, "eta_min", 0.0) > 0.0:
                 raise NotExpressible(f"{child.type} in a ChainedScheduler depends on the LR before: use a ProductLR")
         texts = [child.formula(group) for child in self.schedulers]

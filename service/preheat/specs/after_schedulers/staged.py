@@ -51,6 +51,7 @@ class WSDLR(Decay):
         filled = super().filled_in(span)
         length = filled.length or 1
         given = span.resolved_at_end(self.decay_length, ("decay_length",))
+        # A tenth of the whole run, warm-up included, as papers state it, but never more than the scheduler has.
         decay_length = min(span.share(0.1), length) if given is None else given
         if isinstance(decay_length, int) and decay_length > length:
             span.refuse(("decay_length",), f"must not exceed length ({length})", decay_length)
@@ -184,6 +185,7 @@ class SlantedTriangularLR(Shape):
 
     @override
     def formula(self, group: int = 0) -> str:
+        # With cut_share 1 nothing is left to fall: the fall of one iteration keeps the division sound.
         cut, length = self.cut, self.length or 1
         falling = f"max(1 - (s - {cut}) / {max(length - cut, 1)}, 0.0)"
         p = f"(s / {cut or 1} if s < {cut} else {falling})"

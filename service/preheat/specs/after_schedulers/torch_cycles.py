@@ -41,6 +41,7 @@ class CosineAnnealingWarmRestarts(TorchScheduler):
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """Cycles start at one height and end, one iteration short, the lower the longer they are."""
+        # Of the cycles in between the longest is the last whole one; where it ends is last_restart - 1.
         into_first, length = self.cycle_position(start)
         into_last, _ = self.cycle_position(stop - 1)
         first_restart = start if into_first == 0 else start + length - into_first
@@ -94,8 +95,31 @@ class CyclicLR(_MomentumCycle):
     def filled_in(self, span: Span) -> Self:
         for field in ("base_lr", "max_lr", "base_momentum", "max_momentum"):
             span.check_per_group(field, getattr(self, field))
-        update = {"step_size_down": self.step_size_down or self.step_size_up}
-        return self.model_copy(update=update | _momentum_setting(self, span))
+        setting = _momentum_setting(self, span)
+        self._check_growth(span, with_momentum=setting.get("cycle_momentum", self.cycle_momentum))
+        return self.model_copy(update={"step_size_down": self.step_size_down or self.step_size_up} | setting)
+
+    def _check_growth(self, span: Span, *, with_momentum: bool) -> None:
+        """Refuses an amplitude that grows until a value which falls in each cycle is negative (torch lets it)."""
+        if self.mode != "exp_range" or self.gamma <= 1:
+            return
+        growth = max(map(self._log_scale, {span.iterations, *self.turning_points(0, span.iterations + 1)}))
+        falls = {"LR": (self.base_lr, self.max_lr)}
+        if with_momentum:
+            falls["momentum"] = (self.max_momentum, self.base_momentum)
+        for name, (tops, bottoms) in falls.items():
+            for top, bottom in zip(_each(tops, span.groups), _each(bottoms, span.groups), strict=False):
+                if top > bottom and growth > math.log(top / (top - bottom)) + 1e-9:
+                    rule = f"makes the {name} negative within {span.iterations} iterations"
+                    span.refuse(("gamma",), rule, self.gamma)
+                    return
+
+    def _log_scale(self, s: int) -> float:
+        """Logarithm of the share of the first amplitude that is reached at s."""
+        into = s % self._length
+        falling = (self._length - into) / (self._length - self.step_size_up)
+        height = into / self.step_size_up if into <= self.step_size_up else falling
+        return math.log(height) + s * math.log(self.gamma) if height else -math.inf
 
     @override
     def formula(self, group: int = 0) -> str:
@@ -113,17 +137,25 @@ class CyclicLR(_MomentumCycle):
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """Amplitudes only grow or only shrink, so the first and the last whole cycles have the extremes."""
         first, last = start // self._length, (stop - 1) // self._length
+        # The window may cut the first and the last cycle: the whole ones beside them count.
         for cycle in {first, first + 1, last - 1, last}:
             valley = cycle * self._length
             yield from (valley, valley + self.step_size_up, valley + self._length)
-            yield from self._decayed_peak(valley)
-
-    def _decayed_peak(self, valley: int) -> Iterable[int]:
-        """Peak of the decaying rise: u · gamma^u is highest at u = −1 / ln gamma, if the rise lasts that long."""
-        if self.mode == "exp_range" and 0 < self.gamma < 1:
-            peak = -1 / math.log(self.gamma)
-            if peak < self.step_size_up:
+            if (peak := self._shifted_peak()) is not None:
                 yield from (valley + math.floor(peak), valley + math.ceil(peak))
+
+    def _shifted_peak(self) -> float | None:
+        """Where in a cycle u · gamma^u on the rise, or (length − u) · gamma^u on the fall, is higher than at its top.
+
+        The rise turns at u = −1 / ln gamma, the fall at length − 1 / ln gamma, if either lasts that long.
+        """
+        if self.mode != "exp_range" or self.gamma in {0, 1}:
+            return None
+        if self.gamma < 1:
+            peak = -1 / math.log(self.gamma)
+            return peak if peak < self.step_size_up else None
+        peak = self._length - 1 / math.log(self.gamma)
+        return peak if peak > self.step_size_up else None
 
     @override
     def log_growth(self, iterations: int) -> float:
@@ -163,6 +195,7 @@ class OneCycleLR(_MomentumCycle):
             span.check_per_group(field, getattr(self, field))
         self._check_ends(span)
         total_steps = self._total_steps(span)
+        # Users count steps or values, and torch raises past total_steps: both are taken, see `length-mismatch`.
         if total_steps not in (span.iterations, span.iterations + 1):
             rule = f"must match what is left of the run: {span.iterations} or {span.iterations + 1}"
             span.refuse(("total_steps",), rule, total_steps, "length-mismatch")
@@ -194,6 +227,7 @@ class OneCycleLR(_MomentumCycle):
     @property
     def _phase_ends(self) -> list[float]:
         """Where torch's phases end; they need not be whole iterations."""
+        # One less than the share itself: torch counts its phases from 0 to total_steps - 1.
         steps = self.total_steps or 1
         peak = self.pct_start * steps - 1
         return [peak, 2 * peak, float(steps - 1)] if self.three_phase else [peak, float(steps - 1)]
@@ -205,6 +239,7 @@ class OneCycleLR(_MomentumCycle):
         highs = [highest, first, last] if self.three_phase else [highest, last]
         pieces, start, low = [], 0.0, first
         for end, high in zip(self._phase_ends, highs, strict=True):
+            # A phase may have no length (pct_start 1) or begin after its end (three_phase, pct_start above ½).
             x = f"min((s - {number(start)}) / {number(end - start)}, 1.0)" if end > start else "1.0"
             piece = f"({number(low)} + {number(high - low)} * {annealing(self.anneal_strategy, x)})"
             pieces.append(f"{piece} if s <= {number(end)} else ")
@@ -215,6 +250,10 @@ class OneCycleLR(_MomentumCycle):
     def turns(self, start: int, stop: int) -> Iterable[int]:
         for end in self._phase_ends:
             yield from (math.floor(end), math.ceil(end))
+
+
+def _each(value: float | tuple[float, ...], groups: int) -> tuple[float, ...]:
+    return value if isinstance(value, tuple) else (value,) * groups
 
 
 def _momentum_setting(scheduler: CyclicLR | OneCycleLR, span: Span) -> dict[str, bool]:
@@ -231,6 +270,7 @@ def cycle_position(iteration: int, first_length: int, growth: int) -> tuple[int,
     """Iterations into the cycle, and the cycle's length, where cycle k lasts first_length · growth^k."""
     if growth == 1:
         return iteration % first_length, first_length
+    # In whole numbers: torch takes a logarithm, which rounds to the wrong cycle at a restart.
     length = first_length
     while iteration >= length:
         iteration -= length

@@ -180,6 +180,7 @@ class SWALR(TorchScheduler):
     @override
     def filled_in(self, span: Span) -> Self:
         span.check_per_group("swa_lr", self.swa_lr)
+        # It is stepped, one by one, whatever is left of the run.
         if self.anneal_epochs > _MOST_ANNEALED:
             span.refuse(("anneal_epochs",), f"must be ≤ {_MOST_ANNEALED}", self.anneal_epochs)
         return self
@@ -241,6 +242,7 @@ def check_milestones(milestones: tuple[int, ...], span: Span) -> bool:
         elif later < earlier:
             span.refuse(("milestones", index), f"must be greater than milestones[{index - 1}] ({earlier})", later)
     for index, milestone in enumerate(milestones):
+        # A milestone at the very end is read: the run has iterations + 1 values.
         if milestone > span.iterations:
             rule = f"must not exceed the {span.iterations} iterations that are left of the run"
             span.refuse(("milestones", index), rule, milestone, "milestone-beyond-end")

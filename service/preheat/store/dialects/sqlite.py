@@ -22,9 +22,7 @@ def create_engine(url: URL, timeout_s: float) -> Engine:
     if is_shared(url):
         engine = create_engine_of_url(url, connect_args=arguments, poolclass=NullPool)
     else:  # a database that lives in its connection: there must be one, used by one thread at a time
-        engine = create_engine_of_url(
-            url, connect_args=arguments, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=timeout_s
-        )
+        engine = create_engine_of_url(url, connect_args=arguments, poolclass=QueuePool, pool_size=1, max_overflow=0)
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import support.specs
 from after_schedulers import COMPOSITIONS, EXAMPLES, LEFT, SHAPES, TOTAL, WARMUP, example_id
 from preheat.curve import Curve
 from preheat.errors import UndefinedLR
@@ -22,14 +23,9 @@ TARGETS = (0.02, 1.5)
 
 def curve(after_scheduler: dict[str, Any], warmup: int = WARMUP, left: int = LEFT, targets: Any = TARGETS) -> Curve:
     """The curve of a scheduler, one param group per target."""
-    spec = {
-        "target_lr": 0.02,
-        "total_iterations": warmup + left,
-        "warmup": {"iterations": warmup},
-        "param_groups": [{"target_lr": lr} for lr in targets],
-        "after_scheduler": after_scheduler,
-    }
-    return Curve(Schedule(parse_spec(json.dumps(spec))))
+    groups = [{"target_lr": lr} for lr in targets]
+    warmup_field, total = {"iterations": warmup}, warmup + left
+    return support.specs.curve_after(after_scheduler, total_iterations=total, warmup=warmup_field, param_groups=groups)
 
 
 def lrs(after_scheduler: dict[str, Any], left: int = LEFT, target: float = 1.0) -> list[float]:
@@ -52,7 +48,7 @@ def test_every_shape_has_an_example() -> None:
 
 @pytest.mark.parametrize("example", SHAPES, ids=example_id)
 def test_a_shape_is_its_source(example: dict[str, Any]) -> None:
-    """Iterations 0 … N of the shape's own clock, for two targets, to rel 1e-12."""
+    """At iterations 1 … N of its own clock, and for two targets, a shape has its source's LRs to rel 1e-12."""
     expected = reference(example, LEFT, WARMUP)
     actual = curve(example).window(WARMUP + 1, TOTAL + 1)
     rows = [[expected(s, b) for b in TARGETS] for s in range(1, LEFT + 1)]
@@ -61,28 +57,28 @@ def test_a_shape_is_its_source(example: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("example", SHAPES, ids=example_id)
 def test_a_shape_without_a_warmup_starts_at_its_own_0(example: dict[str, Any]) -> None:
-    """With W = 0, iteration 0 is the shape's first value."""
+    """Without a warm-up iteration 0 has the shape's first value."""
     expected = reference(example, LEFT, 0)
     actual = curve(example, warmup=0).window(0, 2)
     np.testing.assert_allclose(actual, [[expected(s, b) for b in TARGETS] for s in (0, 1)], rtol=1e-12)
 
 
 def test_a_cosine_ends_at_its_floor_to_the_last_bit() -> None:
-    """B at 0, half-way in the middle, exactly min_lr at the end and after it."""
+    """A cosine is b at 0, half-way in the middle, and exactly min_lr at its end and after it."""
     values = lrs({"type": "CosineLR", "length": 40, "min_lr": 0.1})
     assert (values[0], values[40], values[50]) == (1.0, 0.1, 0.1)
     assert values[20] == pytest.approx(0.55, rel=1e-15)
 
 
 def test_restarts_with_shrinking_cycles_end_with_the_last_whole_one() -> None:
-    """T_0 8, T_mult ½: cycles of 8, 4, 2 and 1 iterations, then min_lr."""
+    """With T_0 8 and T_mult ½ there are cycles of 8, 4, 2 and 1 iterations, and then min_lr."""
     values = lrs({"type": "CosineRestartsLR", "T_0": 8, "T_mult": 0.5, "min_lr": 0.01}, 30)
     assert [n for n, lr in enumerate(values) if lr == 1.0] == [0, 8, 12, 14]
     assert set(values[15:]) == {0.01}
 
 
 def test_deepseek_v3_hands_over_continuously() -> None:
-    """Constant, cosine, constant, and a step that is asked for; no other jump."""
+    """Each phase goes on where the one before ended, and only the step that is asked for is a jump."""
     values = lrs(
         {
             "type": "PhasesLR",
@@ -116,14 +112,14 @@ EXPRESSIONS: list[tuple[str, Callable[[int], float]]] = [
 
 @pytest.mark.parametrize(("text", "expected"), EXPRESSIONS, ids=[text for text, _ in EXPRESSIONS])
 def test_an_expression_is_a_factor_of_the_target(text: str, expected: Callable[[int], float]) -> None:
-    """B · expression in n, T, W, s and N."""
+    """The LR is b times the expression, in which n, T, W, s and N have their values."""
     actual = curve({"type": "ExpressionLR", "expression": text}).window(WARMUP + 1, TOTAL + 1)
     rows = [[b * expected(n) for b in TARGETS] for n in range(WARMUP + 1, TOTAL + 1)]
     np.testing.assert_allclose(actual, rows, rtol=1e-12)
 
 
 def test_an_expression_inside_a_sequence_counts_the_runs_iterations() -> None:
-    """N stays the iteration of the run, s starts again with the turn."""
+    """Inside a sequence n stays the iteration of the run, and s starts again with the child's turn."""
     turns = [{"type": "ConstantLR", "factor": 1.0}, {"type": "ExpressionLR", "expression": "n + s / 1000"}]
     values = curve({"type": "SequentialLR", "schedulers": turns, "milestones": [20]}, targets=(1.0,))
     assert values.lr(WARMUP + 25) == [pytest.approx(WARMUP + 25 + 0.005)]
@@ -226,7 +222,7 @@ def test_an_expression_that_fails_between_the_places_looked_at_says_where() -> N
     ],
 )
 def test_what_contradicts_itself_is_refused(after_scheduler: dict[str, Any], message: str) -> None:
-    """Field, value and rule."""
+    """A shape whose fields exclude each other is refused by field, value and rule."""
     assert message in refusal(after_scheduler)
 
 
@@ -266,18 +262,18 @@ LR_B = [0.97**s for s in range(LEFT + 1)]
     ids=lambda value: value["type"] if isinstance(value, dict) else "",
 )
 def test_compositions_combine_their_schedulers(after_scheduler: dict[str, Any], expected: list[float]) -> None:
-    """Each iteration by the formula of the composition, from closed formulas of its parts."""
+    """At each iteration a composition has the LR of its formula, applied to plain math for its parts."""
     np.testing.assert_allclose(lrs(after_scheduler), expected, rtol=1e-12, atol=1e-17)
 
 
 def test_a_product_scales_with_every_groups_target() -> None:
-    """B · Π (lr / b), not the product of LRs; 0 for a target of 0."""
+    """The LR is b · Π (lr / b) and not the product of LRs, and 0 for a target of 0."""
     values = curve({"type": "ProductLR", "schedulers": [A, B]}, 0, LEFT, (0.5, 0.0)).lr(20)
     assert values == [pytest.approx(0.5 * LR_A[20] * LR_B[20], rel=1e-12), 0.0]
 
 
 def test_schedulers_are_nested_only_so_deep() -> None:
-    """Twenty within each other work, one more is refused, and so are many more."""
+    """Twenty schedulers within each other work, one more is refused, and so are many more."""
 
     def nested(depth: int) -> dict[str, Any]:
         spec: dict[str, Any] = {"type": "CosineLR"}
