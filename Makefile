@@ -11,7 +11,7 @@ SECONDS ?= 600
 SIDE_BY_SIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
 TIMED := tests/faults tests/clients/test_process.py
 
-.PHONY: help serve test check format bench demo conformance adapters soak clean
+.PHONY: help serve test check format docs bench demo conformance adapters soak clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -27,11 +27,15 @@ test: $(VENV)/.dev ## run the tests: all of them, or ARGS
 check: $(VENV)/.dev ## ruff, ruff format --check, mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy service clients/python tests
+	$(BIN)/mypy service clients/python tests docs/_ext
 
 format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs ## build the documentation into docs/_build/html; warnings are errors
+	@$(BIN)/python -m sphinx -E -n -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 bench: $(VENV)/.dev ## measure, beside a peer and a limit
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
@@ -43,14 +47,14 @@ conformance: $(VENV)/.conformance ## compare with every library that installs on
 	$(BIN)/python -m pytest tests/conformance tests/service/conversions $(ARGS)
 
 adapters: $(VENV)/.adapters ## train with every framework that the client has an adapter for
-	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/end_to_end/test_readme.py $(ARGS)
+	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/end_to_end/test_readme.py tests/end_to_end/test_docs.py $(ARGS)
 
 soak: $(VENV)/.dev ## attack API and client at random, for longer than the tests do (SECONDS=600)
 	$(BIN)/python tests/faults/soak.py $(SECONDS) $(SEED)
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/attack $(ARGS)
 
 clean: ## remove .venv and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build docs/_build docs/_generated
 
 # A stamp and not .venv/bin/python: a venv that failed half-way has that file, and make would go on with it.
 $(VENV)/.made:
@@ -75,6 +79,11 @@ $(VENV)/.service: $(VENV)/.torch $(PROJECTS)
 $(VENV)/.dev: $(VENV)/.service $(PROJECTS)
 	@echo "installing what the tests need"
 	$(PIP) --quiet -e '.[dev]' -e clients/python
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.service $(PROJECTS)
+	@echo "installing what builds the documentation"
+	$(PIP) --quiet -e '.[docs]' -e clients/python
 	@touch $@
 
 $(VENV)/.conformance: $(VENV)/.dev $(PROJECTS)

@@ -1,10 +1,12 @@
 """Runs the benchmarks: `python tests/benchmarks/run.py [NAME …]`; a table of ratios, then one JSON line."""
 
+import datetime as dt
 import importlib
 import json
 import logging
 import os
 import platform
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +36,9 @@ def main(names: list[str]) -> None:
             rows.append({"benchmark": name, **asdict(ratio), "ratio": ratio.ratio, "is_reached": ratio.is_reached})
     console.print(table)
     machine = {"python": platform.python_version(), "cores": os.cpu_count(), "machine": platform.machine()}
-    print(json.dumps({"machine": machine, "ratios": rows}))
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    print(json.dumps({"date": today, "commit": commit.strip(), "machine": machine, "ratios": rows}, ensure_ascii=False))
 
 
 if __name__ == "__main__":

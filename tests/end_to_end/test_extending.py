@@ -59,6 +59,13 @@ with TestClient(create_app(Settings(database_url="sqlite:///:memory:"))) as http
 print("driven")
 """
 
+DRIVE_DOCUMENTATION = """
+import sys
+sys.path[:0] = {paths}
+import pages
+print(pages.schedulers())
+"""
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
@@ -86,6 +93,10 @@ def test_a_scheduler_is_one_class(source: Path) -> None:
     """A class in a family of schedulers is served, listed, looked up, drawn, linted, exported and documented."""
     append(source / "preheat/specs/after_schedulers/decays.py", SCHEDULER)
     assert "driven" in run(source, DRIVE_SCHEDULER)
+    page = run(source, DRIVE_DOCUMENTATION.format(paths=[str(ROOT / "docs/_ext"), str(ROOT / "clients/python")]))
+    section = page.split("\n## LogDecayLR\n")[1].split("\n## ")[0]
+    assert "<polyline" in section
+    assert "ln(1 + 9 r)" in section
 
 
 def test_a_lint_rule_is_one_function_and_one_entry(source: Path) -> None:

@@ -1,4 +1,4 @@
-"""The house: imports run downhill, and what is written about the code is what the code is."""
+"""The house: imports run downhill, and what is written about the image is what the image is."""
 
 import ast
 import shutil
@@ -6,23 +6,10 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
-from preheat.specs.after_schedulers import SCHEDULER_TYPES
-from readme_tables import (
-    ROOT,
-    client_rows,
-    command_rows,
-    lint_rows,
-    recipe_rows,
-    route_rows,
-    scheduler_rows,
-    settings_rows,
-    thumbnails,
-)
+ROOT = Path(__file__).parents[2]
 
 LEVELS = [
     {"errors"},
@@ -89,27 +76,6 @@ def test_the_client_depends_on_httpx_alone() -> None:
     """As its project file says."""
     project = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert [requirement.split(">")[0] for requirement in project["dependencies"]] == ["httpx"]
-
-
-@pytest.mark.parametrize("table", [client_rows, settings_rows, scheduler_rows, recipe_rows, lint_rows, command_rows])
-def test_the_readmes_tables_are_the_codes(table: Any) -> None:
-    """Line by line, in order, without one too many."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "\n".join(table()) in readme
-
-
-def test_the_readmes_thumbnails_are_the_curves() -> None:
-    """One for every scheduler; `python tests/readme_tables.py` draws them anew."""
-    drawn = thumbnails()
-    assert set(drawn) == set(SCHEDULER_TYPES)
-    for name, picture in drawn.items():
-        assert (ROOT / f".readme/shapes/{name}.svg").read_text(encoding="utf-8") == picture, name
-
-
-def test_the_readmes_routes_are_the_services(http: httpx.Client) -> None:
-    """As its OpenAPI document has them."""
-    rows = route_rows(http.get("/openapi.json").json())
-    assert "\n".join(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_dockerfile_has_no_fault_that_a_linter_knows() -> None:

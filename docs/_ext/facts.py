@@ -1,0 +1,112 @@
+"""Facts about the code that the documentation shows: the only module here that imports the service and the client.
+
+A rename in the code costs one line here.
+"""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from preheat.api import create_app
+from preheat.cli.app import app as command_line
+from preheat.curve import Curve
+from preheat.errors import PreheatError
+from preheat.lint import RULES
+from preheat.plot.contents import render
+from preheat.plot.options import PlotOptions
+from preheat.schedule import Schedule
+from preheat.settings import Settings
+from preheat.specs import Spec
+from preheat.specs.after_schedulers import SCHEDULER_TYPES
+from preheat.specs.recipes import recipes
+from preheat_client._core.configuration import configuration_rows
+
+__all__ = [
+    "client_options",
+    "commands",
+    "curve_of",
+    "lint_rules",
+    "openapi",
+    "picture",
+    "problems",
+    "recipes",
+    "scheduler",
+    "schedulers",
+    "settings",
+    "spec_schema",
+]
+
+
+def schedulers() -> Iterator[tuple[str, str, dict[str, Any], bool]]:
+    """Name, docstring, JSON schema and whether it has a closed form, of every scheduler in the code's order."""
+    for name, model in SCHEDULER_TYPES.items():
+        yield scheduler(name, model)
+
+
+def scheduler(name: str, model: type[Any]) -> tuple[str, str, dict[str, Any], bool]:
+    """The same of one scheduler."""
+    return name, inspect.getdoc(model) or "", model.model_json_schema(), model.has_closed_form
+
+
+def spec_schema() -> dict[str, Any]:
+    """The JSON schema of a spec; every object in it is in `$defs`."""
+    return Spec.model_json_schema()
+
+
+def curve_of(spec: dict[str, Any]) -> Curve:
+    """A spec as a user writes it, ready to be computed."""
+    return Curve(Schedule.of(spec))
+
+
+def picture(specs: list[dict[str, Any]], kind: str, **options: Any) -> bytes:
+    """What the service draws: the first spec, and the others beside it."""
+    return render([curve_of(spec) for spec in specs], PlotOptions(**options), kind)
+
+
+def lint_rules() -> list[tuple[str, str]]:
+    """Name and docstring of every lint rule."""
+    return [(rule.__name__.replace("_", "-"), inspect.getdoc(rule) or "") for rule in RULES]
+
+
+def settings() -> list[tuple[str, str, str]]:
+    """Environment variable, default and help of every setting."""
+    return [
+        (
+            f"PREHEAT_{name.upper()}",
+            "a file in the user's data folder" if name == "database_url" else str(field.default),
+            field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def client_options() -> list[tuple[str, str, str, str]]:
+    """Argument, environment variable, default and help of every option of the client."""
+    return configuration_rows()
+
+
+def openapi() -> Any:
+    """The OpenAPI document of a service with default settings."""
+    return create_app(Settings(database_url="sqlite:///:memory:")).openapi()
+
+
+def problems() -> list[tuple[str, int, str, str]]:
+    """Kind, status, title and meaning of every problem document that is ours."""
+    own = [
+        (error.kind, int(error.status), error.title, inspect.getdoc(error) or "")
+        for error in PreheatError.__subclasses__()
+    ]
+    return [
+        ("invalid-spec", 422, "The spec breaks rules", "`errors` has a JSON pointer and a rule for each value."),
+        ("invalid-parameter", 422, "A parameter breaks rules", "`errors` names each query or path parameter."),
+        *own,
+    ]
+
+
+def commands() -> dict[str, Any]:
+    """The command line's commands, as click has them."""
+    group: Any = typer.main.get_command(command_line)
+    found: dict[str, Any] = group.commands
+    return found
