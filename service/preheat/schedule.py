@@ -28,7 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from preheat.errors import ScheduleUnreadable
 from preheat.specs import ParamGroup, Scheduler, Spec, parse_spec, spec_of
 from preheat.specs.fields import Closed
-from preheat.specs.param_groups import Hyperparameter
+from preheat.specs.spec import Hyperparameter
 
 FORMAT = 2
 """Version of the rules by which a schedule's text is written down."""

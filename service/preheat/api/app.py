@@ -17,7 +17,7 @@ from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, health, lrs, plots, schedules, specs
 from preheat.curve import Curve
 from preheat.errors import StoreUnavailable
-from preheat.plot.cache import PictureCache
+from preheat.plot.contents import PictureCache
 from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.specs import Spec

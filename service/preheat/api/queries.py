@@ -14,9 +14,8 @@ from typing_extensions import override
 from preheat.conversions.libraries import Target
 from preheat.plot.options import PlotOptions
 from preheat.specs import Column
-from preheat.specs.durations import Unit
+from preheat.specs.durations import Unit, Units
 from preheat.specs.fields import MAX_ITERATION
-from preheat.specs.units import Units
 
 _Iteration = Annotated[int, Field(ge=0, le=MAX_ITERATION + 1)]
 

@@ -1,12 +1,14 @@
-"""Contents of a picture: the lines, phases, marks and title that show one curve, or several."""
+"""Contents of plots: which lines, phases and marks a picture shows of curves; pictures kept in memory."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
 
-from preheat.analysis.crossing import peak
 from preheat.analysis.difference import common_columns, evenly, values_of
+from preheat.analysis.window import peak
 from preheat.budget import NO_DEADLINE, Deadline
+from preheat.cache import BoundedCache
 from preheat.curve import Curve
 from preheat.errors import IterationOutOfRange
 from preheat.plot.drawing import MAX_LINES, Content, Line, Mark, draw
@@ -153,3 +155,25 @@ def _count(iterations: int) -> str:
         if iterations >= max(unit, 10**7):  # below ten million every digit is written
             return f"{iterations / unit:.6g}{letter}"
     return f"{iterations:,}".replace(",", "\u202f")
+
+
+class PictureCache:
+    """Renders pictures and keeps the most recently used; `hits` and `misses` count what was asked for."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.hits = self.misses = 0
+        self._counting = threading.Lock()
+        self._pictures: BoundedCache[bytes] = BoundedCache(max_bytes, len)
+
+    def picture(self, curves: list[Curve], options: PlotOptions, kind: str, deadline: Deadline) -> bytes:
+        """The picture's bytes, as `preheat.plot.contents.render` gives them."""
+        key = repr(([curve.schedule.id for curve in curves], options, kind))
+        picture = self._pictures.get(key)
+        with self._counting:
+            self.hits += picture is not None
+            self.misses += picture is None
+        if picture is None:
+            # two threads may render the same picture at once: rarely, and to the same bytes
+            picture = render(curves, options, kind, deadline)
+            self._pictures.put(key, picture)
+        return picture

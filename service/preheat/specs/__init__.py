@@ -2,9 +2,8 @@
 
 from preheat.specs.after_schedulers import SCHEDULER_TYPES, AfterScheduler
 from preheat.specs.after_schedulers.scheduler import Scheduler
-from preheat.specs.param_groups import ParamGroup
 from preheat.specs.parse import parse_spec, parse_spec_file, spec_of
-from preheat.specs.spec import Spec
+from preheat.specs.spec import ParamGroup, Spec
 from preheat.specs.tracks import Column, Phase, Track
 from preheat.specs.violations import InvalidSpec, Violation, from_pydantic, violation
 from preheat.specs.warmup import Warmup

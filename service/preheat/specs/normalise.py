@@ -6,13 +6,11 @@ from typing import Any
 
 from preheat.formula.language import compiled
 from preheat.specs.after_schedulers.scheduler import Scheduler
-from preheat.specs.durations import Duration
+from preheat.specs.durations import Clock, Duration, Units, ramp_violations
 from preheat.specs.fields import MAX_LR, MIN_RATE
-from preheat.specs.param_groups import ParamGroup
 from preheat.specs.span import Span
-from preheat.specs.spec import Spec
+from preheat.specs.spec import ParamGroup, Spec
 from preheat.specs.tracks import LR_NAME, Track, columns
-from preheat.specs.units import Clock, Units, ramp_violations
 from preheat.specs.violations import InvalidSpec, Location, Violation, violation
 from preheat.specs.warmup import Warmup
 

@@ -11,12 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 from preheat.specs.after_schedulers.piecewise import Point, Segment
 from preheat.specs.after_schedulers.torch_decays import REFUSED_TYPES
+from preheat.specs.durations import BatchSize, Units
 from preheat.specs.fields import UNION_TAGS, Closed
 from preheat.specs.normalise import normalised
-from preheat.specs.param_groups import BatchScaling, Hyperparameter, LayerDecay, ParamGroup
 from preheat.specs.recipes import with_recipe
-from preheat.specs.spec import Spec
-from preheat.specs.units import BatchSize, Units
+from preheat.specs.spec import BatchScaling, Hyperparameter, LayerDecay, ParamGroup, Spec
 from preheat.specs.violations import InvalidSpec, Location, from_pydantic, violation
 from preheat.specs.warmup import Warmup
 

@@ -6,9 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from preheat.formula.easing import number, rising
-from preheat.specs.durations import Duration, IterationsOrZero
+from preheat.specs.durations import Clock, Duration, IterationsOrZero
 from preheat.specs.fields import LR, Closed, Ratio
-from preheat.specs.units import Clock
 from preheat.specs.violations import Location, Violation, violation
 
 _Convention = Literal["n/W", "(n+1)/W", "(n+1)/(W+1)", "n/(W-1)", "(n-1)/W"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from preheat.analysis.crossing import first_crossing, peak
+from preheat.analysis.window import first_crossing, peak
 from preheat.errors import IterationOutOfRange
 from support.specs import COSINE, cosine_lr, curve
 

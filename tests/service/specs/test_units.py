@@ -6,7 +6,7 @@ import pytest
 
 import support.specs
 from preheat.specs import InvalidSpec, Spec, parse_spec
-from preheat.specs.units import BatchSize, Ramp
+from preheat.specs.durations import BatchSize, Ramp
 
 
 def spec(**fields: Any) -> Spec:

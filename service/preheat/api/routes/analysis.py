@@ -6,10 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from preheat.analysis.crossing import first_crossing
 from preheat.analysis.difference import ValuePair, difference
 from preheat.analysis.handover import hand_over
-from preheat.analysis.totals import totals
+from preheat.analysis.window import first_crossing, totals
 from preheat.api import models
 from preheat.api.caching import IMMUTABLE, REVALIDATE, conditional, etag, response
 from preheat.api.dependencies import Catalogue, Deadline, PostedSchedule, ScheduleId, Settings

@@ -17,8 +17,8 @@ from preheat.curve import Curve, Floats
 from preheat.plot.contents import check_options
 from preheat.plot.drawing import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
+from preheat.specs.durations import Units
 from preheat.specs.fields import MAX_ITERATION
-from preheat.specs.units import Units
 
 router = APIRouter(tags=["schedules"], default_response_class=Response)
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from preheat.analysis.totals import totals
+from preheat.analysis.window import totals
 from preheat.errors import IterationOutOfRange
 from support.specs import COSINE, cosine_lr, curve
 
