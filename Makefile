@@ -8,10 +8,12 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 # CPU=1 takes torch's own builds for machines without a GPU, a tenth of the size of those with CUDA.
 TORCH_INDEX := $(if $(CPU),--index-url https://download.pytorch.org/whl/cpu)
 SECONDS ?= 600
-SIDE_BY_SIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses auto --dist worksteal
+# Held against the clock, so by themselves; the fuzzer and the pages of the documentation have targets of their own.
 TIMED := tests/faults tests/clients/test_process.py
+APART := tests/attack tests/end_to_end/test_docs.py
 
-.PHONY: help serve test check format docs bench demo conformance adapters soak clean
+.PHONY: help serve test attack check format docs bench demo conformance adapters soak clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -21,8 +23,11 @@ serve: $(VENV)/.service ## run the service
 	@$(BIN)/preheat serve
 
 test: $(VENV)/.dev ## run the tests: all of them, or ARGS
-	$(BIN)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE) $(TIMED:%=--ignore %))
+	$(BIN)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE) $(addprefix --ignore ,$(TIMED) $(APART)))
 	$(if $(ARGS),,$(BIN)/python -m pytest $(TIMED))
+
+attack: $(VENV)/.dev ## fuzz the API against its own OpenAPI document
+	$(BIN)/python -m pytest tests/attack $(ARGS)
 
 check: $(VENV)/.dev ## ruff, ruff format --check, mypy
 	$(BIN)/ruff check .

@@ -242,6 +242,16 @@ class TestOutage:
         assert time.monotonic() - started < 60
 
 
+def why_not_opened(url: str) -> str:
+    """Why a schedule cannot be opened; a busy machine may take longer to answer than the first wait."""
+    for timeout_s in (0.3, 3, 30):
+        with Preheat(url, start_timeout_s=timeout_s) as preheat, pytest.raises(ServiceUnavailable) as error:
+            preheat.schedule("f" * 32)
+        if "no answer from" not in str(error.value):
+            break
+    return str(error.value)
+
+
 class TestRefusals:
     """A refusal is an error that says whether asking again may help."""
 
@@ -273,7 +283,9 @@ class TestRefusals:
     )
     def test_what_may_pass_is_told_from_what_will_not(self, status: int, may_help: bool) -> None:
         """429 and 5xx are retryable, any other refusal is not."""
-        with serving(always(status, b"{}")) as url, Preheat(url, start_timeout_s=0.2) as preheat:
+        # A refusal ends the wait at once; what may pass is waited for.
+        timeout_s = 0.2 if may_help else 30
+        with serving(always(status, b"{}")) as url, Preheat(url, start_timeout_s=timeout_s) as preheat:
             with pytest.raises(ServiceUnavailable if may_help else RequestRefused) as error:
                 preheat.create(REFERENCE_SPEC)
             assert is_retryable(error.value) is may_help
@@ -281,12 +293,8 @@ class TestRefusals:
     @pytest.mark.parametrize("body", [b"", b"<html>login</html>", b"[1]", b"{}", b'{"id": 5}', b"[" * 100_000, b"\xff"])
     def test_a_200_that_is_no_schedule_is_no_answer(self, body: bytes) -> None:
         """A login page or a broken proxy is not taken for a schedule."""
-        with (
-            serving(always(200, body)) as url,
-            Preheat(url, start_timeout_s=0.2) as preheat,
-            pytest.raises(ServiceUnavailable, match="the service answered"),
-        ):
-            preheat.schedule("f" * 32)
+        with serving(always(200, body)) as url:
+            assert "the service answered" in why_not_opened(url)
 
     @pytest.mark.parametrize(
         ("lrs", "stop", "cut"),
@@ -308,12 +316,11 @@ class TestRefusals:
         """A wrong LR is worse than none."""
         for values, end, length, is_good in (([0.1] * 21, 21, None, True), (lrs, stop, cut, False)):
             app = only_schedules_no_windows(REFERENCE_SPEC, window(values)[:length], end)
-            with serving(app) as url, Preheat(url, start_timeout_s=0.3) as preheat:
+            with serving(app) as url, Preheat(url) as preheat:
                 if is_good:
                     assert preheat.schedule("f" * 32).lr(3) == 0.1
                 else:
-                    with pytest.raises(ServiceUnavailable, match="the service answered"):
-                        preheat.schedule("f" * 32)
+                    assert "the service answered" in why_not_opened(url)
 
     def test_a_closed_client_reads_what_it_has(self, url: str) -> None:
         """A closed client fetches nothing more."""

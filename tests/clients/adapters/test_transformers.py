@@ -12,6 +12,7 @@ from preheat_client.torch import RemoteLR
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 
 transformers = pytest.importorskip("transformers", reason="make adapters installs it")
+pytest.importorskip("accelerate", reason="make adapters installs it, and the Trainer needs it")
 
 from preheat_client.transformers import PreheatCallback  # noqa: E402 - where transformers is installed
 
