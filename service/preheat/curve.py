@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.errors import IterationOutOfRange
 from preheat.schedule import Schedule
-from preheat.schedulers.table import Bench
+from preheat.schedulers.table import SchedulerTable
 
 _MAX_BLOCK = 4096
 """Most iterations computed between two looks at the deadline; fewer if there are many columns."""
 
 _VALUES_KEPT = 64 * _MAX_BLOCK
 """Values of all blocks kept, 2 MB; at least two blocks are."""
+
+_MOST_QUICK = 100
+"""Schedulers of a spec whose point takes microseconds; of ten thousand it takes 30 ms."""
 
 _MAX_CHECKPOINT_BYTES = 16_000_000
 _RECENT_CHECKPOINTS = 8
@@ -45,12 +48,13 @@ class Curve:
         self.on_growth: Callable[[], None] = lambda: None
         """Called whenever `nbytes` has grown, so that a cache need not look at every curve."""
 
-        self._schedule_bytes, self._bench_bytes = _weights(schedule, len(self.columns))
-        self._bench = Bench(schedule.spec)
-        self.has_closed_form = self._bench.has_closed_form
+        self._schedule_bytes, self._table_bytes = _weights(schedule, len(self.columns))
+        self._table = SchedulerTable(schedule.spec)
+        self.has_closed_form = self._table.has_closed_form
+        self._is_quick = schedule.text.count('"type":') <= _MOST_QUICK
         self._point_lock = threading.Lock()
         self._lock = threading.Lock()
-        self._block_bench: Bench | None = None
+        self._block_table: SchedulerTable | None = None
         self._block_size = min(_MAX_BLOCK, max(_VALUES_KEPT // 2 // len(self.columns), 1))
         self._blocks: OrderedDict[int, Floats] = OrderedDict()
         self._checkpoints: dict[int, State] = {}
@@ -58,33 +62,32 @@ class Curve:
         self._stride = 1
         self._checkpoint_bytes = 0
         if not self.has_closed_form:
-            self._checkpoints[0] = self._bench.state()
+            self._checkpoints[0] = self._table.state()
             seen: set[int] = set()
             _size(self._checkpoints[0], seen)  # names and the like, which all states share
-            self._checkpoint_bytes = _size(self._bench.state(), seen)
-            self._bench_bytes += 2 * self._checkpoint_bytes  # its schedulers have their state, and that at their start
+            self._checkpoint_bytes = _size(self._table.state(), seen)
+            self._table_bytes += 2 * self._checkpoint_bytes  # its schedulers have their state, and that at their start
 
     @property
     def nbytes(self) -> int:
         """Memory that the curve holds, in bytes, roughly: schedule, schedulers, blocks and checkpoints."""
-        benches = self._bench_bytes * (1 if self._block_bench is None else 2)
+        tables = self._table_bytes * (1 if self._block_table is None else 2)
         blocks = len(self._blocks) * self._block_size * len(self.columns) * 8
         recent = len(self._recent) if self._stride > 1 else 0  # else they are among the others
         checkpoints = (len(self._checkpoints) + recent) * self._checkpoint_bytes
-        return self._schedule_bytes + benches + blocks + checkpoints
+        return self._schedule_bytes + tables + blocks + checkpoints
 
     def row_at_hand(self, iteration: int) -> list[float] | None:
         """`lr(iteration)` if it takes microseconds, without stepping and without waiting for a block; None if not.
 
         None outside 0 … total_iterations, too. Raises UndefinedLR.
         """
-        if not 0 <= iteration <= self.total_iterations:
+        if not self._is_quick or not 0 <= iteration <= self.total_iterations:
             return None
         if self.has_closed_form:
             # torch's closed forms read an iteration that is set on the scheduler first, so two points must not mix.
             # Nothing but points takes this lock, and none of them holds it for longer than a point takes.
-            with self._point_lock:
-                return self._bench.row(iteration)
+            return self._closed_row(iteration)
         # Once looked up, the block stays whole whatever is evicted meanwhile; looking first and reading later would
         # not. No lock: `_keep` replaces blocks and never changes one.
         block, offset = divmod(iteration, self._block_size)
@@ -101,11 +104,17 @@ class Curve:
         """
         if not 0 <= iteration <= self.total_iterations:
             raise IterationOutOfRange("iteration", iteration, self.total_iterations)
+        if self.has_closed_form:
+            return self._closed_row(iteration)
         row = self.row_at_hand(iteration)
         if row is None:
             block, offset = divmod(iteration, self._block_size)
             row = self._block(block, deadline)[offset].tolist()
         return row
+
+    def _closed_row(self, iteration: int) -> list[float]:
+        with self._point_lock:
+            return self._table.row(iteration)
 
     def window(self, start: int, stop: int, step: int = 1, deadline: Deadline = NO_DEADLINE) -> Floats:
         """Values of iterations `start`, `start + step`, … below `stop`.
@@ -164,7 +173,7 @@ class Curve:
         return self._block(block, deadline)[offset :: iterations.step][: len(iterations)]
 
     def _closed_form_extremes(self, bounds: list[int], deadline: Deadline) -> tuple[Floats, Floats]:
-        bench = Bench(self.schedule.spec)
+        bench = SchedulerTable(self.schedule.spec)
         shape = (len(bounds) - 1, len(self.columns))
         lows, highs = np.empty(shape), np.empty(shape)
         for part, (first, last) in enumerate(pairwise(bounds)):
@@ -187,22 +196,22 @@ class Curve:
     def _close_block(self, block: int) -> Floats:
         return self._keep(block, self._closed_bench().rows(self._iterations(block)))
 
-    def _closed_bench(self) -> Bench:
+    def _closed_bench(self) -> SchedulerTable:
         """Schedulers for blocks alone, made for the first, so that a point never waits for a block."""
-        if self._block_bench is None:
-            self._block_bench = Bench(self.schedule.spec)
-        return self._block_bench
+        if self._block_table is None:
+            self._block_table = SchedulerTable(self.schedule.spec)
+        return self._block_table
 
     def _step_block(self, wanted: int) -> Floats | None:
         """One block on the way to the wanted one; None if there are more to come."""
         states = self._recent | self._checkpoints
         block = max(block for block in states if block <= wanted)
-        self._bench.load_state(states[block])
+        self._table.load_state(states[block])
         iterations = self._iterations(block)
-        values = self._keep(block, self._bench.rows(iterations))
+        values = self._keep(block, self._table.rows(iterations))
         if iterations.stop <= self.total_iterations and block + 1 not in states:
-            self._bench.step(iterations.stop)
-            self._keep_checkpoint(block + 1, self._bench.state())
+            self._table.step(iterations.stop)
+            self._keep_checkpoint(block + 1, self._table.state())
         return values if block == wanted else None
 
     def _iterations(self, block: int) -> range:
@@ -236,7 +245,7 @@ class Curve:
 
 
 def _weights(schedule: Schedule, columns: int) -> tuple[int, int]:
-    """Bytes of a schedule (text, spec, formulas), and of a bench for it, as measured with tracemalloc.
+    """Bytes of a schedule (text, spec, formulas), and of a table for it, as measured with tracemalloc.
 
     A number of the spec is an object of 24 bytes and a reference of 8; in a formula it is text and constant once more.
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 from after_schedulers import COMPOSITIONS, SHAPES
 from benchmarks.measure import Ratio, side_by_side
-from preheat.schedulers.table import Bench
+from preheat.schedulers.table import SchedulerTable
 from preheat.specs import parse_spec
 from preheat.specs.after_schedulers import SHAPES as ALL_SHAPES
 
@@ -28,11 +28,11 @@ def measure() -> Iterator[Ratio]:
         )
 
 
-def _bench(after_scheduler: dict[str, Any]) -> Bench:
+def _bench(after_scheduler: dict[str, Any]) -> SchedulerTable:
     spec = {"target_lr": 0.02, "total_iterations": 60, "after_scheduler": after_scheduler}
-    return Bench(parse_spec(json.dumps(spec)))
+    return SchedulerTable(parse_spec(json.dumps(spec)))
 
 
-def _read(bench: Bench) -> None:
+def _read(bench: SchedulerTable) -> None:
     for _ in range(VALUES // 50):
         bench.rows(range(1, 51))

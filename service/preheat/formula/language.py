@@ -58,16 +58,24 @@ Evaluate = Callable[[Iterable[float], Sequence[float]], list[float]]
 """From iterations and base LRs to learning rates: every base LR's of the first iteration, of the second, and so on."""
 
 
-@lru_cache(maxsize=64)
 def compiled(formula: str) -> Evaluate:
     """A formula of ours in the names `s` (iteration) and `b` (base LR), ready to be computed for many iterations.
 
     Errors of arithmetic (ZeroDivisionError, OverflowError, ValueError) come out of the call.
     """
     # Our own text, or a user's that `checked` has let through; without builtins it reaches nothing but FUNCTIONS.
+    return _kept(formula) if len(formula) <= _MOST_KEPT else _compiled(formula)
+
+
+def _compiled(formula: str) -> Evaluate:
     code = f"lambda iterations, bases: [{formula} for s in iterations for b in bases]"
     names: dict[str, object] = {name: function for name, (function, _) in FUNCTIONS.items()}
     return eval(code, {"__builtins__": {}, **names, **CONSTANTS})  # type: ignore[no-any-return] # noqa: S307
+
+
+_kept = lru_cache(maxsize=64)(_compiled)
+_MOST_KEPT = 10_000
+"""Characters of the longest formula that is kept compiled: a table of 10⁵ values takes 5 MB, which no curve weighs."""
 
 
 def checked(text: str, names: Iterable[str]) -> str:

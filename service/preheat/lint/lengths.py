@@ -6,8 +6,6 @@ Each rule is a function from a track to findings; a new one is a function and an
 from collections.abc import Callable, Iterator
 
 from preheat.lint.track import Finding, LintedTrack, Severity
-from preheat.specs.after_schedulers.torch_cycles import OneCycleLR
-from preheat.specs.after_schedulers.torch_decays import CosineAnnealingLR
 from preheat.specs.violations import Location
 
 _FEW, _MANY = 1000, 10_000
@@ -25,7 +23,7 @@ def length_mismatch(track: LintedTrack) -> Iterator[Finding]:
             continue
         (*_, field), length = named
         location, left = (*part.location, field), part.length
-        if isinstance(part.scheduler, OneCycleLR):
+        if part.scheduler.counts_values:
             # total_steps counts values, of which there are left + 1; another length is refused before lint.
             if length == left:
                 detail = f"the cycle ends at its iteration {length - 1}, and its last LR is held for one more"
@@ -34,7 +32,7 @@ def length_mismatch(track: LintedTrack) -> Iterator[Finding]:
             detail = f"{field} ({length}) exceeds the {left} iterations that are left: the decay is cut off"
             yield _mismatch("warning", location, track, left, detail)
         elif length < left:
-            rises = isinstance(part.scheduler, CosineAnnealingLR)
+            rises = part.scheduler.rises_past_length
             then = "rises again" if rises else "stays at its end"
             detail = f"{field} ({length}) is less than the {left} iterations that are left: after it the LR {then}"
             yield _mismatch("warning" if rises else "info", location, track, length, detail)

@@ -35,22 +35,18 @@ def build_after_scheduler(spec: Scheduler, optimizer: Optimizer) -> LRScheduler:
     return ShapeLR(optimizer, spec) if isinstance(spec, Shape) else _BUILDERS[spec.type](spec, optimizer)
 
 
-class ShapeLR(LRScheduler):
-    """The LRs of a normalised shape's formula, from each group's initial LR; random access as in `RandomAccess`."""
-
-    has_closed_form = True
+class ShapeLR(compositions.Composite):
+    """The LRs of a normalised shape's formula, from each group's initial LR: a composite that has no parts."""
 
     def __init__(self, optimizer: Optimizer, shape: Shape) -> None:
         self.shape = shape
         self._formula = compiled(shape.formula())
-        super().__init__(optimizer)
+        super().__init__(optimizer, ())
 
+    @override
     def rates(self, iterations: range) -> LRs:
-        """Learning rates of ascending `iterations`: every group of the first, every group of the second, and so on.
-
-        Raises UndefinedLR where the formula has no finite, non-negative value.
-        """
-        bases = [float(lr) for lr in self.base_lrs]
+        """As of every composite. Raises UndefinedLR where the formula has no finite, non-negative value."""
+        bases = self.initial_lrs
         try:
             rates = self._formula(iterations, bases)
             is_sound = not rates or (math.isfinite(sum(rates)) and min(rates) >= 0)
@@ -59,25 +55,6 @@ class ShapeLR(LRScheduler):
         if not is_sound:
             raise self._failure(iterations, bases)
         return rates  # type: ignore[return-value]
-
-    def start_from(self, rates: LRs) -> None:
-        """Nothing to do: a formula starts from its own base LR."""
-
-    @override
-    def get_lr(self) -> LRs:
-        """Learning rates at `last_epoch`."""
-        return self.rates(range(self.last_epoch, self.last_epoch + 1))
-
-    @override
-    def state_dict(self) -> dict[str, Any]:
-        """Where it stands."""
-        return {"last_epoch": self.last_epoch, "_last_lr": self._last_lr}
-
-    @override
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from where the state was taken."""
-        self.last_epoch = state_dict["last_epoch"]
-        self._last_lr = state_dict["_last_lr"]
 
     def _failure(self, iterations: range, bases: Sequence[float]) -> UndefinedLR:
         """The first iteration without a value."""

@@ -14,7 +14,7 @@ from preheat.schedulers.warmup import LearningRateWarmUP
 from preheat.specs import Spec, Track
 
 
-class Bench:
+class SchedulerTable:
     """The schedulers of a normalised spec; random access as in `RandomAccess`, for all columns at once."""
 
     def __init__(self, spec: Spec) -> None:

@@ -1,6 +1,6 @@
 """Fields of a spec: the kinds of value it is made of, and the closed model they stand in."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -50,18 +50,17 @@ Ratio = Annotated[float, Field(ge=0, le=1e6), AfterValidator(_zero_or_a_rate)]
 Positive = Annotated[float, Field(ge=1e-9, le=1e6)]
 """An exponent, a rate or a ratio above 0."""
 
-PerGroupLR = Annotated[
-    Annotated[LR, Tag("number")]
-    | Annotated[tuple[LR, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True), Tag("list")],
+_Value = TypeVar("_Value")
+_OnePerGroup = Annotated[
+    Annotated[_Value, Tag("number")]
+    | Annotated[tuple[_Value, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True), Tag("list")],
     Discriminator(number_or_list),
 ]
+
+PerGroupLR = _OnePerGroup[LR]
 """One LR for every param group, or a list with one per group."""
 
-PerGroupMomentum = Annotated[
-    Annotated[Share, Tag("number")]
-    | Annotated[tuple[Share, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True), Tag("list")],
-    Discriminator(number_or_list),
-]
+PerGroupMomentum = _OnePerGroup[Share]
 """One momentum (or β1) for every param group, or a list with one per group."""
 
 FactorOrList = Annotated[

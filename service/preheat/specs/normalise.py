@@ -146,8 +146,7 @@ def _formula_violations(track: Track, total_iterations: int) -> list[Violation]:
 
 
 def _walk(scheduler: Scheduler, location: Location) -> Iterator[tuple[Location, Scheduler]]:
-    field = {"ExpressionLR": ("expression",), "PhasesLR": ("phases",)}.get(scheduler.type, ())
-    yield (*location, *field), scheduler
+    yield (*location, *scheduler.formula_field), scheduler
     for below, child in scheduler.children.items():
         yield from _walk(child, (*location, *below))
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from preheat.formula.easing import number
 from preheat.formula.language import substituted
 from preheat.specs.after_schedulers.scheduler import Scheduler, sixteen
-from preheat.specs.after_schedulers.torch_cycles import CyclicLR, OneCycleLR
 from preheat.specs.violations import Location
 from preheat.specs.warmup import Warmup
 
@@ -100,7 +99,11 @@ def columns(spec: "Spec") -> tuple[Column, ...]:
     names = spec.group_names
     found = [Column(name) for name in names]
     schedules = [_schedule(spec, index)[1] for index in range(len(names))]
-    found += [Column(name, "momentum") for name, after in zip(names, schedules, strict=True) if _is_cycled(after)]
+    found += [
+        Column(name, "momentum")
+        for name, after in zip(names, schedules, strict=True)
+        if after is not None and after.cycles_momentum
+    ]
     for hyperparameter, schedule in (spec.hyperparameters or {}).items():
         found += [Column(name, hyperparameter) for name in schedule.param_groups or names]
     return tuple(found)
@@ -117,7 +120,9 @@ def tracks(spec: "Spec") -> tuple[Track, ...]:
         found.append(Track(shared, tuple(targets[index] for index in shared), spec.warmup, spec.after_scheduler))
     found += [Track((index,), (targets[index],), *_schedule(spec, index), ("param_groups", index)) for index in own]
     # Momentum is a track of its own: no warm-up applies to it, and its columns come after all LRs.
-    for track in [track for track in found if _is_cycled(track.after_scheduler)]:
+    for track in [
+        track for track in found if track.after_scheduler is not None and track.after_scheduler.cycles_momentum
+    ]:
         momenta = tuple(index_of[Column(names[index], "momentum")] for index in track.columns)
         found.append(replace(track, columns=momenta, is_momentum=True))
     for name, schedule in (spec.hyperparameters or {}).items():
@@ -137,7 +142,3 @@ def _schedule(spec: "Spec", index: int) -> tuple[Warmup, Scheduler | None]:
     if group is None:
         return spec.warmup, spec.after_scheduler
     return group.warmup or spec.warmup, group.after_scheduler or spec.after_scheduler
-
-
-def _is_cycled(scheduler: Scheduler | None) -> bool:
-    return isinstance(scheduler, CyclicLR | OneCycleLR) and scheduler.cycle_momentum

@@ -70,20 +70,20 @@ class Database:
 
     def _migrate(self) -> None:
         """Brings the tables to their newest form; a database that has it already is only read."""
-        with self._migrating:
-            if self._is_migrated:
-                return
-            self._dialect.prepare(self._url)
-            config = alembic.config.Config()
-            config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-            with self._begin("read") as connection:
-                revision = MigrationContext.configure(connection).get_current_revision()
-            if revision != ScriptDirectory.from_config(config).get_current_head():
-                # Of several processes that come here, the first migrates; the others find it done when they may begin.
-                with self._begin("migrate") as connection:
-                    config.attributes["connection"] = connection
-                    alembic.command.upgrade(config, "head")
-            self._is_migrated = True
+        if self._is_migrated:
+            return
+        self._dialect.prepare(self._url)
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        # Without a lock: requests that wait for a locked database wait beside each other, not one after the other.
+        with self._begin("read") as connection:
+            revision = MigrationContext.configure(connection).get_current_revision()
+        if revision != ScriptDirectory.from_config(config).get_current_head():
+            # Of several processes that come here, the first migrates; the others find it done when they may begin.
+            with self._migrating, self._begin("migrate") as connection:  # Alembic's context is one for all threads
+                config.attributes["connection"] = connection
+                alembic.command.upgrade(config, "head")
+        self._is_migrated = True
 
 
 def _resolve(text: str) -> tuple[URL, Dialect]:

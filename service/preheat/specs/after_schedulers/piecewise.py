@@ -14,6 +14,7 @@ from preheat.specs.after_schedulers.scheduler import Named, Shape, Stage, sixtee
 from preheat.specs.durations import Iterations, IterationsOrZero
 from preheat.specs.fields import LR, MAX_ITERATION, Closed, Ratio
 from preheat.specs.span import Span
+from preheat.specs.violations import Location
 
 MAX_POINTS = 400
 MAX_VALUES = 100_000
@@ -136,6 +137,7 @@ class ExpressionLR(Shape):
     where a LambdaLR or MultiplicativeLR moves to: `0.95 ** n`.
     """
 
+    formula_field: ClassVar[Location] = ("expression",)
     type: Literal["ExpressionLR"]
     expression: str = Field(
         min_length=1,
@@ -244,6 +246,7 @@ class PhasesLR(Shape):
     """
 
     resolved_apart: ClassVar[frozenset[str]] = frozenset({"phases"})
+    formula_field: ClassVar[Location] = ("phases",)
     type: Literal["PhasesLR"]
     phases: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=50, fail_fast=True)] = Field(
         description="The phases, in order.",

@@ -37,6 +37,9 @@ class Scheduler(Closed):
     `may_rise`: it is meant to rise at the end of a run that is cut anywhere.
     `length_field`: the field with the length of the whole decay, which usually is what is left of the run.
     `epoch_field`: a field with a duration that is often written in epochs by mistake.
+    `counts_values`: `length_field` counts the values of the decay, and not the iterations from its first to its last.
+    `rises_past_length`: after the whole decay its LR goes up again.
+    `formula_field`: the location of what a user can change about a formula that has no value.
     `resolved_apart`: fields whose durations do not begin where the scheduler does.
     """
 
@@ -48,6 +51,9 @@ class Scheduler(Closed):
     may_rise: ClassVar[bool] = False
     length_field: ClassVar[str | None] = None
     epoch_field: ClassVar[str | None] = None
+    counts_values: ClassVar[bool] = False
+    rises_past_length: ClassVar[bool] = False
+    formula_field: ClassVar[Location] = ()
     resolved_apart: ClassVar[frozenset[str]] = frozenset()
     type: str
 
@@ -104,6 +110,11 @@ class Scheduler(Closed):
     def suspects(self, length: int) -> Iterable[int]:
         """Iterations of 0 … length at which the formula may have no value, to be tried before a spec is accepted."""
         return ()
+
+    @property
+    def cycles_momentum(self) -> bool:
+        """Whether it runs momentum (or β1) against the LR: a type that can has a field for it."""
+        return bool(getattr(self, "cycle_momentum", False))
 
     @property
     def is_closed(self) -> bool:

@@ -170,6 +170,7 @@ class OneCycleLR(_MomentumCycle):
     """
 
     length_field: ClassVar[str | None] = "total_steps"
+    counts_values: ClassVar[bool] = True
     type: Literal["OneCycleLR"]
     max_lr: PerGroupLR = Field(description="LR at the top.", examples=[0.1])
     total_steps: Iterations | None = Field(

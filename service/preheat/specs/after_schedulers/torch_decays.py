@@ -144,6 +144,7 @@ class CosineAnnealingLR(TorchScheduler):
     """eta_min + (b − eta_min) · (1 + cos(π · s / T_max)) / 2; eta_min at s = T_max, then up again, as in torch."""
 
     length_field: ClassVar[str | None] = "T_max"
+    rises_past_length: ClassVar[bool] = True
     epoch_field: ClassVar[str | None] = "T_max"
     type: Literal["CosineAnnealingLR"]
     T_max: Iterations | None = Field(
