@@ -1,6 +1,6 @@
 """Models of JSON requests and answers: what each field means, for the OpenAPI document and for what routes return."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -242,9 +242,14 @@ class ImportRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
-    library: Source = Field(description="Whose schedule it is.", examples=["torch"])
+    library: Source | None = Field(
+        None, description="Whose schedule it is; by default the one that its names tell.", examples=["torch"]
+    )
     source: str | dict[str, Any] = Field(
-        description="Text of a torch constructor, a state_dict, or the library's own configuration.",
+        description=(
+            "Torch code, a state_dict, or the library's own configuration: an object, or the text of its JSON, YAML, "
+            "TOML or command line."
+        ),
         examples=["CosineAnnealingLR(optimizer, T_max=90)"],
     )
     target_lr: LR | None = Field(
@@ -252,6 +257,24 @@ class ImportRequest(BaseModel):
     )
     total_iterations: int | None = Field(
         None, ge=1, le=MAX_ITERATION, description="Length of the run; by default the source's.", examples=[90]
+    )
+    warmup_iterations: int | None = Field(
+        None, ge=0, le=MAX_ITERATION, description="Warm-up; by default the source's.", examples=[10]
+    )
+    dataset_size: int | None = Field(
+        None, ge=1, le=MAX_ITERATION, description="Samples of the data set, for a length in epochs.", examples=[1000]
+    )
+    batch_size: int | None = Field(
+        None, ge=1, le=MAX_ITERATION, description="Batch of one device; by default the source's.", examples=[16]
+    )
+    accumulation: int | None = Field(
+        None, ge=1, le=MAX_ITERATION, description="Batches of one update; by default the source's.", examples=[2]
+    )
+    devices: int | None = Field(
+        None, ge=1, le=MAX_ITERATION, description="Devices that share the data; 1 by default.", examples=[8]
+    )
+    epochs: Annotated[float, Field(gt=0, le=1e9)] | None = Field(
+        None, description="Epochs of the run; by default the source's.", examples=[3]
     )
 
 
@@ -265,6 +288,7 @@ class NotCarriedAnswer(BaseModel):
 class ImportAnswer(BaseModel):
     """A spec that says what the source says."""
 
+    library: Source = Field(description="The library that it was read as.", examples=["torch"])
     spec: dict[str, Any] = Field(description="The normalised spec; post it to get its schedule.")
     not_carried: list[NotCarriedAnswer] = Field(description="What of the source is not in it.")
 

@@ -1,9 +1,9 @@
 """Commands that convert schedules: export and import, and recipes to start from."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 import yaml
 from rich.markup import escape
@@ -51,25 +51,35 @@ def export_spec(
 @failing
 def import_spec(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="File with a torch constructor or JSON; - for stdin.")
+        str, typer.Argument(metavar="SOURCE", help="File with code, a configuration or a scheduler.pt; - for stdin.")
     ],
-    library: Annotated[Source, typer.Option("--from", help="Whose schedule it is.")] = "torch",
+    library: Annotated[
+        Source | None, typer.Option("--from", help="Whose schedule it is; by default what its names tell.")
+    ] = None,
     target_lr: Annotated[float | None, typer.Option(help="Target LR, if the source has none.", min=0)] = None,
     total_iterations: Annotated[int | None, typer.Option(help="Length of the run, if the source has none.", min=1)] = (
         None
     ),
+    warmup_iterations: Annotated[int | None, typer.Option(help="Warm-up, if the source has none.", min=0)] = None,
+    dataset_size: Annotated[int | None, typer.Option(help="Samples, for a length in epochs.", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Batch of one device.", min=1)] = None,
+    accumulation: Annotated[int | None, typer.Option(help="Batches of one update.", min=1)] = None,
+    devices: Annotated[int | None, typer.Option(help="Devices that share the data.", min=1)] = None,
+    epochs: Annotated[float | None, typer.Option(help="Epochs of the run.", min=0)] = None,
 ) -> None:
     """Write the spec of another library's schedule, in YAML; what it cannot say is named on stderr."""
-    text = text_of(source)
-
-    from preheat.conversions.importers import import_schedule  # noqa: PLC0415 - imports torch
+    from preheat.conversions.checkpoint import is_checkpoint, read_checkpoint  # noqa: PLC0415 - imports torch
+    from preheat.conversions.importers import guessed_library, import_schedule  # noqa: PLC0415
     from preheat.conversions.source import Known  # noqa: PLC0415
 
-    try:
-        content = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        content = text
-    found = import_schedule(library, content, Known(target_lr, total_iterations))
+    content = read_checkpoint(Path(source)) if is_checkpoint(Path(source)) else text_of(source)
+    if library is None:
+        library = guessed_library(content)
+        ERR.print(f"read as {library}", highlight=False)
+    known = Known(
+        target_lr, total_iterations, warmup_iterations, dataset_size, batch_size, accumulation, devices, epochs
+    )
+    found = import_schedule(library, content, known)
     try:
         spec_of(found.spec)
     except InvalidSpec as error:

@@ -6,7 +6,24 @@ tables `importers.SOURCES` and `exporters.TARGETS` have an entry for each.
 
 from typing import Literal
 
-Source = Literal["torch", "transformers", "timm", "deepspeed", "keras"]
+Source = Literal[
+    "torch",
+    "transformers",
+    "timm",
+    "deepspeed",
+    "keras",
+    "axolotl",
+    "llama-factory",
+    "kohya",
+    "diffusers",
+    "torchtitan",
+    "megatron",
+    "detectron2",
+    "mmengine",
+    "nanotron",
+    "nemo",
+    "fairseq",
+]
 """Libraries whose schedules can be imported."""
 
 Target = Literal["torch", "transformers", "optax", "keras", "deepspeed"]

@@ -1,15 +1,28 @@
-"""Source of an import: reads the fields of another library's schedule, so that none is forgotten."""
+"""Source of an import: reads the fields of another library's configuration, so that none is forgotten."""
 
-from collections.abc import Container, Iterable, Mapping
+import math
+import re
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from preheat.conversions.guess import libraries_with
 from preheat.errors import NotImportable
+from preheat.messages import encodable, shortened
 
-_SHOWN_CHARACTERS = 60
 _LARGEST = 1e100
 """Numbers up to this one can be multiplied by each other without an overflow."""
+
+_MOST_ENTRIES = 10_000
+_LARGEST_COUNT = 2**53
+_TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0", "none", "null"}
+_SUSPECT = re.compile(
+    r"(^|[^a-z])(lrs?|lr[0-9f]|eta|wsd)([^a-z]|$)|learning.?rate|sched|warm|cycle|decay|step|epoch|gamma|cosine|anneal"
+    r"|restart|milestone|iters?($|[^a-z])|plateau|cool.?down",
+    re.IGNORECASE,
+)
+"""Names of fields that may change a learning rate."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +43,22 @@ class Imported:
 
 @dataclass(frozen=True)
 class Known:
-    """What the caller knows of the run besides the source: its target LR and its length, if at all."""
+    """What the caller knows of the run besides the source; what is given here goes before the source.
+
+    `batch_size` is that of one device, `accumulation` the batches of one update, `dataset_size` in samples.
+    """
 
     target_lr: float | None = None
     total_iterations: int | None = None
+    warmup_iterations: int | None = None
+    dataset_size: int | None = None
+    batch_size: int | None = None
+    accumulation: int | None = None
+    devices: int | None = None
+    epochs: float | None = None
 
     def spec(
-        self, lr: float | None, length: int | None, after_scheduler: dict[str, Any] | None, **others: Any
+        self, lr: float | None, length: int | None, after_scheduler: dict[str, Any] | None = None, **others: Any
     ) -> dict[str, Any]:
         """A spec with the known target LR and length, else with the source's. Raises NotImportable."""
         spec = {"target_lr": self.lr(lr), "total_iterations": self.length(length), **others}
@@ -49,51 +71,104 @@ class Known:
             raise NotImportable("target_lr is required: the source does not contain it")
         return lr
 
-    def length(self, of_source: int | None) -> int:
+    def length(self, of_source: int | None, why: str = "the source does not contain it") -> int:
         """The known length of the run, else the source's. Raises NotImportable."""
         length = of_source if self.total_iterations is None else self.total_iterations
         if length is None:
-            raise NotImportable("total_iterations is required: the source does not contain it")
+            raise NotImportable(f"total_iterations is required: {why}")
         return length
+
+    def batches(self, batch_size: int, *, drop_last: bool = False) -> int | None:
+        """Batches of one epoch on each device, the last one incomplete or dropped; None without a dataset_size."""
+        if self.dataset_size is None:
+            return None
+        size = (self.batch_size or batch_size) * (self.devices or 1)
+        return self.dataset_size // size if drop_last else -(-self.dataset_size // size)
+
+    def updates_per_epoch(self, batch_size: int, accumulation: int, *, drop_last: bool = False) -> int | None:
+        """Updates of one epoch; the last one may have fewer batches. None without a dataset_size."""
+        batches = self.batches(max(batch_size, 1), drop_last=drop_last)
+        return None if batches is None else max(-(-batches // max(self.accumulation or accumulation, 1)), 1)
+
+    def updates(
+        self, epochs: float | None, batch_size: int, accumulation: int, *, drop_last: bool = False
+    ) -> int | None:
+        """Updates of the run, rounded up as transformers does; None where dataset_size or epochs are not known."""
+        each, total_epochs = self.updates_per_epoch(batch_size, accumulation, drop_last=drop_last), self.epochs
+        total_epochs = epochs if total_epochs is None else total_epochs
+        return None if each is None or total_epochs is None else math.ceil(total_epochs * each)
 
 
 class Fields:
-    """The fields of a source that must be an object; those that were never read are listed at the end.
+    """The fields of a source that must be an object; those that were never read are sorted out at the end.
 
     Every method that reads a field raises NotImportable, with the field's path, if its value is not what is expected.
+    A null counts as absent.
     """
 
     def __init__(self, source: Any, path: str = "") -> None:
         if not isinstance(source, dict):
             raise NotImportable(f"{path or 'source'} must be an object with named fields")
-        self._fields: Mapping[str, Any] = source
+        self._fields: dict[str, Any] = source
         self._path = path
         self._read: set[str] = set()
+        self._children: list[Fields] = []
+
+    def __contains__(self, name: str) -> bool:
+        return self._fields.get(name) is not None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the fields that are present."""
+        return [name for name in self._fields if name in self]
+
+    @property
+    def unread(self) -> list[str]:
+        """The names of the fields that are present and were never read."""
+        return [name for name in self.names if name not in self._read]
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """The fields that are present, with their values."""
+        return [(name, self.take(name)) for name in self.names]
 
     def path(self, name: str) -> str:
         """Where a field is in the source."""
         return f"{self._path}.{name}" if self._path else name
 
     def take(self, name: str, default: Any = None) -> Any:
-        """The value of a field, or the default; a null in the source counts as absent."""
+        """The value of a field, or the default."""
         self._read.add(name)
         value = self._fields.get(name)
         return default if value is None else value
 
     def fields(self, name: str) -> "Fields":
         """The fields of an object within this one; none if it is absent."""
-        return Fields(self.take(name, {}), self.path(name))
+        child = Fields(self.take(name, {}), self.path(name))
+        self._children.append(child)
+        return child
+
+    def each(self, name: str) -> "list[Fields]":
+        """The fields of every object of a list."""
+        entries = self.take(name, [])
+        if not isinstance(entries, list) or len(entries) > _MOST_ENTRIES:
+            raise NotImportable(f"{self.path(name)} must be a list of objects, at most {_MOST_ENTRIES}")
+        children = [Fields(entry, f"{self.path(name)}[{index}]") for index, entry in enumerate(entries)]
+        self._children += children
+        return children
 
     def number(self, name: str, default: float | None = None) -> float:
         """The value of a field that must be a finite number, or the text of one."""
-        return self._number(self.path(name), self.take(name, default))
+        return number(self.path(name), self.take(name, default))
 
     def numbers(self, name: str, default: Iterable[float] = ()) -> list[float]:
         """The values of a field that must be a list of numbers."""
         values = self.take(name, list(default))
-        if not isinstance(values, list):
-            raise NotImportable(f"{self.path(name)} ({shown(repr(values))}) must be a list of numbers")
-        return [self._number(f"{self.path(name)}[{index}]", value) for index, value in enumerate(values)]
+        values = list(values) if isinstance(values, tuple) else values
+        if not isinstance(values, list) or len(values) > _MOST_ENTRIES:
+            raise NotImportable(
+                f"{self.path(name)} ({shown(repr(values))}) must be a list of numbers, at most {_MOST_ENTRIES}"
+            )
+        return [number(f"{self.path(name)}[{index}]", value) for index, value in enumerate(values)]
 
     def optional_number(self, name: str) -> float | None:
         """The value of a field that must be a number where it is present."""
@@ -102,39 +177,123 @@ class Fields:
     def count(self, name: str, default: int | None = None) -> int:
         """The value of a field that must be a whole number ≥ 0."""
         value = self.number(name, default)
-        if value != int(value) or value < 0:
-            raise NotImportable(f"{self.path(name)} ({value:g}) must be a whole number ≥ 0")
+        if value != int(value) or not 0 <= value <= _LARGEST_COUNT:
+            raise NotImportable(f"{self.path(name)} ({value:g}) must be a whole number ≥ 0, at most 2**53")
         return int(value)
 
-    def choice(
-        self, name: str, known: Iterable[str], default: str | None = None, by_metric: Container[str] = ()
-    ) -> str:
+    def optional_count(self, name: str) -> int | None:
+        """The value of a field that must be a whole number ≥ 0 where it is present."""
+        return None if self.take(name) is None else self.count(name)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """The value of a field that must be true or false."""
+        value = self.take(name, default)
+        text = str(value).lower() if isinstance(value, str | int) else ""
+        if text not in _TRUE | _FALSE:
+            raise NotImportable(f"{self.path(name)} ({shown(repr(value))}) must be true or false")
+        return text in _TRUE
+
+    def text(self, name: str, default: str = "") -> str:
+        """The value of a field that must be a text."""
+        value = self.take(name, default)
+        if not isinstance(value, str):
+            raise NotImportable(f"{self.path(name)} ({shown(repr(value))}) must be a text")
+        return value
+
+    def choice(self, name: str, known: Iterable[str], default: str = "", by_metric: Container[str] = ()) -> str:
         """The value of a field that must be one of the known names; those `by_metric` are refused with that reason."""
-        names, value = list(known), self.take(name, default)
-        if value in names:
-            return str(value)
+        names, value = list(known), self.take(name, default or None)
+        if isinstance(value, str) and value in names:
+            return value
         reason = f"is not one of {', '.join(names)}"
         if isinstance(value, str) and value in by_metric:
             reason = f"follows a metric: its LR is not a function of the iteration; importable are {', '.join(names)}"
         raise NotImportable(f"{self.path(name)} ({shown(str(value))}) {reason}")
 
-    def not_carried(self, reason: str) -> list[NotCarried]:
-        """The fields that were never read, each with the reason."""
-        names = [name for name, value in self._fields.items() if name not in self._read and value is not None]
-        return [NotCarried(self.path(name), reason) for name in names]
+    def only(self, known: Iterable[str], of: str) -> None:
+        """Refuses a field that is not a parameter of `of`, which would not take it."""
+        names = set(known)
+        for name in self.names:
+            if name not in names:
+                listed = f"it has {', '.join(sorted(names))}" if names else "it has none"
+                raise NotImportable(f"{shown(self.path(name))} is not a parameter of {of} ({listed})")
 
-    @staticmethod
-    def _number(path: str, value: Any) -> float:
-        if isinstance(value, str):
-            with suppress(ValueError):
-                value = float(value)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not abs(value) <= _LARGEST:  # NaN is not ≤ anything
-            raise NotImportable(f"{path} ({shown(repr(value))}) must be a number")
-        number: float = value
-        return number
+    def refuse(self, name: str, rule: str) -> None:
+        """Refuses a field, for the reason given, where it is present and not off."""
+        if self.take(name) not in (None, False, 0, "", [], {}):
+            raise NotImportable(f"{self.path(name)} {rule}")
+
+    def unused(self, names: Iterable[str], by: str) -> list[NotCarried]:
+        """Notes on fields that the library knows and does not use here, as nobody has read them."""
+        present = [name for name in names if name in self.unread]
+        return [NotCarried(self.path(name), f"is not used by {by}") for name in present if self.take(name) is not None]
+
+    def left(self, harmless: "Harmless") -> list[NotCarried]:
+        """The fields that were never read, each with the reason. Raises NotImportable for one that may change the LR.
+
+        The one rule of every source: what is on its list of harmless fields is no part of a schedule; what may change
+        the LR by its name, or has something within that may, is refused; the rest is named, to be looked at.
+        """
+        found = [note for child in self._children for note in child.left(harmless)]
+        for name in self.unread:
+            path = shown(self.path(name))
+            if harmless.has(name):
+                found.append(NotCarried(path, "is not part of a learning-rate schedule"))
+                continue
+            suspect = _suspect_within(name, self._fields[name])
+            if suspect:
+                others = ", ".join(libraries_with(suspect))
+                known = f" ({others} have a field of this name)" if others else ""
+                raise NotImportable(
+                    f"{shown(self.path(suspect))} may change the LR, and an import from {harmless.library} does not "
+                    f"know it{known}: remove it if it does not, or import without it and write its effect into the spec"
+                )
+            found.append(NotCarried(path, "is not known: check that it does not change the LR"))
+        return found
+
+
+class Harmless:
+    """Names of fields of a library that change no LR; a name that ends in * stands for all that begin so."""
+
+    def __init__(self, library: str, names: str) -> None:
+        self.library = library
+        self._names = {name for name in names.split() if not name.endswith("*")}
+        self._beginnings = tuple(name[:-1] for name in names.split() if name.endswith("*"))
+
+    def has(self, name: str) -> bool:
+        """Whether a field is known to change no LR."""
+        return name in self._names or name.startswith(self._beginnings)
+
+
+def _suspect_within(name: str, value: Any) -> str | None:
+    """The path of a field that may change the LR by its name, here or within; what is off changes nothing."""
+    if value in (None, False, "", [], {}):
+        return None
+    if _SUSPECT.search(name):
+        return name
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        if isinstance(key, str) or isinstance(entry, dict | list):
+            within = _suspect_within(key if isinstance(key, str) else "", entry)
+            if within is not None:
+                return f"{name}.{within}" if isinstance(key, str) else f"{name}[{key}]{within}"
+    return None
+
+
+def number(path: str, value: Any) -> float:
+    """A finite number, or that of a text; an int where it is whole. Raises NotImportable with the path."""
+    if isinstance(value, str) and len(value) <= _MOST_DIGITS:
+        with suppress(ValueError):
+            value = float(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= _LARGEST:  # NaN is not ≤ anything
+        raise NotImportable(f"{shown(path)} ({shown(repr(value))}) must be a number")
+    return int(value) if value == int(value) and abs(value) <= _LARGEST_COUNT else float(value)
+
+
+_MOST_DIGITS = 400
 
 
 def shown(text: str) -> str:
-    """The text as a message shows it, at most 60 characters long."""
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+    """The text as a message shows it: short, and without what no UTF-8 document can hold."""
+    return encodable(shortened(text))

@@ -39,3 +39,43 @@ def test_an_import_that_cannot_be_is_a_problem(http: httpx.Client, body: Any, ki
     answer = http.post("/v1/import", json=body)
     assert (answer.status_code, answer.json()["type"]) == (422, f"urn:preheat:{kind}")
     assert detail in answer.json()["detail"]
+
+
+def test_a_library_may_be_told_by_the_source(http: httpx.Client) -> None:
+    """Without a library the answer says which was read; epochs become updates by what is known of the data."""
+    source = "stage: sft\nfinetuning_type: lora\ntemplate: llama3\nnum_train_epochs: 3\nlearning_rate: 1e-4\n"
+    known = {"dataset_size": 1000, "batch_size": 16, "accumulation": 2, "devices": 1}
+    answer = http.post("/v1/import", json={"source": source, **known})
+    assert (answer.status_code, answer.json()["library"]) == (200, "llama-factory")
+    assert answer.json()["spec"]["total_iterations"] == 96
+    refused = http.post("/v1/import", json={"source": {"lr_scheduler": "cosine", "warmup_steps": 3}})
+    assert "may be one of transformers, axolotl, kohya, diffusers" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "CosineAnnealingLR(o, T_max=1e308 * 10)",
+        "CosineAnnealingLR(o, 1j)",
+        "StepLR(o, 10 ** 400)",
+        "s = [StepLR(o, 3)] * 10 ** 9",
+        {"sched": ["x"]},
+        {"sched": "cosine", "epochs": "inf"},
+        {"lr": "auto", "epochs": 3, "warmup_lr": 0},
+        {"max_steps": 9, "lr_scheduler_type": "cosine", "lr_scheduler_kwargs": "min_lr=0.00001"},
+        {"total_size": 9.0, "step_ratio": 3e9, "max_lrs": [1], "mode": "triangular", "gamma": 1, "base_lrs": [0.1]},
+        {"milestones": {"3": 10**9, "x": {}}, "gamma": 0.1, "base_lrs": [0.1]},
+        {"scheduler": {"type": "OneCycle", "params": {"cycle_min_lr": [1], "cycle_max_lr": {}}}},
+        {"SOLVER": {"STEPS": "(" * 999}},
+        {"param_scheduler": [{"type": {}}]},
+        {"a" * 10_000: {"lr": 10**300}},
+    ],
+    ids=range(14),
+)
+def test_no_source_is_more_than_refused(http: httpx.Client, source: Any) -> None:
+    """Whatever a body has, the answer is a spec or a problem, and the next request is answered."""
+    for known in ({}, {"target_lr": 0.1, "total_iterations": 100}):
+        for library in (None, "torch", "timm", "transformers"):
+            answer = http.post("/v1/import", json={"library": library, "source": source, **known})
+            assert answer.status_code in {200, 422}
+            assert answer.json()["detail" if answer.status_code == 422 else "spec"]

@@ -8,7 +8,7 @@ import pytest
 from preheat.conversions.exporters import TARGETS, export
 from preheat.conversions.importers import SOURCES, import_schedule
 from preheat.conversions.libraries import Source, Target
-from preheat.conversions.source import Fields, Imported, Known
+from preheat.conversions.source import Fields, Harmless, Imported, Known
 from preheat.errors import NotImportable
 from preheat.schedule import Schedule
 from support.specs import curve, first_column
@@ -28,7 +28,7 @@ def from_fastai(source: Any, known: Known) -> Imported:
     after = {"type": "CosineLR", "min_ratio": 1e-5 / 25}
     warmup = {"iterations": round(total * share), "start_factor": 1 / 25, "shape": "cosine"}
     spec = known.spec(lr_max, total, after, warmup=warmup)
-    return Imported(spec, fields.not_carried("is not part of a schedule"))
+    return Imported(spec, fields.left(Harmless("fastai", "moms")))
 
 
 def test_another_source_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,22 +3,27 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import product
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from preheat.conversions.importers import import_schedule
 from preheat.conversions.libraries import Source
-from preheat.conversions.source import Fields, Imported, Known, NotCarried, shown
+from preheat.conversions.source import Fields, Harmless, Imported, Known, NotCarried, shown
 from preheat.errors import NotImportable
 from preheat.specs import InvalidSpec, spec_of
 
 
 def test_fields_that_nobody_read_are_not_carried_over() -> None:
-    """Each is listed with its path; what is null counts as absent."""
+    """Each is listed with its path and why; what is null counts as absent; what may change the LR is refused."""
     fields = Fields({"a": 1, "b": None, "c": {}, "d": [0]}, "config")
     assert (fields.take("a"), fields.take("b", 7), fields.take("e", 8)) == (1, 7, 8)
-    assert fields.not_carried("why") == [NotCarried("config.c", "why"), NotCarried("config.d", "why")]
+    assert fields.left(Harmless("ours", "c")) == [
+        NotCarried("config.c", "is not part of a learning-rate schedule"),
+        NotCarried("config.d", "is not known: check that it does not change the LR"),
+    ]
+    with pytest.raises(NotImportable, match=r"^config\.e\.warmup may change the LR, and an import from ours"):
+        Fields({"e": {"warmup": 3}}, "config").left(Harmless("ours", "c"))
 
 
 @pytest.mark.parametrize(("value", "number"), [(3, 3), (0.5, 0.5), ("1e-3", 0.001), (None, 9.0)])
@@ -139,7 +144,7 @@ TRANSFORMERS = {
     "lr_end": 1e-7,
     "warmup_type": "linear",
 }
-KINDS: dict[str, tuple[str, ...]] = {
+KINDS: dict[Source, tuple[str, ...]] = {
     "deepspeed": ("WarmupLR", "WarmupDecayLR", "WarmupCosineLR", "LRRangeTest"),
     "keras": ("CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "PolynomialDecay", "PiecewiseConstantDecay"),
     "timm": ("cosine", "tanh", "poly", "step", "multistep", "wsd"),
@@ -199,9 +204,7 @@ def damaged(source: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from ({**source, name: inner} for inner in damaged(value))
 
 
-@pytest.mark.parametrize(
-    ("library", "kind"), [(library, kind) for library in get_args(Source) for kind in KINDS[library]]
-)
+@pytest.mark.parametrize(("library", "kind"), [(library, kind) for library in KINDS for kind in KINDS[library]])
 def test_a_damaged_source_is_refused_or_imported(library: Source, kind: str) -> None:
     """Whatever a field has in place of its value, nothing is raised but a refusal with its reason."""
     sources = list(damaged(whole(library, kind)))

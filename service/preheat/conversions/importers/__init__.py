@@ -3,15 +3,27 @@
 from collections.abc import Callable
 from typing import Any
 
+from preheat.conversions.forms import plain, read_text
+from preheat.conversions.guess import guessed
+from preheat.conversions.importers.axolotl import from_axolotl
 from preheat.conversions.importers.deepspeed import from_deepspeed
+from preheat.conversions.importers.detectron2 import from_detectron2
+from preheat.conversions.importers.fairseq import from_fairseq
 from preheat.conversions.importers.keras import from_keras
+from preheat.conversions.importers.kohya import from_diffusers, from_kohya
+from preheat.conversions.importers.llama_factory import from_llama_factory
+from preheat.conversions.importers.megatron import from_megatron
+from preheat.conversions.importers.mmengine import from_mmengine
+from preheat.conversions.importers.nanotron import from_nanotron
+from preheat.conversions.importers.nemo import from_nemo
 from preheat.conversions.importers.timm import from_timm
 from preheat.conversions.importers.torch import from_torch
+from preheat.conversions.importers.torchtitan import from_torchtitan
 from preheat.conversions.importers.transformers import from_transformers
 from preheat.conversions.libraries import Source
 from preheat.conversions.source import Imported, Known
 
-__all__ = ["SOURCES", "Imported", "import_schedule"]
+__all__ = ["SOURCES", "Imported", "guessed_library", "import_schedule"]
 
 SOURCES: dict[Source, Callable[[Any, Known], Imported]] = {
     "torch": from_torch,
@@ -19,13 +31,38 @@ SOURCES: dict[Source, Callable[[Any, Known], Imported]] = {
     "timm": from_timm,
     "deepspeed": from_deepspeed,
     "keras": from_keras,
+    "axolotl": from_axolotl,
+    "llama-factory": from_llama_factory,
+    "kohya": from_kohya,
+    "diffusers": from_diffusers,
+    "torchtitan": from_torchtitan,
+    "megatron": from_megatron,
+    "detectron2": from_detectron2,
+    "mmengine": from_mmengine,
+    "nanotron": from_nanotron,
+    "nemo": from_nemo,
+    "fairseq": from_fairseq,
 }
 """Who reads the source of each library."""
+
+_TAKE_TEXT = {"torch", "mmengine"}
+"""Libraries whose configuration may be Python code: they read texts themselves."""
 
 
 def import_schedule(library: Source, source: Any, known: Known) -> Imported:
     """The spec of a schedule of `library`, and which fields of the source are not in it.
 
-    Raises NotImportable where the source cannot be understood, or does something that a spec cannot express.
+    The source is an object, or a text in any form that `forms` reads. Raises NotImportable where it cannot be
+    understood, or does something that a spec cannot express.
     """
-    return SOURCES[library](source, known)
+    takes_text = isinstance(source, str) and library in _TAKE_TEXT
+    return SOURCES[library](source if takes_text else _values(source), known)
+
+
+def guessed_library(source: Any) -> Source:
+    """The library that a source is of. Raises NotImportable, with the candidates, where that cannot be told."""
+    return guessed(_values(source))
+
+
+def _values(source: Any) -> Any:
+    return read_text(source) if isinstance(source, str) else plain(source)

@@ -3,25 +3,73 @@
 from collections.abc import Callable
 from typing import Any
 
-from preheat.conversions.source import Fields, Imported, Known
+from preheat.conversions.harmless import HARMLESS
+from preheat.conversions.source import Fields, Imported, Known, NotCarried
 from preheat.errors import NotImportable
 
 
 def from_keras(source: Any, known: Known) -> Imported:
     """A spec from `keras.optimizers.schedules.serialize(schedule)`: an object with class_name and config.
 
-    Raises NotImportable.
+    The class may be WarmUp too, which is no class of Keras but of transformers and of the TensorFlow models, around
+    one of Keras' schedules. Raises NotImportable.
     """
     fields = Fields(source)
-    read = _SCHEDULES[fields.choice("class_name", _SCHEDULES)]
+    if fields.take("class_name") == "WarmUp":
+        return _warm_up(fields, known)
+    return Imported(_schedule(fields, known), fields.left(HARMLESS["keras"]))
+
+
+def _schedule(fields: Fields, known: Known) -> dict[str, Any]:
+    parameters, read = _SCHEDULES[fields.choice("class_name", _SCHEDULES)]
     config = fields.fields("config")
-    # read, so that they are not listed: they say where the class is, not what it does
+    config.only([*parameters.split(), "name"], fields.take("class_name"))
+    config.take("name")
     for name in ("module", "registered_name"):
         fields.take(name)
+    return read(config, known)
+
+
+def _warm_up(fields: Fields, known: Known) -> Imported:
+    """initial_learning_rate · (n / warmup_steps)^power below warmup_steps, then decay_schedule_fn.
+
+    That counts from the end of the warm-up in transformers (optimization_tf.py), and from 0 in the TensorFlow models
+    (official/nlp/optimization.py); both write the same fields, so that only `module` may tell.
+    """
+    module, config = str(fields.take("module", "")), fields.fields("config")
+    fields.take("registered_name")
     config.take("name")
-    spec = read(config, known)
-    not_carried = config.not_carried("is not a parameter of this schedule")
-    return Imported(spec, not_carried + fields.not_carried("is not known"))
+    peak, steps = config.number("initial_learning_rate"), config.count("warmup_steps")
+    power = config.number("power", 1.0)
+    decay = config.fields("decay_schedule_fn")
+    from_zero = module.startswith("official")
+    length = known.total_iterations
+    if length is not None and not from_zero:
+        length = max(length - steps, 1)
+    inner = _schedule(decay, Known(None, length))
+    if inner["target_lr"] != peak:
+        raise NotImportable("config.initial_learning_rate must be that of decay_schedule_fn: the LR would jump")
+    total = inner["total_iterations"] + (0 if from_zero else steps)
+    parts = {"after_scheduler": inner["after_scheduler"], **_rise(inner, steps, power, from_zero)}
+    spec = known.spec(peak, total, **parts)
+    notes = [] if module else [
+        NotCarried("module", "is not given: the decay is taken to begin after the warm-up, as in transformers")
+    ]  # fmt: skip
+    return Imported(spec, notes + fields.left(HARMLESS["keras"]))
+
+
+def _rise(inner: dict[str, Any], steps: int, power: float, from_zero: bool) -> dict[str, Any]:
+    """A warm-up by a power; one that is not linear is an expression before the decay."""
+    if "warmup" in inner:
+        raise NotImportable("config.decay_schedule_fn must not have a warm-up of its own")
+    if power == 1 or not steps:
+        clock = {"decay_clock": "from_zero"} if from_zero else {}
+        return {"warmup": {"iterations": steps, **clock}}
+    if from_zero:
+        raise NotImportable(f"config.power ({power:g}) must be 1 where the decay counts from 0")
+    rise = {"type": "ExpressionLR", "expression": f"(s / {steps}) ** {power!r}"}
+    schedulers = [rise, inner["after_scheduler"]]
+    return {"after_scheduler": {"type": "SequentialLR", "schedulers": schedulers, "milestones": [steps]}}
 
 
 def _cosine(config: Fields, known: Known) -> dict[str, Any]:
@@ -37,16 +85,30 @@ def _cosine(config: Fields, known: Known) -> dict[str, Any]:
 
 
 def _restarts(config: Fields, known: Known) -> dict[str, Any]:
-    """Keras' minimum is one for all cycles, and its wave is scaled, not its peak: (1 − α) · m · wave + α."""
+    """Keras' minimum is one for all cycles, and its wave is scaled, not its peak: (1 − α) · m^k · wave + α.
+
+    Where that differs from a restart to a lower peak, or cycles get shorter, it is written as Keras computes it: cycle
+    k = ⌊log_t(1 − (1 − t) · s / first)⌋. Cycles that get shorter end at first / (1 − t), past which Keras gives NaN.
+    """
     first, t_mul = config.count("first_decay_steps"), config.number("t_mul", 2.0)
     m_mul, alpha = config.number("m_mul", 1.0), config.number("alpha", 0.0)
-    if m_mul != 1 and alpha:
+    lr, total = known.lr(config.number("initial_learning_rate")), known.length(None)
+    if not first or t_mul <= 0 or m_mul < 0:
+        raise NotImportable("config.first_decay_steps and t_mul must be > 0, m_mul ≥ 0")
+    if t_mul >= 1 and (m_mul == 1 or not alpha):
+        after = {"type": "CosineRestartsLR", "T_0": first, "T_mult": t_mul, "decay": m_mul, "min_lr": alpha * lr}
+        return known.spec(lr, None, after)
+    if t_mul < 1 and total >= first / (1 - t_mul):
         raise NotImportable(
-            "config.m_mul must be 1 where alpha is not 0: no spec scales a cycle's wave without its minimum"
+            f"config.t_mul ({t_mul:g}) leaves no LR from iteration {first / (1 - t_mul):g} on, where Keras gives NaN: "
+            "give a shorter total_iterations"
         )
-    lr = known.lr(config.number("initial_learning_rate"))
-    after = {"type": "CosineRestartsLR", "T_0": first, "T_mult": t_mul, "decay": m_mul, "min_lr": alpha * lr}
-    return known.spec(lr, None, after)
+    cycle, share = f"floor(s / {first})", f"(s / {first} - floor(s / {first}))"
+    if t_mul != 1:  # a restart at a whole iteration must not fall short of it by a rounding
+        cycle = f"floor(log(1 - s / {first} * {1 - t_mul!r}) / log({t_mul!r}) + 1e-9)"
+        share = f"((s / {first} - (1 - {t_mul!r} ** {cycle}) / {1 - t_mul!r}) / {t_mul!r} ** {cycle})"
+    wave = f"{(1 - alpha) / 2!r} * {m_mul!r} ** {cycle} * (1 + cos(pi * {share})) + {alpha!r}"
+    return known.spec(lr, None, {"type": "ExpressionLR", "expression": wave})
 
 
 def _exponential(config: Fields, known: Known) -> dict[str, Any]:
@@ -62,13 +124,13 @@ def _decay(config: Fields, known: Known, kind: str) -> dict[str, Any]:
         "type": kind,
         "decay_rate": config.number("decay_rate"),
         "decay_length": config.count("decay_steps"),
-        "staircase": bool(config.take("staircase", False)),
+        "staircase": config.flag("staircase"),
     }
     return known.spec(config.number("initial_learning_rate"), None, after)
 
 
 def _polynomial(config: Fields, known: Known) -> dict[str, Any]:
-    steps, cycle = config.count("decay_steps"), bool(config.take("cycle", False))
+    steps, cycle = config.count("decay_steps"), config.flag("cycle")
     after = {
         "type": "PolynomialDecayLR",
         "length": steps,
@@ -91,11 +153,12 @@ def _piecewise(config: Fields, known: Known) -> dict[str, Any]:
     return known.spec(max(values), None, {"type": "PiecewiseLR", "interpolation": "step", "points": points})
 
 
-_SCHEDULES: dict[str, Callable[[Fields, Known], dict[str, Any]]] = {
-    "CosineDecay": _cosine,
-    "CosineDecayRestarts": _restarts,
-    "ExponentialDecay": _exponential,
-    "InverseTimeDecay": _inverse_time,
-    "PolynomialDecay": _polynomial,
-    "PiecewiseConstantDecay": _piecewise,
+_SCHEDULES: dict[str, tuple[str, Callable[[Fields, Known], dict[str, Any]]]] = {
+    "CosineDecay": ("initial_learning_rate decay_steps alpha warmup_target warmup_steps", _cosine),
+    "CosineDecayRestarts": ("initial_learning_rate first_decay_steps t_mul m_mul alpha", _restarts),
+    "ExponentialDecay": ("initial_learning_rate decay_steps decay_rate staircase", _exponential),
+    "InverseTimeDecay": ("initial_learning_rate decay_steps decay_rate staircase", _inverse_time),
+    "PolynomialDecay": ("initial_learning_rate decay_steps end_learning_rate power cycle", _polynomial),
+    "PiecewiseConstantDecay": ("boundaries values", _piecewise),
 }
+"""The parameters of each schedule, and how it is read."""

@@ -4,53 +4,93 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from preheat.conversions.harmless import HARMLESS
 from preheat.conversions.source import Fields, Imported, Known, NotCarried
 from preheat.errors import NotImportable
 
 
 def from_timm(source: Any, known: Known) -> Imported:
-    """A spec from the arguments of timm's train script, by their names in its YAML. Raises NotImportable.
+    """A spec from the arguments of timm's train script, by their names in its args.yaml. Raises NotImportable.
 
-    An iteration is an epoch, as timm steps by default; with sched_on_updates it is an update, and updates_per_epoch
-    must be given.
+    An iteration is an epoch, as timm steps by default. With sched_on_updates it is an update: their number in an epoch
+    is `updates_per_epoch`, which timm finds from its loader and no file has, or follows from a known dataset_size: the
+    batches of each device rounded down, updates rounded up.
     """
     fields = Fields(source)
-    unit = fields.count("updates_per_epoch") if fields.take("sched_on_updates", False) else 1
-    fields.take("updates_per_epoch")  # unused where an iteration is an epoch
-    run = _Run(fields, unit)
+    by_update, notes = fields.flag("sched_on_updates"), list[NotCarried]()
+    run = _Run(fields, _updates_per_epoch(fields, known) if by_update else 1, known)
     name = fields.choice("sched", _SCHEDULERS, "cosine", by_metric={"plateau"})
     after = _SCHEDULERS[name](run)
+    if fields.number("cooldown_epochs", 0) and name not in _WITH_COOLDOWN:
+        notes.append(NotCarried("cooldown_epochs", f"is ignored by timm for {name}"))
+        run.cooldown = 0
     total = run.length * run.cycles + run.cooldown + (run.warmup if run.has_prefix else 0)
-    parts: dict[str, Any] = {"units": {"iterations_per_epoch": unit}}
+    parts: dict[str, Any] = {"units": {"iterations_per_epoch": run.unit}}
     if run.warmup:
         clock = "after_warmup" if run.has_prefix else "from_zero"
         parts["warmup"] = {"iterations": run.warmup, "start_lr": run.warmup_lr, "decay_clock": clock}
-    spec = known.spec(_lr(fields), total, after, **parts)
-    not_carried = [NotCarried("lr_noise", "is random")] if fields.take("lr_noise") else []
+    spec = known.spec(_lr(fields, known), total, after, **parts)
+    _refuse_groups(fields)
+    if fields.take("lr_noise"):
+        notes.append(NotCarried("lr_noise", "is random"))
     if name == "tanh" and run.warmup:
         reason = "begins 8e-7 below lr in timm; here the warm-up ends at lr itself"
-        not_carried.append(NotCarried("sched", reason))
-    return Imported(spec, not_carried + fields.not_carried("is not part of a learning-rate schedule"))
+        notes.append(NotCarried("sched", reason))
+    notes += fields.unused(_OPTIONS.split(), name)
+    return Imported(spec, notes + fields.left(HARMLESS["timm"]))
+
+
+def _updates_per_epoch(fields: Fields, known: Known) -> int:
+    given = fields.optional_count("updates_per_epoch")
+    batch, accumulation = fields.count("batch_size", 128), fields.count("grad_accum_steps", 1)
+    for name in ("train_steps_per_epoch", "train_batches_per_epoch", "epoch_repeats"):
+        if not given:
+            fields.refuse(name, "sets the length of an epoch: give updates_per_epoch")
+    found = given or known.updates_per_epoch(batch, accumulation, drop_last=True)
+    if not found:
+        raise NotImportable(
+            "updates_per_epoch is required with sched_on_updates: timm finds it from its loader; add it to the source, "
+            "or give dataset_size (and devices)"
+        )
+    return found
+
+
+def _refuse_groups(fields: Fields) -> None:
+    """Arguments that give param groups LRs of their own."""
+    for name in ("layer_decay", "layer_decay_min_scale"):
+        if fields.optional_number(name) not in (None, 0, 1):
+            raise NotImportable(
+                f"{name} gives each layer an LR of its own: import without it, and write the number of layers into the "
+                "spec's layer_decay"
+            )
+    options = fields.take("opt_kwargs")
+    if isinstance(options, dict) and "lr" in options:
+        raise NotImportable("opt_kwargs.lr must be written as lr")
 
 
 class _Run:
     """What every scheduler of timm has; durations in steps."""
 
-    def __init__(self, fields: Fields, unit: int) -> None:
+    def __init__(self, fields: Fields, unit: int, known: Known) -> None:
         self.fields, self.unit = fields, unit
-        self.length = fields.count("epochs", 300) * unit
+        epochs = fields.count("epochs", 300)
+        self.length = int(known.epochs or epochs) * unit
         self.warmup = fields.count("warmup_epochs", 5) * unit
         self.warmup_lr = fields.number("warmup_lr", 1e-5)
         self.min_lr = fields.number("min_lr", 0.0)
         self.cooldown = fields.count("cooldown_epochs", 0) * unit
-        self.has_prefix = bool(fields.take("warmup_prefix", False))
-        self.decay_rate = fields.number("decay_rate", 0.1)
+        self.has_prefix = fields.flag("warmup_prefix")
         self.cycles = 1
+
+    @property
+    def decay_rate(self) -> float:
+        """The factor of a step; the power of a polynomial."""
+        return self.fields.number("decay_rate", 0.1)
 
     def cycled(self) -> dict[str, Any]:
         """Length, factor and number of cycles, for those that have them."""
         self.cycles = self.fields.count("lr_cycle_limit", 1)
-        growth, decay = self.fields.number("lr_cycle_mul", 1.0), self.fields.number("lr_cycle_decay", 0.1)
+        growth, decay = self.fields.number("lr_cycle_mul", 1.0), self.fields.number("lr_cycle_decay", 0.5)
         if growth != 1 and self.cycles > 1:
             raise NotImportable("lr_cycle_mul must be 1 in an import: only timm derives the run's length from it")
         return {"T_0": self.length, "T_mult": growth, "decay": decay, "cycles": self.cycles}
@@ -89,8 +129,14 @@ def _poly(run: _Run) -> dict[str, Any]:
 
 
 def _step(run: _Run) -> dict[str, Any]:
-    size = round(run.fields.number("decay_epochs", 90) * run.unit)
-    return {"type": "StepLR", "step_size": size, "gamma": run.decay_rate}
+    """The LR lr · decay_rate^⌊t / decay_epochs⌋; an interval that is no whole number of steps, as timm computes it."""
+    size = run.fields.number("decay_epochs", 90) * run.unit
+    if size <= 0:
+        raise NotImportable(f"decay_epochs ({size:g}) must be > 0")
+    if size == int(size):
+        return {"type": "StepLR", "step_size": int(size), "gamma": run.decay_rate}
+    # with a prefix the scheduler's own clock begins after the warm-up, as timm's does
+    return {"type": "ExpressionLR", "expression": f"{run.decay_rate!r} ** floor(s / {size!r})"}
 
 
 def _multistep(run: _Run) -> dict[str, Any]:
@@ -98,7 +144,7 @@ def _multistep(run: _Run) -> dict[str, Any]:
     milestones = run.fields.numbers("decay_milestones", [90, 180, 270])
     return {
         "type": "MultiStepLR",
-        "milestones": [int(milestone) * run.unit - 1 for milestone in milestones],
+        "milestones": [math.ceil(milestone * run.unit) - 1 for milestone in milestones],
         "gamma": run.decay_rate,
     }
 
@@ -109,27 +155,76 @@ def _constant(_run: _Run) -> dict[str, Any]:
 
 def _wsd(run: _Run) -> dict[str, Any]:
     """The warm-up is always a prefix; without warmup_prefix it is part of `epochs`."""
-    run.length -= 0 if run.has_prefix else run.warmup
-    run.has_prefix = True
-    decay = run.fields.number("decay_epochs", 0.2)
-    decay_length = round(decay * run.length if 0 < decay < 1 else decay * run.unit)
-    shape = run.fields.take("lr_decay_fn", "1-sqrt")
+    decay_length = _stable_and_decay(run)
+    shape = run.fields.choice("lr_decay_fn", _DECAYS, "1-sqrt")
     ending = {"decay": "exponential", "decay_ratio": 0.1} if shape == "exp" else {"decay": shape}
     return {"type": "WSDLR", "length": run.length, "decay_length": decay_length, "min_lr": run.min_lr, **ending}
 
 
-def _lr(fields: Fields) -> float | None:
-    """lr, or lr_base scaled by the batch over lr_base_size, linearly or by the square root."""
-    lr, base, batch = (fields.optional_number(name) for name in ("lr", "lr_base", "global_batch_size"))
-    size, scale = fields.number("lr_base_size", 256), fields.take("lr_base_scale", "linear")
-    if lr is not None or base is None or batch is None:
-        return lr
+def _rsqrt(run: _Run) -> dict[str, Any]:
+    """A WSD whose stable part falls as (1 + s / timescale)^−½, down to min_lr; timescale is the warm-up's."""
+    decay_length, low = _stable_and_decay(run), run.min_lr
+    shape = run.fields.choice("lr_decay_fn", _DECAYS, "linear")
+    timescale = run.fields.optional_number("lr_stable_timescale")
+    timescale = run.warmup if timescale is None else timescale * run.unit
+    if timescale <= 0:
+        raise NotImportable("lr_stable_timescale must be given > 0 where there is no warm-up")
+    if low:
+        raise NotImportable("min_lr must be 0 with sched rsqrt: no expression knows it as a share of lr")
+    start = run.length - decay_length
+    share = f"min(max(s - {start}, 0) / {decay_length}, 1)"
+    fall = {
+        "linear": f"1 - {share}",
+        "1-sqrt": f"1 - sqrt({share})",
+        "power": f"1 - sqrt({share})",
+        "cosine": f"0.5 * (1 + cos(pi * {share}))",
+        "exp": f"(0.1 ** {share} - 0.1) / 0.9",
+    }[shape]
+    return {"type": "ExpressionLR", "expression": f"(1 + s / {timescale!r}) ** -0.5 * ({fall})"}
+
+
+def _stable_and_decay(run: _Run) -> int:
+    run.length -= 0 if run.has_prefix else run.warmup
+    run.has_prefix = True
+    decay = run.fields.number("decay_epochs", 0.2)
+    decay_length = round(decay * run.length if 0 < decay < 1 else decay * run.unit)
+    if not 0 < decay_length <= run.length:
+        raise NotImportable(f"decay_epochs ({decay:g}) must be > 0, and at most the epochs after the warm-up")
+    return decay_length
+
+
+def _lr(fields: Fields, known: Known) -> float:
+    """The lr, or lr_base scaled by the batch of an update over lr_base_size: linearly, or by its root.
+
+    Without lr_base_scale, timm takes the root for optimizers with ada or lamb in their names (train.py).
+    """
+    lr, base = fields.optional_number("lr"), fields.number("lr_base", 0.1)
+    size, scale = fields.number("lr_base_size", 256), fields.text("lr_base_scale")
+    batch = fields.optional_number("global_batch_size")
+    if batch is None and known.devices is not None:
+        accumulation = known.accumulation or fields.count("grad_accum_steps", 1)
+        batch = (known.batch_size or fields.count("batch_size", 128)) * known.devices * accumulation
+    if known.target_lr is not None or lr is not None:
+        return known.lr(lr)
+    if batch is None:
+        raise NotImportable(
+            "target_lr is required: without lr timm scales lr_base by global_batch_size over lr_base_size, and the "
+            "source has no global_batch_size (it is batch_size · devices · grad_accum_steps: give it, or devices)"
+        )
     if size <= 0 or batch <= 0:
         raise NotImportable(f"lr_base_size ({size:g}) and global_batch_size ({batch:g}) must be > 0")
-    ratio = batch / size
-    # the linear rule, or the square root that Adam-like optimizers are given
-    return base * (math.sqrt(ratio) if scale == "sqrt" else ratio)
+    optimizer = "" if scale else fields.text("opt", "sgd").lower()
+    by_root = scale == "sqrt" or "ada" in optimizer or "lamb" in optimizer
+    return base * (math.sqrt(batch / size) if by_root else batch / size)
 
+
+_OPTIONS = """
+    decay_rate decay_milestones decay_epochs lr_cycle_mul lr_cycle_decay lr_cycle_limit lr_k_decay lr_noise_pct
+    lr_noise_std lr_decay_fn lr_stable_timescale min_lr warmup_lr patience_epochs epoch_repeats lr_base lr_base_size
+    lr_base_scale
+"""
+_DECAYS = ("linear", "1-sqrt", "cosine", "power", "exp")
+_WITH_COOLDOWN = {"cosine", "tanh", "poly", "wsd", "rsqrt"}
 
 _SCHEDULERS: dict[str, Callable[[_Run], dict[str, Any]]] = {
     "cosine": _cosine,
@@ -139,4 +234,5 @@ _SCHEDULERS: dict[str, Callable[[_Run], dict[str, Any]]] = {
     "multistep": _multistep,
     "constant": _constant,
     "wsd": _wsd,
+    "rsqrt": _rsqrt,
 }

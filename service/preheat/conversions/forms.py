@@ -1,0 +1,190 @@
+"""Forms of a source: JSON with comments, TOML, YAML or command-line arguments, read into plain values.
+
+Whatever the form, what comes out is bounded before any work is done on it: dicts with texts as keys, lists, texts,
+numbers, true, false and null, at most 500,000 of them, nested at most 50 deep.
+"""
+
+import ast
+import json
+import re
+import shlex
+import tomllib
+from collections import Counter
+from typing import Any
+
+import yaml
+
+from preheat.conversions.source import shown
+from preheat.errors import NotImportable
+from preheat.messages import encodable
+from preheat.specs.parse import YamlLoader
+
+_MAX_NODES = 500_000
+_MAX_DEPTH = 50
+_MAX_CHARACTERS = 20_000_000
+_MAX_OTHER_CHARACTERS = 200_000
+_MAX_CODE_CHARACTERS = 100_000
+_MAX_YAML_NODES = 20_000
+_STRING = r'"(?:\\.|[^"\\])*+"?'  # one that never ends is taken whole, or each quote would be tried as a start
+_COMMENT = re.compile(rf"({_STRING})|//[^\n]*|#[^\n]*|/\*(?:.*?\*/|.*\Z)", re.DOTALL)
+_TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
+_FLAG = re.compile(r"(?:^|\s)--[A-Za-z]")
+
+
+def read_text(text: str) -> Any:
+    """The values that a text stands for; the text itself where it is Python code, or none of the forms.
+
+    Raises NotImportable where it is too large, or begins as JSON and is not.
+    """
+    if len(text) > _MAX_CHARACTERS:
+        raise NotImportable(f"source must have at most {_MAX_CHARACTERS} characters")
+    whole = text.removeprefix("\ufeff").strip()
+    if whole.startswith("{"):
+        return plain(_json(whole))
+    if len(text) > _MAX_OTHER_CHARACTERS:
+        raise NotImportable(f"source must have at most {_MAX_OTHER_CHARACTERS} characters where it is not JSON")
+    if _is_code(whole):
+        return text
+    if _is_deep(whole):
+        raise NotImportable(f"source must be nested at most {_MAX_DEPTH} deep")
+    for read in (_toml, _yaml, _arguments):
+        values = read(whole)
+        if isinstance(values, dict) and values:
+            return plain(values)
+    return text
+
+
+def plain(source: Any) -> Any:
+    """The source as plain values. Raises NotImportable where it is too large, too deep, or has a value of another kind.
+
+    A key that is no text (YAML has numbers) becomes one; a text that no UTF-8 document can hold gets escapes.
+    """
+    return _plain(source, "source", 0, [0])
+
+
+def _plain(value: Any, path: str, depth: int, count: list[int]) -> Any:
+    count[0] += 1
+    if depth > _MAX_DEPTH or count[0] > _MAX_NODES:
+        raise NotImportable(f"source must have at most {_MAX_NODES} values, nested at most {_MAX_DEPTH} deep")
+    if isinstance(value, dict):
+        return {
+            encodable(str(key)): _plain(each, f"{path}.{shown(str(key))}", depth + 1, count)
+            for key, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_plain(each, path, depth + 1, count) for each in value]
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 1024:  # noqa: PLR2004 - a float's
+        raise NotImportable(f"{path} is too large a number")
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    raise NotImportable(f"{path} ({type(value).__name__}) must be a text, a number, a list or an object")
+
+
+def _json(text: str) -> Any:
+    """JSON; with comments and trailing commas if need be, or what YAML takes in braces."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError:
+        raise NotImportable("source is nested too deeply") from None
+    except ValueError as error:
+        reason = f"source is not valid JSON: {error}"
+    without = _TRAILING_COMMA.sub(r"\1", _COMMENT.sub(r"\1", text))
+    try:
+        return json.loads(without, object_pairs_hook=_unique)
+    except RecursionError:
+        raise NotImportable("source is nested too deeply") from None
+    except ValueError:
+        is_small = len(text) <= _MAX_OTHER_CHARACTERS and not _is_deep(text)
+        values = _yaml(text) if is_small else None
+    if not isinstance(values, dict):
+        raise NotImportable(reason)
+    return values
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise NotImportable(f"source has the key {shown(twice)} more than once in one object")
+    return unique
+
+
+def _is_deep(text: str) -> bool:
+    """Whether brackets, or the dots of TOML's keys, nest deeper than any configuration: parsers take their square."""
+    depth = 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if depth > _MAX_DEPTH:
+            return True
+    return any(part.count(".") > _MAX_DEPTH for part in re.split(r"[\n,={}]", text))
+
+
+def _toml(text: str) -> Any:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _yaml(text: str) -> Any:
+    """One YAML document. Its aliases are counted before they are followed: a few lines can stand for billions."""
+    try:
+        loader = YamlLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is not None and _expanded(node, {}) > _MAX_YAML_NODES:
+                raise NotImportable(
+                    f"source must have at most {_MAX_YAML_NODES} values where its YAML aliases are followed"
+                )
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return None
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values of a YAML node with every alias followed; too many where it contains itself."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = _MAX_YAML_NODES + 1  # until it is counted: whoever meets it within itself never ends
+    pairs = node.value if isinstance(node, yaml.CollectionNode) else []
+    children = [child for pair in pairs for child in (pair if isinstance(pair, tuple) else (pair,))]
+    known[id(node)] = 1 + sum(_expanded(child, known) for child in children)
+    return known[id(node)]
+
+
+def _arguments(text: str) -> Any:
+    """The options of a command line, `--lr-decay-style cosine`, by their names with underscores."""
+    if not _FLAG.search(text):
+        return None
+    try:
+        words = shlex.split(text.replace("\\\n", " ").rstrip("\\ "), comments=True)
+    except ValueError:
+        return None
+    options: dict[str, Any] = {}
+    values: list[str] = []
+    for word in words:
+        if word.startswith("--"):
+            name, has_value, value = word[2:].partition("=")
+            values = [value] if has_value else []
+            name = name.replace("-", "_")
+            if name in options:
+                raise NotImportable(f"source has the option --{shown(name)} more than once")
+            options[name] = values
+        else:
+            values.append(word)
+    return {name: True if not given else given[0] if len(given) == 1 else given for name, given in options.items()}
+
+
+def _is_code(text: str) -> bool:
+    """Whether a text is Python that calls something; YAML's `lr: 0.1` is valid Python too."""
+    if len(text) > _MAX_CODE_CHARACTERS:
+        return False
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return any(isinstance(node, ast.Call) for node in ast.walk(tree))

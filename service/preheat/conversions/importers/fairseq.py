@@ -1,0 +1,172 @@
+"""Import of fairseq's configuration: Hydra's YAML, or the options of its command line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from preheat.conversions.harmless import HARMLESS
+from preheat.conversions.source import Fields, Imported, Known
+from preheat.errors import NotImportable
+
+
+def from_fairseq(source: Any, known: Known) -> Imported:
+    """A spec from optimization and lr_scheduler, or from a command line's options. Raises NotImportable.
+
+    fairseq/optim/lr_scheduler/*.py: iteration n is num_updates. A warm-up goes from warmup_init_lr by n / W; the clock
+    of polynomial_decay and inverse_sqrt counts from 0, that of cosine and step from W.
+    """
+    fields = Fields(source)
+    is_hydra = isinstance(fields.take("lr_scheduler"), dict)
+    own = fields.fields("lr_scheduler") if is_hydra else fields
+    run_fields = fields.fields("optimization") if is_hydra else fields
+    if is_hydra:
+        own.take("_name")
+        run_fields.take("update_freq")
+        run_fields.take("stop_min_lr")
+        fields.take("optimizer")
+    else:
+        for name in ("update_freq", "optimizer", "stop_min_lr"):
+            fields.take(name)
+    name = own.choice("_name" if is_hydra else "lr_scheduler", _SCHEDULERS, by_metric={"reduce_lr_on_plateau"})
+    epochs = run_fields.number("max_epoch", 0)
+    updates = int(run_fields.number("max_update", 0))
+    if updates <= 0 and epochs and known.total_iterations is None:
+        raise NotImportable("total_iterations is required: the source has max_epoch and no max_update")
+    total = known.length(updates if updates > 0 else None)
+    warmup = own.count("warmup_updates", 4000 if name == "inverse_sqrt" else 0)
+    warmup = warmup if known.warmup_iterations is None else known.warmup_iterations
+    run = _Run(own, known.lr(_lr(own, run_fields)), total, warmup)
+    spec = known.spec(run.lr, total, **_SCHEDULERS[name](run))
+    notes = own.unused(_OPTIONS.split(), name)
+    return Imported(spec, notes + fields.left(HARMLESS["fairseq"]))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The options of a scheduler, and the run that it is for."""
+
+    own: Fields
+    lr: float
+    total: int
+    warmup: int
+
+    def rise(self, low: float = 0.0) -> dict[str, Any]:
+        """The warm-up, from warmup_init_lr or, where that is negative, from `low`."""
+        start = self.own.number("warmup_init_lr", -1)
+        start = low if start < 0 else start
+        return {"iterations": self.warmup, **({"start_lr": start} if start else {})}
+
+    def share(self, lr: float) -> float:
+        """An LR as a share of lr."""
+        return lr / self.lr if self.lr else 0.0
+
+
+def _lr(own: Fields, run_fields: Fields) -> float | None:
+    """optimization.lr: a list with one LR; more would be one for each epoch."""
+    for fields in (own, run_fields):
+        value = fields.take("lr")
+        if isinstance(value, list) and len(value) > 1:
+            raise NotImportable("lr must be one LR: fairseq takes several one for each epoch")
+        if isinstance(value, str) and value.startswith("["):
+            value = value.strip("[] ")
+        if value is not None:
+            return Fields({"lr": value[0] if isinstance(value, list) and value else value}).number("lr")
+    return None
+
+
+def _polynomial(run: _Run) -> dict[str, Any]:
+    own = run.own
+    own.refuse("force_anneal", "shrinks the LR by epochs")
+    length, low = own.count("total_num_update", run.total) - run.warmup, own.number("end_learning_rate", 0.0)
+    if length < 1:
+        raise NotImportable(f"total_num_update must exceed warmup_updates ({run.warmup})")
+    after = {"type": "PolynomialDecayLR", "length": length, "min_lr": low, "power": own.number("power", 1.0)}
+    return {"warmup": {"iterations": run.warmup}, "after_scheduler": after}
+
+
+def _inverse_sqrt(run: _Run) -> dict[str, Any]:
+    if not run.warmup:
+        raise NotImportable("warmup_updates must be > 0 with inverse_sqrt: fairseq divides by it")
+    return {"warmup": run.rise(), "after_scheduler": {"type": "InverseSqrtLR", "timescale": run.warmup}}
+
+
+def _cosine(run: _Run) -> dict[str, Any]:
+    """Period after period, the peak and the floor of each lr_shrink times those of the one before."""
+    own = run.own
+    low = min(own.number("min_lr", 0.0), run.lr)
+    period = own.number("lr_period_updates", -1)
+    period = run.total - run.warmup if period <= 0 else period
+    if own.number("t_mult", 1.0) != 1 and run.total > run.warmup + period:
+        raise NotImportable("t_mult must be 1 where there is more than one period: import them as CosineRestartsLR")
+    if period <= 0:
+        raise NotImportable(f"max_update must exceed warmup_updates ({run.warmup})")
+    floor, shrink = run.share(low), own.number("lr_shrink", 0.1)
+    x = f"(s / {period!r} - floor(s / {period!r}))"
+    wave = f"{shrink!r} ** floor(s / {period!r}) * ({floor!r} + {(1 - floor) / 2!r} * (1 + cos(pi * {x})))"
+    return {"warmup": run.rise(low), "after_scheduler": {"type": "ExpressionLR", "expression": wave}}
+
+
+def _tri_stage(run: _Run) -> dict[str, Any]:
+    own = run.own
+    ratios = own.numbers("phase_ratio") if "phase_ratio" in own else []
+    if ratios and (len(ratios) != 3 or sum(ratios) != 1):  # noqa: PLR2004 - stages
+        raise NotImportable("phase_ratio must be three shares that add up to 1")
+    names = ("warmup_steps", "hold_steps", "decay_steps")
+    steps = [own.count(name, 0) for name in names]
+    if ratios:
+        steps = [int(run.total * ratio) for ratio in ratios]
+    after = {
+        "type": "TriStageLR",
+        "warmup_iterations": steps[0],
+        "hold_iterations": steps[1],
+        "decay_iterations": steps[2],
+        "init_ratio": own.number("init_lr_scale", 0.01),
+        "final_ratio": own.number("final_lr_scale", 0.01),
+    }
+    return {"after_scheduler": after}
+
+
+def _fixed(run: _Run) -> dict[str, Any]:
+    run.own.refuse("force_anneal", "shrinks the LR by epochs: write the LRs as a PiecewiseLR")
+    run.own.take("lr_shrink")  # of use with force_anneal alone
+    return {"warmup": {"iterations": run.warmup, "convention": "(n+1)/W"}}
+
+
+def _triangular(run: _Run) -> dict[str, Any]:
+    """From lr up to max_lr and down, again and again; `lr` is the floor, so that the target is max_lr."""
+    own, high = run.own, run.own.number("max_lr")
+    size = int(own.number("lr_period_updates", 5000) // 2)
+    if size < 1 or high <= run.lr:
+        raise NotImportable("lr_period_updates must be ≥ 2, and max_lr above lr")
+    shrink, low = own.number("lr_shrink", 0.1), run.lr
+    cycle = f"floor(s / {2 * size})"
+    bottom = f"{low!r} * {shrink!r} ** {cycle}" if own.flag("shrink_min") else f"{low!r}"
+    rise = f"max(0, 1 - abs(s / {size} - 2 * ({cycle} + 1) + 1))"
+    whole = f"({bottom} + ({high!r} * {shrink!r} ** {cycle} - {bottom}) * {rise}) / {low!r}"
+    return {"after_scheduler": {"type": "ExpressionLR", "expression": whole}}
+
+
+def _step(run: _Run) -> dict[str, Any]:
+    own, low = run.own, run.own.number("min_lr", 0.0)
+    period, decay = own.count("lr_deacy_period", 25_000), own.number("lr_decay", 0.5)  # fairseq's own spelling
+    if not period:
+        raise NotImportable("lr_deacy_period must be > 0")
+    fall = f"max({decay!r} ** floor(s / {period}), {run.share(low)!r})"
+    return {"warmup": run.rise(low), "after_scheduler": {"type": "ExpressionLR", "expression": fall}}
+
+
+_OPTIONS = """
+    warmup_updates warmup_init_lr force_anneal end_learning_rate power total_num_update min_lr lr_period_updates t_mult
+    lr_shrink phase_ratio warmup_steps hold_steps decay_steps init_lr_scale final_lr_scale max_lr shrink_min
+    lr_deacy_period lr_decay lr_patience lr_threshold
+"""
+
+_SCHEDULERS: dict[str, Callable[[_Run], dict[str, Any]]] = {
+    "polynomial_decay": _polynomial,
+    "inverse_sqrt": _inverse_sqrt,
+    "cosine": _cosine,
+    "tri_stage": _tri_stage,
+    "fixed": _fixed,
+    "triangular": _triangular,
+    "step": _step,
+}

@@ -1,0 +1,173 @@
+"""Arguments of torch's schedulers: from a class and what it is called with to a scheduler of a spec."""
+
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch.optim import lr_scheduler, swa_utils
+
+from preheat.conversions.source import NotCarried, number, shown
+from preheat.errors import NotImportable
+from preheat.specs.after_schedulers import SCHEDULER_TYPES
+
+_WITHOUT_FIELD = {
+    "optimizer": "",
+    "last_epoch": "a schedule begins at its iteration 0; ask for a later iteration instead",
+    "verbose": "nothing is printed",
+    "scale_fn": "is code",
+    "scale_mode": "belongs to scale_fn",
+}
+"""Parameters of torch's that no spec has, and why; the optimizer is not worth a word."""
+
+CLASSES: dict[str, Any] = {
+    **{
+        name: kind
+        for name, kind in vars(lr_scheduler).items()
+        if isinstance(kind, type) and (name in SCHEDULER_TYPES or name in {"LambdaLR", "ReduceLROnPlateau"})
+    },
+    "SWALR": swa_utils.SWALR,
+}
+"""Torch's schedulers by name."""
+
+GRADUAL = "GradualWarmupScheduler"
+_GRADUAL_PARAMETERS = ("optimizer", "multiplier", "total_epoch", "after_scheduler")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A scheduler as fields of a spec: its warm-up, what follows, or one of that for each param group.
+
+    `length` and `lrs` are what the code itself says of the run and of its optimizer's groups.
+    """
+
+    kind: str
+    after: dict[str, Any] | None = None
+    warmup: dict[str, Any] | None = None
+    by_group: list[dict[str, Any]] | None = None
+    length: int | None = None
+    lrs: tuple[float, ...] = ()
+    notes: list[NotCarried] = field(default_factory=list)
+
+    @property
+    def alone(self) -> dict[str, Any]:
+        """The scheduler as a part of another. Raises NotImportable where it is more than one."""
+        if self.after is None or self.warmup is not None or self.by_group is not None:
+            raise NotImportable(f"{self.kind} must not stand within another scheduler: no spec says that")
+        return self.after
+
+
+def parameters(kind: str) -> tuple[str, ...]:
+    """The parameters of a scheduler by the signature of the torch that is installed: positions differ by version."""
+    return _GRADUAL_PARAMETERS if kind == GRADUAL else tuple(inspect.signature(CLASSES[kind]).parameters)
+
+
+def check_class(kind: str, text: str) -> None:
+    """Refuses what is no scheduler of torch, and one that follows a metric."""
+    if kind == "ReduceLROnPlateau":
+        raise NotImportable("ReduceLROnPlateau follows a metric: its LR is not a function of the iteration")
+    if kind not in CLASSES and kind != GRADUAL:
+        raise NotImportable(
+            f"{text} must be a scheduler of torch.optim.lr_scheduler: remove it if it is none, or write what it does "
+            "as one of those, or as a formula"
+        )
+
+
+def check_parameter(kind: str, name: str) -> None:
+    """Refuses an argument that torch's class does not take; verbose was one up to torch 2.6."""
+    names = parameters(kind)
+    if name not in {*names, "verbose"}:
+        raise NotImportable(f"{kind} has no parameter {shown(name)} (it has {', '.join(names)})")
+
+
+def made(kind: str, arguments: dict[str, Any], lrs: Iterable[float] = ()) -> Made:
+    """What a class of torch's makes of values by name, in which schedulers are `Made`. Raises NotImportable."""
+    notes: list[NotCarried] = []
+    if kind == GRADUAL:
+        return _gradual(arguments, tuple(lrs))
+    after: dict[str, Any] = {"type": kind}
+    for name, value in arguments.items():
+        if name in _WITHOUT_FIELD or name not in SCHEDULER_TYPES[kind].model_fields:
+            notes += left_out(kind, name, value)
+        elif name == "schedulers":
+            after[name] = [child.alone for child in children(value)]
+            notes += [note for child in value for note in child.notes]
+        elif name in {"max_lr", "base_lr"} and isinstance(value, list):
+            after[name] = [number(f"{kind}.{name}[{index}]", entry) for index, entry in enumerate(value)]
+        else:
+            after[name] = whole(value)
+    own = tuple(lrs) or next((child.lrs for child in arguments.get("schedulers") or () if child.lrs), ())
+    return Made(kind, after, length=length_of(after), lrs=own, notes=notes)
+
+
+def left_out(kind: str, name: str, value: Any) -> list[NotCarried]:
+    """The note on an argument that is not carried over; none where it changes nothing."""
+    reason = _WITHOUT_FIELD.get(name, "has no field in a spec")
+    is_default = value in (None, False) or (name == "last_epoch" and value == -1)
+    return [NotCarried(f"{kind}.{name}", reason)] if reason and not is_default else []
+
+
+def children(value: Any) -> list[Made]:
+    """The schedulers of a list."""
+    if not isinstance(value, list) or not all(isinstance(child, Made) for child in value):
+        raise NotImportable("schedulers must be a list of schedulers")
+    return value
+
+
+def _gradual(arguments: dict[str, Any], lrs: tuple[float, ...]) -> Made:
+    """The GradualWarmupScheduler of ildoonet: up, one step more at the peak, then the next scheduler.
+
+    With a multiplier of 1 it rises from 0, with m > 1 from lr to m · lr, which is lost again where another scheduler
+    follows (pytorch-gradual-warmup-lr#26): that is refused.
+    """
+    multiplier = number(f"{GRADUAL}.multiplier", arguments.get("multiplier"))
+    steps = number(f"{GRADUAL}.total_epoch", arguments.get("total_epoch"))
+    after = arguments.get("after_scheduler")
+    if after is not None and not isinstance(after, Made):
+        raise NotImportable(f"{GRADUAL}.after_scheduler must be a scheduler of torch.optim.lr_scheduler")
+    if multiplier < 1 or steps != int(steps) or steps < 1:
+        raise NotImportable(f"{GRADUAL} needs a multiplier ≥ 1 and a whole total_epoch ≥ 1")
+    if multiplier > 1 and after is not None:
+        raise NotImportable(
+            f"{GRADUAL}.multiplier ({multiplier:g}) must be 1 before another scheduler: it is lost after the warm-up"
+        )
+    lrs = lrs or (after.lrs if after else ())
+    warmup: dict[str, Any] = {"iterations": int(steps)}
+    if multiplier > 1:
+        warmup["start_factor"] = 1 / multiplier
+    if after is None:
+        return Made(GRADUAL, None, warmup, lrs=tuple(lr * multiplier for lr in lrs))
+    window = {"type": "WindowLR", "begin": 1, "scheduler": after.alone}
+    length = None if after.length is None else after.length + int(steps) + 1
+    return Made(GRADUAL, window, warmup, length=length, lrs=lrs, notes=after.notes)
+
+
+def whole(value: Any) -> Any:
+    """A number as an int where it is whole; within lists too."""
+    if isinstance(value, list):
+        return [whole(entry) for entry in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+        return int(value)
+    return value
+
+
+def length_of(after: dict[str, Any]) -> int | None:
+    """The length that a scheduler itself names."""
+    for name in ("T_max", "total_steps", "total_iters"):
+        if isinstance(after.get(name), int):
+            return int(after[name])
+    epochs, each = after.get("epochs"), after.get("steps_per_epoch")
+    if isinstance(epochs, int) and isinstance(each, int):
+        return epochs * each
+    if after["type"] != "SequentialLR" or not after.get("schedulers"):
+        return None
+    last, milestones = length_of(after["schedulers"][-1]), after.get("milestones")
+    start = milestones[-1] if isinstance(milestones, list) and milestones else 0
+    return last + start if last is not None and isinstance(start, int) else None
+
+
+def peaks(after: dict[str, Any] | None) -> list[float]:
+    """The target LRs that a scheduler itself names, one for each param group or one for all."""
+    value = (after or {}).get("max_lr")
+    values = value if isinstance(value, list | tuple) else [value]
+    return [lr for lr in values if isinstance(lr, int | float) and not isinstance(lr, bool)]

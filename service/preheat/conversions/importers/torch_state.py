@@ -1,0 +1,160 @@
+"""States of torch's schedulers: from what `state_dict()` gave to a scheduler of a spec, whatever iteration it is at."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from preheat.conversions.importers.torch_arguments import Made, length_of, whole
+from preheat.conversions.source import Fields, NotCarried, number, shown
+from preheat.errors import NotImportable
+from preheat.specs.after_schedulers import SCHEDULER_TYPES
+
+_POSITION = "is where the run is, or how torch computes it, not what the schedule is"
+_CLOSE = 1e-6
+
+
+def from_state(source: dict[str, Any], target_lr: float | None) -> tuple[Made, list[NotCarried]]:
+    """A scheduler from its state, and the fields that are only of the run. Raises NotImportable."""
+    state = Fields(source)
+    if "_schedulers" in state:
+        return _several(state, target_lr), _position(state)
+    kind = next((kind for kind, names in _STATES.items() if names <= set(source)), None)
+    if kind is None and ("lr_lambdas" in state or "lr_lambda" in state):
+        raise NotImportable(
+            "the state is of a LambdaLR, which does not save its lambdas: import the code that makes it"
+        )
+    if kind is None:
+        raise NotImportable(
+            f"the state has none of the fields that tell a scheduler ({shown(', '.join(sorted(source))[:200])})"
+        )
+    lrs = tuple(state.numbers("base_lrs"))
+    if kind == "OneCycleLR":
+        after, lrs = _one_cycle(state, target_lr)
+        return Made(kind, after, length=length_of(after), lrs=lrs), _position(state)
+    names = [name for name in SCHEDULER_TYPES[kind].model_fields if name in state]
+    after = {name: _value(state, name) for name in names} | {"type": kind}
+    if kind in _OWN:
+        after |= _OWN[kind](state)
+    return Made(kind, after, length=length_of(after), lrs=lrs), _position(state)
+
+
+def _value(state: Fields, name: str) -> Any:
+    """A value of a state; numbers may be text there."""
+    value = state.take(name)
+    is_text = isinstance(value, str) and name not in {"mode", "anneal_strategy", "_anneal_func_type"}
+    return number(name, value) if is_text else whole(value)
+
+
+def _position(state: Fields) -> list[NotCarried]:
+    return [NotCarried(shown(name), _POSITION) for name in state.unread]
+
+
+def _several(state: Fields, target_lr: float | None) -> Made:
+    """A SequentialLR has milestones, a ChainedScheduler has none."""
+    children = [from_state(child, target_lr)[0] for child in state.take("_schedulers") if isinstance(child, dict)]
+    if not children or len(children) != len(state.take("_schedulers")):
+        raise NotImportable("_schedulers must be the states of one scheduler or more")
+    after: dict[str, Any] = {"type": "ChainedScheduler", "schedulers": [child.alone for child in children]}
+    if "_milestones" in state:
+        milestones = [int(milestone) for milestone in state.numbers("_milestones")]
+        after |= {"type": "SequentialLR", "milestones": milestones}
+    return Made(str(after["type"]), after, length=length_of(after), lrs=children[0].lrs)
+
+
+def _milestones(state: Fields) -> dict[str, Any]:
+    """Milestones of a state are a Counter: in JSON an object of texts, with how often each is there."""
+    counter = state.take("milestones")
+    if not isinstance(counter, dict):
+        return {"milestones": [int(milestone) for milestone in state.numbers("milestones")]}
+    times = Fields(counter, "milestones")
+    try:
+        # a milestone that is there very often is as invalid as one that is there twice
+        found = sorted(int(name) for name in counter for _ in range(min(times.count(name), 2)))
+    except ValueError:
+        raise NotImportable(f"milestones ({shown(repr(counter))}) must be counted by iteration") from None
+    return {"milestones": found}
+
+
+def _cycle(state: Fields) -> dict[str, Any]:
+    """The arguments of a CyclicLR, which saves what it has made of them."""
+    size, ratio = state.number("total_size"), state.number("step_ratio")
+    if not 0 <= ratio <= 1:
+        raise NotImportable(f"step_ratio ({ratio:g}) must be between 0 and 1")
+    total, up = round(size), round(size * ratio)
+    return {
+        "base_lr": _one(state.numbers("base_lrs")),
+        "max_lr": _one(state.numbers("max_lrs")),
+        "step_size_up": up,
+        "step_size_down": total - up,
+        "base_momentum": _one(state.numbers("base_momentums", [0.8])),
+        "max_momentum": _one(state.numbers("max_momentums", [0.9])),
+    }
+
+
+def _one_cycle(state: Fields, target_lr: float | None) -> tuple[dict[str, Any], tuple[float, ...]]:
+    """The arguments of a OneCycleLR, whose peak torch keeps in the optimizer's param groups and not in the state.
+
+    It is the target LR, or 25 times the first LR, as torch's default has it; the last LR that the state has must be the
+    one that this gives, unless it is the first.
+    """
+    total, phases = state.count("total_steps"), state.each("_schedule_phases")
+    ends = [phase.number("end_step") for phase in phases]
+    firsts, last, at = state.numbers("base_lrs"), state.numbers("_last_lr"), state.count("last_epoch", 0)
+    if len(ends) not in {2, 3} or not total or not firsts or len(firsts) != len(last) or min(firsts) <= 0:
+        raise NotImportable("_schedule_phases, total_steps, base_lrs and _last_lr must be those of a OneCycleLR")
+    if len(set(firsts)) > 1 and target_lr is not None:
+        raise NotImportable("the state has several param groups: its peaks cannot all be target_lr")
+    shape = state.choice("_anneal_func_type", ("cos", "linear"), "cos")
+    peaks = [target_lr if target_lr is not None else first * 25.0 for first in firsts]
+    expected = [_anneal(shape, ends, first, peak, at) for first, peak in zip(firsts, peaks, strict=True)]
+    is_told = target_lr is not None or at > 0
+    if not is_told or any(not math.isclose(a, b, rel_tol=_CLOSE) for a, b in zip(expected, last, strict=True)):
+        raise NotImportable(
+            "target_lr is required: a OneCycleLR's state has no max_lr, and its _last_lr is not that of torch's "
+            "default div_factor and final_div_factor"
+        )
+    after = {
+        "type": "OneCycleLR",
+        "max_lr": _one(peaks),
+        "total_steps": total,
+        "pct_start": (ends[0] + 1) / total,
+        "anneal_strategy": shape,
+        "div_factor": peaks[0] / firsts[0],
+        "three_phase": len(ends) == 3,  # noqa: PLR2004 - phases
+    }
+    return after | {"cycle_momentum": state.flag("cycle_momentum")}, tuple(peaks)
+
+
+def _anneal(shape: str, ends: list[float], first: float, peak: float, step: int) -> float:
+    """The LR of a OneCycleLR at a step, with torch's default final_div_factor."""
+    lows = [peak, first, first / 1e4] if len(ends) == 3 else [peak, first / 1e4]  # noqa: PLR2004 - phases
+    begin, low = 0.0, first
+    for end, high in zip(ends, lows, strict=True):
+        if step <= end or end == ends[-1]:
+            share = min((step - begin) / (end - begin), 1.0) if end > begin else 1.0
+            rise = (1 - math.cos(math.pi * share)) / 2 if shape == "cos" else share
+            return low + (high - low) * rise
+        begin, low = end, high
+    return low
+
+
+_OWN: dict[str, Callable[[Fields], dict[str, Any]]] = {"MultiStepLR": _milestones, "CyclicLR": _cycle}
+
+_STATES: dict[str, set[str]] = {
+    "OneCycleLR": {"_schedule_phases", "total_steps"},
+    "CosineAnnealingWarmRestarts": {"T_0", "T_mult", "eta_min"},
+    "CosineAnnealingLR": {"T_max", "eta_min"},
+    "StepLR": {"step_size", "gamma"},
+    "MultiStepLR": {"milestones", "gamma", "base_lrs"},
+    "LinearLR": {"start_factor", "end_factor", "total_iters"},
+    "ConstantLR": {"factor", "total_iters"},
+    "PolynomialLR": {"total_iters", "power"},
+    "CyclicLR": {"total_size", "step_ratio", "max_lrs", "mode", "gamma"},
+    "ExponentialLR": {"gamma", "base_lrs"},
+}
+"""Fields that tell which scheduler a state is of; where several fit, the first."""
+
+
+def _one(values: list[float]) -> float | list[float]:
+    """The value that all param groups have, or one for each."""
+    return values[0] if len(set(values)) == 1 else values

@@ -1,0 +1,156 @@
+"""Hostile sources: whatever stands in a configuration, an import gives a spec that is taken, or says why not."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, get_args
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preheat.conversions.importers import guessed_library, import_schedule
+from preheat.conversions.libraries import Source
+from preheat.conversions.source import Known
+from preheat.errors import NotImportable
+from preheat.specs import InvalidSpec, spec_of
+from support.sources import VALID
+
+KNOWN = [Known(), Known(0.1, 100), Known(0.1, 100, 5, 1000, 2, 3, 4, 1.5)]
+NEEDED: dict[Source, Known] = {
+    "torch": Known(0.1, 50),
+    "deepspeed": Known(0.1, 50, 5),
+    "keras": Known(None, 45),
+    "transformers": Known(None, 100),
+}
+NUMBERS: list[Any] = [-1, 0, 0.5, 1.5, 2, 10**30, 10**400, 1e308, -1e308, float("nan"), float("inf"), 3e9, 5e-324]
+TEXTS = [
+    "auto",
+    "x",
+    "",
+    "inf",
+    "nan",
+    "1e999",
+    "1j",
+    "min_lr=0.1",
+    "\ud800",
+    "lr",
+    "warmup",
+    "${oc.env:X}",
+    "0x10",
+    "9" * 5000,
+]
+WILD = st.one_of(
+    st.sampled_from([None, True, False, [], {}, ["x"], [[1], "x"], {"x": "y"}, {"lr": [1, {}]}, *NUMBERS, *TEXTS]),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+)
+LONGEST_S = 15.0
+"""Far more than any source takes, on a busy machine too, and far less than what no bound holds back."""
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value within a source."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield (*path, key)
+        yield from paths(entry, (*path, key))
+
+
+def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy with another value at a path."""
+    if not path:
+        return new
+    if isinstance(value, list):
+        return [replaced(entry, path[1:], new) if index == path[0] else entry for index, entry in enumerate(value)]
+    return {**value, path[0]: replaced(value[path[0]], path[1:], new)}
+
+
+def take(library: Source, source: Any, known: Known) -> None:
+    """Imports a source, whatever it is, in bounded time."""
+    begun = time.monotonic()
+    with suppress(NotImportable, InvalidSpec):
+        spec_of(import_schedule(library, source, known).spec)
+    with suppress(NotImportable):
+        guessed_library(source)
+    assert time.monotonic() - begun < LONGEST_S
+
+
+@pytest.mark.parametrize("library", get_args(Source))
+def test_valid_sources_are_imported_and_their_library_is_guessed(library: Source) -> None:
+    """Every source that the fuzzer damages is whole before: it has a spec, and one library that it can be of."""
+    for source in VALID[library]:
+        spec_of(import_schedule(library, source, NEEDED.get(library, Known())).spec)
+        assert guessed_library(source) == library
+
+
+@pytest.mark.parametrize("library", get_args(Source))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_damaged_configuration_is_imported_or_refused(library: Source, data: st.DataObject) -> None:
+    """One to three fields of a valid source have wild values, or a field more, or text in the place of a number."""
+    source = data.draw(st.sampled_from(VALID[library]))
+    if isinstance(source, str):
+        source = damaged_text(source, data)
+    else:
+        for _ in range(data.draw(st.integers(1, 3))):
+            everywhere = list(paths(source))
+            if not everywhere:
+                break
+            source = replaced(source, data.draw(st.sampled_from(everywhere)), data.draw(WILD))
+        if data.draw(st.booleans()):
+            source = {
+                **source,
+                data.draw(st.sampled_from(["lr", "warmup_x", "seed", "", "\ud800", "x" * 300])): data.draw(WILD),
+            }
+    take(library, source, data.draw(st.sampled_from(KNOWN)))
+
+
+PIECES = [
+    "1e308*10", "1j", "[", ")", "lambda x: x", "x", "-1", "10**400", "'x'", "{1: 2}", "o", "*", "**k", "None", "\n",
+    "9**9**9", "\x00", "max_lr=[1, 2]", "float('inf')", "if True:\n  ", "a.b.c", "[0.1]*9", "int(2.5)",
+    "def f(x):\n return x\n",
+]  # fmt: skip
+
+
+def damaged_text(text: str, data: st.DataObject) -> str:
+    """A text with a part of it replaced by a piece of Python."""
+    start = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.integers(start, min(len(text), start + 12)))
+    return text[:start] + data.draw(st.sampled_from(PIECES)) + text[stop:]
+
+
+@pytest.mark.parametrize("library", get_args(Source))
+def test_no_body_of_another_kind_is_more_than_refused(library: Source) -> None:
+    """Lists, numbers and deep or endless texts are refused by every importer."""
+    deep: Any = {}
+    for _ in range(3000):
+        deep = {"scheduler": deep}
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(24)
+    )
+    doubling = "a0 = StepLR(o, 3)\n" + "".join(f"a{i + 1} = SequentialLR(o, [a{i}, a{i}], [1])\n" for i in range(22))
+    sources: list[Any] = [
+        [],
+        3,
+        None,
+        deep,
+        "{" * 10_000,
+        "[" * 10_000,
+        "a: " * 10_000,
+        bomb,
+        doubling,
+        "(" * 500,
+        "{'a': &a *a}",
+        "x" * 10**6,
+    ]
+    for source in sources:
+        take(library, source, Known(0.1, 100))
+
+
+def test_a_state_with_a_milestone_counted_a_billion_times_takes_no_time() -> None:
+    """Counts are bounded before anything is made of them."""
+    state = {"milestones": {"7": 10**9}, "gamma": 0.1, "base_lrs": [0.1]}
+    take("torch", state, Known(0.1, 100))
+    assert import_schedule("torch", state, Known(0.1, 100)).spec["after_scheduler"]["milestones"] == [7, 7]
