@@ -343,6 +343,22 @@ class TestThroughTheService:
         assert (document["torch_version"], document["computes"]) == ("2.14.1", True)
         assert http.get(f"/v1/schedules/{other.id}/lr/11").json()["groups"][0]["lr"] == float(REFERENCE_ROWS[10])
 
+    def test_a_damaged_id_is_named_and_the_rest_is_listed(self, http: httpx.Client, database: Path) -> None:
+        """An id that is not even text is one of the unreadable rows of its page."""
+        store_of(database).add(schedule(2))
+        change(database, "UPDATE schedules SET id = ? WHERE number = 2", b"\xff\x00")
+        listed = http.get("/v1/schedules").json()
+        assert [entry["total_iterations"] for entry in listed["schedules"]] == [1]
+        assert [entry["reason"] for entry in listed["unreadable"]] == ["damaged"]
+
+    def test_a_damaged_label_is_mended_by_adding_the_schedule_again(self, http: httpx.Client, database: Path) -> None:
+        """A list by label finds a schedule by its own label, whatever its row said in between."""
+        labelled = Schedule.of({"target_lr": 0.1, "total_iterations": 2, "label": "mine"})
+        store_of(database).add(labelled)
+        change(database, "UPDATE schedules SET label = 'other' WHERE id = ?", labelled.id)
+        assert store_of(database).add(labelled) is False
+        assert [entry["id"] for entry in http.get("/v1/schedules?label=mine").json()["schedules"]] == [labelled.id]
+
     def test_a_damaged_row(self, http: httpx.Client, database: Path) -> None:
         """It is 500 of its own kind, not 503: waiting does not help. The list names it and has the rest."""
         damaged = schedule(2)

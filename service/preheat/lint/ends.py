@@ -102,8 +102,7 @@ def decay_never_starts(track: LintedTrack) -> Iterator[Finding]:
     after = track.after
     if after is None or (isinstance(after, ConstantLR) and after.factor == 1) or not track.reaches_the_end:
         return
-    values = {lr for _, lr in track.samples}
-    if len(values) == 1 and track.lr(track.last) == track.target and track.target > 0 and track.length > 0:
+    if track.is_constant and track.lr(track.last) == track.target and track.target > 0 and track.length > 0:
         detail = f"after the warm-up the LR is {track.target:g} to the end: {after.type} changes nothing in this run"
         remedy = "shorten step_size, milestones or lengths, or leave after_scheduler out"
         yield track.finding("warning", "decay-never-starts", _SCHEDULER, None, detail, remedy)

@@ -11,6 +11,9 @@ from preheat.specs.violations import Location
 _FEW, _MANY = 1000, 10_000
 """A duration of at most few iterations in a run of at least many, a hundred times as long, was meant in epochs."""
 
+_SHORT_WARMUP = 100
+"""A warm-up of at most so many iterations in a run a thousand times as long was meant in epochs."""
+
 _NEARLY_OVER = 0.95
 """Share of a cycle after which a run may end without being cut off."""
 
@@ -77,11 +80,17 @@ def looks_like_epochs(track: LintedTrack) -> Iterator[Finding]:
         if named is not None and named[1] <= _FEW and total >= _MANY and total >= 100 * named[1]:
             (field,), value = named
             detail = (
-                f"{field} ({value}) is a {total // value}th of the run: it reads like epochs, and counts iterations"
+                f"{field} ({value}) is 1/{total // value} of the run: it reads like epochs, and counts iterations"
             )
             remedy = f'write "{value}ep" and give units.iterations_per_epoch'
             location = (*part.location, field)
             yield track.finding("warning", "looks-like-epochs", location, value, detail, remedy)
+    warmup = track.warmup.iterations
+    if 0 < warmup <= _SHORT_WARMUP and total >= _MANY and total >= 1000 * warmup:
+        detail = f"the warm-up ({warmup}) is less than a thousandth of the run: it reads like epochs"
+        remedy = f'write "{warmup}ep" and give units.iterations_per_epoch'
+        location = ("warmup", "iterations")
+        yield track.finding("warning", "looks-like-epochs", location, warmup, detail, remedy)
 
 
 def warmup_over_half(track: LintedTrack) -> Iterator[Finding]:

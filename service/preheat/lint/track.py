@@ -1,5 +1,6 @@
 """A track under lint: its LRs by iteration, computed when a rule asks for them, and the findings about it."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ MOST_STEPS = 100_000
 """Iterations of a stepped schedule that are examined; of one with a closed form it is always all."""
 
 _SAMPLES = 500
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 Severity = Literal["error", "warning", "info"]
 
@@ -90,11 +92,19 @@ class LintedTrack:
 
     @cached_property
     def samples(self) -> list[tuple[int, float]]:
-        """Iterations after the warm-up at even distances, with their LRs; the last one is the last."""
-        # From the end of the warm-up, whose LR is the target: a decay that never starts has one value in all samples.
+        """Up to 500 iterations after the warm-up, with their LRs; the last one is the last."""
         first = min(max(self.warmup.last, 0), self.last)
-        step = max((self.last - first) // _SAMPLES, 1)
-        return [(n, self.lr(n)) for n in sorted({*range(first, self.last + 1, step), self.last})]
+        parts = min(self.last - first, _SAMPLES)
+        # Even distances would meet a periodic schedule at the same point of every cycle.
+        places = (first + int((part + part * _GOLDEN % 1) * (self.last - first) / parts) for part in range(parts))
+        return [(n, self.lr(n)) for n in sorted({*places, self.last})]
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """Whether every LR from the end of the warm-up on is the same."""
+        first = min(max(self.warmup.last, 0), self.last)
+        _, lows, highs = self._curve.envelope(first, self.last + 1, 1, self._deadline)
+        return all(lows[0, column] == highs[0, column] for column in self.track.columns)
 
     @cached_property
     def phases(self) -> list[Phase]:

@@ -193,7 +193,9 @@ class Clock:
             return self.iterations(duration)
         unit: Any = duration.unit
         done = self.units.amount(unit, stop)
-        return _at_least(duration, stop - self.units.iterations(unit, max(done - duration.amount, 0.0)))
+        if duration.amount > done:  # it would begin before the run: no number of iterations that end at `stop`
+            return self.iterations(duration)
+        return _at_least(duration, stop - self.units.iterations(unit, done - duration.amount))
 
 
 def ramp_violations(units: Units) -> list[tuple[Location, str, Any]]:

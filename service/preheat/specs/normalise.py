@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from preheat.formula.language import compiled
 from preheat.specs.after_schedulers.scheduler import Scheduler
 from preheat.specs.durations import Clock, Duration, Units, ramp_violations
-from preheat.specs.fields import MAX_LR, MIN_RATE
+from preheat.specs.fields import MAX_LR, MIN_RATE, Closed
 from preheat.specs.span import Span
 from preheat.specs.spec import ParamGroup, Spec
 from preheat.specs.tracks import LR_NAME, Track, columns
@@ -26,6 +27,7 @@ def normalised(spec: Spec) -> Spec:
     """
     _raise_if_any([*_name_violations(spec), *_choice_violations(spec), *_units_violations(spec)])
     clock = _clock(spec)
+    _raise_if_any(list(_unit_violations(spec, (), clock)))
     targets = _with_targets(spec).model_copy(update={"total_iterations": clock.total})
     violations = _target_violations(targets)
     whole = _with_schedules(targets, clock, violations)
@@ -50,6 +52,24 @@ def _clock(spec: Spec) -> Clock:
         return Clock(Clock(None, units).iterations(total), units)
     except ValueError as error:
         raise InvalidSpec([violation(("total_iterations",), str(error), total.text)]) from None
+
+
+def _unit_violations(value: Any, location: Location, clock: Clock) -> Iterator[Violation]:
+    """Every duration in a unit whose length is not known, wherever it stands: told at once, before any is resolved."""
+    if isinstance(value, Duration):
+        try:
+            clock.iterations(replace(value, least=0))
+        except ValueError as error:
+            yield violation(location, str(error), value.text)
+    elif isinstance(value, Closed):
+        for name, info in type(value).model_fields.items():
+            yield from _unit_violations(getattr(value, name), (*location, info.alias or name), clock)
+    elif isinstance(value, dict):
+        for name, entry in value.items():
+            yield from _unit_violations(entry, (*location, name), clock)
+    elif isinstance(value, tuple) and any(isinstance(each, Duration | Closed) for each in value):
+        for index, each in enumerate(value):
+            yield from _unit_violations(each, (*location, index), clock)
 
 
 def _with_targets(spec: Spec) -> Spec:

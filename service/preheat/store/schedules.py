@@ -34,8 +34,10 @@ class ScheduleStore:
     def add(self, schedule: Schedule) -> bool:
         """Keeps the schedule; returns whether it is new. A row with its id and other content is damaged, and mended."""
         with self._database.transaction() as connection:
-            kept = connection.scalar(select(schedules.c.text).where(schedules.c.id == schedule.id))
-        if kept == schedule.text:
+            kept = connection.execute(
+                select(schedules.c.text, schedules.c.label).where(schedules.c.id == schedule.id)
+            ).first()
+        if kept is not None and tuple(kept) == (schedule.text, schedule.spec.label):
             return False
         row = {"id": schedule.id, "text": schedule.text, "label": schedule.spec.label}
         with self._database.transaction("write") as connection:
@@ -50,7 +52,7 @@ class ScheduleStore:
             text = connection.scalar(select(schedules.c.text).where(schedules.c.id == schedule_id))
         if text is None:
             raise ScheduleNotFound(schedule_id)
-        return Schedule.stored(schedule_id, str(text))
+        return Schedule.stored(schedule_id, _text(text))
 
     def newest(self, limit: int, before: int | None = None, label: str | None = None) -> Page:
         """Up to `limit` schedules: those whose number is below `before`, those with `label`."""
@@ -66,7 +68,12 @@ class ScheduleStore:
         page = Page([], [], next=rows[limit - 1].number if len(rows) > limit else None)
         for row in rows[:limit]:
             try:
-                page.schedules.append(Schedule.stored(row.id, str(row.text)))
+                page.schedules.append(Schedule.stored(_text(row.id), _text(row.text)))
             except ScheduleUnreadable as error:
                 page.unreadable.append(error)
         return page
+
+
+def _text(value: object) -> str:
+    """A column as text, whatever damage has left there: some databases keep any type in any column."""
+    return value.decode("ascii", "backslashreplace") if isinstance(value, bytes) else str(value)

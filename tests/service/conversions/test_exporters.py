@@ -173,11 +173,28 @@ def test_deepspeed_gets_a_configuration(after: Any, warmup: dict[str, Any], expe
     assert config["optimizer"]["params"]["lr"] == 0.02
 
 
+SWA = {"type": "SWALR", "swa_lr": 0.1}
+
+
+def following(scheduler: dict[str, Any]) -> dict[str, Any]:
+    """A scheduler that takes its turn after a cosine."""
+    return {"type": "SequentialLR", "milestones": [5], "schedulers": [{"type": "CosineLR"}, scheduler]}
+
+
 @pytest.mark.parametrize(
     ("target", "fields", "reason"),
     [
         ("torch", {"after_scheduler": LIST_OF_FACTORS}, "a list of factors has no formula: use a TableLR"),
         ("torch", {"after_scheduler": GOES_ON_FROM_LR}, "goes on from the LR before it, which no formula knows"),
+        *(
+            ("torch", {"after_scheduler": following(wrapped)}, "goes on from the LR before it")
+            for wrapped in (
+                {"type": "ClampLR", "max_lr": 1.0, "scheduler": SWA},
+                {"type": "WindowLR", "scheduler": SWA},
+                {"type": "ProductLR", "schedulers": [{"type": "CosineLR"}, SWA]},
+                {"type": "SequentialLR", "schedulers": [SWA], "milestones": []},
+            )
+        ),
         ("torch", {"hyperparameters": {"weight_decay": {"value": 0.1}}}, "schedules of weight_decay go beyond"),
         ("torch", {"after_scheduler": {"type": "OneCycleLR", "max_lr": 1}}, "schedules of momentum go beyond"),
         ("optax", {"param_groups": [{"target_lr": 0.1}, {"target_lr": 0.2}]}, "use optax.multi_transform"),

@@ -237,6 +237,14 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any], str, int | None]] = 
         700,
     ),
     (
+        "looks-like-epochs",
+        "warning",
+        {"total_iterations": 100_000, "warmup": {"iterations": 100}, **after("CosineLR")},
+        {"total_iterations": 100_000, "warmup": {"iterations": 101}, **after("CosineLR")},
+        "/warmup/iterations",
+        100,
+    ),
+    (
         "decay-never-starts",
         "warning",
         after("StepLR", step_size=901),
@@ -355,3 +363,10 @@ def test_a_formula_without_a_value_is_one_finding() -> None:
     assert [(finding.rule, finding.severity, finding.iteration) for finding in found] == [
         ("undefined-lr", "error", pole)
     ]
+
+
+@pytest.mark.parametrize(("total", "length"), [(450_000, 90), (450_000, 50), (90_000, 90), (360_000, 90)])
+def test_a_decay_with_a_period_that_divides_the_distance_of_the_samples_is_seen(total: int, length: int) -> None:
+    """A cosine that comes back to the target again and again does change something."""
+    found = findings(total_iterations=total, warmup=None, **after("CosineAnnealingLR", T_max=length))
+    assert "decay-never-starts" not in {finding.rule for finding in found}

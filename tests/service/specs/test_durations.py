@@ -298,3 +298,24 @@ def test_a_duration_of_no_iteration_is_refused_where_one_is_needed(text: str) ->
         spec({"type": "CosineLR", "length": text}, **fields)
     assert str(refused.value) == f'after_scheduler.length ("{text}") must be ≥ 1 iterations, and is 0 here'
     assert spec({"type": "SWALR", "swa_lr": 0.1, "anneal_epochs": text}, **fields).after_scheduler.anneal_epochs == 0  # type: ignore[union-attr]
+
+
+def test_every_duration_whose_unit_is_not_known_is_named_at_once() -> None:
+    """A warm-up, a scheduler and one inside another are told together, before any length is checked."""
+    inner = {"type": "SWALR", "swa_lr": 0.1, "anneal_epochs": "2ep"}
+    after = {"type": "CooldownLR", "length": "5sp", "scheduler": inner}
+    with pytest.raises(InvalidSpec) as refused:
+        spec(after, warmup={"iterations": "42000tok"})
+    assert {violation.pointer for violation in refused.value.violations} == {
+        "/warmup/iterations",
+        "/after_scheduler/length",
+        "/after_scheduler/scheduler/anneal_epochs",
+    }
+
+
+@pytest.mark.parametrize("length", ["2ep", "66it", 66])
+def test_a_tail_that_would_begin_before_the_run_is_refused_however_it_is_written(length: int | str) -> None:
+    """66 iterations do not fit into 5, in any unit."""
+    after = {"type": "CooldownLR", "length": length, "scheduler": {"type": "CosineLR"}}
+    with pytest.raises(InvalidSpec, match=r"length \(66\) must not exceed the 5 iterations"):
+        spec(after, total_iterations=5, warmup=None, units={"iterations_per_epoch": 33})

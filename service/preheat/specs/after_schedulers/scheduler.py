@@ -121,6 +121,11 @@ class Scheduler(Closed):
         """Whether this scheduler, with all it is made of, answers any iteration without stepping."""
         return self.has_closed_form and all(child.is_closed for child in self.children.values())
 
+    @property
+    def has_no_start(self) -> bool:
+        """Whether any of it goes on from the LR before it, where it follows another scheduler."""
+        return self.goes_on or any(child.has_no_start for child in self.children.values())
+
     def log_growth(self, iterations: int) -> float:
         """Natural logarithm of the factor by which the LR may outgrow b within `iterations`; 0 if it never does."""
         return sum(child.log_growth(iterations) for child in self.children.values())

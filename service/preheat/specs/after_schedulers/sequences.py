@@ -66,7 +66,7 @@ class SequentialLR(Several):
     @override
     def formula(self, group: int = 0) -> str:
         for child in self.schedulers[1:]:
-            if child.goes_on:
+            if child.has_no_start:
                 reason = "in a SequentialLR goes on from the LR before it, which no formula knows"
                 raise NotExpressible(f"{child.type} {reason}")
         starts = [0, *self.milestones]
