@@ -47,9 +47,7 @@ class Api:
             return self._of(known or Metadata(request.schedule_id, {}, 0, ()), self._get_metadata)
         metadata, asked = self._post(request.spec_dict), request.spec_dict.get("total_iterations")
         if isinstance(asked, int) and asked != (answered := metadata.total_iterations):
-            raise ServiceUnavailable(
-                f"the service answered a schedule of {answered} iterations where {asked} were asked for"
-            )
+            raise ServiceUnavailable(f"the service answered {answered} iterations where {asked} were asked for")
         return metadata
 
     def window(self, metadata: Metadata, start: int, stop: int) -> Window:

@@ -224,12 +224,9 @@ class Schedule(Described):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What was known where it was pickled needs no network; anything else is opened anew."""
-        known = self._prefetch.curve
-        return self._reopen, (
-            self._prefetch.request,
-            self._fallback,
-            known if isinstance(known, FetchedCurve) else None,
-        )
+        curve = self._prefetch.curve
+        known = curve if isinstance(curve, FetchedCurve) else None
+        return self._reopen, (self._prefetch.request, self._fallback, known)
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
         return self  # frameworks copy schedulers, and a copy must not open a second schedule

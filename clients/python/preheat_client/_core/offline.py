@@ -192,7 +192,7 @@ def _lrs(fallback: Any, name: str) -> tuple[_Formula, int]:
 def _of_spec(spec: Mapping[str, Any]) -> tuple[_Formula, int]:
     _closed(spec, "a fallback spec", {"target_lr", "total_iterations", "warmup", "after_scheduler", "label"})
     target_lr = _number(spec["target_lr"], "target_lr")
-    total = _iterations(spec.get("total_iterations"), "total_iterations", 1)
+    total = _iterations(spec.get("total_iterations"), "total_iterations")
     warmup = spec.get("warmup") or {}
     _closed(warmup, "warmup of a fallback spec", {"iterations"})
     length = _iterations(warmup.get("iterations", 0), "warmup.iterations", 0)
@@ -230,14 +230,10 @@ def _number(value: Any, name: str) -> float:
     return float(value)
 
 
-def _iterations(value: Any, name: str, least: int) -> int:
+def _iterations(value: Any, name: str, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidFallback(f"{name} ({value!r:.80}) must be iterations, a whole number ≥ {least}")
     return value
-
-
-def _length(value: Any, name: str) -> int:
-    return _iterations(value, name, 1)
 
 
 def _milestones(value: Any, name: str) -> list[int]:
@@ -257,15 +253,15 @@ def _gamma(value: Any, name: str) -> float:
 # formula takes target LR, iteration since the warm-up, and the parameters in the order of the table.
 _FORMULAS: dict[str, tuple[dict[str, tuple[Callable[[Any, str], Any], Any]], Callable[..., float]]] = {
     "CosineAnnealingLR": (
-        {"T_max": (_length, None), "eta_min": (_number, 0.0)},
+        {"T_max": (_iterations, None), "eta_min": (_number, 0.0)},
         lambda lr, s, length, low: low + (lr - low) * (1 + math.cos(math.pi * s / length)) / 2,
     ),
     "PolynomialLR": (
-        {"total_iters": (_length, 5), "power": (_number, 1.0)},
+        {"total_iters": (_iterations, 5), "power": (_number, 1.0)},
         lambda lr, s, length, power: lr * (1 - min(s, length) / length) ** power,
     ),
     "StepLR": (
-        {"step_size": (_length, None), "gamma": (_gamma, 0.1)},
+        {"step_size": (_iterations, None), "gamma": (_gamma, 0.1)},
         lambda lr, s, size, gamma: lr * gamma ** (s // size),
     ),
     "MultiStepLR": (
