@@ -223,7 +223,7 @@ class Schedule(Described):
         return f"<{health.name}: {health.state} ({health.source})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What was known where it was pickled needs no network; anything else is opened anew."""
+        """What was known where it was pickled needs no network; anything else is opened again."""
         curve = self._prefetch.curve
         known = curve if isinstance(curve, FetchedCurve) else None
         return self._reopen, (self._prefetch.request, self._fallback, known)
