@@ -26,13 +26,13 @@ from preheat_client import Preheat, RequestRefused, ServiceUnavailable
 from preheat_client._core.configuration import configured
 from preheat_client._http import Transport
 from reference import REFERENCE_SPEC
-from running_service import START_TIMEOUT_S, serving, wait_until
+from running_service import START_TIMEOUT_S, free_port, serving, wait_until
 
 
 @contextmanager
-def serving_on(listener: socket.socket, **options: Any) -> Iterator[None]:
-    """A service on a socket of any kind, with uvicorn's options."""
-    app = create_app(Settings(database_url="sqlite:///:memory:"))
+def serving_on(listener: socket.socket, app: Any = None, **options: Any) -> Iterator[None]:
+    """A service, or any application, on a socket of any kind, with uvicorn's options."""
+    app = app or create_app(Settings(database_url="sqlite:///:memory:"))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", **options))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -60,7 +60,8 @@ class Recorder:
         """One request."""
         if scope["type"] == "http":
             headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-            self.requests.append({**headers, "path": scope["path"]})
+            query = scope["query_string"].decode()
+            self.requests.append({**headers, "path": scope["path"], "query": query})
             await send({"type": "http.response.start", "status": 403, "headers": []})
             await send({"type": "http.response.body", "body": b""})
 
@@ -68,6 +69,18 @@ class Recorder:
 def test_a_unix_socket(tmp_path: Path) -> None:
     """A client connects to a socket file instead of the url's host."""
     path = str(tmp_path / "preheat.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        with serving_on(listener):
+            assert reads(url="http://preheat", unix_socket=path)
+
+
+def test_a_proxy_of_the_environment_does_not_win_over_a_unix_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTTP_PROXY is for whatever has no other way to its host."""
+    path = str(tmp_path / "preheat.sock")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         with serving_on(listener):
@@ -113,6 +126,26 @@ def test_a_proxy(monkeypatch: pytest.MonkeyPatch, is_said: bool) -> None:
             with pytest.raises(ServiceUnavailable):
                 reads(url="http://preheat.invalid")
             assert len(recorder.requests) == 1
+
+
+@pytest.mark.parametrize(("headers", "name"), [({}, None), ({"Host": "preheat"}, "preheat")])
+def test_the_host_of_an_ipv6_address_has_brackets(headers: dict[str, str], name: str | None) -> None:
+    """Host is `[::1]:port` (RFC 9110 §7.2, RFC 3986 §3.2.2), unless another one is given."""
+    recorder = Recorder()
+    with socket.socket(socket.AF_INET6) as listener:
+        listener.bind(("::1", 0))
+        host = f"[::1]:{listener.getsockname()[1]}"
+        with serving_on(listener, recorder), pytest.raises(RequestRefused):
+            reads(url=f"http://me@{host}", headers=headers)
+    assert recorder.requests[0]["host"] == (name or host)
+
+
+def test_opening_by_id_asks_for_no_lint() -> None:
+    """The service need not compute the whole curve for a trainer that reads one window."""
+    recorder = Recorder()
+    with serving(recorder) as url, Preheat(url, start_timeout_s=5) as preheat, pytest.raises(RequestRefused):
+        preheat.schedule("f" * 32)
+    assert (recorder.requests[0]["path"], recorder.requests[0]["query"]) == (f"/v1/schedules/{'f' * 32}", "lint=false")
 
 
 def test_token_and_headers_are_sent() -> None:

@@ -206,6 +206,19 @@ def test_groups_are_rows() -> None:
             {"target_lr": 0.1, "total_iterations": 5, "after_scheduler": {"type": "OneCycleLR"}},
             r"after_scheduler.type \('OneCycleLR'\) of a fallback must be one of CosineAnnealingLR",
         ),
+        ({"target_lr": 0.1, "total_iterations": 5, "after_scheduler": "StepLR"}, r"after_scheduler.type \(None\)"),
+        (
+            {"target_lr": 0.1, "total_iterations": 5, "after_scheduler": {"type": ["StepLR"]}},
+            r"after_scheduler.type \(\['StepLR'\]\)",
+        ),
+        (
+            {"target_lr": 0.1, "total_iterations": 5, "after_scheduler": {"type": "MultiStepLR", "milestones": 3}},
+            r"after_scheduler.milestones \(3\) must be a list of iterations",
+        ),
+        (
+            {"target_lr": 0.1, "total_iterations": 5, "after_scheduler": {"type": "StepLR"}},
+            r"after_scheduler.step_size \(None\) must be iterations, a whole number ≥ 1",
+        ),
         (
             {"target_lr": 0.1, "total_iterations": 5, "after_scheduler": {"type": "StepLR", "step_size": 2, "x": 1}},
             "after_scheduler.x is not known in a fallback's StepLR",

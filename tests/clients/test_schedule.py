@@ -129,6 +129,14 @@ class TestEnd:
             with pytest.raises(TypeError):
                 schedule.lr(2.5)  # type: ignore[arg-type]
 
+    def test_a_table_of_a_constant_needs_its_end(self) -> None:
+        """A constant of a schedule of which nothing else is known has no end: `lrs` asks for one."""
+        with Preheat(f"http://127.0.0.1:{free_port()}", start_timeout_s=0.1) as preheat:
+            schedule = preheat.schedule("f" * 32, fallback=0.5)
+            with pytest.raises(ValueError, match="stop is required: total_iterations is not known"):
+                schedule.lrs()
+            assert schedule.lrs(10**12, 10**12 + 3) == [0.5] * 3
+
 
 class TestOutage:
     """A loop goes on while the service is away."""

@@ -8,7 +8,7 @@ import pytest
 
 from preheat_client import RequestRefused, ServiceUnavailable, State, Status
 from preheat_client._core.worker import Worker
-from preheat_client.status import Health
+from preheat_client.status import ScheduleHealth
 from running_service import wait_until
 
 
@@ -24,7 +24,7 @@ def worker() -> Iterator[Worker]:
 def test_a_state_that_is_said_again_is_no_change(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     """The callback hears READY, STALE, READY once each, and so does the log."""
     told: list[Status] = []
-    health = Health("it", worker.enqueue)
+    health = ScheduleHealth("it", worker.enqueue)
     health.on_change = told.append
     for state in (State.READY, State.READY, State.STALE, State.STALE, State.READY):
         health.become(state, "service", "so it is")
@@ -45,7 +45,7 @@ class Slow(dict[str, int]):
 
 def test_counts_of_several_threads_add_up(worker: Worker) -> None:
     """The loop counts values that are held while the client's thread counts requests."""
-    health = Health("it", worker.enqueue)
+    health = ScheduleHealth("it", worker.enqueue)
     health._counts = Slow(health._counts)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: health.count("held", "requests"), range(2000)))
@@ -55,7 +55,7 @@ def test_counts_of_several_threads_add_up(worker: Worker) -> None:
 
 def test_a_refusal_is_said_once_until_it_is_another(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     """While a fallback is in use each refusal is logged once, and what may pass is not."""
-    health = Health("it", worker.enqueue)
+    health = ScheduleHealth("it", worker.enqueue)
     health.become(State.FALLBACK, "fallback", "away")
     for error in (
         ServiceUnavailable("away"),

@@ -31,9 +31,9 @@ Given = TypeVar("Given")
 
 
 class Api:
-    """The questions; each raises ServiceUnavailable or RequestRefused, and accepts only an answer to what was asked.
+    """The requests; each raises ServiceUnavailable or RequestRefused, and accepts only an answer to what was asked.
 
-    Asked on the client's thread alone, but for `close`.
+    Made on the client's thread alone, but for `close`.
     """
 
     def __init__(self, configuration: Configuration) -> None:
@@ -47,9 +47,7 @@ class Api:
             return self._of(known or Metadata(request.schedule_id, {}, 0, ()), self._get_metadata)
         metadata, asked = self._post(request.spec_dict), request.spec_dict.get("total_iterations")
         if isinstance(asked, int) and asked != (answered := metadata.total_iterations):
-            raise ServiceUnavailable(
-                f"the service answered a schedule of {answered} iterations where {asked} were asked for"
-            )
+            raise ServiceUnavailable(f"the service answered {answered} iterations where {asked} were asked for")
         return metadata
 
     def window(self, metadata: Metadata, start: int, stop: int) -> Window:
@@ -74,16 +72,17 @@ class Api:
         return self._of(metadata, get)
 
     def _get_metadata(self, schedule_id: str) -> Metadata:
-        metadata = metadata_of(self._transport.request("GET", f"/v1/schedules/{schedule_id}").json_object())
+        # Lint reads the whole curve, which may take longer than any timeout; the client has no use for its findings.
+        answer = self._transport.request("GET", f"/v1/schedules/{schedule_id}", parameters={"lint": "false"})
+        metadata = metadata_of(answer.json_object())
         if metadata.id != schedule_id:
             raise ServiceUnavailable(f"the service answered schedule {metadata.id}, not {schedule_id}")
         return metadata
 
     def _post(self, spec: dict[str, Any]) -> Metadata:
         no_lrs = {"start": 0, "stop": 0}
-        return metadata_of(
-            self._transport.request("POST", "/v1/schedules", parameters=no_lrs, content=spec).json_object()
-        )
+        answer = self._transport.request("POST", "/v1/schedules", parameters=no_lrs, content=spec)
+        return metadata_of(answer.json_object())
 
     def _of(self, metadata: Metadata, get: Callable[[str], Given]) -> Given:
         """Something of a schedule; a service that has lost it, or computes with another torch, is given its spec.
@@ -130,15 +129,19 @@ class Answer:
 class Transport:
     """Requests to one service. Used by the client's thread alone, but for `close`.
 
-    A request is over after `timeout_s`, from looking up the name to the last byte. An answer that is compressed, though
-    that was not asked for, or longer than was expected is not read to its end.
+    A request is over after `timeout_s`, but for the time that looking up the name takes, which nothing bounds, and for
+    connecting, where each address of the name may take that long. An answer that is compressed, though that was not
+    asked for, or longer than was expected is not read to its end.
     """
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self._url = urlsplit(configuration.url)
         self._headers = configuration.request_headers
-        self._deadline = Deadline()
+        netloc = self._url.netloc.rpartition("@")[2]
+        if netloc.startswith("["):  # httpcore would write the Host of an IPv6 address without its brackets
+            self._headers = {"host": netloc} | self._headers
+        self._backend = DeadlineBackend()
         self._pool: httpcore.ConnectionPool | None = None
 
     def request(
@@ -157,8 +160,8 @@ class Transport:
             headers["content-type"], body = "application/json", json.dumps(content).encode()
         try:
             if self._pool is None:  # before the deadline begins: reading certificates takes its time
-                self._pool = _pool(self._configuration, self._url, self._deadline)
-            self._deadline.begin(self._configuration.timeout_s)
+                self._pool = _pool(self._configuration, self._url, self._backend)
+            self._backend.begin(self._configuration.timeout_s)
             raw = [(name.encode(), value.encode()) for name, value in headers.items()]
             with self._pool.stream(method, self._target(path, parameters), headers=raw, content=body) as response:
                 names = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in response.headers}
@@ -181,12 +184,12 @@ class Transport:
 
     def forget(self) -> None:
         """Leaves all connections to the process that this one was forked from."""
-        self._pool = None  # not closed: the sockets are the parent's too, and TLS would say goodbye on them
-        self._deadline = Deadline()
+        self._pool = None  # not closed: TLS would end the parent's connections, whose sockets these are
+        self._backend = DeadlineBackend()
 
     def close(self) -> None:
         """Makes a request that is under way fail at once, from any thread."""
-        self._deadline.cut()
+        self._backend.cut()
 
     def _target(self, path: str, parameters: Mapping[str, int | str] | None) -> httpcore.URL:
         url = self._url
@@ -195,7 +198,7 @@ class Transport:
         return httpcore.URL(scheme=url.scheme.encode(), host=host, port=url.port, target=target.encode())
 
 
-class Deadline(httpcore.NetworkBackend):
+class DeadlineBackend(httpcore.NetworkBackend):
     """Connections that keep the deadline of the whole request under way, however slowly the bytes trickle in."""
 
     def __init__(self) -> None:
@@ -241,20 +244,20 @@ class Deadline(httpcore.NetworkBackend):
 
 
 class _BoundedStream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
-        self._stream, self._deadline = stream, deadline
+    def __init__(self, stream: httpcore.NetworkStream, backend: DeadlineBackend) -> None:
+        self._stream, self._backend = stream, backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout, self._stream))
+        return self._stream.read(max_bytes, self._backend.left(timeout, httpcore.ReadTimeout, self._stream))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._deadline.left(timeout, httpcore.WriteTimeout, self._stream))
+        self._stream.write(buffer, self._backend.left(timeout, httpcore.WriteTimeout, self._stream))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        timeout = self._deadline.left(timeout, httpcore.ConnectTimeout, self._stream)
-        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._deadline)
+        timeout = self._backend.left(timeout, httpcore.ConnectTimeout, self._stream)
+        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._backend)
 
     def close(self) -> None:
         self._stream.close()
@@ -263,13 +266,15 @@ class _BoundedStream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-def _pool(configuration: Configuration, url: SplitResult, deadline: Deadline) -> httpcore.ConnectionPool:
+def _pool(configuration: Configuration, url: SplitResult, backend: DeadlineBackend) -> httpcore.ConnectionPool:
     options: dict[str, Any] = {
         "ssl_context": _ssl_context(configuration),
         "keepalive_expiry": _KEEPALIVE_S,
-        "network_backend": deadline,
+        "network_backend": backend,
     }
-    proxy = configuration.proxy or _proxy_of_environment(url)
+    proxy = configuration.proxy
+    if proxy is None and configuration.unix_socket is None:  # a socket is named for this client, HTTP_PROXY for all
+        proxy = _proxy_of_environment(url)
     if proxy is None:
         return httpcore.ConnectionPool(uds=configuration.unix_socket, **options)
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")

@@ -87,7 +87,7 @@ class Preheat:
             return schedule
         try:
             _Startup(session, prefetch, fallback).run()
-        except BaseException:  # KeyboardInterrupt too: nobody holds the schedule, but its traceback may
+        except BaseException:  # KeyboardInterrupt too: its traceback keeps the prefetch alive, which would ask on
             prefetch.close()
             raise
         return schedule
@@ -127,7 +127,8 @@ class _Session:
         folder = configuration.snapshot_dir
         self.snapshots = Snapshots(Path(folder), configuration.address) if folder else None
         self._prefetches: weakref.WeakSet[Prefetch] = weakref.WeakSet()
-        self._worker = Worker(on_idle=self._disconnect, on_fork=self._after_fork)
+        on_idle = (lambda: None) if self.api is None else self.api.disconnect
+        self._worker = Worker(on_idle, on_fork=self._after_fork)
 
     def prefetch(self, request: Request) -> Prefetch:
         """A new prefetch of the schedule of a request."""
@@ -143,10 +144,6 @@ class _Session:
         if self.api is not None:
             self.api.close()
         self._worker.join(_CLOSING_S)
-
-    def _disconnect(self) -> None:
-        if self.api is not None:
-            self.api.disconnect()
 
     def _after_fork(self) -> None:
         if self.api is not None:
@@ -170,7 +167,7 @@ class _Startup:
         refuses, RequestRefused or ServiceUnavailable if no step gives anything.
         """
         configuration, adopt = self.session.configuration, self.prefetch.adopt
-        fallback = None if self.fallback is None else self._local(self.fallback)
+        fallback = None if self.fallback is None else LocalCurve(self.fallback, "fallback", self.prefetch.request)
         if configuration.mode == "disabled":
             adopt(fallback or self._constant(), State.FALLBACK, "the client is disabled")
         elif (override := self._override()) is not None:
@@ -185,15 +182,12 @@ class _Startup:
             else:
                 raise error
 
-    def _local(self, fallback: Any) -> LocalCurve:
-        return LocalCurve(fallback, "fallback", self.prefetch.request)
-
     def _constant(self) -> LocalCurve:
         """The constant that a disabled client passes through: the spec's target LR."""
         target_lr = self.prefetch.request.spec_dict.get("target_lr")
         if target_lr is None:
             raise InvalidFallback("a disabled client needs a spec with target_lr, or a fallback, for its constant")
-        return self._local(target_lr)
+        return LocalCurve(target_lr, "fallback", self.prefetch.request)
 
     def _override(self) -> LocalCurve | None:
         name = self.session.configuration.override_file

@@ -6,7 +6,7 @@ from typing import Any
 from torch import distributed
 
 from preheat_client._core.curve import UNKNOWN, Described, Known, Metadata, Row
-from preheat_client.errors import PreheatError, ServiceUnavailable
+from preheat_client.errors import ServiceUnavailable
 from preheat_client.schedule import ReadableSchedule, Schedule
 
 __all__ = ["SharedSchedule", "from_rank_zero"]
@@ -82,14 +82,14 @@ class SharedSchedule(Described):
 
     def _broadcast(self, make: Callable[[], Any]) -> Any:
         """What a function returns on rank 0, on every rank."""
-        error: PreheatError | None = None
+        error: Exception | None = None
         message: list[Any] = [None, None]
         if self._is_rank_zero:
             try:
                 message = [make(), None]
-            except PreheatError as caught:  # the others wait for an answer
+            except Exception as caught:  # noqa: BLE001 - whatever it is, the others wait for an answer; raised below
                 error = caught
-                message = [None, str(caught)]
+                message = [None, f"{type(caught).__name__}: {caught}"]
         distributed.broadcast_object_list(message, group=self._group, group_src=0)
         if error is not None:
             raise error

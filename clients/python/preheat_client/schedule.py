@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from preheat_client._core.configuration import Configuration
-from preheat_client._core.curve import Curve, Described, FetchedCurve, Row, View, Window
+from preheat_client._core.curve import UNKNOWN, Curve, Described, FetchedCurve, Row, View, Window
 from preheat_client._core.prefetch import NO_VIEW, Prefetch
 from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
 from preheat_client.status import State, Status
@@ -108,8 +108,11 @@ class Schedule(Described):
     def lrs(self, start: int = 0, stop: int | None = None) -> Sequence[Row]:
         """Learning rates of iterations start … stop − 1, by default to the end: one entry (as of `lr`) each.
 
-        What is not in memory is asked for. Raises IterationOutOfRange, ServiceUnavailable, RequestRefused.
+        What is not in memory is asked for. Raises IterationOutOfRange, ServiceUnavailable, RequestRefused; ValueError
+        without `stop` while nothing but a constant is known, which has no end.
         """
+        if stop is None and self.total_iterations == UNKNOWN:
+            raise ValueError("stop is required: total_iterations is not known while the LR is a constant fallback")
         stop = self.total_iterations + 1 if stop is None else stop
         for bound in (start, max(stop - 1, 0)):  # stop is exclusive; an empty window is valid anywhere
             if not 0 <= bound <= self.total_iterations:
@@ -220,13 +223,10 @@ class Schedule(Described):
         return f"<{health.name}: {health.state} ({health.source})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What was known where it was pickled needs no network; anything else is opened anew."""
-        known = self._prefetch.curve
-        return self._reopen, (
-            self._prefetch.request,
-            self._fallback,
-            known if isinstance(known, FetchedCurve) else None,
-        )
+        """What was known where it was pickled needs no network; anything else is opened again."""
+        curve = self._prefetch.curve
+        known = curve if isinstance(curve, FetchedCurve) else None
+        return self._reopen, (self._prefetch.request, self._fallback, known)
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
         return self  # frameworks copy schedulers, and a copy must not open a second schedule

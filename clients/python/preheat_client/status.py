@@ -65,7 +65,7 @@ class Status:
     counters: Counters = field(default_factory=Counters)
 
 
-class Health:
+class ScheduleHealth:
     """The state of a schedule, told to the log and to a callback, once a change; not for users.
 
     The callback runs on the client's thread, for which `enqueue` is; what it raises is logged.

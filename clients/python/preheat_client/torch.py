@@ -1,4 +1,4 @@
-"""torch: a schedule where a scheduler of `torch.optim.lr_scheduler` stands."""
+"""torch: a scheduler of `torch.optim.lr_scheduler` that sets the LRs of a schedule."""
 
 import logging
 from dataclasses import dataclass

@@ -20,13 +20,13 @@ from running_service import GLOO_ABORTED, free_port, service
 RANKS = 4
 
 PRELUDE = """
-import json, os, sys, time
+import datetime, json, os, sys, time
 import torch
 from preheat_client import Preheat, PreheatError
 from preheat_client.distributed import from_rank_zero
 from preheat_client.torch import RemoteLR
 
-torch.distributed.init_process_group("gloo")
+torch.distributed.init_process_group("gloo", timeout=datetime.timedelta(seconds=60))  # a wait for nothing fails
 rank = torch.distributed.get_rank()
 url, spec, fallback = json.loads(sys.argv[1])
 on = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
@@ -120,6 +120,20 @@ try:
     from_rank_zero(open_schedule)
 except PreheatError as error:
     end(error=type(error).__name__, message=str(error))
+"""
+
+FAIL_OTHERWISE = """
+def open_wrongly():
+    raise ValueError("window (0) must be ≥ 1")
+
+shared = from_rank_zero(open_schedule)
+errors = []
+for call in (lambda: from_rank_zero(open_wrongly), lambda: shared.lrs(None, 3)):
+    try:
+        call()
+    except Exception as error:
+        errors.append(f"{type(error).__name__}: {error}")
+end(errors=errors, next=shared.lr(5))
 """
 
 
@@ -216,6 +230,16 @@ def test_an_error_of_rank_0_reaches_every_rank(tmp_path: Path) -> None:
     everyone = said(tmp_path, ranks(tmp_path, FAIL, f"http://127.0.0.1:{free_port()}", REFERENCE_SPEC))
     assert {each["error"] for each in everyone} == {"ServiceUnavailable"}
     assert all(each["message"].startswith("rank 0: ") for each in everyone[1:])
+
+
+def test_an_error_that_is_not_the_clients_reaches_every_rank(url: str, tmp_path: Path) -> None:
+    """A ValueError or TypeError of rank 0 leaves no rank waiting, and the group goes on in step."""
+    rank_0, *others = said(tmp_path, ranks(tmp_path, FAIL_OTHERWISE, url, REFERENCE_SPEC))
+    assert rank_0["errors"][0] == "ValueError: window (0) must be ≥ 1"
+    assert rank_0["errors"][1].startswith("TypeError: ")
+    for each in others:
+        assert each["errors"] == [f"ServiceUnavailable: rank 0: {error}" for error in rank_0["errors"]]
+    assert [str(each["next"]) for each in (rank_0, *others)] == [REFERENCE_ROWS[4]] * RANKS
 
 
 def test_one_process_reads_the_schedule_itself(url: str) -> None:

@@ -146,7 +146,7 @@ class _Rows(Sequence[list[float]]):
     def __len__(self) -> int:
         return len(self._values) // self._columns
 
-    def __getitem__(self, row: int) -> list[float]:  # type: ignore[override] # nobody slices rows
+    def __getitem__(self, row: int) -> list[float]:  # type: ignore[override] # rows are never sliced
         if not 0 <= row < len(self):
             raise IndexError(row)
         first = row * self._columns + self._first
@@ -197,10 +197,9 @@ class FetchedCurve(Curve):
 
     def keep(self, window: Window, focus: int) -> None:
         """Adds a window, and drops those that are not wanted any more."""
-        kept = {*self._wanted(focus), self.index(window.start)}
-        windows = {index: known for index, known in self._windows.items() if index in kept}
-        windows[self.index(window.start)] = window
-        self._windows = windows  # one assignment: a reader has the old windows or the new ones
+        wanted = self._wanted(focus)
+        kept = {index: known for index, known in self._windows.items() if index in wanted}
+        self._windows = kept | {self.index(window.start): window}  # at once: a reader has the old or the new ones
 
     def _wanted(self, index: int) -> list[int]:
         """The windows to have in memory while the loop is in one of them, the most urgent first.

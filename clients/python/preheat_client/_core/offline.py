@@ -192,7 +192,7 @@ def _lrs(fallback: Any, name: str) -> tuple[_Formula, int]:
 def _of_spec(spec: Mapping[str, Any]) -> tuple[_Formula, int]:
     _closed(spec, "a fallback spec", {"target_lr", "total_iterations", "warmup", "after_scheduler", "label"})
     target_lr = _number(spec["target_lr"], "target_lr")
-    total = _iterations(spec.get("total_iterations"), "total_iterations", 1)
+    total = _iterations(spec.get("total_iterations"), "total_iterations")
     warmup = spec.get("warmup") or {}
     _closed(warmup, "warmup of a fallback spec", {"iterations"})
     length = _iterations(warmup.get("iterations", 0), "warmup.iterations", 0)
@@ -203,62 +203,18 @@ def _of_spec(spec: Mapping[str, Any]) -> tuple[_Formula, int]:
 
 
 def _after_scheduler(parameters: Any, lr: float, left: int) -> _Formula:
-    """The after_scheduler's closed form, as torch.optim.lr_scheduler has it in `_get_closed_form_lr`; s counts on."""
+    """The LR at an iteration after the warm-up, counted from its end; `left` is how many of these there are."""
     if parameters is None:
         return lambda _: lr
-    kind = parameters.get("type") if isinstance(parameters, Mapping) else parameters
-    if kind not in _FORMULAS:
+    kind = parameters.get("type") if isinstance(parameters, Mapping) else None
+    if kind not in list(_FORMULAS):  # a list, since JSON has types that cannot be looked up in a dict
         raise InvalidFallback(f"after_scheduler.type ({kind!r}) of a fallback must be one of {', '.join(_FORMULAS)}")
-    rest = {name: value for name, value in parameters.items() if name != "type"}
-    formula: _Formula = _FORMULAS[kind](rest, lr, left)
-    if rest:
-        raise InvalidFallback(f"after_scheduler.{next(iter(rest))} is not known in a fallback's {kind}")
-    return formula
-
-
-def _cosine(parameters: dict[str, Any], lr: float, left: int) -> _Formula:
-    length = _iterations(parameters.pop("T_max", max(left, 1)), "after_scheduler.T_max", 1)
-    low = _number(parameters.pop("eta_min", 0.0), "after_scheduler.eta_min")
-    return lambda s: low + (lr - low) * (1 + math.cos(math.pi * s / length)) / 2
-
-
-def _polynomial(parameters: dict[str, Any], lr: float, _left: int) -> _Formula:
-    length = _iterations(parameters.pop("total_iters", 5), "after_scheduler.total_iters", 1)
-    power = _number(parameters.pop("power", 1.0), "after_scheduler.power")
-    return lambda s: lr * (1 - min(s, length) / length) ** power
-
-
-def _step(parameters: dict[str, Any], lr: float, _left: int) -> _Formula:
-    size = _iterations(parameters.pop("step_size", None), "after_scheduler.step_size", 1)
-    gamma = _gamma(parameters, 0.1)
-    return lambda s: lr * gamma ** (s // size)
-
-
-def _multi_step(parameters: dict[str, Any], lr: float, _left: int) -> _Formula:
-    milestones = [_iterations(each, "after_scheduler.milestones", 0) for each in parameters.pop("milestones", ())]
-    gamma = _gamma(parameters, 0.1)
-    return lambda s: lr * gamma ** sum(milestone <= s for milestone in milestones)
-
-
-def _exponential(parameters: dict[str, Any], lr: float, _left: int) -> _Formula:
-    gamma = _gamma(parameters, None)
-    return lambda s: lr * gamma**s
-
-
-_FORMULAS: dict[str, Callable[[dict[str, Any], float, int], _Formula]] = {
-    "CosineAnnealingLR": _cosine,
-    "PolynomialLR": _polynomial,
-    "StepLR": _step,
-    "MultiStepLR": _multi_step,
-    "ExponentialLR": _exponential,
-}
-
-
-def _gamma(parameters: dict[str, Any], default: float | None) -> float:
-    gamma = _number(parameters.pop("gamma", default), "after_scheduler.gamma")
-    if gamma > 1:
-        raise InvalidFallback(f"after_scheduler.gamma ({gamma}) of a fallback must be in 0 … 1")
-    return gamma
+    readers, formula = _FORMULAS[kind]
+    if unknown := [name for name in parameters if name not in {"type", *readers}]:
+        raise InvalidFallback(f"after_scheduler.{unknown[0]} is not known in a fallback's {kind}")
+    given = {"T_max": max(left, 1), **parameters}  # torch has no default for T_max, the service has the rest of the run
+    values = [read(given.get(name, default), f"after_scheduler.{name}") for name, (read, default) in readers.items()]
+    return lambda s: formula(lr, s, *values)
 
 
 def _closed(mapping: Any, name: str, known: set[str]) -> None:
@@ -274,7 +230,43 @@ def _number(value: Any, name: str) -> float:
     return float(value)
 
 
-def _iterations(value: Any, name: str, least: int) -> int:
+def _iterations(value: Any, name: str, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidFallback(f"{name} ({value!r:.80}) must be iterations, a whole number ≥ {least}")
     return value
+
+
+def _milestones(value: Any, name: str) -> list[int]:
+    if not isinstance(value, list | tuple):
+        raise InvalidFallback(f"{name} ({value!r:.80}) must be a list of iterations")
+    return [_iterations(each, name, 0) for each in value]
+
+
+def _gamma(value: Any, name: str) -> float:
+    gamma = _number(value, name)
+    if gamma > 1:  # a power of it would overflow in the middle of a run
+        raise InvalidFallback(f"{name} ({gamma}) of a fallback must be in 0 … 1")
+    return gamma
+
+
+# The closed forms of torch.optim.lr_scheduler (`_get_closed_form_lr`) with torch's defaults: None has to be given. A
+# formula takes target LR, iteration since the warm-up, and the parameters in the order of the table.
+_FORMULAS: dict[str, tuple[dict[str, tuple[Callable[[Any, str], Any], Any]], Callable[..., float]]] = {
+    "CosineAnnealingLR": (
+        {"T_max": (_iterations, None), "eta_min": (_number, 0.0)},
+        lambda lr, s, length, low: low + (lr - low) * (1 + math.cos(math.pi * s / length)) / 2,
+    ),
+    "PolynomialLR": (
+        {"total_iters": (_iterations, 5), "power": (_number, 1.0)},
+        lambda lr, s, length, power: lr * (1 - min(s, length) / length) ** power,
+    ),
+    "StepLR": (
+        {"step_size": (_iterations, None), "gamma": (_gamma, 0.1)},
+        lambda lr, s, size, gamma: lr * gamma ** (s // size),
+    ),
+    "MultiStepLR": (
+        {"milestones": (_milestones, ()), "gamma": (_gamma, 0.1)},
+        lambda lr, s, milestones, gamma: lr * gamma ** sum(milestone <= s for milestone in milestones),
+    ),
+    "ExponentialLR": ({"gamma": (_gamma, None)}, lambda lr, s, gamma: lr * gamma**s),
+}

@@ -14,7 +14,7 @@ from preheat_client._core.curve import UNKNOWN, Curve, FetchedCurve, Known, Meta
 from preheat_client._core.offline import Snapshots
 from preheat_client._core.worker import Result, Worker
 from preheat_client.errors import PreheatError, ScheduleMismatch, ServiceUnavailable
-from preheat_client.status import Health, State
+from preheat_client.status import ScheduleHealth, State
 
 if TYPE_CHECKING:
     from preheat_client._http import Api  # which imports httpcore: that waits until a client is made
@@ -72,7 +72,7 @@ class Backoff:
 class Prefetch(Known):
     """The curve that a schedule is read from, fetched window after window around the loop's place.
 
-    A job of the client's thread, as long as somebody holds it: each run makes one request. A curve that is fetched is
+    A job of the client's thread until its schedule is dropped: each run makes one request. A curve that is fetched is
     adopted once the window that the loop is in has arrived; until then, whatever was adopted before goes on.
     """
 
@@ -85,7 +85,7 @@ class Prefetch(Known):
         snapshots: Snapshots | None,
     ) -> None:
         super().__init__(Metadata(request.schedule_id, {}, UNKNOWN, ()))
-        self.request, self.health = request, Health(request.name, worker.enqueue)
+        self.request, self.health = request, ScheduleHealth(request.name, worker.enqueue)
         self.curve: Curve | None = None
         """What is read at present."""
         self.view: View = NO_VIEW
@@ -128,9 +128,8 @@ class Prefetch(Known):
 
     def allow(self) -> None:
         """Lets it ask as soon as something is missing, if there is a service; before, nothing is asked."""
-        self._is_on = (
-            self._api is not None
-        )  # not offline, where a schedule that was unpickled is read from memory alone
+        # Offline there is no service: a schedule that was unpickled is read from memory alone.
+        self._is_on = self._api is not None
 
     @property
     def is_answering(self) -> bool:
@@ -258,6 +257,6 @@ class Prefetch(Known):
 
 
 def _run(reference: "weakref.ref[Prefetch]") -> float | None:
-    """Runs a prefetch; one that nobody holds any more is over."""
+    """Runs a prefetch, unless its schedule was dropped: then it does not run again."""
     prefetch = reference()
     return None if prefetch is None else prefetch.run()
