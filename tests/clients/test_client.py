@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,35 @@ class TestModes:
             assert preheat.schedule("f" * 32, fallback=[0.1, 0.2]).lr(1) == 0.2
             with pytest.raises(InvalidFallback, match="a disabled client needs"):
                 preheat.schedule("f" * 32)
+
+
+class TestMisuse:
+    """What can never succeed fails at once, and says what it wants."""
+
+    @pytest.mark.parametrize("schedule_id", ["", None, 7, b"f" * 32])
+    def test_an_id_is_a_text(self, schedule_id: Any) -> None:
+        """No request is made for anything else."""
+        with Preheat(AWAY) as preheat, pytest.raises(TypeError, match="must be a schedule's id"):
+            preheat.schedule(schedule_id)
+
+    @pytest.mark.parametrize("spec", [None, "target_lr: 0.1", [1], 0.1])
+    def test_a_spec_is_a_dict(self, spec: Any) -> None:
+        """No request is made for anything else."""
+        with Preheat(AWAY) as preheat, pytest.raises(TypeError, match="must be a dict"):
+            preheat.create(spec)
+
+    def test_a_closed_client_opens_nothing(self) -> None:
+        """The default start time-out would be half a minute; the test's own is an hour."""
+        preheat = Preheat(AWAY, start_timeout_s=3600)
+        preheat.close()
+        with pytest.raises(ServiceUnavailable, match="the client is closed"):
+            preheat.create(REFERENCE_SPEC)
+
+    def test_an_absent_service_says_what_to_do(self) -> None:
+        """The note stands under the error in the traceback."""
+        with Preheat(AWAY, start_timeout_s=0.1) as preheat, pytest.raises(ServiceUnavailable) as caught:
+            preheat.create(REFERENCE_SPEC)
+        assert "PREHEAT_URL" in "".join(traceback.format_exception(caught.value))
 
 
 class TestSnapshotsInUse:

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 import httpcore
 
@@ -23,9 +23,9 @@ from preheat_client.errors import InvalidSpec, PreheatError, RequestRefused, Sch
 _LOG = logging.getLogger("preheat_client")
 _MAX_BYTES = 16_000_000
 _KEEPALIVE_S = 2.0  # less than servers do, so that no request goes out on a connection that is being closed
-_SUCCESS, _SERVER_ERROR = range(200, 300), 500
-_NOT_FOUND, _CONFLICT, _UNPROCESSABLE = 404, 409, 422
+_SUCCESS, _NOT_FOUND, _CONFLICT, _UNPROCESSABLE, _SERVER_ERROR = range(200, 300), 404, 409, 422, 500
 _RETRYABLE = {408, 425, 429}
+_IN_PATHS = "/%:@!$&'()*+,;="  # stands for itself in a path (RFC 3986 §3.3), and what is escaped already
 
 Given = TypeVar("Given")
 
@@ -193,7 +193,7 @@ class Transport:
 
     def _target(self, path: str, parameters: Mapping[str, int | str] | None) -> httpcore.URL:
         url = self._url
-        target = url.path.rstrip("/") + path + (f"?{urlencode(parameters)}" if parameters else "")
+        target = quote(url.path.rstrip("/") + path, _IN_PATHS) + (f"?{urlencode(parameters)}" if parameters else "")
         host = str(url.hostname).encode("ascii" if str(url.hostname).isascii() else "idna")
         return httpcore.URL(scheme=url.scheme.encode(), host=host, port=url.port, target=target.encode())
 

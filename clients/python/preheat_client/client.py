@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import ssl
 
 _CLOSING_S = 1.0
+_WAYS_OUT = (
+    "Start the service (`preheat serve`) or name it (PREHEAT_URL); "
+    "a job with a snapshot_dir or a fallback can start without it."
+)
 
 
 class Preheat:
@@ -69,6 +73,8 @@ class Preheat:
 
     def schedule(self, schedule_id: str, *, fallback: Any = None) -> Schedule:
         """The schedule with an id; found and refused as by `create`. Raises ScheduleNotFound if there is none."""
+        if not isinstance(schedule_id, str) or not schedule_id:
+            raise TypeError(f"schedule_id ({schedule_id!r}) must be a schedule's id, a text of 32 hexadecimal digits")
         return self._open(Request(schedule_id=schedule_id), fallback)
 
     def close(self) -> None:
@@ -85,6 +91,8 @@ class Preheat:
             prefetch.allow()
             prefetch.adopt(known, State.STALE, "it was known where it was pickled")
             return schedule
+        if session.is_closed:  # its thread would never answer
+            raise ServiceUnavailable("the client is closed")
         try:
             _Startup(session, prefetch, fallback).run()
         except BaseException:  # KeyboardInterrupt too: its traceback keeps the prefetch alive, which would ask on
@@ -117,6 +125,7 @@ class _Session:
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
+        self.is_closed = False
         self.api = None
         if configuration.mode == "online":
             # Not with this module: httpcore takes as long as all else. Not on the client's thread: the child of a fork
@@ -138,6 +147,7 @@ class _Session:
 
     def close(self) -> None:
         """Ends the thread and all connections, requests under way included."""
+        self.is_closed = True
         for prefetch in list(self._prefetches):  # first, so that the request that is cut is no failure
             prefetch.close()
         self._worker.close()
@@ -180,6 +190,8 @@ class _Startup:
             elif fallback is not None:
                 adopt(fallback, State.FALLBACK, reason)
             else:
+                if isinstance(error, ServiceUnavailable):
+                    error.add_note(_WAYS_OUT)
                 raise error
 
     def _constant(self) -> LocalCurve:

@@ -44,7 +44,9 @@ class Request:
 
     @staticmethod
     def of_spec(spec: dict[str, Any]) -> "Request":
-        """The request for a spec. Raises TypeError if it is not JSON."""
+        """The request for a spec. Raises TypeError if it is not a dict, or not JSON."""
+        if not isinstance(spec, dict):
+            raise TypeError(f"spec ({spec!r:.40}) must be a dict, as JSON objects are in Python")
         return Request(spec=json.dumps(spec, sort_keys=True))
 
     @property
