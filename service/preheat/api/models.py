@@ -63,7 +63,9 @@ class ScheduleAnswer(BaseModel):
 class LintedScheduleAnswer(ScheduleAnswer):
     """A schedule and what lint says about it."""
 
-    lint: list[Remark] | None = Field(description=f"{_LINT} Null where the schedule does not compute.")
+    lint: list[Remark] | None = Field(
+        description=f"{_LINT} Null if the schedule does not compute, lint is not asked for, or it takes too long."
+    )
 
 
 class GroupLRs(BaseModel):

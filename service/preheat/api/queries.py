@@ -26,6 +26,12 @@ class NoQuery(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ScheduleQuery(NoQuery):
+    """What to say about a schedule."""
+
+    lint: bool = Field(True, description="Whether to lint it, which takes longest of all.", examples=[True])
+
+
 class BoundsQuery(NoQuery):
     """Iterations start … stop − 1."""
 

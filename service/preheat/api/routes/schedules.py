@@ -1,5 +1,6 @@
 """Routes: schedules, made, listed and described."""
 
+from functools import partial
 from typing import Annotated
 
 import orjson
@@ -9,9 +10,10 @@ from preheat.api.caching import REVALIDATE, conditional, etag, response
 from preheat.api.dependencies import Catalogue, Deadline, Findings, Pictures, PostedSchedule, ScheduleId, Settings
 from preheat.api.models import LintedScheduleAnswer, ScheduleList, ScheduleWindowAnswer
 from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
-from preheat.api.queries import ListQuery, NoQuery, WindowQuery, cursor
+from preheat.api.queries import ListQuery, ScheduleQuery, WindowQuery, cursor
 from preheat.api.routes.lrs import WINDOW_NOT_JSON, window_body
 from preheat.curve import Curve, Floats
+from preheat.errors import ComputeTimeout
 from preheat.formats import findings_content, negotiate, schedule_content, schedule_window_json
 from preheat.schedule import TORCH_VERSION
 
@@ -84,20 +86,26 @@ def list_schedules(request: Request, query: Annotated[ListQuery, Query()], catal
 def get_schedule(
     request: Request,
     schedule_id: ScheduleId,
-    _query: Annotated[NoQuery, Query()],
+    query: Annotated[ScheduleQuery, Query()],
     catalogue: Catalogue,
     findings: Findings,
     deadline: Deadline,
 ) -> Response:
     """The normalised spec, the torch that computes it, what lint says, and links.
 
-    A schedule that this service's torch does not compute has no lint.
+    `lint` is null if it is not asked for, if this service's torch does not compute the schedule, or if it takes too
+    long; a client that only opens a schedule by its id gets it sooner with `?lint=false`.
     """
     schedule = catalogue.schedule(schedule_id)
 
-    def described() -> bytes:
-        lint = findings_content(findings.of(catalogue.curve(schedule_id), deadline)) if schedule.computes else None
+    def described(*, is_linted: bool) -> bytes:
+        lint = findings_content(findings.of(catalogue.curve(schedule_id), deadline)) if is_linted else None
         return orjson.dumps({**schedule_content(schedule), "lint": lint})
 
-    tag = etag(request.app.version, "schedule", schedule_id, TORCH_VERSION)
-    return conditional(request, tag, described, REVALIDATE)
+    tag = etag(request.app.version, "schedule", schedule_id, TORCH_VERSION, query.lint)
+    make = partial(described, is_linted=query.lint and schedule.computes)
+    try:
+        return conditional(request, tag, make, REVALIDATE)
+    except ComputeTimeout:
+        # Without a tag, and so not kept: asking again goes on where lint was stopped.
+        return response(described(is_linted=False))
