@@ -21,7 +21,9 @@ CSV = "text/csv"
 NPY = "application/x-npy"
 TEXT = "text/plain"
 
-PICTURES = (PNG, SVG)
+PICTURES = {PNG: "png", SVG: "svg"}
+"""Media types of pictures, each with what `plot` calls its kind."""
+
 WINDOW_FORMATS = (JSON, PNG, SVG, CSV, NPY)
 """What a window of LRs can be answered as; the first is the default."""
 
