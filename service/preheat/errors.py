@@ -183,7 +183,7 @@ class ComputeTimeout(PreheatError):
     """A computation that took longer than `timeout_s` and was stopped."""
 
     status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "compute-timeout", "Computing took too long"
-    retry_after_s = 1
+    retry_after_s = 1  # the next attempt goes on where this one was stopped
 
     def __init__(self, timeout_s: float) -> None:
         super().__init__(
@@ -212,7 +212,7 @@ class StoreUnavailable(PreheatError):
     """The database cannot be read or written at the moment."""
 
     status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "Database not available"
-    retry_after_s = 5
+    retry_after_s = 5  # a lock is gone by then; what an operator must mend takes longer than anybody could promise
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the schedule database is not available: {reason}")
@@ -220,4 +220,5 @@ class StoreUnavailable(PreheatError):
 
 def _shown(text: str) -> str:
     """Text of a request as a header or a terminal can carry it: short, ASCII."""
+    # Long enough to recognise one's own value, too short to flood a log.
     return printable(text[:60])

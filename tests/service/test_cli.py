@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from preheat.cli.app import app
+from preheat.cli import app
 from preheat.plot.options import PlotOptions
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import free_port, wait_until

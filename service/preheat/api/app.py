@@ -39,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         summary="Learning-rate schedules as a service",
         lifespan=_lifespan,
+        # Both differ in what is required alone, and generated clients would get two types for each model.
         separate_input_output_schemas=False,
         # FastAPI's own telemetry would look at the environment several times a request, even where none is set up.
         telemetry={"tracing": False, "metrics": False, "logs": False},

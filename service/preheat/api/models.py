@@ -36,6 +36,7 @@ class ColumnName(BaseModel):
     hyperparameter: str = Field(description="lr, momentum, weight_decay, …", examples=["lr"])
 
 
+# What several answers share; without a schema of its own in the OpenAPI document, which has what is inherited in full.
 class _Bounds(BaseModel):
     start: int = Field(description="First iteration.", examples=[8])
     stop: int = Field(description="Iteration before which the window ends.", examples=[11])

@@ -48,6 +48,7 @@ def answer(description: str, model: Any = None, *formats: str, status: int = 200
 
 def problems(*statuses: int) -> Responses:
     """The entries of the problems that a route can answer with."""
+    # Whatever a path is, its method can be wrong and its code can have a bug.
     always = (405, 500)
     return {
         status: {
@@ -65,6 +66,7 @@ def complete_openapi(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
+            # FastAPI finds the models of signatures, and none of bodies and problems that we read and write ourselves.
             _, extra = models_json_schema(
                 [(Spec, "validation"), (Problem, "validation"), (ImportRequest, "validation")],
                 ref_template="#/components/schemas/{model}",

@@ -67,6 +67,7 @@ class CrossingQuery(BoundsQuery):
         for index, column in enumerate(columns):
             if column.hyperparameter == self.hyperparameter and self.group in {None, column.group}:
                 return index
+        # As FastAPI itself raises it: a name that only the schedule can tell is answered as any other mistake.
         known = ", ".join(column.name for column in columns)
         error = {"type": "value_error", "ctx": {"error": f"must name a column of the schedule (known: {known})"}}
         raise RequestValidationError([{**error, "loc": ("query", "group"), "input": self.group}])
@@ -147,6 +148,7 @@ def _cursor_number(cursor: str) -> str:
 
 def cursor(number: int) -> str:
     """The opaque name of the place in the list below schedule `number`."""
+    # Encoded so that nobody computes with it: what a cursor holds may change with the store.
     return base64.urlsafe_b64encode(str(number).encode()).decode().rstrip("=")
 
 
