@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from preheat.api import create_app
-from preheat.cli.app import app as command_line
+from preheat.cli import app as command_line
 from preheat.curve import Curve
 from preheat.errors import PreheatError
 from preheat.lint import RULES

@@ -50,7 +50,6 @@ class ScheduleNotFound(PreheatError):
     status, kind, title = HTTPStatus.NOT_FOUND, "schedule-not-found", "No such schedule"
 
     def __init__(self, schedule_id: str) -> None:
-        self.schedule_id = schedule_id
         super().__init__(f"no schedule has the id {schedule_id}: POST its spec to get one")
 
 
@@ -71,7 +70,6 @@ class RecipeNotFound(PreheatError):
     status, kind, title = HTTPStatus.NOT_FOUND, "recipe-not-found", "No such recipe"
 
     def __init__(self, name: str, known: list[str]) -> None:
-        self.name, self.known = name, known
         super().__init__(f"no recipe has the name {_shown(name)} (known: {', '.join(known)})")
 
 
@@ -118,8 +116,8 @@ class IterationOutOfRange(PreheatError):
     status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "iteration-out-of-range", "Outside the run"
 
     def __init__(self, name: str, value: int, last: int) -> None:
-        self.name, self.value, self.last = name, value, last
-        detail, rule = f"{name} ({value}) must be in 0 … {last}", f"must be in 0 … {last}"
+        rule = f"must be in 0 … {last}"
+        detail = f"{name} ({value}) {rule}"
         entry = {"parameter": name, "rule": rule, "detail": detail}
         super().__init__(detail, errors=[entry], first=0, last=last)
 
@@ -130,7 +128,7 @@ class UndefinedLR(PreheatError):
     status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "undefined-lr", "The formula has no value there"
 
     def __init__(self, scheduler: str, iteration: int, reason: str) -> None:
-        self.scheduler, self.iteration, self.reason = scheduler, iteration, reason
+        self.iteration = iteration
         super().__init__(f"{scheduler} has no LR at its iteration s = {iteration}: {reason}", iteration=iteration)
 
 
@@ -158,7 +156,6 @@ class HandoverRefused(PreheatError):
     status, kind, title = HTTPStatus.CONFLICT, "seam-refused", "The LR would jump"
 
     def __init__(self, group: str, iteration: int, old_lr: float, new_lr: float) -> None:
-        self.group, self.iteration, self.old_lr, self.new_lr = group, iteration, old_lr, new_lr
         super().__init__(
             f"the LR of param group {group} would jump from {old_lr!r} to {new_lr!r} at iteration {iteration}: choose "
             "keep to accept that, or rescale to go on from where it is",
@@ -174,7 +171,6 @@ class LimitExceeded(PreheatError):
     status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "limit-exceeded", "Larger than this service allows"
 
     def __init__(self, what: str, value: float, setting: str, limit: float, way_around: str) -> None:
-        self.value, self.setting, self.limit = value, setting, limit
         super().__init__(
             f"{what} ({value}) must not exceed {setting} ({limit}): {way_around}",
             setting=setting,
@@ -187,10 +183,9 @@ class ComputeTimeout(PreheatError):
     """A computation that took longer than `timeout_s` and was stopped."""
 
     status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "compute-timeout", "Computing took too long"
-    retry_after_s = 1
+    retry_after_s = 1  # the next attempt goes on where this one was stopped
 
     def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
         super().__init__(
             f"computing took longer than compute_timeout_s ({timeout_s:g} s) and was stopped; what was computed is "
             "kept, so that asking again gets further. Ask for a smaller window, or for a scheduler with a closed form"
@@ -203,7 +198,6 @@ class TorchVersionMismatch(PreheatError):
     status, kind, title = HTTPStatus.CONFLICT, "torch-version-mismatch", "Computed by another torch"
 
     def __init__(self, schedule_id: str, stored: str | None, running: str, agreeing: list[str]) -> None:
-        self.schedule_id, self.stored, self.running, self.agreeing = schedule_id, stored, running, agreeing
         super().__init__(
             f"schedule {schedule_id} was made under torch {stored}, and this service runs torch {running}, which is "
             f"not known to compute the same LRs (known: {', '.join(agreeing) or 'none'}): POST its spec again, which "
@@ -218,7 +212,7 @@ class StoreUnavailable(PreheatError):
     """The database cannot be read or written at the moment."""
 
     status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "Database not available"
-    retry_after_s = 5
+    retry_after_s = 5  # a lock is gone by then; what an operator must mend takes longer than anybody could promise
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the schedule database is not available: {reason}")
@@ -226,4 +220,5 @@ class StoreUnavailable(PreheatError):
 
 def _shown(text: str) -> str:
     """Text of a request as a header or a terminal can carry it: short, ASCII."""
+    # Long enough to recognise one's own value, too short to flood a log.
     return printable(text[:60])

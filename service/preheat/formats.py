@@ -21,7 +21,9 @@ CSV = "text/csv"
 NPY = "application/x-npy"
 TEXT = "text/plain"
 
-PICTURES = (PNG, SVG)
+PICTURES = {PNG: "png", SVG: "svg"}
+"""Media types of pictures, each with what `plot` calls its kind."""
+
 WINDOW_FORMATS = (JSON, PNG, SVG, CSV, NPY)
 """What a window of LRs can be answered as; the first is the default."""
 
@@ -34,6 +36,7 @@ def negotiate(accept: str | None, formats: Sequence[str] = WINDOW_FORMATS) -> st
     """
     ranges = [_media_range(part) for part in (accept or "*/*").split(",") if part.strip()]
     weights = {media_type: _weight(media_type, ranges) for media_type in formats}
+    # max takes the first of equals, so that the order of `formats` decides.
     best = max(formats, key=weights.__getitem__)
     if weights[best] <= 0:
         raise NotAcceptable(formats)
@@ -92,6 +95,7 @@ def point_json(curve: Curve, iteration: int, lrs: list[float]) -> bytes:
 
 
 def _window_content(curve: Curve, window: range, lrs: Floats) -> dict[str, Any]:
+    # orjson writes only arrays whose rows are contiguous in memory, and a row here is a column of the window.
     bounds = {"start": window.start, "stop": window.stop, "step": window.step}
     return {**_heading(curve.schedule), **bounds, "groups": _by_group(curve, np.ascontiguousarray(lrs.T))}
 
@@ -129,7 +133,7 @@ def _media_range(part: str) -> tuple[str, float]:
     try:
         return media_range, min(max(float(weight), 0.0), 1.0)
     except ValueError:
-        return media_range, 0.0
+        return media_range, 0.0  # a weight that is no number asks for nothing
 
 
 def _weight(media_type: str, ranges: list[tuple[str, float]]) -> float:

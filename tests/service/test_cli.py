@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from preheat.cli.app import app
+from preheat.cli import app
 from preheat.plot.options import PlotOptions
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import free_port, wait_until
@@ -119,6 +119,7 @@ def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start:
         (("serve", "--database-url", "mysql://x"), "", 2, "must start with sqlite:///"),
         (("serve", "--workers", "2", "--database-url", "sqlite:///:memory:"), "", 1, "workers (2) must be 1"),
         (("serve", "--host", "256.0.0.1"), "", 1, "cannot listen on 256.0.0.1"),
+        (("serve", "--host", "2001:db8::1", "--port", "9"), "", 1, "cannot listen on [2001:db8::1]:9: "),
     ],
 )
 def test_mistakes_are_one_line_and_an_exit_code(
@@ -194,17 +195,18 @@ def test_a_setting_of_the_environment_is_overruled_by_an_option() -> None:
     assert "workers (2) must be 1" in preheat("serve", "--workers", "2", **memory).stderr
 
 
-def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path) -> None:
-    """The printed line, pasted into a shell, answers with the LRs; Ctrl-C ends the service."""
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str, shown: str) -> None:
+    """The printed line, pasted into a shell, answers with the LRs, of an IPv6 host too; Ctrl-C ends the service."""
     port = free_port()
-    command = [*COMMAND, "serve", "--port", str(port)]
+    command = [*COMMAND, "serve", "--host", host, "--port", str(port)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
             printed = [process.stdout.readline() for _ in range(4)]
-            assert f"on http://127.0.0.1:{port} " in printed[0]
-            wait_until(lambda: _answers(f"http://127.0.0.1:{port}/livez"), 60)
+            assert f"on http://{shown}:{port} " in printed[0]
+            wait_until(lambda: _answers(f"http://{shown}:{port}/livez"), 60)
             curl = subprocess.run(printed[2].strip(), shell=True, capture_output=True, text=True, check=True)  # noqa: S602 - our own line
             assert [str(lr) for lr in json.loads(curl.stdout)["groups"][0]["lr"][1:]] == list(REFERENCE_ROWS)
         finally:

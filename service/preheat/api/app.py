@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse
 
 from preheat import __version__
 from preheat.api.dependencies import FindingsByCurve
 from preheat.api.middleware import HTTPMethods, PointLookup
-from preheat.api.openapi import complete_openapi
+from preheat.api.models import Health
+from preheat.api.openapi import complete_openapi, problems
 from preheat.api.problems import add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
-from preheat.api.routes import analysis, conversions, health, lrs, plots, schedules, specs
+from preheat.api.routes import analysis, conversions, plots, schedules, specs
 from preheat.curve import Curve
 from preheat.errors import StoreUnavailable
 from preheat.plot.contents import PictureCache
@@ -25,6 +26,7 @@ from preheat.store import Database, ScheduleStore
 from preheat.store.curves import Catalogue
 
 _LOG = logging.getLogger("preheat")
+_health = APIRouter(tags=["health"])
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -37,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         summary="Learning-rate schedules as a service",
         lifespan=_lifespan,
+        # Both differ in what is required alone, and generated clients would get two types for each model.
         separate_input_output_schemas=False,
         # FastAPI's own telemetry would look at the environment several times a request, even where none is set up.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -46,9 +49,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.catalogue = Catalogue(ScheduleStore(app.state.database), settings.curve_cache_bytes)
     app.state.pictures = PictureCache(settings.picture_cache_bytes)
     app.state.findings = FindingsByCurve()
-    for module in (schedules, lrs, plots, analysis, specs, conversions):
+    for module in (schedules, plots, analysis, specs, conversions):
         app.include_router(module.router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
-    app.include_router(health.router)
+    app.include_router(_health)
     app.add_api_route("/", _to_the_documentation, include_in_schema=False)
     add_problem_handlers(app)
     # The last one added is the outermost: points need nothing of what HTTPMethods does.
@@ -61,6 +64,19 @@ def create_app(settings: Settings) -> FastAPI:
 def app_from_environment() -> FastAPI:
     """What each worker process of `preheat serve` runs."""
     return create_app(Settings())
+
+
+@_health.get("/livez", operation_id="livez", summary="Whether the process answers", responses=problems())
+async def livez() -> Health:
+    """Answers without touching the database."""
+    return Health(status="alive", version=__version__)
+
+
+@_health.get("/readyz", operation_id="readyz", summary="Whether schedules can be stored", responses=problems(503))
+def readyz(request: Request) -> Health:
+    """Answers 200 if the database can be read and written at this moment, 503 if not."""
+    request.app.state.database.check()
+    return Health(status="ready", version=__version__)
 
 
 def _to_the_documentation() -> RedirectResponse:

@@ -1,22 +1,23 @@
-"""Dependencies of routes: the store's curves, pictures, lint findings, settings, deadline, and the posted body."""
+"""Dependencies of routes: what every request works with (`Context`), the posted body, and the schedule in it."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 from weakref import WeakKeyDictionary
 
 from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 
-from preheat.budget import Deadline as _Deadline
-from preheat.budget import check_length
+from preheat.api.caching import etag
+from preheat.budget import Deadline, check_length
 from preheat.curve import Curve
 from preheat.errors import BodyTooLarge, UnsupportedMediaType
 from preheat.lint import Finding, lint
 from preheat.plot.contents import PictureCache
-from preheat.schedule import Schedule as _Schedule
-from preheat.settings import Settings as _Settings
+from preheat.schedule import Schedule
+from preheat.settings import Settings
 from preheat.specs import Spec, parse_spec
-from preheat.store.curves import Catalogue as _Catalogue
+from preheat.store.curves import Catalogue
 
 _JSON = re.compile(r"application/([\w.-]+\+)?json", re.IGNORECASE)
 
@@ -27,7 +28,7 @@ class FindingsByCurve:
     def __init__(self) -> None:
         self._findings: WeakKeyDictionary[Curve, list[Finding]] = WeakKeyDictionary()
 
-    def of(self, curve: Curve, deadline: _Deadline) -> list[Finding]:
+    def of(self, curve: Curve, deadline: Deadline) -> list[Finding]:
         """The findings about a curve. Raises ComputeTimeout past the deadline."""
         findings = self._findings.get(curve)
         if findings is None:  # two requests at once may both compute them, which is cheaper than a lock
@@ -35,68 +36,67 @@ class FindingsByCurve:
         return findings
 
 
+@dataclass(frozen=True)
+class RequestContext:
+    """A request, the time that it has for computing, and what the service keeps from one request to the next."""
+
+    request: Request
+    deadline: Deadline
+    settings: Settings
+    catalogue: Catalogue
+    pictures: PictureCache
+    findings: FindingsByCurve
+
+    def etag(self, *parts: object) -> str:
+        """The entity tag of an answer that is made of these parts, by this version of the service."""
+        return etag(self.request.app.version, *parts)
+
+    def lint(self, curve: Curve) -> list[Finding]:
+        """What lint says about a curve. Raises ComputeTimeout."""
+        return self.findings.of(curve, self.deadline)
+
+    def schedule(self, spec: Spec) -> Schedule:
+        """The schedule of a spec that came with the request. Raises LimitExceeded if it is too long."""
+        check_length(spec, self.settings)
+        return Schedule(spec)
+
+
 # Dependencies are async where they do no work: FastAPI would take each of the others to a thread and back.
-async def _catalogue(request: Request) -> _Catalogue:
-    catalogue: _Catalogue = request.app.state.catalogue
-    return catalogue
-
-
-async def _pictures(request: Request) -> PictureCache:
-    pictures: PictureCache = request.app.state.pictures
-    return pictures
-
-
-async def _findings(request: Request) -> FindingsByCurve:
-    findings: FindingsByCurve = request.app.state.findings
-    return findings
-
-
-async def _settings(request: Request) -> _Settings:
-    settings: _Settings = request.app.state.settings
-    return settings
-
-
-Catalogue = Annotated[_Catalogue, Depends(_catalogue)]
-Pictures = Annotated[PictureCache, Depends(_pictures)]
-Findings = Annotated[FindingsByCurve, Depends(_findings)]
-Settings = Annotated[_Settings, Depends(_settings)]
-
-
-async def deadline(settings: Settings) -> _Deadline:
+async def deadline(request: Request) -> Deadline:
     """When the request's time for computing is over."""
-    return _Deadline(settings.compute_timeout_s)
+    return Deadline(request.app.state.settings.compute_timeout_s)
 
 
-async def json_body(request: Request, settings: Settings) -> bytes:
+async def _context(request: Request, deadline: Annotated[Deadline, Depends(deadline)]) -> RequestContext:
+    kept = request.app.state
+    return RequestContext(request, deadline, kept.settings, kept.catalogue, kept.pictures, kept.findings)
+
+
+Context = Annotated[RequestContext, Depends(_context)]
+
+
+async def _json_body(context: Context) -> bytes:
     """The body, which is not parsed yet. Raises UnsupportedMediaType, BodyTooLarge."""
-    content_type = request.headers.get("content-type", "")
+    content_type = context.request.headers.get("content-type", "")
+    # A browser sends other types across origins without asking the service first, so that JSON must be declared.
     if not _JSON.fullmatch(content_type.partition(";")[0].strip()):
         raise UnsupportedMediaType(content_type)
-    body = bytearray()
-    async for chunk in request.stream():  # a body without Content-Length is cut off where it is too large
+    body, limit = bytearray(), context.settings.max_body_bytes
+    async for chunk in context.request.stream():  # a body without Content-Length is cut off where it is too large
         body += chunk
-        if len(body) > settings.max_body_bytes:
-            raise BodyTooLarge(settings.max_body_bytes)
+        if len(body) > limit:
+            raise BodyTooLarge(limit)
     return bytes(body)
 
 
-JSONBody = Annotated[bytes, Depends(json_body)]
+JSONBody = Annotated[bytes, Depends(_json_body)]
 
 
-def checked_schedule(spec: Spec, settings: _Settings) -> _Schedule:
-    """The schedule of a spec that came with a request. Raises LimitExceeded if it is too long."""
-    check_length(spec, settings)
-    return _Schedule(spec)
+async def _posted_schedule(body: JSONBody, context: Context) -> Schedule:
+    return context.schedule(await run_in_threadpool(parse_spec, body))  # a large spec takes a second
 
 
-async def _posted_schedule(body: JSONBody, settings: Settings) -> _Schedule:
-    spec = await run_in_threadpool(parse_spec, body)  # not on the event loop: a large spec takes a second
-    return checked_schedule(spec, settings)
-
-
-Deadline = Annotated[_Deadline, Depends(deadline)]
-PostedSchedule = Annotated[_Schedule, Depends(_posted_schedule)]
+PostedSchedule = Annotated[Schedule, Depends(_posted_schedule)]
 ScheduleId = Annotated[
-    str,
-    Path(description="A schedule's id.", examples=["630e8304e0352e14c20ae59b8f487901"], pattern=None),
+    str, Path(description="A schedule's id.", examples=["630e8304e0352e14c20ae59b8f487901"], pattern=None)
 ]

@@ -5,22 +5,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from preheat.conversions.libraries import Source
+from preheat.lint import Finding
 from preheat.specs import Spec
 from preheat.specs.fields import LR, MAX_ITERATION
 
 _LINT = "What its author may not have meant, the most severe first."
+_OTHERS = "Others that have a schedule, by name, if there are any."
 _ID = "630e8304e0352e14c20ae59b8f487901"
-
-
-class Remark(BaseModel):
-    """What lint has to say about one thing."""
-
-    severity: str = Field(description="error, warning or info.", examples=["warning"])
-    rule: str = Field(description="Name of the rule.", examples=["rising-at-end"])
-    pointer: str = Field(description="JSON pointer into the spec.", examples=["/after_scheduler"])
-    iteration: int | None = Field(None, description="Where it happens, if anywhere.", examples=[1000])
-    detail: str = Field(description="What happens.", examples=["the LR rises at the end of the run"])
-    remedy: str = Field(description="What to do about it.", examples=["end the decay with the run"])
 
 
 class Links(BaseModel):
@@ -45,75 +36,75 @@ class ColumnName(BaseModel):
     hyperparameter: str = Field(description="lr, momentum, weight_decay, …", examples=["lr"])
 
 
-class ScheduleAnswer(BaseModel):
-    """A schedule without its learning rates."""
+# What several answers share; without a schema of its own in the OpenAPI document, which has what is inherited in full.
+class _Bounds(BaseModel):
+    start: int = Field(description="First iteration.", examples=[8])
+    stop: int = Field(description="Iteration before which the window ends.", examples=[11])
 
+
+class _Steps(_Bounds):
+    step: int = Field(description="Distance of two iterations.", examples=[1])
+
+
+class _Heading(BaseModel):
     id: str = Field(description="Hash of the schedule as it was written down.", examples=[_ID])
+    total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
+    columns: list[ColumnName] = Field(description="The columns of CSV and NPY, in order: every group's LR first.")
+    links: Links = Field(description="Where to find more.")
+
+
+class _Origin(_Heading):
     spec: Spec = Field(description="The normalised spec: every default filled in.")
     torch_version: str | None = Field(
         description="The torch that it was made under; null where no torch scheduler computes.", examples=["2.13.0"]
     )
     computes: bool = Field(description="Whether this service's torch gives the LRs that it has.", examples=[True])
-    total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
+
+
+class ScheduleAnswer(_Origin):
+    """A schedule without its learning rates."""
+
     groups: list[GroupName] = Field(description="The param groups, in order.")
-    columns: list[ColumnName] = Field(description="The columns of CSV and NPY, in order: every group's LR first.")
-    links: Links = Field(description="Where to find more.")
 
 
 class LintedScheduleAnswer(ScheduleAnswer):
     """A schedule and what lint says about it."""
 
-    lint: list[Remark] | None = Field(description=f"{_LINT} Null where the schedule does not compute.")
+    lint: list[Finding] | None = Field(
+        description=f"{_LINT} Null if the schedule does not compute, lint is not asked for, or it takes too long."
+    )
 
 
-class GroupLRs(BaseModel):
+class GroupLRs(GroupName):
     """Learning rates of one param group."""
 
-    name: str = Field(description="Name of the param group.", examples=["default"])
     lr: list[float] = Field(description="One LR per iteration of the window.", examples=[[0.008, 0.009, 0.01]])
     hyperparameters: dict[str, list[float]] | None = Field(
-        None,
-        description="Others that have a schedule, by name, if there are any.",
-        examples=[{"momentum": [0.9, 0.89]}],
+        None, description=_OTHERS, examples=[{"momentum": [0.9, 0.89]}]
     )
 
 
-class WindowAnswer(BaseModel):
+class WindowAnswer(_Heading, _Steps):
     """Learning rates of iterations start, start + step, … below stop: a column per param group."""
 
-    id: str = Field(description="The schedule's id.", examples=[_ID])
-    total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
-    start: int = Field(description="First iteration.", examples=[8])
-    stop: int = Field(description="Iteration before which the window ends.", examples=[11])
-    step: int = Field(description="Distance of two iterations.", examples=[1])
     groups: list[GroupLRs] = Field(description="The values, a list per param group and hyperparameter.")
-    columns: list[ColumnName] = Field(description="The columns of CSV and NPY, in order: every group's LR first.")
-    links: Links = Field(description="Where to find more.")
 
 
-class ScheduleWindowAnswer(WindowAnswer):
+class ScheduleWindowAnswer(WindowAnswer, _Origin):
     """A schedule with a window of its learning rates."""
 
-    spec: Spec = Field(description="The normalised spec: every default filled in.")
-    torch_version: str | None = Field(
-        description="The torch that it was made under; null where no torch scheduler computes.", examples=["2.13.0"]
-    )
-    computes: bool = Field(description="Whether this service's torch gives the LRs that it has.", examples=[True])
-    lint: list[Remark] | None = Field(
+    lint: list[Finding] | None = Field(
         None,
         description=f"{_LINT} Absent where the window is empty: who asks for no LR waits for no lint.",
         examples=[[]],
     )
 
 
-class GroupLR(BaseModel):
+class GroupLR(GroupName):
     """Learning rate of one param group."""
 
-    name: str = Field(description="Name of the param group.", examples=["default"])
     lr: float = Field(description="The LR.", examples=[0.009])
-    hyperparameters: dict[str, float] | None = Field(
-        None, description="Others that have a schedule, by name, if there are any.", examples=[{"momentum": 0.9}]
-    )
+    hyperparameters: dict[str, float] | None = Field(None, description=_OTHERS, examples=[{"momentum": 0.9}])
 
 
 class PointAnswer(BaseModel):
@@ -146,11 +137,9 @@ class ColumnTotal(ColumnName):
     mean: float = Field(description="Mean over the window.", examples=[0.005])
 
 
-class TotalAnswer(BaseModel):
+class TotalAnswer(_Bounds):
     """Sums over a window."""
 
-    start: int = Field(description="First iteration.", examples=[0])
-    stop: int = Field(description="Iteration before which the window ends.", examples=[21])
     columns: list[ColumnTotal] = Field(description="Every column.")
 
 
@@ -174,15 +163,12 @@ class DifferenceRow(ColumnName):
     difference: float = Field(description="b − a.", examples=[-0.001])
 
 
-class DifferenceAnswer(BaseModel):
+class DifferenceAnswer(_Steps):
     """The differences of two schedules."""
 
-    a: str = Field(description="Id of the first.", examples=["630e8304e0352e14c20ae59b8f487901"])
-    b: str = Field(description="Id of the second.", examples=["630e8304e0352e14c20ae59b8f487901"])
+    a: str = Field(description="Id of the first.", examples=[_ID])
+    b: str = Field(description="Id of the second.", examples=[_ID])
     total_iterations: dict[str, int] = Field(description="Length of each.", examples=[{"a": 20, "b": 30}])
-    start: int = Field(description="First iteration compared.", examples=[0])
-    stop: int = Field(description="Iteration before which the comparison ends.", examples=[21])
-    step: int = Field(description="Distance of two iterations compared.", examples=[1])
     columns: list[ColumnName] = Field(description="Columns compared: those that both have.")
     first: DifferenceRow | None = Field(description="The first difference; null if there is none.")
     largest: DifferenceRow | None = Field(description="The largest difference; null if there is none.")
@@ -211,7 +197,7 @@ class LintAnswer(BaseModel):
     """What lint says about a spec."""
 
     is_valid: bool = Field(description="Whether the spec would be taken: it has no error.", examples=[True])
-    findings: list[Remark] = Field(description="The most severe first.")
+    findings: list[Finding] = Field(description="The most severe first.")
 
 
 class RecipeSummary(BaseModel):

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from preheat.api.models import ImportRequest
@@ -20,35 +21,23 @@ _NOT_JSON: dict[str, Any] = {PNG: BINARY, SVG: STRING, CSV: STRING, NPY: BINARY,
 NOT_MODIFIED: Responses = {304: {"description": "The client has it already."}}
 """The entry of 304."""
 
-SPEC_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {
-                "schema": {"$ref": "#/components/schemas/Spec"},
-                "examples": {
-                    "reference": {
-                        "summary": "Warm-up 10, then cosine over the remaining 10",
-                        "value": {
-                            "target_lr": 0.01,
-                            "total_iterations": 20,
-                            "warmup": {"iterations": 10},
-                            "after_scheduler": {"type": "CosineAnnealingLR"},
-                        },
-                    }
-                },
-            }
-        },
-    }
-}
-"""The body of a route that reads a spec itself, so that a violation has the spec's own words."""
 
-IMPORT_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {JSON: {"schema": {"$ref": "#/components/schemas/ImportRequest"}}},
+def _body(model: type[BaseModel], **examples: Any) -> dict[str, Any]:
+    """The body of a route that reads it itself, so that a violation has the spec's own words."""
+    content = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+    return {
+        "requestBody": {"required": True, "content": {JSON: content | ({"examples": examples} if examples else {})}}
     }
+
+
+_REFERENCE = {
+    "target_lr": 0.01,
+    "total_iterations": 20,
+    "warmup": {"iterations": 10},
+    "after_scheduler": {"type": "CosineAnnealingLR"},
 }
+SPEC_BODY = _body(Spec, reference={"summary": "Warm-up 10, then cosine over the remaining 10", "value": _REFERENCE})
+IMPORT_BODY = _body(ImportRequest)
 
 
 def answer(description: str, model: Any = None, *formats: str, status: int = 200) -> Responses:
@@ -59,6 +48,7 @@ def answer(description: str, model: Any = None, *formats: str, status: int = 200
 
 def problems(*statuses: int) -> Responses:
     """The entries of the problems that a route can answer with."""
+    # Whatever a path is, its method can be wrong and its code can have a bug.
     always = (405, 500)
     return {
         status: {
@@ -76,6 +66,7 @@ def complete_openapi(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
+            # FastAPI finds the models of signatures, and none of bodies and problems that we read and write ourselves.
             _, extra = models_json_schema(
                 [(Spec, "validation"), (Problem, "validation"), (ImportRequest, "validation")],
                 ref_template="#/components/schemas/{model}",

@@ -86,6 +86,7 @@ def _rule(violation: Violation) -> dict[str, str]:
 
 
 def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) -> JSONResponse:
+    # Of a spec that breaks many rules the first few are for a reader; programs read `errors`, which has all.
     detail = "; ".join(entry["detail"] for entry in entries[:3])
     more = len(entries) - 3
     return problem(422, kind, title, f"{detail}; and {more} more" if more > 0 else detail, errors=entries)

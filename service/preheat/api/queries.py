@@ -4,20 +4,20 @@ import base64
 import binascii
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
+from preheat.analysis.handover import Policy
 from preheat.conversions.libraries import Target
-from preheat.plot.options import PlotOptions
+from preheat.curve import Curve
+from preheat.plot.options import Iteration, PlotOptions, Window
 from preheat.specs import Column
 from preheat.specs.durations import Unit, Units
 from preheat.specs.fields import MAX_ITERATION
-
-_Iteration = Annotated[int, Field(ge=0, le=MAX_ITERATION + 1)]
 
 
 class NoQuery(BaseModel):
@@ -26,17 +26,20 @@ class NoQuery(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class BoundsQuery(NoQuery):
+class ScheduleQuery(NoQuery):
+    """What to say about a schedule."""
+
+    lint: bool = Field(True, description="Whether to lint it, which takes longest of all.", examples=[True])
+
+
+class BoundsQuery(Window):
     """Iterations start … stop − 1."""
 
-    start: _Iteration = Field(0, description="First iteration.", examples=[0])
-    stop: _Iteration | None = Field(
-        None, description="Iteration before which the window ends; by default total_iterations + 1.", examples=[21]
-    )
-
-    def window(self, total_iterations: int) -> range:
-        """The iterations asked for."""
-        return range(self.start, total_iterations + 1 if self.stop is None else self.stop)
+    def window(self, curve: Curve) -> range:
+        """The iterations asked for. Raises IterationOutOfRange if they leave the run."""
+        window = self.iterations(curve.total_iterations)
+        curve.check_window(window.start, window.stop)
+        return window
 
 
 class WindowQuery(BoundsQuery):
@@ -45,9 +48,9 @@ class WindowQuery(BoundsQuery):
     step: int = Field(1, ge=1, le=MAX_ITERATION, description="Distance of two iterations.", examples=[1])
 
     @override
-    def window(self, total_iterations: int) -> range:
-        whole = super().window(total_iterations)
-        return range(whole.start, whole.stop, self.step)
+    def window(self, curve: Curve) -> range:
+        # Sliced after the check: a slice of a window that ends before its start would begin and end at its start.
+        return super().window(curve)[:: self.step]
 
 
 class CrossingQuery(BoundsQuery):
@@ -64,6 +67,7 @@ class CrossingQuery(BoundsQuery):
         for index, column in enumerate(columns):
             if column.hyperparameter == self.hyperparameter and self.group in {None, column.group}:
                 return index
+        # As FastAPI itself raises it: a name that only the schedule can tell is answered as any other mistake.
         known = ", ".join(column.name for column in columns)
         error = {"type": "value_error", "ctx": {"error": f"must name a column of the schedule (known: {known})"}}
         raise RequestValidationError([{**error, "loc": ("query", "group"), "input": self.group}])
@@ -86,8 +90,8 @@ class ExportQuery(NoQuery):
 class HandoverQuery(NoQuery):
     """Where a run goes over to another schedule, and what to do about a jump."""
 
-    iteration: _Iteration = Field(description="The last update of the old schedule.", examples=[11])
-    policy: Literal["keep", "rescale", "refuse"] = Field(
+    iteration: Iteration = Field(description="The last update of the old schedule.", examples=[11])
+    policy: Policy = Field(
         "keep",
         description="Take the new schedule as it is, rescale it to the old LR, or refuse a jump (409).",
         examples=["keep"],
@@ -97,7 +101,7 @@ class HandoverQuery(NoQuery):
 class UnitQuery(NoQuery):
     """A place in a run, in one of the units."""
 
-    iteration: _Iteration | None = Field(None, description="The iteration, from 0.", examples=[None])
+    iteration: Iteration | None = Field(None, description="The iteration, from 0.", examples=[None])
     epoch: float | None = Field(None, ge=0, le=1e15, description="Epochs that are done.", examples=[2.5])
     samples: float | None = Field(None, ge=0, le=1e24, description="Samples that are done.", examples=[None])
     tokens: float | None = Field(None, ge=0, le=1e24, description="Tokens that are done.", examples=[None])
@@ -137,13 +141,14 @@ def _cursor_number(cursor: str) -> str:
         number = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, UnicodeError) as error:
         raise ValueError("must be the `next` of an earlier page") from error
-    if not (number.isdecimal() and len(number) < 19):  # noqa: PLR2004 - SQLite's integers have 18 whole digits
+    if not (number.isdecimal() and len(number) < 19):  # noqa: PLR2004 - a row has a 64-bit number, which holds any 18 digits
         raise ValueError("must be the `next` of an earlier page")
     return number
 
 
 def cursor(number: int) -> str:
     """The opaque name of the place in the list below schedule `number`."""
+    # Encoded so that nobody computes with it: what a cursor holds may change with the store.
     return base64.urlsafe_b64encode(str(number).encode()).decode().rstrip("=")
 
 

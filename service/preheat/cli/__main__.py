@@ -1,5 +1,5 @@
 """The command line, as `python -m preheat.cli`."""
 
-from preheat.cli.app import main
+from preheat.cli import main
 
 main()

@@ -6,9 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,15 +47,21 @@ def run_demo(iterations: int, picture: Path, console: Console) -> None:
     """
     if importlib.util.find_spec("preheat_client") is None:
         raise DemoFailed("the demo trains with the client: pip install -e clients/python")
-    with _service(console) as url:
-        schedule = _post(f"{url}/v1/schedules", _spec(iterations))
-        used = _train(url, schedule["id"], iterations, console)
-        expected = schedule["groups"][0]["lr"][1:]  # the first update runs at lr[1]
-        if any(lrs != expected for lrs in used):
-            raise DemoFailed("the trainers did not read the LRs that the service listed")
-        console.print(f"both trainers read the same {len(expected)} learning rates, digit for digit")
-        address = f"{url}/v1/schedules/{schedule['id']}/plot.png?at={iterations // 2}"
-        picture.write_bytes(_get(address))
+    from preheat_client import Preheat, PreheatError  # noqa: PLC0415 - the service runs without the client
+
+    with _service() as url, Preheat(url, start_timeout_s=_START_TIMEOUT_S) as client:
+        try:
+            with console.status(f"starting a service on {url}"):  # the client waits until it answers
+                schedule = client.create(_spec(iterations))
+            console.print(f"a service listens on {url}")
+            used = _train(url, schedule.id, iterations, console)
+            expected = schedule.lrs(1)  # the first update runs at lr(1)
+            if any(lrs != expected for lrs in used):
+                raise DemoFailed("the trainers did not read the LRs that the service listed")
+            console.print(f"both trainers read the same {len(expected)} learning rates, digit for digit")
+            schedule.plot(picture, at=iterations // 2)
+        except PreheatError as error:
+            raise DemoFailed(str(error)) from error
         console.print(f"{escape(str(picture))}: the schedule, with iteration {iterations // 2} marked")
 
 
@@ -73,7 +76,7 @@ def _spec(iterations: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _service(console: Console) -> Iterator[str]:
+def _service() -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -82,26 +85,9 @@ def _service(console: Console) -> Iterator[str]:
     environment = {**os.environ, "PREHEAT_DATABASE_URL": "sqlite:///:memory:", "PREHEAT_HOST": "127.0.0.1"}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:  # noqa: S603 - ourselves
         try:
-            with console.status(f"starting a service on {url}"):
-                _wait_until_alive(url, process)
-            console.print(f"a service listens on {url}")
             yield url
         finally:
             process.terminate()
-
-
-def _wait_until_alive(url: str, process: subprocess.Popen[bytes]) -> None:
-    give_up = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < give_up:
-        if process.poll() is not None:
-            raise DemoFailed(f"the service ended with code {process.returncode}")
-        try:
-            _get(f"{url}/livez")
-        except urllib.error.URLError:
-            time.sleep(0.05)
-        else:
-            return
-    raise DemoFailed(f"the service did not answer within {_START_TIMEOUT_S:g} s")
 
 
 def _train(url: str, schedule_id: str, iterations: int, console: Console) -> list[list[float]]:
@@ -135,15 +121,3 @@ def _follow(trainer: subprocess.Popen[str], bar: TaskID, lrs: list[float], progr
     update = json.loads(line)
     lrs.append(update["lr"])
     progress.update(bar, advance=1, state=f"lr {update['lr']:.6f}  loss {update['loss']:.4f}")
-
-
-def _post(url: str, content: object) -> Any:
-    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own service
-        return json.load(response)
-
-
-def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - our own service
-        content: bytes = response.read()
-        return content

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from preheat.cli.arguments import OUT, SpecFile, checked_curve, curve_of, fail, failing, parsed, valid, with_options
-from preheat.plot.options import PlotOptions
+from preheat.plot.options import PlotOptions, Window
 from preheat.settings import Settings
 from preheat.specs import InvalidSpec
 
@@ -22,12 +22,10 @@ _ROWS_SHOWN = 40
 
 
 @failing
+@with_options(Window, Window.model_fields)
 def lrs(
     spec: SpecFile,
-    start: Annotated[int, typer.Option(help="First iteration.", min=0)] = 0,
-    stop: Annotated[
-        int | None, typer.Option(help="Iteration before which to end.", show_default="total_iterations + 1")
-    ] = None,
+    given: dict[str, Any],
     step: Annotated[int, typer.Option(help="Distance of two iterations.", min=1)] = 1,
     csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Write JSON, as the service answers.")] = False,
@@ -41,8 +39,9 @@ def lrs(
     from preheat.formats import schedule_window_json, window_csv  # noqa: PLC0415 - imports torch
     from preheat.lint import lint as findings_of  # noqa: PLC0415
 
-    window = range(start, curve.total_iterations + 1 if stop is None else stop, step)
+    window = valid(Window, given).iterations(curve.total_iterations)
     curve.check_window(window.start, window.stop)
+    window = window[::step]
     check_values(len(window), len(curve.columns), valid(Settings, {}))
     values = curve.window(window.start, window.stop, window.step)
     if csv:

@@ -21,7 +21,7 @@ def serve(given: dict[str, Any]) -> None:
     listening_port = _free_port(settings.host, settings.port)
     for name, value in given.items():  # worker processes read their settings from the environment
         os.environ[f"PREHEAT_{name.upper()}"] = str(value)
-    _greet(f"http://{settings.host}:{listening_port}", settings)
+    _greet(f"http://{_address(settings.host, listening_port)}", settings)
 
     import uvicorn  # noqa: PLC0415 - only here
 
@@ -52,9 +52,14 @@ def _free_port(host: str, port: int) -> int:
         try:
             listener.bind((host, port))
         except OSError as error:
-            fail(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --host and --port")
+            fail(f"cannot listen on {_address(host, port)}: {error.strerror}; choose another with --host and --port")
         number: int = listener.getsockname()[1]
         return number
+
+
+def _address(host: str, port: int) -> str:
+    # Without brackets the port would read as the last part of an IPv6 address (RFC 3986 §3.2.2).
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _greet(url: str, settings: Settings) -> None:

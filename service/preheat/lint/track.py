@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from preheat.budget import Deadline
 from preheat.curve import Curve
@@ -28,12 +30,12 @@ class Finding:
     what some do not expect. `pointer` leads to the value in the spec, `iteration` is where it happens, if anywhere.
     """
 
-    severity: Severity
-    rule: str
-    pointer: str
-    iteration: int | None
-    detail: str
-    remedy: str
+    severity: Annotated[Severity, Field(description="error, warning or info.", examples=["warning"])]
+    rule: Annotated[str, Field(description="Name of the rule.", examples=["rising-at-end"])]
+    pointer: Annotated[str, Field(description="JSON pointer into the spec.", examples=["/after_scheduler"])]
+    iteration: Annotated[int | None, Field(description="Where it happens, if anywhere.", examples=[1000])]
+    detail: Annotated[str, Field(description="What happens.", examples=["the LR rises at the end of the run"])]
+    remedy: Annotated[str, Field(description="What to do about it.", examples=["end the decay with the run"])]
 
 
 @dataclass(frozen=True)

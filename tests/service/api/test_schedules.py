@@ -3,6 +3,7 @@ from typing import Any
 import httpx
 import pytest
 
+from preheat.store.curves import Catalogue
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from rest import UNKNOWN, post, posted_id, problem
 
@@ -53,13 +54,28 @@ def test_lint_comes_with_lrs_and_with_the_schedule(http: httpx.Client) -> None:
     assert empty.keys() == answer.json().keys() - {"lint"}
 
 
-def test_lint_is_not_computed_where_no_lr_is_asked_for(watched: Any) -> None:
-    """A client that asks for no LR is answered even if there is no time for lint, and one that does is not."""
+def test_who_does_not_wait_for_lint_is_answered(watched: Any) -> None:
+    """Neither an empty window nor a schedule by its id takes lint's time; without the time, its lint is null."""
     spec = {"target_lr": 1, "total_iterations": 10**7, "after_scheduler": {"type": "CosineAnnealingLR"}}
-    watched.http.post("/v1/schedules", json=spec, params={"stop": 0})
+    path = f"/v1/schedules/{posted_id(watched.http, spec)}"
     watched.expire_deadlines()
     assert post(watched.http, spec, start=0, stop=0).status_code == 200
-    assert watched.http.get(f"/v1/schedules/{posted_id(watched.http, spec)}").status_code == 503
+    cut_off, unlinted = watched.http.get(path), watched.http.get(path, params={"lint": "false"})
+    assert cut_off.json() == unlinted.json()
+    assert (cut_off.status_code, cut_off.json()["lint"]) == (200, None)
+    # What lint was cut off from must not be taken for the whole answer later; what has no lint by request may.
+    assert (cut_off.headers["cache-control"], "etag" in cut_off.headers) == ("no-store", False)
+    assert unlinted.headers["cache-control"] == "no-cache"
+    watched.set_deadline(60.0)
+    whole = watched.http.get(path, headers={"if-none-match": unlinted.headers["etag"]})
+    assert [finding["rule"] for finding in whole.json()["lint"]] == ["last-update-at-zero"]
+
+
+def test_a_schedule_by_its_id_is_not_computed(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `?lint=false` no curve is made of a stored schedule: making one takes seconds for many param groups."""
+    path = f"/v1/schedules/{posted_id(http, {**REFERENCE_SPEC, 'label': 'opened by id'})}"
+    monkeypatch.setattr(Catalogue, "curve", None)
+    assert http.get(path, params={"lint": "false"}).json()["computes"]
 
 
 def test_param_groups_are_columns_by_name(http: httpx.Client) -> None:

@@ -4,20 +4,28 @@ from dataclasses import asdict
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from preheat.analysis.difference import ValuePair, difference
 from preheat.analysis.handover import hand_over
 from preheat.analysis.window import first_crossing, totals
-from preheat.api import models
-from preheat.api.caching import IMMUTABLE, REVALIDATE, conditional, etag, response
-from preheat.api.dependencies import Catalogue, Deadline, PostedSchedule, ScheduleId, Settings
+from preheat.api.caching import IMMUTABLE, REVALIDATE, conditional, response
+from preheat.api.dependencies import Context, PostedSchedule, RequestContext, ScheduleId
+from preheat.api.models import (
+    ColumnName,
+    ColumnTotal,
+    CrossingAnswer,
+    DifferenceAnswer,
+    DifferenceRow,
+    HandoverAnswer,
+    TotalAnswer,
+)
 from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
 from preheat.api.queries import BoundsQuery, CrossingQuery, DifferenceQuery, HandoverQuery
 from preheat.budget import check_values
 from preheat.curve import Curve
 from preheat.errors import NotComparable
-from preheat.formats import JSON, PNG, SVG, negotiate
+from preheat.formats import JSON, PICTURES, negotiate
 from preheat.plot.contents import render_difference
 from preheat.plot.drawing import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
@@ -30,43 +38,29 @@ router = APIRouter(tags=["questions"], default_response_class=Response)
     "/schedules/{schedule_id}/sum",
     operation_id="sum_lr",
     summary="Sum and mean of the learning rates of a window",
-    responses={**answer("The sums.", models.TotalAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
+    responses={**answer("The sums.", TotalAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
 )
-def sum_lr(
-    request: Request,
-    schedule_id: ScheduleId,
-    query: Annotated[BoundsQuery, Query()],
-    catalogue: Catalogue,
-    deadline: Deadline,
-) -> Response:
+def sum_lr(context: Context, schedule_id: ScheduleId, query: Annotated[BoundsQuery, Query()]) -> Response:
     """∑LR, by which schedules of different shapes are compared; every iteration of the window is computed."""
-    curve = catalogue.curve(schedule_id)
-    window = query.window(curve.total_iterations)
-    curve.check_window(window.start, window.stop)
-    tag = etag(request.app.version, "sum", schedule_id, window)
-    return conditional(request, tag, partial(_totals, curve, window, deadline), IMMUTABLE)
+    curve = context.catalogue.curve(schedule_id)
+    window = query.window(curve)
+    tag = context.etag("sum", schedule_id, window)
+    return conditional(context.request, tag, partial(_totals, context, curve, window), IMMUTABLE)
 
 
 @router.get(
     "/schedules/{schedule_id}/crossing",
     operation_id="find_crossing",
     summary="When the learning rate first reaches a value",
-    responses={**answer("The iteration.", models.CrossingAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
+    responses={**answer("The iteration.", CrossingAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
 )
-def find_crossing(
-    request: Request,
-    schedule_id: ScheduleId,
-    query: Annotated[CrossingQuery, Query()],
-    catalogue: Catalogue,
-    deadline: Deadline,
-) -> Response:
+def find_crossing(context: Context, schedule_id: ScheduleId, query: Annotated[CrossingQuery, Query()]) -> Response:
     """The first iteration of the window at which the LR (or another column) is at or past the value."""
-    curve = catalogue.curve(schedule_id)
-    column = query.column(curve.columns)
-    window = query.window(curve.total_iterations)
-    curve.check_window(window.start, window.stop)
-    tag = etag(request.app.version, "crossing", schedule_id, query)
-    return conditional(request, tag, partial(_crossing, curve, query.value, column, window, deadline), IMMUTABLE)
+    curve = context.catalogue.curve(schedule_id)
+    column, window = query.column(curve.columns), query.window(curve)
+    tag = context.etag("crossing", schedule_id, query)
+    make = partial(_crossing, context, curve, query.value, column, window)
+    return conditional(context.request, tag, make, IMMUTABLE)
 
 
 @router.get(
@@ -74,35 +68,28 @@ def find_crossing(
     operation_id="diff_schedules",
     summary="What tells two schedules apart",
     responses={
-        **answer("The differences.", models.DifferenceAnswer, PNG, SVG),
+        **answer("The differences.", DifferenceAnswer, *PICTURES),
         **NOT_MODIFIED,
         **problems(404, 406, 409, 422, 503),
     },
 )
-def diff_schedules(
-    request: Request,
-    query: Annotated[DifferenceQuery, Query()],
-    catalogue: Catalogue,
-    settings: Settings,
-    deadline: Deadline,
-) -> Response:
+def diff_schedules(context: Context, query: Annotated[DifferenceQuery, Query()]) -> Response:
     """The first difference, the largest, and a table; as PNG or SVG both curves, and their difference below."""
     # Before the store is asked: what a client cannot read need not be looked for.
-    media_type = negotiate(request.headers.get("accept"), (JSON, PNG, SVG))
-    a, b = catalogue.curve(query.a), catalogue.curve(query.b)
-    window = query.window(min(a.total_iterations, b.total_iterations))
-    for curve in (a, b):
-        curve.check_window(window.start, window.stop)
+    media_type = negotiate(context.request.headers.get("accept"), (JSON, *PICTURES))
+    a, b = context.catalogue.curve(query.a), context.catalogue.curve(query.b)
+    # What lies in the shorter run lies in the other, too.
+    window = query.window(min(a, b, key=lambda curve: curve.total_iterations))
     if not window:
         raise NotComparable("the window has no iteration")
-    tag = etag(request.app.version, "diff", query, media_type, PICTURE_VERSION)
+    tag = context.etag("diff", query, media_type, PICTURE_VERSION)
     if media_type == JSON:
-        check_values(len(window), len(a.columns) + len(b.columns), settings)
-        make = partial(_difference, a, b, window, query.rows, deadline)
-        return conditional(request, tag, make, REVALIDATE, vary="accept")
-    options, kind = PlotOptions(start=window.start, stop=window.stop), "svg" if media_type == SVG else "png"
-    draw = partial(render_difference, a, b, options, kind, deadline)
-    return conditional(request, tag, draw, REVALIDATE, media_type, vary="accept")
+        check_values(len(window), len(a.columns) + len(b.columns), context.settings)
+        make = partial(_difference, context, a, b, window, query.rows)
+        return conditional(context.request, tag, make, REVALIDATE, vary="accept")
+    options = PlotOptions(start=window.start, stop=window.stop)
+    draw = partial(render_difference, a, b, options, PICTURES[media_type], context.deadline)
+    return conditional(context.request, tag, draw, REVALIDATE, media_type, vary="accept")
 
 
 @router.post(
@@ -110,35 +97,29 @@ def diff_schedules(
     operation_id="resume_with",
     summary="What happens when a run goes over to another schedule",
     openapi_extra=SPEC_BODY,
-    responses={**answer("The handover.", models.HandoverAnswer), **problems(404, 409, 413, 415, 422, 503)},
+    responses={**answer("The handover.", HandoverAnswer), **problems(404, 409, 413, 415, 422, 503)},
 )
 def resume_with(
-    schedule_id: ScheduleId,
-    schedule: PostedSchedule,
-    query: Annotated[HandoverQuery, Query()],
-    catalogue: Catalogue,
-    deadline: Deadline,
+    context: Context, schedule_id: ScheduleId, schedule: PostedSchedule, query: Annotated[HandoverQuery, Query()]
 ) -> Response:
     """The LR on both sides of the handover after update `iteration`, and the spec to go on with; nothing is stored."""
-    old, new = catalogue.curve(schedule_id), catalogue.curve_of(schedule)
-    found = hand_over(old, query.iteration, new, query.policy, deadline)
-    groups = [models.GroupHandover.model_validate(group, from_attributes=True) for group in found.groups]
-    return response(
-        models.HandoverAnswer(iteration=found.iteration, groups=groups, spec=Schedule(found.spec).spec_dict)
-    )
+    old, new = context.catalogue.curve(schedule_id), context.catalogue.curve_of(schedule)
+    found = hand_over(old, query.iteration, new, query.policy, context.deadline)
+    content = {"iteration": found.iteration, "groups": found.groups, "spec": Schedule(found.spec).spec_dict}
+    return response(HandoverAnswer.model_validate(content, from_attributes=True))
 
 
-def _totals(curve: Curve, window: range, deadline: Deadline) -> models.TotalAnswer:
+def _totals(context: RequestContext, curve: Curve, window: range) -> TotalAnswer:
     columns = [
-        models.ColumnTotal(**asdict(total.column), sum=total.sum, mean=total.mean)
-        for total in totals(curve, window.start, window.stop, deadline)
+        ColumnTotal(**asdict(total.column), sum=total.sum, mean=total.mean)
+        for total in totals(curve, window.start, window.stop, context.deadline)
     ]
-    return models.TotalAnswer(start=window.start, stop=window.stop, columns=columns)
+    return TotalAnswer(start=window.start, stop=window.stop, columns=columns)
 
 
-def _crossing(curve: Curve, value: float, column: int, window: range, deadline: Deadline) -> models.CrossingAnswer:
-    found = first_crossing(curve, value, column, window.start, window.stop, deadline)
-    return models.CrossingAnswer(
+def _crossing(context: RequestContext, curve: Curve, value: float, column: int, window: range) -> CrossingAnswer:
+    found = first_crossing(curve, value, column, window.start, window.stop, context.deadline)
+    return CrossingAnswer(
         **asdict(curve.columns[column]),
         value=value,
         iteration=found and found.iteration,
@@ -147,23 +128,23 @@ def _crossing(curve: Curve, value: float, column: int, window: range, deadline: 
     )
 
 
-def _difference(a: Curve, b: Curve, window: range, rows: int, deadline: Deadline) -> models.DifferenceAnswer:
-    found = difference(a, b, window, rows, deadline)
-    return models.DifferenceAnswer(
+def _difference(context: RequestContext, a: Curve, b: Curve, window: range, rows: int) -> DifferenceAnswer:
+    found = difference(a, b, window, rows, context.deadline)
+    return DifferenceAnswer(
         a=a.schedule.id,
         b=b.schedule.id,
         total_iterations={"a": a.total_iterations, "b": b.total_iterations},
         start=window.start,
         stop=window.stop,
         step=window.step,
-        columns=[models.ColumnName(**asdict(column)) for column in found.columns],
+        columns=[ColumnName(**asdict(column)) for column in found.columns],
         first=found.first and _row(found.first),
         largest=found.largest and _row(found.largest),
         table=[_row(place) for place in found.table],
     )
 
 
-def _row(place: ValuePair) -> models.DifferenceRow:
-    return models.DifferenceRow(
+def _row(place: ValuePair) -> DifferenceRow:
+    return DifferenceRow(
         **asdict(place.column), iteration=place.iteration, a=place.a, b=place.b, difference=place.difference
     )

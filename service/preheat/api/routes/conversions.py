@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import ValidationError
 
-from preheat.api.caching import REVALIDATE, conditional, etag, response
-from preheat.api.dependencies import Catalogue, JSONBody, ScheduleId
+from preheat.api.caching import REVALIDATE, conditional, response
+from preheat.api.dependencies import Context, JSONBody, ScheduleId
 from preheat.api.models import ImportAnswer, ImportRequest, NotCarriedAnswer
 from preheat.api.openapi import IMPORT_BODY, NOT_MODIFIED, answer, problems
 from preheat.api.queries import ExportQuery, NoQuery
@@ -44,13 +44,11 @@ def import_route(body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Respons
     summary="A schedule as a script or configuration of another library",
     responses={**answer("The script.", None, TEXT), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
 )
-def export_route(
-    request: Request, schedule_id: ScheduleId, query: Annotated[ExportQuery, Query()], catalogue: Catalogue
-) -> Response:
+def export_route(context: Context, schedule_id: ScheduleId, query: Annotated[ExportQuery, Query()]) -> Response:
     """A few lines that, run, print the same learning rates; for deepspeed, its configuration."""
     # Text is as quick to write as a tag is to hash, so that the tag can be that of the text.
-    text = export(catalogue.curve(schedule_id).schedule, query.to)
-    return conditional(request, etag(request.app.version, "export", text), lambda: text, REVALIDATE, TEXT)
+    text = export(context.catalogue.curve(schedule_id).schedule, query.to)
+    return conditional(context.request, context.etag("export", text), lambda: text, REVALIDATE, TEXT)
 
 
 def _import_request(body: bytes) -> ImportRequest:

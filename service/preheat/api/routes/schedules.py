@@ -1,21 +1,31 @@
-"""Routes: schedules, made, listed and described."""
+"""Routes: schedules, made, listed and described, and their learning rates, as a window or at one iteration."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
-from preheat.api.caching import REVALIDATE, conditional, etag, response
-from preheat.api.dependencies import Catalogue, Deadline, Findings, Pictures, PostedSchedule, ScheduleId, Settings
-from preheat.api.models import LintedScheduleAnswer, ScheduleList, ScheduleWindowAnswer
+from preheat import formats
+from preheat.api.caching import IMMUTABLE, REVALIDATE, conditional, point_etag, response
+from preheat.api.dependencies import Context, PostedSchedule, RequestContext, ScheduleId
+from preheat.api.models import LintedScheduleAnswer, PointAnswer, ScheduleList, ScheduleWindowAnswer, WindowAnswer
 from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
-from preheat.api.queries import ListQuery, NoQuery, WindowQuery, cursor
-from preheat.api.routes.lrs import WINDOW_NOT_JSON, window_body
+from preheat.api.queries import ListQuery, NoQuery, ScheduleQuery, UnitQuery, WindowQuery, cursor
+from preheat.budget import check_values
 from preheat.curve import Curve, Floats
-from preheat.formats import findings_content, negotiate, schedule_content, schedule_window_json
+from preheat.errors import ComputeTimeout
+from preheat.plot.contents import check_options
+from preheat.plot.drawing import PICTURE_VERSION
+from preheat.plot.options import PlotOptions
 from preheat.schedule import TORCH_VERSION
+from preheat.specs.durations import Units
+from preheat.specs.fields import MAX_ITERATION
 
 router = APIRouter(tags=["schedules"], default_response_class=Response)
+
+_NOT_JSON = tuple(media_type for media_type in formats.WINDOW_FORMATS if media_type != formats.JSON)
 
 
 @router.post(
@@ -24,35 +34,26 @@ router = APIRouter(tags=["schedules"], default_response_class=Response)
     summary="Make a schedule and list its learning rates",
     openapi_extra=SPEC_BODY,
     responses={
-        **answer("The schedule was there already.", ScheduleWindowAnswer, *WINDOW_NOT_JSON),
-        **answer("The schedule is new.", ScheduleWindowAnswer, *WINDOW_NOT_JSON, status=201),
+        **answer("The schedule was there already.", ScheduleWindowAnswer, *_NOT_JSON),
+        **answer("The schedule is new.", ScheduleWindowAnswer, *_NOT_JSON, status=201),
         **problems(406, 413, 415, 422, 503),
     },
 )
-def create_schedule(
-    request: Request,
-    schedule: PostedSchedule,
-    query: Annotated[WindowQuery, Query()],
-    catalogue: Catalogue,
-    pictures: Pictures,
-    findings: Findings,
-    settings: Settings,
-    deadline: Deadline,
-) -> Response:
+def create_schedule(context: Context, schedule: PostedSchedule, query: Annotated[WindowQuery, Query()]) -> Response:
     """Stores the spec (the same spec has the same id everywhere) and answers with a window of its LRs.
 
     With an empty window (`?stop=0`) the JSON has no `lint`, which takes longer than everything else.
     """
-    media_type = negotiate(request.headers.get("accept"))
-    curve = catalogue.curve_of(schedule)
-    window = query.window(curve.total_iterations)
+    media_type = formats.negotiate(context.request.headers.get("accept"))
+    curve = context.catalogue.curve_of(schedule)
+    window = query.window(curve)
 
     def as_json(curve: Curve, window: range, lrs: Floats) -> bytes:
-        return schedule_window_json(curve, window, lrs, findings.of(curve, deadline) if window else None)
+        return formats.schedule_window_json(curve, window, lrs, context.lint(curve) if window else None)
 
-    content = window_body(curve, window, media_type, pictures, settings, deadline, as_json)
+    content = _window(context, curve, window, media_type, as_json)
     # Stored last: a request that is refused or cut off leaves nothing behind.
-    is_new = catalogue.keep(curve)
+    is_new = context.catalogue.keep(curve)
     location = f"/v1/schedules/{schedule.id}"
     return response(content, 201 if is_new else 200, media_type, location=location, vary="accept")
 
@@ -63,16 +64,17 @@ def create_schedule(
     summary="List schedules, newest first",
     responses={**answer("A page.", ScheduleList), **NOT_MODIFIED, **problems(422, 503)},
 )
-def list_schedules(request: Request, query: Annotated[ListQuery, Query()], catalogue: Catalogue) -> Response:
+def list_schedules(context: Context, query: Annotated[ListQuery, Query()]) -> Response:
     """A page of schedules; `next` is the cursor of the following one. What cannot be read is named apart."""
-    page = catalogue.store.newest(query.limit, query.before, query.label)
+    page = context.catalogue.store.newest(query.limit, query.before, query.label)
     content = {
-        "schedules": [schedule_content(schedule) for schedule in page.schedules],
+        "schedules": [formats.schedule_content(schedule) for schedule in page.schedules],
+        # One damaged row must not take the page from those who look for another.
         "unreadable": [{**error.members, "detail": str(error)} for error in page.unreadable],
         "next": None if page.next is None else cursor(page.next),
     }
     body = orjson.dumps(content)
-    return conditional(request, etag(request.app.version, body), lambda: body, REVALIDATE)
+    return conditional(context.request, context.etag(body), lambda: body, REVALIDATE)
 
 
 @router.get(
@@ -81,23 +83,96 @@ def list_schedules(request: Request, query: Annotated[ListQuery, Query()], catal
     summary="A schedule without its learning rates",
     responses={**answer("The schedule.", LintedScheduleAnswer), **NOT_MODIFIED, **problems(404, 422, 503)},
 )
-def get_schedule(
-    request: Request,
-    schedule_id: ScheduleId,
-    _query: Annotated[NoQuery, Query()],
-    catalogue: Catalogue,
-    findings: Findings,
-    deadline: Deadline,
-) -> Response:
+def get_schedule(context: Context, schedule_id: ScheduleId, query: Annotated[ScheduleQuery, Query()]) -> Response:
     """The normalised spec, the torch that computes it, what lint says, and links.
 
-    A schedule that this service's torch does not compute has no lint.
+    `lint` is null if it is not asked for, if this service's torch does not compute the schedule, or if it takes too
+    long; a client that only opens a schedule by its id gets it sooner with `?lint=false`.
     """
-    schedule = catalogue.schedule(schedule_id)
+    schedule = context.catalogue.schedule(schedule_id)
 
-    def described() -> bytes:
-        lint = findings_content(findings.of(catalogue.curve(schedule_id), deadline)) if schedule.computes else None
-        return orjson.dumps({**schedule_content(schedule), "lint": lint})
+    def described(*, is_linted: bool) -> bytes:
+        # Not even a curve is made without lint: of many param groups with their own schedulers that takes seconds.
+        lint = formats.findings_content(context.lint(context.catalogue.curve(schedule_id))) if is_linted else None
+        return orjson.dumps({**formats.schedule_content(schedule), "lint": lint})
 
-    tag = etag(request.app.version, "schedule", schedule_id, TORCH_VERSION)
-    return conditional(request, tag, described, REVALIDATE)
+    tag = context.etag("schedule", schedule_id, TORCH_VERSION, query.lint)
+    make = partial(described, is_linted=query.lint and schedule.computes)
+    try:
+        return conditional(context.request, tag, make, REVALIDATE)
+    except ComputeTimeout:
+        # Without a tag, and so not kept: asking again goes on where lint was stopped.
+        return response(described(is_linted=False))
+
+
+@router.get(
+    "/schedules/{schedule_id}/lr",
+    operation_id="get_window",
+    summary="Learning rates of a window",
+    responses={**answer("The window.", WindowAnswer, *_NOT_JSON), **NOT_MODIFIED, **problems(404, 406, 409, 422, 503)},
+)
+def get_window(context: Context, schedule_id: ScheduleId, query: Annotated[WindowQuery, Query()]) -> Response:
+    """Iterations start, start + step, … below stop, as JSON, CSV, NPY, PNG or SVG."""
+    media_type = formats.negotiate(context.request.headers.get("accept"))
+    curve = context.catalogue.curve(schedule_id)
+    window = query.window(curve)
+    place = f"/v1/schedules/{schedule_id}/lr?start={window.start}&stop={window.stop}&step={window.step}"
+    tag = context.etag(schedule_id, window, media_type, PICTURE_VERSION)
+    # Numbers follow from the id; how they are drawn may change with the service.
+    policy = REVALIDATE if media_type in formats.PICTURES else IMMUTABLE
+    make = partial(_window, context, curve, window, media_type)
+    return conditional(context.request, tag, make, policy, media_type, vary="accept", content_location=place)
+
+
+@router.get(
+    "/schedules/{schedule_id}/lr/{iteration}",
+    operation_id="get_lr",
+    summary="Learning rate of one iteration",
+    responses={**answer("The LR.", PointAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
+)
+def get_lr(
+    context: Context,
+    schedule_id: ScheduleId,
+    iteration: Annotated[int, Path(description="The iteration, from 0.", ge=0, le=MAX_ITERATION, examples=[9])],
+    _query: Annotated[NoQuery, Query()],
+) -> Response:
+    """The LR of each param group at one iteration, for the update that a trainer is about to run."""
+    return _point(context, context.catalogue.curve(schedule_id), iteration)
+
+
+@router.get(
+    "/schedules/{schedule_id}/at",
+    operation_id="get_lr_at",
+    summary="Learning rate at an epoch, or after so many samples or tokens",
+    responses={**answer("The LR.", PointAnswer), **NOT_MODIFIED, **problems(404, 409, 422, 503)},
+)
+def get_lr_at(context: Context, schedule_id: ScheduleId, query: Annotated[UnitQuery, Query()]) -> Response:
+    """The LR at the nearest iteration, by the units of the schedule's spec; the answer says which that is."""
+    curve = context.catalogue.curve(schedule_id)
+    return _point(context, curve, query.iteration_in(curve.schedule.spec.units or Units()))
+
+
+def _window(
+    context: RequestContext,
+    curve: Curve,
+    window: range,
+    media_type: str,
+    as_json: Callable[[Curve, range, Floats], bytes] = formats.window_json,
+) -> bytes:
+    """A window in one of `formats.WINDOW_FORMATS`. Raises IterationOutOfRange, LimitExceeded, ComputeTimeout."""
+    if media_type in formats.PICTURES:
+        options = PlotOptions(start=window.start, stop=window.stop)
+        check_options([curve], options)
+        return context.pictures.picture([curve], options, formats.PICTURES[media_type], context.deadline)
+    check_values(len(window), len(curve.columns), context.settings)
+    lrs = curve.window(window.start, window.stop, window.step, context.deadline)
+    if media_type == formats.CSV:
+        return formats.window_csv(curve, window, lrs)
+    return formats.window_npy(lrs) if media_type == formats.NPY else as_json(curve, window, lrs)
+
+
+def _point(context: RequestContext, curve: Curve, iteration: int) -> Response:
+    # Computed before the tag is compared: an iteration outside the run is refused, whatever the client has.
+    lrs = curve.lr(iteration, context.deadline)
+    tag = point_etag(context.request.app.version, curve.schedule.id, iteration)
+    return conditional(context.request, tag, lambda: formats.point_json(curve, iteration, lrs), IMMUTABLE)

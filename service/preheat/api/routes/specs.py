@@ -4,11 +4,11 @@ import json
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
-from preheat.api.caching import REVALIDATE, conditional, etag, response
-from preheat.api.dependencies import Catalogue, Deadline, Findings, JSONBody, Settings, checked_schedule
-from preheat.api.models import LintAnswer, RecipeAnswer, RecipeList, RecipeSummary, Remark
+from preheat.api.caching import REVALIDATE, conditional, response
+from preheat.api.dependencies import Context, JSONBody
+from preheat.api.models import LintAnswer, RecipeAnswer, RecipeList, RecipeSummary
 from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
 from preheat.api.queries import NoQuery
 from preheat.errors import RecipeNotFound
@@ -28,24 +28,16 @@ router = APIRouter(default_response_class=Response)
     openapi_extra=SPEC_BODY,
     responses={**answer("The findings.", LintAnswer), **problems(413, 415, 422, 503)},
 )
-def lint_spec(
-    body: JSONBody,
-    _query: Annotated[NoQuery, Query()],
-    settings: Settings,
-    catalogue: Catalogue,
-    findings_of: Findings,
-    deadline: Deadline,
-) -> Response:
+def lint_spec(context: Context, body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Response:
     """Findings about a valid spec, or an error for each rule that it breaks; nothing is stored."""
     try:
-        schedule = checked_schedule(parse_spec(body), settings)
+        schedule = context.schedule(parse_spec(body))
     except InvalidSpec as error:
-        findings = refusals(error)
+        findings = refusals(error)  # what other routes answer 422 for is what this one is asked for
     else:
-        findings = findings_of.of(catalogue.curve_of(schedule), deadline)
-    remarks = [Remark.model_validate(finding, from_attributes=True) for finding in findings]
+        findings = context.lint(context.catalogue.curve_of(schedule))
     is_valid = all(finding.severity != "error" for finding in findings)
-    return response(LintAnswer(is_valid=is_valid, findings=remarks))
+    return response(LintAnswer(is_valid=is_valid, findings=findings))
 
 
 @router.get(
@@ -55,10 +47,10 @@ def lint_spec(
     summary="List recipes",
     responses={**answer("The recipes.", RecipeList), **NOT_MODIFIED, **problems(422)},
 )
-def list_recipes(request: Request, _query: Annotated[NoQuery, Query()]) -> Response:
+def list_recipes(context: Context, _query: Annotated[NoQuery, Query()]) -> Response:
     """Every recipe with its source and its picture."""
     body = RecipeList(recipes=[_summary(recipe) for recipe in recipes().values()]).model_dump_json()
-    return conditional(request, etag(request.app.version, body), lambda: body, REVALIDATE)
+    return conditional(context.request, context.etag(body), lambda: body, REVALIDATE)
 
 
 @router.get(
@@ -69,7 +61,7 @@ def list_recipes(request: Request, _query: Annotated[NoQuery, Query()]) -> Respo
     responses={**answer("The recipe.", RecipeAnswer), **NOT_MODIFIED, **problems(404, 422)},
 )
 def get_recipe(
-    request: Request,
+    context: Context,
     name: Annotated[str, Path(description="Name of the recipe.", examples=["llama-3-405b"])],
     _query: Annotated[NoQuery, Query()],
 ) -> Response:
@@ -80,7 +72,7 @@ def get_recipe(
     spec = Schedule.of({"recipe": name}).spec_dict
     whole = RecipeAnswer(**_summary(recipe).model_dump(), notes=recipe.notes, recipe=recipe.spec, spec=spec)
     body = whole.model_dump_json()
-    return conditional(request, etag(request.app.version, body), lambda: body, REVALIDATE)
+    return conditional(context.request, context.etag(body), lambda: body, REVALIDATE)
 
 
 def _summary(recipe: Recipe) -> RecipeSummary:
