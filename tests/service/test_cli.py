@@ -32,9 +32,12 @@ def preheat(*arguments: str, stdin: str = "", **environment: str) -> Result:
     return result
 
 
-def preheat_process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command as a user does, in a process of its own."""
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False)
+def preheat_process(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command as a user does, in a process of its own, with further environment variables."""
+    environment = {**os.environ, **variables}
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False, env=environment
+    )
 
 
 @pytest.fixture
@@ -215,6 +218,15 @@ def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str
         while process.poll() is None and time.monotonic() < give_up:
             time.sleep(0.05)
         assert process.returncode is not None
+
+
+def test_a_demo_whose_service_cannot_start_says_so(tmp_path: Path) -> None:
+    """It does not wait for a process that has ended, and its trainers are never started."""
+    picture = tmp_path / "demo.png"
+    run = preheat_process("demo", "-o", str(picture), PREHEAT_WORKERS="none")
+    assert run.returncode != 0
+    assert "the service ended with exit code" in run.stderr
+    assert not picture.exists()
 
 
 def test_demo_trains_and_draws(tmp_path: Path) -> None:

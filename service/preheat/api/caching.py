@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import Request, Response
 from pydantic import BaseModel
@@ -60,8 +59,9 @@ def response(content: Content, status: int = 200, media_type: str = JSON, **head
 
 def _has(request: Request, tag: str) -> bool:
     # If-None-Match compares weakly (RFC 9110 §8.8.3.2): a cache that compressed the answer made its tag weak.
-    tags: list[Any] = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
-    return tag in tags or "*" in tags
+    # A proxy may have split the list into several lines, which are one list (RFC 9110 §5.3).
+    tags = ",".join(request.headers.getlist("if-none-match")).split(",")
+    return any(part.strip().removeprefix("W/") in {tag, "*"} for part in tags)
 
 
 def _written(content: Content) -> bytes | str:

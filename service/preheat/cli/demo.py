@@ -7,9 +7,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,9 +18,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from preheat.cli.arguments import OUT, fail
 
+if TYPE_CHECKING:
+    from preheat_client import Preheat, Schedule
+
 _TRAINER = "preheat.cli.demo_trainer"
 _TRAINERS = 2
-_START_TIMEOUT_S = 60.0
+_START_TRIES = 60
 
 
 class DemoFailed(Exception):
@@ -49,10 +52,10 @@ def run_demo(iterations: int, picture: Path, console: Console) -> None:
         raise DemoFailed("the demo trains with the client: pip install -e clients/python")
     from preheat_client import Preheat, PreheatError  # noqa: PLC0415 - the service runs without the client
 
-    with _service() as url, Preheat(url, start_timeout_s=_START_TIMEOUT_S) as client:
+    with _service() as (url, process), Preheat(url, start_timeout_s=1) as client:
         try:
-            with console.status(f"starting a service on {url}"):  # the client waits until it answers
-                schedule = client.create(_spec(iterations))
+            with console.status(f"starting a service on {url}"):
+                schedule = _create(client, process, iterations)
             console.print(f"a service listens on {url}")
             used = _train(url, schedule.id, iterations, console)
             expected = schedule.lrs(1)  # the first update runs at lr(1)
@@ -65,18 +68,27 @@ def run_demo(iterations: int, picture: Path, console: Console) -> None:
         console.print(f"{escape(str(picture))}: the schedule, with iteration {iterations // 2} marked")
 
 
-def _spec(iterations: int) -> dict[str, Any]:
-    return {
+def _create(client: "Preheat", process: subprocess.Popen[bytes], iterations: int) -> "Schedule":
+    """The schedule, as soon as the service answers; a service that ended will never do so."""
+    from preheat_client import ServiceUnavailable  # noqa: PLC0415 - the service runs without the client
+
+    spec = {
         "target_lr": 0.05,
         "total_iterations": iterations,
         "warmup": {"iterations": iterations // 10},
         "after_scheduler": {"type": "CosineAnnealingLR"},
         "label": "demo",
     }
+    for _ in range(_START_TRIES):
+        with suppress(ServiceUnavailable):
+            return client.create(spec)
+        if process.poll() is not None:
+            raise DemoFailed(f"the service ended with exit code {process.returncode}")
+    return client.create(spec)
 
 
 @contextmanager
-def _service() -> Iterator[str]:
+def _service() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -85,7 +97,7 @@ def _service() -> Iterator[str]:
     environment = {**os.environ, "PREHEAT_DATABASE_URL": "sqlite:///:memory:", "PREHEAT_HOST": "127.0.0.1"}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:  # noqa: S603 - ourselves
         try:
-            yield url
+            yield url, process
         finally:
             process.terminate()
 
