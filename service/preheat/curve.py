@@ -149,7 +149,7 @@ class Curve:
         if not 0 <= start <= self.total_iterations:
             raise IterationOutOfRange("start", start, self.total_iterations)
         if not start <= stop <= self.total_iterations + 1:
-            raise IterationOutOfRange("stop", stop, self.total_iterations + 1)
+            raise IterationOutOfRange("stop", stop, self.total_iterations + 1, first=start)
 
     def _at(self, iterations: range, deadline: Deadline) -> Floats:
         values = np.empty((len(iterations), len(self.columns)))

@@ -111,15 +111,15 @@ class UnsupportedMediaType(PreheatError):
 
 
 class IterationOutOfRange(PreheatError):
-    """An iteration, or the end of a window, outside 0 … `last`."""
+    """An iteration, or the end of a window, outside `first` … `last`."""
 
     status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "iteration-out-of-range", "Outside the run"
 
-    def __init__(self, name: str, value: int, last: int) -> None:
-        rule = f"must be in 0 … {last}"
+    def __init__(self, name: str, value: int, last: int, first: int = 0) -> None:
+        rule = f"must be in {first} … {last}"
         detail = f"{name} ({value}) {rule}"
         entry = {"parameter": name, "rule": rule, "detail": detail}
-        super().__init__(detail, errors=[entry], first=0, last=last)
+        super().__init__(detail, errors=[entry], first=first, last=last)
 
 
 class UndefinedLR(PreheatError):
