@@ -79,9 +79,7 @@ def looks_like_epochs(track: LintedTrack) -> Iterator[Finding]:
         named = part.scheduler.named_epochs()
         if named is not None and named[1] <= _FEW and total >= _MANY and total >= 100 * named[1]:
             (field,), value = named
-            detail = (
-                f"{field} ({value}) is 1/{total // value} of the run: it reads like epochs, and counts iterations"
-            )
+            detail = f"{field} ({value}) is 1/{total // value} of the run: it reads like epochs, and counts iterations"
             remedy = f'write "{value}ep" and give units.iterations_per_epoch'
             location = (*part.location, field)
             yield track.finding("warning", "looks-like-epochs", location, value, detail, remedy)

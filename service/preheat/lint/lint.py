@@ -44,5 +44,4 @@ def _findings(track: LintedTrack) -> list[Finding]:
         return [finding for rule in RULES for finding in rule(track)]
     except UndefinedLR as error:
         remedy = "let the formula have a finite value ≥ 0 at every iteration"
-        location = ("after_scheduler",)
-        return [track.finding("error", "undefined-lr", location, error.iteration, str(error), remedy)]
+        return [track.finding("error", "undefined-lr", ("after_scheduler",), error.iteration, str(error), remedy)]

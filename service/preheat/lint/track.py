@@ -129,6 +129,5 @@ class LintedTrack:
 
 def _parts(location: Location, scheduler: Scheduler, length: int) -> Iterator[Part]:
     yield Part(location, scheduler, length)
-    children = zip(scheduler.children.items(), scheduler.child_lengths(length), strict=True)
-    for (below, child), own_length in children:
+    for (below, child), own_length in zip(scheduler.children.items(), scheduler.child_lengths(length), strict=True):
         yield from _parts((*location, *below), child, own_length)

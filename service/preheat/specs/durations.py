@@ -5,7 +5,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidatorFunctionWrapHandler, WrapValidator
@@ -64,7 +64,9 @@ IterationsOrZero = Annotated[int, Field(ge=0, le=MAX_ITERATION), _validator(0)]
 """A duration that may be 0."""
 
 
-_Size = Annotated[float, Field(ge=1e-6, le=1e15)]
+Size = Annotated[float, Field(ge=1e-6, le=1e15)]
+"""Samples, tokens or iterations of one of something; a mean may be a fraction."""
+
 _FIELDS: dict[Unit, str] = {
     "epoch": "iterations_per_epoch",
     "samples": "samples_per_iteration",
@@ -78,14 +80,14 @@ class BatchSize(Closed):
     start: Annotated[float, Field(ge=0, le=1e18)] = Field(
         description="Where the step begins, in samples or tokens seen before it.", examples=[252e6]
     )
-    size: _Size = Field(description="Samples or tokens per iteration.", examples=[4e6])
-    end_size: _Size | None = Field(
+    size: Size = Field(description="Samples or tokens per iteration.", examples=[4e6])
+    end_size: Size | None = Field(
         None, description="Size at the start of the next step; by default it stays the same.", examples=[8e6]
     )
 
 
 _SizeOrRamp = Annotated[
-    Annotated[_Size, Tag("number")]
+    Annotated[Size, Tag("number")]
     | Annotated[tuple[BatchSize, ...], Field(min_length=1, max_length=100, fail_fast=True), Tag("list")],
     Discriminator(number_or_list),
 ]
@@ -94,7 +96,7 @@ _SizeOrRamp = Annotated[
 class Units(Closed):
     """How long epochs, samples and tokens are. A duration becomes the nearest number of iterations (½ rounds up)."""
 
-    iterations_per_epoch: _Size | None = Field(None, description="Iterations of one epoch.", examples=[156.39])
+    iterations_per_epoch: Size | None = Field(None, description="Iterations of one epoch.", examples=[156.39])
     samples_per_iteration: _SizeOrRamp | None = Field(
         None, description="Samples of one iteration, over all ranks; a ramp is a list of steps.", examples=[8192]
     )
@@ -146,10 +148,7 @@ class Ramp:
     @cached_property
     def _firsts(self) -> list[float]:
         """The iteration at which each step begins."""
-        firsts = [0.0]
-        for index in range(len(self.steps) - 1):
-            firsts.append(firsts[-1] + self._length(index))
-        return firsts
+        return list(accumulate(map(self._length, range(len(self.steps) - 1)), initial=0.0))
 
     def _length(self, index: int) -> float:
         here, following = self.steps[index], self.steps[index + 1]
@@ -213,8 +212,7 @@ def ramp_violations(units: Units) -> list[tuple[Location, str, Any]]:
             if after.start <= before.start
         ]
         if ramp[-1].end_size is not None:
-            rule = "must not be given: no step follows"
-            found.append(((field, len(ramp) - 1, "end_size"), rule, ramp[-1].end_size))
+            found.append(((field, len(ramp) - 1, "end_size"), "must not be given: no step follows", ramp[-1].end_size))
     return found
 
 

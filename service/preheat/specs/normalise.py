@@ -79,12 +79,7 @@ def _with_targets(spec: Spec) -> Spec:
     scaled = groups and tuple(
         group.model_copy(update={"target_lr": spec.target_lr_of(group) * scale, "factor": None}) for group in groups
     )
-    update = {
-        "target_lr": spec.target_lr * scale,
-        "param_groups": scaled,
-        "layer_decay": None,
-        "batch_scaling": None,
-    }
+    update = {"target_lr": spec.target_lr * scale, "param_groups": scaled, "layer_decay": None, "batch_scaling": None}
     return spec.model_copy(update=update)
 
 
@@ -138,8 +133,8 @@ def _schedule(
     rest = (clock.total or 0) - whole.origin
     length = 0 if whole.dampens else whole.iterations
     depth = int(location[:1] == ("hyperparameters",))  # momentum is not cycled by another hyperparameter
-    own = (*location, "after_scheduler")
-    span = Span(rest, rest + 1, whole.origin, length, clock, groups, own, violations, depth)
+    location = (*location, "after_scheduler")
+    span = Span(rest, rest + 1, whole.origin, length, clock, groups, location, violations, depth)
     return whole, after.normalised(span)
 
 
@@ -183,7 +178,7 @@ def _failure(scheduler: Scheduler, targets: tuple[float, ...], length: int) -> s
         except (ArithmeticError, ValueError, TypeError) as error:
             return f"must have a value at every iteration, but at s = {s}: {error}"
         for lr in lrs:
-            if not math.isfinite(lr) or not 0 <= lr <= _MAX_GROWN_LR:
+            if not 0 <= lr <= _MAX_GROWN_LR:  # of a NaN every comparison is false
                 return f"must be finite and ≥ 0 at every iteration, but at s = {s} the LR is {lr!r}"
     return None
 

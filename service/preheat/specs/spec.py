@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from preheat.specs.after_schedulers import AfterScheduler
-from preheat.specs.durations import Iterations, Units
+from preheat.specs.durations import Iterations, Size, Units
 from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed, NonNegative, Ratio
 from preheat.specs.tracks import Column, Phase, Track, columns, tracks
 from preheat.specs.warmup import Warmup
@@ -58,12 +58,8 @@ class BatchScaling(Closed):
     """
 
     rule: Literal["linear", "sqrt"] = Field(description="How the LR follows the batch.", examples=["linear"])
-    reference_batch: Annotated[float, Field(ge=1e-6, le=1e15)] = Field(
-        description="Batch that target_lr is stated for.", examples=[256]
-    )
-    batch: Annotated[float, Field(ge=1e-6, le=1e15)] = Field(
-        description="Batch of the run, over all ranks.", examples=[8192]
-    )
+    reference_batch: Size = Field(description="Batch that target_lr is stated for.", examples=[256])
+    batch: Size = Field(description="Batch of the run, over all ranks.", examples=[8192])
 
     @property
     def scale(self) -> float:
@@ -150,8 +146,7 @@ class Spec(Closed):
     @property
     def target_lrs(self) -> tuple[float, ...]:
         """Target LR of each param group."""
-        groups = self.param_groups or (ParamGroup(),)
-        return tuple(self.target_lr_of(group) for group in groups)
+        return tuple(map(self.target_lr_of, self.param_groups or (ParamGroup(),)))
 
     def target_lr_of(self, group: ParamGroup) -> float:
         """Target LR of a param group: its own, a factor of the spec's, or the spec's."""

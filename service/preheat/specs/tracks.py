@@ -98,11 +98,10 @@ def columns(spec: "Spec") -> tuple[Column, ...]:
     """The columns of a spec's answers: the LR of each group, then each hyperparameter of each group."""
     names = spec.group_names
     found = [Column(name) for name in names]
-    schedules = [_schedule(spec, index)[1] for index in range(len(names))]
     found += [
         Column(name, "momentum")
-        for name, after in zip(names, schedules, strict=True)
-        if after is not None and after.cycles_momentum
+        for index, name in enumerate(names)
+        if (after := _schedule(spec, index)[1]) is not None and after.cycles_momentum
     ]
     for hyperparameter, schedule in (spec.hyperparameters or {}).items():
         found += [Column(name, hyperparameter) for name in schedule.param_groups or names]

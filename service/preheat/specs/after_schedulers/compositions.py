@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import reduce
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
@@ -28,8 +28,7 @@ class Several(Scheduler):
     schedulers: Annotated[
         tuple["AfterScheduler", ...], Field(min_length=1, max_length=MAX_CHILDREN, fail_fast=True)
     ] = Field(
-        description="The schedulers.",
-        examples=[[{"type": "LinearLR"}, {"type": "ExponentialLR", "gamma": 0.99}]],
+        description="The schedulers.", examples=[[{"type": "LinearLR"}, {"type": "ExponentialLR", "gamma": 0.99}]]
     )
 
     @property
@@ -190,8 +189,7 @@ class WindowLR(_Wrapper):
 
     @override
     def formula(self, group: int = 0) -> str:
-        clock = f"min(max(s - {self.begin}, 0), {self.duration})"
-        return substituted(self.scheduler.formula(group), {"s": clock})
+        return substituted(self.scheduler.formula(group), {"s": f"min(max(s - {self.begin}, 0), {self.duration})"})
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
@@ -240,8 +238,7 @@ class CooldownLR(_Wrapper):
         if self.start not in {None, start}:
             span.refuse(("start",), f"must be {start} here, or left out", self.start)
         child = self.scheduler.normalised(span.child("scheduler"))
-        update: dict[str, Any] = {"length": length, "start": start, "scheduler": child}
-        return self.model_copy(update=update)
+        return self.model_copy(update={"length": length, "start": start, "scheduler": child})
 
     @override
     def formula(self, group: int = 0) -> str:

@@ -225,15 +225,13 @@ class Segment(Closed):
         if self.shape != "constant" and self.end_lr is None:
             span.refuse(("phases", index, "to"), f"is required in a {self.shape} phase", None)
         if self.shape == "exponential" and 0 in {self.start_lr, self.end_lr}:
-            rule = "must be > 0, as must `from`, in an exponential phase"
-            span.refuse(("phases", index, "to"), rule, self.end_lr)
+            span.refuse(("phases", index, "to"), "must be > 0, as must `from`, in an exponential phase", self.end_lr)
 
     def formula(self, start: int) -> str:
         """The LR of a normalised phase that begins at the scheduler's own iteration `start`."""
-        first, last = _lr(self.start_lr), _lr(self.end_lr)
         if self.shape == "constant":
-            return last
-        return between(self.shape, first, last, f"((s - {start}) / {self.length})")
+            return _lr(self.end_lr)
+        return between(self.shape, _lr(self.start_lr), _lr(self.end_lr), f"((s - {start}) / {self.length})")
 
 
 class PhasesLR(Shape):

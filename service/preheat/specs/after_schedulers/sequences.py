@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from preheat.errors import NotExpressible
 from preheat.formula.language import substituted
-from preheat.specs.after_schedulers.compositions import Several
+from preheat.specs.after_schedulers.compositions import MAX_CHILDREN, Several
 from preheat.specs.after_schedulers.scheduler import Scheduler, Stage
 from preheat.specs.after_schedulers.torch_decays import SWALR, ConstantLR, check_milestones
 from preheat.specs.durations import Iterations
@@ -26,7 +26,7 @@ class SequentialLR(Several):
     type: Literal["SequentialLR"]
     milestones: tuple[Iterations, ...] = Field(
         description="Iterations at which the next scheduler takes over, ascending: one fewer than schedulers.",
-        max_length=99,
+        max_length=MAX_CHILDREN - 1,
         fail_fast=True,
         examples=[[60]],
     )
@@ -34,10 +34,9 @@ class SequentialLR(Several):
     @property
     @override
     def stages(self) -> list[Stage]:
-        starts = (0, *self.milestones)
         return [
             (name, begin + start)
-            for begin, child, end in zip(starts, self.schedulers, (*self.milestones, None), strict=False)
+            for begin, child, end in zip((0, *self.milestones), self.schedulers, (*self.milestones, None), strict=False)
             for name, start in child.stages
             if end is None or begin + start < end
         ]

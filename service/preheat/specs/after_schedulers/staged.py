@@ -219,5 +219,4 @@ class RangeTestLR(Shape):
     @override
     def formula(self, group: int = 0) -> str:
         s = f"(s // {self.stair_length} * {self.stair_length})" if self.stair_length > 1 else "s"
-        x, start = f"min({s} / {self.length}, 1.0)", number(self.start_lr)
-        return between(self.mode, start, "b", x)
+        return between(self.mode, number(self.start_lr), "b", f"min({s} / {self.length}, 1.0)")
