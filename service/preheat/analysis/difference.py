@@ -86,6 +86,7 @@ def values_of(curve: Curve, columns: list[Column], iterations: range, deadline: 
 
 def evenly(window: range, most: int) -> range:
     """Up to `most` iterations of a window that is not empty, at even distances from its first."""
+    # // rounds down, so between two minus signs it rounds up: rounded down, the step would give more than `most`.
     return window[:: -(-len(window) // most)]
 
 

@@ -12,6 +12,7 @@ from preheat.specs import Spec
 
 Policy = Literal["keep", "rescale", "refuse"]
 
+# An absolute tolerance too: relative to 0 nothing is close to it.
 _REL_TOL, _ABS_TOL = 1e-9, 1e-15
 
 

@@ -36,4 +36,5 @@ def power(base: str, exponent: float) -> str:
 
 def number(value: float) -> str:
     """A number as part of a formula; a negative one in parentheses."""
+    # repr gives the shortest text that is read back to the same bits.
     return repr(value) if value >= 0 else f"({value!r})"

@@ -33,6 +33,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., float], range]] = {
 
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
+# Without Pow, which `visit_BinOp` turns into a call: int ** int may have any number of digits, math.pow overflows.
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.UAdd, ast.USub)
 _LOGIC = (ast.Not, ast.And, ast.Or, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 

@@ -87,6 +87,7 @@ class LintedTrack:
     @cached_property
     def peaks(self) -> list[float]:
         """The highest LR of every group."""
+        # In one part, whose highest values are those of the run.
         _, _, highs = self._curve.envelope(0, self.last + 1, 1, self._deadline)
         return [float(highs[0, column]) for column in self.track.columns]
 

@@ -49,6 +49,7 @@ def _duration(text: str, least: int) -> Duration:
     match = re.fullmatch(_PATTERN, text) if len(text) <= _MAX_CHARACTERS else None
     if match is None:
         raise ValueError(f"must be a whole number of iterations or a duration: {_EXAMPLES}")
+    # 1e999 matches the pattern and is inf here, which the bound below refuses.
     amount = float(text.removesuffix(match[3]))
     # Of any unit, before it is known what one is: a bound against overflow, not the one on iterations.
     if amount > MAX_ITERATION * 1e6:
@@ -119,6 +120,7 @@ class Units(Closed):
         if size is None:
             raise ValueError(f"counts {unit if unit != 'epoch' else 'epochs'}: give units.{_FIELDS[unit]}")
         if unit == "epoch":
+            # An epoch is given in iterations, the other units per iteration: hence the reciprocal.
             return Ramp((BatchSize(start=0, size=1 / size),))
         return Ramp(size if isinstance(size, tuple) else (BatchSize(start=0, size=size),))
 
@@ -131,6 +133,7 @@ class Ramp:
 
     def amount(self, iterations: float) -> float:
         """How much is done after `iterations`."""
+        # bisect_right: at its own first iteration a step is already in force.
         index = max(bisect_right(self._firsts, iterations) - 1, 0)
         step, x = self.steps[index], iterations - self._firsts[index]
         return step.start + step.size * x + self._growth(index) * x * x / 2
@@ -152,10 +155,12 @@ class Ramp:
 
     def _length(self, index: int) -> float:
         here, following = self.steps[index], self.steps[index + 1]
+        # A batch that grows evenly has, on the way, the mean of its two sizes.
         return (following.start - here.start) * 2 / (here.size + (here.end_size or here.size))
 
     def _growth(self, index: int) -> float:
         step = self.steps[index]
+        # The last step has no next one towards which it could grow.
         if step.end_size is None or index == len(self.steps) - 1:
             return 0.0
         return (step.end_size - step.size) / self._length(index)
@@ -181,6 +186,7 @@ class Clock:
             case "%":
                 if self.total is None:
                     raise ValueError("is a share of total_iterations, which is not known here")
+                # Divided last: 29 · 50 / 100 is 14.5, a half to round up, and 0.29 · 50 is a little less.
                 return _at_least(duration, _rounded(duration.amount * self.total / 100))
             case unit:  # later in a ramp the same tokens take fewer iterations
                 done = self.units.amount(unit, start)
@@ -190,6 +196,7 @@ class Clock:
         """Iterations of a duration that ends at iteration `stop` of the run. Raises as `iterations`."""
         if isinstance(duration, int) or duration.unit in {"%", "it"}:
             return self.iterations(duration)
+        # Any: after `in` the type checker still has "%" and "it" in the type.
         unit: Any = duration.unit
         done = self.units.amount(unit, stop)
         if duration.amount > done:  # it would begin before the run: no number of iterations that end at `stop`
@@ -225,4 +232,5 @@ def _at_least(duration: Duration, iterations: int) -> int:
 
 
 def _rounded(iterations: float) -> int:
+    # Not round(), which takes the even neighbour of a half: 2.5 would become 2.
     return math.floor(iterations + 0.5)

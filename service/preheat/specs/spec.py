@@ -37,6 +37,7 @@ class LayerDecay(Closed):
     Group 0 is the embedding, the last the head. Source: Clark et al., ELECTRA (arXiv 2003.10555); BEiT, MAE.
     """
 
+    # With embedding and head there are two groups more, within MAX_PARAM_GROUPS.
     layers: Annotated[int, Field(ge=1, le=250)] = Field(description="Blocks between embedding and head.", examples=[12])
     factor: Annotated[float, Field(ge=1e-6, le=1)] = Field(
         description="Factor from one layer to the one below.", examples=[0.75]
@@ -46,6 +47,7 @@ class LayerDecay(Closed):
         """The groups, from the embedding up."""
         last = self.layers + 1
         return tuple(
+            # Not validated: a target out of bounds is refused later as target_lr, which is what the user wrote.
             ParamGroup.model_construct(name=f"layer_{layer}", target_lr=target_lr * self.factor ** (last - layer))
             for layer in range(last + 1)
         )
@@ -72,6 +74,7 @@ class Hyperparameter(Closed):
     """A hyperparameter with a schedule of its own, in the LR's words; its `value` stands where target_lr does."""
 
     value: NonNegative = Field(le=1e6, description="Value at the end of its warm-up.", examples=[0.05])
+    # One instance for all: models are frozen.
     warmup: Warmup = Field(Warmup(), description="Its warm-up.", examples=[{"iterations": 10}])
     after_scheduler: AfterScheduler | None = Field(
         None,

@@ -64,6 +64,7 @@ class Track:
         stages = [("constant", 0)] if self.after_scheduler is None else self.after_scheduler.stages
         begins = [("warm-up", 0)] if first_after else []
         begins += [(name, max(self.warmup.origin + start, first_after)) for name, start in stages]
+        # Each phase ends where the next begins; the entry without a name ends the last one.
         phases = [Phase(name, start, min(stop, end)) for (name, start), (_, stop) in pairwise([*begins, ("", end)])]
         return [phase for phase in phases if phase.start < phase.stop]
 
@@ -84,6 +85,7 @@ class Track:
 
     def _turns(self, start: int, stop: int) -> Iterable[int]:
         last, origin = self.warmup.last, self.warmup.origin
+        # last − 1 too: with (n+1)/W the target is reached one iteration before the warm-up is over.
         yield from (last - 1, last, last + 1)
         if self.warmup.dampens:  # a rise times a fall turns somewhere in between
             yield from sixteen(start, min(stop, last + 1))

@@ -74,6 +74,7 @@ class MaxLR(_Combination):
 
     @override
     def formula(self, group: int = 0) -> str:
+        # In pairs: in the formula language max takes up to eight arguments, and there may be more children.
         return reduce("max({}, {})".format, (child.formula(group) for child in self.schedulers))
 
 
@@ -133,6 +134,7 @@ class ClampLR(_Wrapper):
     @override
     def formula(self, group: int = 0) -> str:
         text = self.scheduler.formula(group)
+        # The lower bound first: where an absolute bound and a ratio cross, the upper one holds.
         for name, absolute, ratio in (("max", self.min_lr, self.min_ratio), ("min", self.max_lr, self.max_ratio)):
             if ratio is not None:
                 text = f"{name}({text}, {number(ratio)} * b)"
@@ -165,6 +167,7 @@ class WindowLR(_Wrapper):
     @property
     @override
     def stages(self) -> list[Stage]:
+        # At `end` itself the scheduler is still read.
         ends = [("hold", self.end + 1)] if self.end is not None else []
         begins = [("hold", 0)] if self.begin else []
         return [*begins, *((name, self.begin + start) for name, start in self.scheduler.stages), *ends]
@@ -222,6 +225,7 @@ class CooldownLR(_Wrapper):
     @property
     @override
     def stages(self) -> list[Stage]:
+        # At `start` itself the LR is still that of the scheduler.
         return [*self.scheduler.stages, ("cool-down", (self.start or 0) + 1)]
 
     @override

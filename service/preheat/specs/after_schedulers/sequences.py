@@ -38,6 +38,7 @@ class SequentialLR(Several):
             (name, begin + start)
             for begin, child, end in zip((0, *self.milestones), self.schedulers, (*self.milestones, None), strict=False)
             for name, start in child.stages
+            # A child that its milestone cuts off does not come to its later stages.
             if end is None or begin + start < end
         ]
 
@@ -71,6 +72,7 @@ class SequentialLR(Several):
         starts = [0, *self.milestones]
         texts = [_from(child.formula(group), start) for child, start in zip(self.schedulers, starts, strict=True)]
         whole = texts[-1]
+        # From the last back; at a milestone itself the next scheduler is in force.
         for text, end in reversed(list(zip(texts, self.milestones, strict=False))):
             whole = f"({text}) if s < {end} else ({whole})"
         return whole
@@ -116,6 +118,7 @@ class ChainedScheduler(Several):
             if isinstance(child, SWALR | ChainedScheduler) or getattr(child, "eta_min", 0.0) > 0.0:
                 raise NotExpressible(f"{child.type} in a ChainedScheduler depends on the LR before: use a ProductLR")
         texts = [child.formula(group) for child in self.schedulers]
+        # The first goes from b; each of the others is a factor, which is its formula with 1 for b.
         return reduce(lambda left, right: f"({left}) * ({substituted(right, {'b': '1.0'})})", texts)
 
 
