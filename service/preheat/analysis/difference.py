@@ -86,8 +86,8 @@ def values_of(curve: Curve, columns: list[Column], iterations: range, deadline: 
 
 def evenly(window: range, most: int) -> range:
     """Up to `most` iterations of a window that is not empty, at even distances from its first."""
-    rounded_up = -(-len(window) // most)
-    return window[::rounded_up]
+    # // rounds down, so between two minus signs it rounds up: rounded down, the step would give more than `most`.
+    return window[:: -(-len(window) // most)]
 
 
 class _Block:

@@ -12,6 +12,7 @@ from preheat.specs import Spec
 
 Policy = Literal["keep", "rescale", "refuse"]
 
+# An absolute tolerance too: relative to 0 nothing is close to it.
 _REL_TOL, _ABS_TOL = 1e-9, 1e-15
 
 
@@ -88,11 +89,9 @@ def _rescaled(handover: Handover, deadline: Deadline) -> Handover:
     Most LRs are a straight line in the target (end LRs are absolute): two points give it, and the result is checked.
     """
     spec, iteration, old_lrs = handover.spec, handover.iteration, [group.old_lr for group in handover.groups]
-    doubled = _with_targets(spec, [2 * target for target in spec.target_lrs])
+    doubled = Curve(Schedule(_with_targets(spec, [2 * target for target in spec.target_lrs])))
     targets = []
-    for target, group, twice in zip(
-        spec.target_lrs, handover.groups, Curve(Schedule(doubled)).lr(iteration, deadline), strict=False
-    ):
+    for target, group, twice in zip(spec.target_lrs, handover.groups, doubled.lr(iteration, deadline), strict=False):
         slope = twice - group.new_lr
         # NaN where the LR does not depend on the target, as in a table
         targets.append(target * (1 + (group.old_lr - group.new_lr) / slope) if slope else math.nan)
@@ -109,6 +108,5 @@ def _with_targets(spec: Spec, targets: list[float]) -> Spec:
     groups = spec.param_groups and tuple(
         group.model_copy(update={"target_lr": target}) for group, target in zip(spec.param_groups, targets, strict=True)
     )
-    return spec.model_copy(
-        update={"target_lr": targets[0] if groups is None else spec.target_lr, "param_groups": groups}
-    )
+    target_lr = targets[0] if groups is None else spec.target_lr
+    return spec.model_copy(update={"target_lr": target_lr, "param_groups": groups})

@@ -10,6 +10,7 @@ from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
 from preheat.specs import Column
 
+# Iterations computed at once, so that the memory does not grow with the window.
 _BLOCK = 1 << 16
 
 
@@ -60,6 +61,7 @@ def first_crossing(
     curve.check_window(start, stop)
     if stop <= start:
         return None
+    # ≤: a column that begins at the value reaches it at `start`.
     rises = curve.lr(start, deadline)[column] <= value
     window = range(start, stop)
     while len(window) > 1:
@@ -80,6 +82,7 @@ def peak(curve: Curve, column: int, window: range, deadline: Deadline = NO_DEADL
     """
     while len(window) > 1:
         firsts, _, highs = curve.envelope(window.start, window.stop, _PARTS, deadline)
+        # argmax gives the first of equal values: the earliest part that has the peak.
         window = _part(window, firsts, int(highs[:, column].argmax()))
     return window.start, curve.lr(window.start, deadline)[column]
 

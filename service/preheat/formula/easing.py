@@ -3,18 +3,10 @@
 Every x and every end is itself the text of a formula; a sum in it needs its own parentheses.
 """
 
-FALLING = {
-    "linear": "1 - {x}",
-    "cosine": "(1 + cos(pi * {x})) / 2",
-    "1-sqrt": "1 - sqrt({x})",
-}
+FALLING = {"linear": "1 - {x}", "cosine": "(1 + cos(pi * {x})) / 2", "1-sqrt": "1 - sqrt({x})"}
 """Heights from 1 at x = 0 down to 0 at x = 1, by the name of their form."""
 
-RISING = {
-    "linear": "{x}",
-    "cosine": "(1 - cos(pi * {x})) / 2",
-    "1-sqrt": "(1 - sqrt(1 - {x}))",
-}
+RISING = {"linear": "{x}", "cosine": "(1 - cos(pi * {x})) / 2", "1-sqrt": "(1 - sqrt(1 - {x}))"}
 """Heights from 0 at x = 0 up to 1 at x = 1."""
 
 
@@ -44,4 +36,5 @@ def power(base: str, exponent: float) -> str:
 
 def number(value: float) -> str:
     """A number as part of a formula; a negative one in parentheses."""
+    # repr gives the shortest text that is read back to the same bits.
     return repr(value) if value >= 0 else f"({value!r})"

@@ -33,26 +33,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., float], range]] = {
 
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
-_OPERATORS = (
-    ast.Add,
-    ast.Sub,
-    ast.Mult,
-    ast.Div,
-    ast.FloorDiv,
-    ast.Mod,
-    ast.UAdd,
-    ast.USub,
-    ast.Not,
-    ast.And,
-    ast.Or,
-    ast.Lt,
-    ast.LtE,
-    ast.Gt,
-    ast.GtE,
-    ast.Eq,
-    ast.NotEq,
-    ast.Load,
-)
+# Without Pow, which `visit_BinOp` turns into a call: int ** int may have any number of digits, math.pow overflows.
+_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.UAdd, ast.USub)
+_LOGIC = (ast.Not, ast.And, ast.Or, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 
 Evaluate = Callable[[Iterable[float], Sequence[float]], list[float]]
 """From iterations and base LRs to learning rates: every base LR's of the first iteration, of the second, and so on."""
@@ -151,7 +134,7 @@ class _Checker(ast.NodeTransformer):
         return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
-        if not isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.IfExp, *_OPERATORS)):
+        if not isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.IfExp, *_ARITHMETIC, *_LOGIC)):
             raise ValueError(f"must not contain {_source(node)}")  # noqa: TRY004 - a rule, not a type
         return super().generic_visit(node)
 

@@ -83,6 +83,7 @@ class _Arrays(ast.NodeTransformer):
                 lambda left, right: self._choice(ast.Compare(left, [operator], [right]), left, right), arguments
             )
         if name in {"floor", "ceil"}:
+            # floor(x) is x // 1, and ceil(x) is −(−x // 1).
             sign = ast.UAdd() if name == "floor" else ast.USub()
             inner = ast.BinOp(ast.UnaryOp(sign, arguments[0]), ast.FloorDiv(), ast.Constant(1.0))
             return ast.UnaryOp(sign, inner)

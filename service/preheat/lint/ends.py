@@ -19,6 +19,7 @@ _JUMP = 0.1
 _RESOLUTION = 1e-9
 """Below this an update of a float32 weight of 0.01 rounds to nothing."""
 
+# A difference in the last bits is no rise, and no peak that was missed.
 _EQUAL = 1 + 1e-9
 _SCHEDULER = ("after_scheduler",)
 

@@ -43,6 +43,7 @@ def length_mismatch(track: LintedTrack) -> Iterator[Finding]:
 
 def _mismatch(severity: Severity, location: Location, track: LintedTrack, own: int, detail: str) -> Finding:
     remedy = "leave it out: by default it is what is left of the run"
+    # A length past the end of the run is shown at its last iteration.
     iteration = min(track.warmup.origin + own, track.total_iterations)
     return track.finding(severity, "length-mismatch", location, iteration, detail, remedy)
 

@@ -28,6 +28,7 @@ def lint(curve: Curve, deadline: Deadline = NO_DEADLINE) -> list[Finding]:
         detail = f"iterations past {MOST_STEPS} are not examined: this schedule must be stepped to them"
         remedy = "use a scheduler with a closed form to have the whole run examined"
         findings.append(Finding("info", "not-examined", "", MOST_STEPS, detail, remedy))
+    # sorted is stable: within a severity the order of tracks and rules stays.
     return sorted(findings, key=lambda finding: _ORDER[finding.severity])
 
 
@@ -44,5 +45,4 @@ def _findings(track: LintedTrack) -> list[Finding]:
         return [finding for rule in RULES for finding in rule(track)]
     except UndefinedLR as error:
         remedy = "let the formula have a finite value ≥ 0 at every iteration"
-        location = ("after_scheduler",)
-        return [track.finding("error", "undefined-lr", location, error.iteration, str(error), remedy)]
+        return [track.finding("error", "undefined-lr", ("after_scheduler",), error.iteration, str(error), remedy)]

@@ -89,6 +89,7 @@ class LintedTrack:
     @cached_property
     def peaks(self) -> list[float]:
         """The highest LR of every group."""
+        # In one part, whose highest values are those of the run.
         _, _, highs = self._curve.envelope(0, self.last + 1, 1, self._deadline)
         return [float(highs[0, column]) for column in self.track.columns]
 
@@ -131,6 +132,5 @@ class LintedTrack:
 
 def _parts(location: Location, scheduler: Scheduler, length: int) -> Iterator[Part]:
     yield Part(location, scheduler, length)
-    children = zip(scheduler.children.items(), scheduler.child_lengths(length), strict=True)
-    for (below, child), own_length in children:
+    for (below, child), own_length in zip(scheduler.children.items(), scheduler.child_lengths(length), strict=True):
         yield from _parts((*location, *below), child, own_length)

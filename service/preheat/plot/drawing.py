@@ -259,9 +259,8 @@ class _Picture:
         if self._options.scale == "log" and mark.lr <= 0:
             return  # a logarithmic axis has no place for it
         if mark.is_current:
-            dashes = (0, (4, 3))
             for axes in self._all_axes:
-                axes.axvline(mark.iteration, color=self._theme.text, linewidth=1, linestyle=dashes, zorder=2)
+                axes.axvline(mark.iteration, color=self._theme.text, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
         self._axes.plot(
             [mark.iteration],
             [mark.lr],

@@ -181,13 +181,7 @@ class Cooled(Composite):
     """
 
     def __init__(
-        self,
-        optimizer: Optimizer,
-        build: Build,
-        start: int,
-        length: int,
-        fall: Evaluate,
-        min_lr: float,
+        self, optimizer: Optimizer, build: Build, start: int, length: int, fall: Evaluate, min_lr: float
     ) -> None:
         self.start, self.length, self._fall, self._min_lr = start, length, fall, min_lr
         super().__init__(optimizer, [build])

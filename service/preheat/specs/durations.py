@@ -5,7 +5,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidatorFunctionWrapHandler, WrapValidator
@@ -49,6 +49,7 @@ def _duration(text: str, least: int) -> Duration:
     match = re.fullmatch(_PATTERN, text) if len(text) <= _MAX_CHARACTERS else None
     if match is None:
         raise ValueError(f"must be a whole number of iterations or a duration: {_EXAMPLES}")
+    # 1e999 matches the pattern and is inf here, which the bound below refuses.
     amount = float(text.removesuffix(match[3]))
     # Of any unit, before it is known what one is: a bound against overflow, not the one on iterations.
     if amount > MAX_ITERATION * 1e6:
@@ -64,7 +65,9 @@ IterationsOrZero = Annotated[int, Field(ge=0, le=MAX_ITERATION), _validator(0)]
 """A duration that may be 0."""
 
 
-_Size = Annotated[float, Field(ge=1e-6, le=1e15)]
+Size = Annotated[float, Field(ge=1e-6, le=1e15)]
+"""Samples, tokens or iterations of one of something; a mean may be a fraction."""
+
 _FIELDS: dict[Unit, str] = {
     "epoch": "iterations_per_epoch",
     "samples": "samples_per_iteration",
@@ -78,14 +81,14 @@ class BatchSize(Closed):
     start: Annotated[float, Field(ge=0, le=1e18)] = Field(
         description="Where the step begins, in samples or tokens seen before it.", examples=[252e6]
     )
-    size: _Size = Field(description="Samples or tokens per iteration.", examples=[4e6])
-    end_size: _Size | None = Field(
+    size: Size = Field(description="Samples or tokens per iteration.", examples=[4e6])
+    end_size: Size | None = Field(
         None, description="Size at the start of the next step; by default it stays the same.", examples=[8e6]
     )
 
 
 _SizeOrRamp = Annotated[
-    Annotated[_Size, Tag("number")]
+    Annotated[Size, Tag("number")]
     | Annotated[tuple[BatchSize, ...], Field(min_length=1, max_length=100, fail_fast=True), Tag("list")],
     Discriminator(number_or_list),
 ]
@@ -94,7 +97,7 @@ _SizeOrRamp = Annotated[
 class Units(Closed):
     """How long epochs, samples and tokens are. A duration becomes the nearest number of iterations (½ rounds up)."""
 
-    iterations_per_epoch: _Size | None = Field(None, description="Iterations of one epoch.", examples=[156.39])
+    iterations_per_epoch: Size | None = Field(None, description="Iterations of one epoch.", examples=[156.39])
     samples_per_iteration: _SizeOrRamp | None = Field(
         None, description="Samples of one iteration, over all ranks; a ramp is a list of steps.", examples=[8192]
     )
@@ -117,6 +120,7 @@ class Units(Closed):
         if size is None:
             raise ValueError(f"counts {unit if unit != 'epoch' else 'epochs'}: give units.{_FIELDS[unit]}")
         if unit == "epoch":
+            # An epoch is given in iterations, the other units per iteration: hence the reciprocal.
             return Ramp((BatchSize(start=0, size=1 / size),))
         return Ramp(size if isinstance(size, tuple) else (BatchSize(start=0, size=size),))
 
@@ -129,6 +133,7 @@ class Ramp:
 
     def amount(self, iterations: float) -> float:
         """How much is done after `iterations`."""
+        # bisect_right: at its own first iteration a step is already in force.
         index = max(bisect_right(self._firsts, iterations) - 1, 0)
         step, x = self.steps[index], iterations - self._firsts[index]
         return step.start + step.size * x + self._growth(index) * x * x / 2
@@ -146,17 +151,16 @@ class Ramp:
     @cached_property
     def _firsts(self) -> list[float]:
         """The iteration at which each step begins."""
-        firsts = [0.0]
-        for index in range(len(self.steps) - 1):
-            firsts.append(firsts[-1] + self._length(index))
-        return firsts
+        return list(accumulate(map(self._length, range(len(self.steps) - 1)), initial=0.0))
 
     def _length(self, index: int) -> float:
         here, following = self.steps[index], self.steps[index + 1]
+        # A batch that grows evenly has, on the way, the mean of its two sizes.
         return (following.start - here.start) * 2 / (here.size + (here.end_size or here.size))
 
     def _growth(self, index: int) -> float:
         step = self.steps[index]
+        # The last step has no next one towards which it could grow.
         if step.end_size is None or index == len(self.steps) - 1:
             return 0.0
         return (step.end_size - step.size) / self._length(index)
@@ -182,6 +186,7 @@ class Clock:
             case "%":
                 if self.total is None:
                     raise ValueError("is a share of total_iterations, which is not known here")
+                # Divided last: 29 · 50 / 100 is 14.5, a half to round up, and 0.29 · 50 is a little less.
                 return _at_least(duration, _rounded(duration.amount * self.total / 100))
             case unit:  # later in a ramp the same tokens take fewer iterations
                 done = self.units.amount(unit, start)
@@ -191,6 +196,7 @@ class Clock:
         """Iterations of a duration that ends at iteration `stop` of the run. Raises as `iterations`."""
         if isinstance(duration, int) or duration.unit in {"%", "it"}:
             return self.iterations(duration)
+        # Any: after `in` the type checker still has "%" and "it" in the type.
         unit: Any = duration.unit
         done = self.units.amount(unit, stop)
         if duration.amount > done:  # it would begin before the run: no number of iterations that end at `stop`
@@ -213,8 +219,7 @@ def ramp_violations(units: Units) -> list[tuple[Location, str, Any]]:
             if after.start <= before.start
         ]
         if ramp[-1].end_size is not None:
-            rule = "must not be given: no step follows"
-            found.append(((field, len(ramp) - 1, "end_size"), rule, ramp[-1].end_size))
+            found.append(((field, len(ramp) - 1, "end_size"), "must not be given: no step follows", ramp[-1].end_size))
     return found
 
 
@@ -227,4 +232,5 @@ def _at_least(duration: Duration, iterations: int) -> int:
 
 
 def _rounded(iterations: float) -> int:
+    # Not round(), which takes the even neighbour of a half: 2.5 would become 2.
     return math.floor(iterations + 0.5)

@@ -20,6 +20,7 @@ MAX_PARAM_GROUPS = 256
 class Closed(BaseModel):
     """A strict, frozen model that refuses fields it does not know."""
 
+    # strict: "5" is no number and 5.0 no count; an int may stand for a float.
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -51,6 +52,7 @@ Positive = Annotated[float, Field(ge=1e-9, le=1e6)]
 """An exponent, a rate or a ratio above 0."""
 
 _Value = TypeVar("_Value")
+# With a discriminator pydantic reports the errors of one member; without, those of both.
 _OnePerGroup = Annotated[
     Annotated[_Value, Tag("number")]
     | Annotated[tuple[_Value, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True), Tag("list")],

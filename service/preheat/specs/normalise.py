@@ -15,6 +15,7 @@ from preheat.specs.tracks import LR_NAME, Track, columns
 from preheat.specs.violations import InvalidSpec, Location, Violation, violation
 from preheat.specs.warmup import Warmup
 
+# A logarithm, because the growth itself may be more than a float can hold.
 _MAX_LOG_GROWTH = math.log(1e100)
 _MAX_GROWN_LR = MAX_LR * 1e6
 
@@ -49,6 +50,7 @@ def _clock(spec: Spec) -> Clock:
     if isinstance(total, int):
         return Clock(total, units)
     try:
+        # The length itself may be in epochs or tokens, but not a share: the clock that resolves it has no total.
         return Clock(Clock(None, units).iterations(total), units)
     except ValueError as error:
         raise InvalidSpec([violation(("total_iterations",), str(error), total.text)]) from None
@@ -58,11 +60,13 @@ def _unit_violations(value: Any, location: Location, clock: Clock) -> Iterator[V
     """Every duration in a unit whose length is not known, wherever it stands: told at once, before any is resolved."""
     if isinstance(value, Duration):
         try:
+            # Only whether the unit is known is asked: how many iterations it takes depends on where it begins.
             clock.iterations(replace(value, least=0))
         except ValueError as error:
             yield violation(location, str(error), value.text)
     elif isinstance(value, Closed):
         for name, info in type(value).model_fields.items():
+            # By its alias: in the document two fields of a phase are `from` and `to`.
             yield from _unit_violations(getattr(value, name), (*location, info.alias or name), clock)
     elif isinstance(value, dict):
         for name, entry in value.items():
@@ -76,15 +80,11 @@ def _with_targets(spec: Spec) -> Spec:
     """Every param group with its own target, scaled; rules for targets are gone."""
     groups = spec.layer_decay.param_groups(spec.target_lr) if spec.layer_decay else spec.param_groups
     scale = spec.batch_scaling.scale if spec.batch_scaling else 1.0
+    # The factor has gone into target_lr; left in place it would be applied once more.
     scaled = groups and tuple(
         group.model_copy(update={"target_lr": spec.target_lr_of(group) * scale, "factor": None}) for group in groups
     )
-    update = {
-        "target_lr": spec.target_lr * scale,
-        "param_groups": scaled,
-        "layer_decay": None,
-        "batch_scaling": None,
-    }
+    update = {"target_lr": spec.target_lr * scale, "param_groups": scaled, "layer_decay": None, "batch_scaling": None}
     return spec.model_copy(update=update)
 
 
@@ -98,6 +98,7 @@ def _with_schedules(spec: Spec, clock: Clock, violations: list[Violation]) -> Sp
         for index, group in enumerate(spec.param_groups)
     )
     hyperparameters = {}
+    # Sorted: columns follow this order, and must not depend on the order of keys in the document.
     for name, schedule in sorted((spec.hyperparameters or {}).items()):
         location = ("hyperparameters", name)
         own_warmup, own_after = _schedule(schedule.warmup, schedule.after_scheduler, location, clock, 1, violations)
@@ -132,14 +133,16 @@ def _schedule(
     """A warm-up and the scheduler after it, each normalised."""
     before = len(violations)
     whole = warmup.normalised(clock, (*location, "warmup"), violations)
+    # A warm-up that broke a rule has no origin from which the rest could be measured.
     if after is None or len(violations) > before:
         return whole, after
     # From the origin and not from the end of the warm-up: with from_zero or dampened the decay has all of the run.
     rest = (clock.total or 0) - whole.origin
     length = 0 if whole.dampens else whole.iterations
     depth = int(location[:1] == ("hyperparameters",))  # momentum is not cycled by another hyperparameter
-    own = (*location, "after_scheduler")
-    span = Span(rest, rest + 1, whole.origin, length, clock, groups, own, violations, depth)
+    location = (*location, "after_scheduler")
+    # One value more than iterations are left: iteration total_iterations itself is read.
+    span = Span(rest, rest + 1, whole.origin, length, clock, groups, location, violations, depth)
     return whole, after.normalised(span)
 
 
@@ -183,13 +186,14 @@ def _failure(scheduler: Scheduler, targets: tuple[float, ...], length: int) -> s
         except (ArithmeticError, ValueError, TypeError) as error:
             return f"must have a value at every iteration, but at s = {s}: {error}"
         for lr in lrs:
-            if not math.isfinite(lr) or not 0 <= lr <= _MAX_GROWN_LR:
+            if not 0 <= lr <= _MAX_GROWN_LR:  # of a NaN every comparison is false
                 return f"must be finite and ≥ 0 at every iteration, but at s = {s} the LR is {lr!r}"
     return None
 
 
 def _target_violations(spec: Spec) -> list[Violation]:
     """Targets that are out of bounds once every factor is applied."""
+    # A target of 0 may be meant; the bound is for those above it.
     lowest = min((target for target in spec.target_lrs if target > 0), default=MIN_RATE)
     highest = max(spec.target_lr, *spec.target_lrs)
     if highest > MAX_LR:
@@ -210,6 +214,7 @@ def _choice_violations(spec: Spec) -> list[Violation]:
         for index, group in enumerate(spec.param_groups or ())
         if group.target_lr is not None and group.factor is not None
     ]
+    # Only the names of its groups are needed here: 0.0 stands in for the target.
     layers = spec.layer_decay.param_groups(0.0) if spec.layer_decay else ()
     known = {str(group.name) for group in layers} | set(spec.group_names)
     for name, schedule in (spec.hyperparameters or {}).items():

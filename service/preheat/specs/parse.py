@@ -35,6 +35,7 @@ def parse_spec(text: str | bytes) -> Spec:
         content = json.loads(whole, object_pairs_hook=_without_repeated_keys)
     except RecursionError:
         raise InvalidSpec([violation((), "is nested too deeply")]) from None
+    # Before ValueError, its base; JSONDecodeError and UnicodeDecodeError are ValueErrors too.
     except InvalidSpec:
         raise
     except ValueError as error:
@@ -77,6 +78,7 @@ def spec_of(content: Any) -> Spec:
 
 
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # json.loads itself keeps the last of two equal keys, and says nothing.
     unique = dict(pairs)
     if len(unique) < len(pairs):
         repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
@@ -110,6 +112,7 @@ _MODELS: dict[str | int, type[Closed]] = {
 
 def _fields_at(location: Location) -> tuple[str, ...]:
     """The fields known at a pydantic location, in which a scheduler's type names its model."""
+    # From the end: the innermost model is the one in which the field was unknown.
     model = next((_MODELS[part] for part in reversed(location) if part in _MODELS), Spec)
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
@@ -121,15 +124,18 @@ class YamlLoader(yaml.SafeLoader):
         """A mapping, each of whose keys stands there once."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for index, key in enumerate(keys):
+            # A list and no set: a key of a YAML mapping may itself be a mapping, which has no hash.
             if key in keys[:index]:
                 raise yaml.constructor.ConstructorError(None, None, f"found the key {key!r} twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
+# JSON has no dates: a label such as 2026-01-31 is a text in both notations.
 YamlLoader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+# In YAML 1.1 a float needs a dot, and its exponent a sign: PyYAML reads 1e-3 as a text.
 YamlLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
 )

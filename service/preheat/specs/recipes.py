@@ -52,6 +52,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         if not isinstance(value, dict) or not isinstance(under, dict):
             continue
         kind = value.get("type")  # not yet validated: it may be anything
+        # Another type of scheduler has other fields: it replaces the one of the recipe.
         if kind is None or kind == under.get("type"):
             merged[field] = _merged(under, value)
     return merged

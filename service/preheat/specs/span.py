@@ -48,6 +48,7 @@ class Span:
         """What is left of the run; refuses the default of `field` if that is nothing."""
         if self.iterations < 1:
             self.refuse((field,), "has no default here: nothing is left of the run for this scheduler", None)
+        # 1 and not 0, by which formulas would divide: the rest of the spec is still checked.
         return max(self.iterations, 1)
 
     def share(self, share: float) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from preheat.specs.after_schedulers import AfterScheduler
-from preheat.specs.durations import Iterations, Units
+from preheat.specs.durations import Iterations, Size, Units
 from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed, NonNegative, Ratio
 from preheat.specs.tracks import Column, Phase, Track, columns, tracks
 from preheat.specs.warmup import Warmup
@@ -37,6 +37,7 @@ class LayerDecay(Closed):
     Group 0 is the embedding, the last the head. Source: Clark et al., ELECTRA (arXiv 2003.10555); BEiT, MAE.
     """
 
+    # With embedding and head there are two groups more, within MAX_PARAM_GROUPS.
     layers: Annotated[int, Field(ge=1, le=250)] = Field(description="Blocks between embedding and head.", examples=[12])
     factor: Annotated[float, Field(ge=1e-6, le=1)] = Field(
         description="Factor from one layer to the one below.", examples=[0.75]
@@ -46,6 +47,7 @@ class LayerDecay(Closed):
         """The groups, from the embedding up."""
         last = self.layers + 1
         return tuple(
+            # Not validated: a target out of bounds is refused later as target_lr, which is what the user wrote.
             ParamGroup.model_construct(name=f"layer_{layer}", target_lr=target_lr * self.factor ** (last - layer))
             for layer in range(last + 1)
         )
@@ -58,12 +60,8 @@ class BatchScaling(Closed):
     """
 
     rule: Literal["linear", "sqrt"] = Field(description="How the LR follows the batch.", examples=["linear"])
-    reference_batch: Annotated[float, Field(ge=1e-6, le=1e15)] = Field(
-        description="Batch that target_lr is stated for.", examples=[256]
-    )
-    batch: Annotated[float, Field(ge=1e-6, le=1e15)] = Field(
-        description="Batch of the run, over all ranks.", examples=[8192]
-    )
+    reference_batch: Size = Field(description="Batch that target_lr is stated for.", examples=[256])
+    batch: Size = Field(description="Batch of the run, over all ranks.", examples=[8192])
 
     @property
     def scale(self) -> float:
@@ -76,6 +74,7 @@ class Hyperparameter(Closed):
     """A hyperparameter with a schedule of its own, in the LR's words; its `value` stands where target_lr does."""
 
     value: NonNegative = Field(le=1e6, description="Value at the end of its warm-up.", examples=[0.05])
+    # One instance for all: models are frozen.
     warmup: Warmup = Field(Warmup(), description="Its warm-up.", examples=[{"iterations": 10}])
     after_scheduler: AfterScheduler | None = Field(
         None,
@@ -150,8 +149,7 @@ class Spec(Closed):
     @property
     def target_lrs(self) -> tuple[float, ...]:
         """Target LR of each param group."""
-        groups = self.param_groups or (ParamGroup(),)
-        return tuple(self.target_lr_of(group) for group in groups)
+        return tuple(map(self.target_lr_of, self.param_groups or (ParamGroup(),)))
 
     def target_lr_of(self, group: ParamGroup) -> float:
         """Target LR of a param group: its own, a factor of the spec's, or the spec's."""

@@ -64,6 +64,7 @@ class Track:
         stages = [("constant", 0)] if self.after_scheduler is None else self.after_scheduler.stages
         begins = [("warm-up", 0)] if first_after else []
         begins += [(name, max(self.warmup.origin + start, first_after)) for name, start in stages]
+        # Each phase ends where the next begins; the entry without a name ends the last one.
         phases = [Phase(name, start, min(stop, end)) for (name, start), (_, stop) in pairwise([*begins, ("", end)])]
         return [phase for phase in phases if phase.start < phase.stop]
 
@@ -84,6 +85,7 @@ class Track:
 
     def _turns(self, start: int, stop: int) -> Iterable[int]:
         last, origin = self.warmup.last, self.warmup.origin
+        # last − 1 too: with (n+1)/W the target is reached one iteration before the warm-up is over.
         yield from (last - 1, last, last + 1)
         if self.warmup.dampens:  # a rise times a fall turns somewhere in between
             yield from sixteen(start, min(stop, last + 1))
@@ -98,11 +100,10 @@ def columns(spec: "Spec") -> tuple[Column, ...]:
     """The columns of a spec's answers: the LR of each group, then each hyperparameter of each group."""
     names = spec.group_names
     found = [Column(name) for name in names]
-    schedules = [_schedule(spec, index)[1] for index in range(len(names))]
     found += [
         Column(name, "momentum")
-        for name, after in zip(names, schedules, strict=True)
-        if after is not None and after.cycles_momentum
+        for index, name in enumerate(names)
+        if (after := _schedule(spec, index)[1]) is not None and after.cycles_momentum
     ]
     for hyperparameter, schedule in (spec.hyperparameters or {}).items():
         found += [Column(name, hyperparameter) for name in schedule.param_groups or names]

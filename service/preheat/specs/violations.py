@@ -57,6 +57,7 @@ def violation(location: Location, rule: str, value: Any = _NO_VALUE, kind: str =
 
 def pointer(location: Location) -> str:
     """The RFC 6901 JSON pointer to a location."""
+    # ~ before /: the other way round the ~ in ~1 would be escaped again.
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
@@ -100,6 +101,7 @@ def _translate(
     location, context, value = error["loc"], error.get("ctx", {}), error["input"]
     if location[-2:] == (value, "[key]"):  # pydantic's step from an entry to its own key
         location = location[:-1]
+    # The last part stays for now: an unknown field may have the name of a tag.
     path = tuple(part for part in location[:-1] if part not in tags) + location[-1:]
     match error["type"]:
         case "extra_forbidden":
@@ -110,6 +112,7 @@ def _translate(
         case "union_tag_not_found":
             path, value, rule = (*path, "type"), _NO_VALUE, "is required: the name of a scheduler"
         case "missing":
+            # pydantic's input of a missing field is the object that lacks it.
             value, rule = _NO_VALUE, "is required"
         case "float_type" if type(value) is int:  # of more digits than a float can have
             rule = _RULES["finite_number"]
@@ -155,11 +158,13 @@ def _type_rule(context: Mapping[str, Any], refused_types: Mapping[str, str]) -> 
     tag = str(context["tag"])
     if tag in refused_types:
         return refused_types[tag]
+    # pydantic gives the tags as one text of quoted names.
     return unknown("scheduler", tag, [name.strip("' ") for name in str(context["expected_tags"]).split(",")])
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in known}
+    # Cosine is too far from CosineAnnealingLR for difflib: a name within a name counts too.
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     close += [candidate for candidate in by_lower if len(name) > 1 and name.lower() in candidate]
     return f"; did you mean {by_lower[close[0]]}?" if close else ""

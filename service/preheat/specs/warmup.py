@@ -70,6 +70,7 @@ class Warmup(Closed):
     @property
     def peak(self) -> int:
         """The first iteration at which the convention has reached the target."""
+        # max: without a warm-up the target is there at 0, whatever the convention.
         return max(self.iterations + _OFFSETS.get(self.convention, 0), 0)
 
     @property
@@ -106,6 +107,7 @@ class Warmup(Closed):
         if self.shape in _ENDLESS:
             iterations = self.iterations or total_iterations
         elif self.shape == "untuned_linear":
+            # Rounded down, as in pytorch_warmup.
             derived = int(2 / (1 - (beta2 or 0.999)))
             if self.iterations not in {0, derived}:
                 rule = f"must be {derived}, which follows from beta2, or left out"
@@ -116,6 +118,7 @@ class Warmup(Closed):
             violations.append(violation((*location, "iterations"), rule, iterations))
         update = {"iterations": iterations, "beta2": beta2}
         if self.shape == "untuned_linear":
+            # pytorch_warmup has a factor above 0 at its first step.
             update["convention"] = "(n+1)/W"  # type: ignore[assignment]
         return self.model_copy(update=update)
 
@@ -134,6 +137,7 @@ class Warmup(Closed):
             return self._as_factor(p, i, d)
         if self.shape == "exponential":
             if self.start_factor:
+                # With a factor the target cancels out of the quotient, so a target of 0 is no division by 0.
                 return f"b * {number(self.start_factor)} ** (1 - min({p}, 1.0)) if {i} < {d} else b"
             return f"{start} * (b / {start}) ** min({p}, 1.0) if {i} < {d} else b"
         return f"{start} + (b - {start}) * {self._height(p, i, d)}{is_over or f' if {i} < {d} else b'}"
@@ -142,6 +146,7 @@ class Warmup(Closed):
         """From 0 at the start to 1 at the target, as a formula."""
         match self.shape:
             case "log":
+                # DeepSpeed, whose convention this is, divides by ln W. `or`: ln 1 is 0.
                 last = math.log(d if self.convention == "(n-1)/W" else d + 1) or 1.0
                 return f"min(log(1 + {i}) / {number(last)}, 1.0)"
             case "constant":
@@ -171,6 +176,7 @@ class Warmup(Closed):
             "n/W": ("n", warmup),
             "(n+1)/W": ("(n + 1)", warmup),
             "(n+1)/(W+1)": ("(n + 1)", warmup + 1),
+            # max: a warm-up of one iteration has no W − 1 to divide by.
             "n/(W-1)": ("n", max(warmup - 1, 1)),
             "(n-1)/W": ("max(n - 1, 0)", warmup),
         }[self.convention]
@@ -181,6 +187,7 @@ class Warmup(Closed):
         if self.shape == "untuned_exponential":
             return f"1 - exp(-(n + 1) / {int(1 / (1 - beta2))})"
         longest = 2 / (1 - beta2) - 1
+        # n counts from 0, RAdam from the first step at which its variance is tractable.
         t = f"(n + {_first_radam_step(beta2)})"
         rho = f"({longest!r} - 2 * {t} * {beta2!r} ** {t} / (1 - {beta2!r} ** {t}))"
         return f"sqrt(({rho} - 4) * ({rho} - 2) * {longest!r} / ({(longest - 4) * (longest - 2)!r} * {rho}))"

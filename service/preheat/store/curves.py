@@ -18,6 +18,7 @@ class Catalogue:
         """Stores the curve's schedule; returns whether it is new. Raises StoreUnavailable."""
         schedule_id = curve.schedule.id
         is_new = self.store.add(curve.schedule)
+        # Under both keys its bytes would count twice.
         self.cache.drop(_unsaved(schedule_id))
         self._put(schedule_id, curve)
         return is_new

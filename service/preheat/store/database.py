@@ -74,6 +74,7 @@ class Database:
             return
         self._dialect.prepare(self._url)
         config = alembic.config.Config()
+        # Alembic's configuration is a ConfigParser, in which % begins an interpolation.
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         # Without a lock: requests that wait for a locked database wait beside each other, not one after the other.
         with self._begin("read") as connection:

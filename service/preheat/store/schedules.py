@@ -1,13 +1,27 @@
-"""Schedules in the database."""
+"""Schedules in the database: their table, as SQLAlchemy Core sees it, and what is read from it and written."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, select, update
 
 from preheat.errors import ScheduleNotFound, ScheduleUnreadable
 from preheat.schedule import Schedule
 from preheat.store.database import Database
-from preheat.store.tables import schedules
+
+metadata = MetaData()
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True, doc="Order of arrival."),
+    Column("id", String(32), nullable=False, unique=True, doc="Hash of the text."),
+    Column("text", Text, nullable=False, doc="What `Schedule.text` was when the schedule was made."),
+    Column("label", Text, nullable=True),
+    Index("schedules_by_label", "label", "number"),
+    # Otherwise SQLite gives the number of a deleted last row to the next one.
+    sqlite_autoincrement=True,
+)
+"""Every schedule that was ever posted."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class ScheduleStore:
     def add(self, schedule: Schedule) -> bool:
         """Keeps the schedule; returns whether it is new. A row with its id and other content is damaged, and mended."""
         with self._database.transaction() as connection:
+            # Read first: this takes no write lock, and a schedule that is posted again needs none.
             kept = connection.execute(
                 select(schedules.c.text, schedules.c.label).where(schedules.c.id == schedule.id)
             ).first()
@@ -43,6 +58,7 @@ class ScheduleStore:
         with self._database.transaction("write") as connection:
             if connection.execute(self._database.insert_or_ignore(schedules).values(row)).rowcount == 1:
                 return True
+            # Either damaged, or added by another process since the read: then this changes nothing.
             connection.execute(update(schedules).where(schedules.c.id == schedule.id).values(row))
             return False
 
@@ -65,6 +81,7 @@ class ScheduleStore:
             query = query.where(schedules.c.label == label)
         with self._database.transaction() as connection:
             rows = connection.execute(query).all()
+        # The row beyond `limit` only tells that there is another page.
         page = Page([], [], next=rows[limit - 1].number if len(rows) > limit else None)
         for row in rows[:limit]:
             try:

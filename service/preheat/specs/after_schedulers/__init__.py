@@ -24,6 +24,7 @@ SCHEDULER_TYPES: dict[str, type[Scheduler]] = {
     name: model
     for family in _FAMILIES
     for name, model in vars(family).items()
+    # A module also holds the schedulers that it imports, from which __module__ tells its own.
     if isinstance(model, type) and issubclass(model, Scheduler) and model.__module__ == family.__name__
     if model.model_fields["type"].annotation is not str  # a base class of several
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import reduce
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
@@ -28,8 +28,7 @@ class Several(Scheduler):
     schedulers: Annotated[
         tuple["AfterScheduler", ...], Field(min_length=1, max_length=MAX_CHILDREN, fail_fast=True)
     ] = Field(
-        description="The schedulers.",
-        examples=[[{"type": "LinearLR"}, {"type": "ExponentialLR", "gamma": 0.99}]],
+        description="The schedulers.", examples=[[{"type": "LinearLR"}, {"type": "ExponentialLR", "gamma": 0.99}]]
     )
 
     @property
@@ -75,6 +74,7 @@ class MaxLR(_Combination):
 
     @override
     def formula(self, group: int = 0) -> str:
+        # In pairs: in the formula language max takes up to eight arguments, and there may be more children.
         return reduce("max({}, {})".format, (child.formula(group) for child in self.schedulers))
 
 
@@ -134,6 +134,7 @@ class ClampLR(_Wrapper):
     @override
     def formula(self, group: int = 0) -> str:
         text = self.scheduler.formula(group)
+        # The lower bound first: where an absolute bound and a ratio cross, the upper one holds.
         for name, absolute, ratio in (("max", self.min_lr, self.min_ratio), ("min", self.max_lr, self.max_ratio)):
             if ratio is not None:
                 text = f"{name}({text}, {number(ratio)} * b)"
@@ -166,6 +167,7 @@ class WindowLR(_Wrapper):
     @property
     @override
     def stages(self) -> list[Stage]:
+        # At `end` itself the scheduler is still read.
         ends = [("hold", self.end + 1)] if self.end is not None else []
         begins = [("hold", 0)] if self.begin else []
         return [*begins, *((name, self.begin + start) for name, start in self.scheduler.stages), *ends]
@@ -190,8 +192,7 @@ class WindowLR(_Wrapper):
 
     @override
     def formula(self, group: int = 0) -> str:
-        clock = f"min(max(s - {self.begin}, 0), {self.duration})"
-        return substituted(self.scheduler.formula(group), {"s": clock})
+        return substituted(self.scheduler.formula(group), {"s": f"min(max(s - {self.begin}, 0), {self.duration})"})
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
@@ -224,6 +225,7 @@ class CooldownLR(_Wrapper):
     @property
     @override
     def stages(self) -> list[Stage]:
+        # At `start` itself the LR is still that of the scheduler.
         return [*self.scheduler.stages, ("cool-down", (self.start or 0) + 1)]
 
     @override
@@ -240,8 +242,7 @@ class CooldownLR(_Wrapper):
         if self.start not in {None, start}:
             span.refuse(("start",), f"must be {start} here, or left out", self.start)
         child = self.scheduler.normalised(span.child("scheduler"))
-        update: dict[str, Any] = {"length": length, "start": start, "scheduler": child}
-        return self.model_copy(update=update)
+        return self.model_copy(update={"length": length, "start": start, "scheduler": child})
 
     @override
     def formula(self, group: int = 0) -> str:

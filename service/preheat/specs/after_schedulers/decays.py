@@ -29,6 +29,7 @@ class PolynomialDecayLR(Decay):
     def formula(self, group: int = 0) -> str:
         if not self.cycle:
             return self.between(power(f"1 - {self.progress}", self.power))
+        # max: at s = 0 ceil gives 0, and the first decay is already in force.
         length = f"({self.length} * max(1, ceil(s / {self.length})))"
         return self.between(power(f"1 - s / {length}", self.power))
 
@@ -106,6 +107,7 @@ class TanhLR(Decay):
     @override
     def formula(self, group: int = 0) -> str:
         argument = f"{number(self.lower)} * (1 - s / {self.length}) + {number(self.upper)} * (s / {self.length})"
+        # A tanh comes close to its end and never reaches it: at s = length the LR drops to it.
         return f"{self.between(f'0.5 * (1 - tanh({argument}))')} if s < {self.length} else {self.low}"
 
     @override
@@ -215,6 +217,7 @@ class NoamLR(Shape):
     def formula(self, group: int = 0) -> str:
         scale = number(self.factor * self.d_model**-0.5)
         rising = number(float(self.warmup_iterations) ** -1.5)
+        # max(s, 1): 0 ** -0.5 is a division by zero.
         return f"b * {scale} * min(max(s, 1) ** -0.5, max(s, 1) * {rising})"
 
     @override

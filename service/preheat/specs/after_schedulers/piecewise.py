@@ -112,6 +112,7 @@ class TableLR(Shape):
     def formula(self, group: int = 0) -> str:
         index = f"min(s // {self.hold}, {len(self.values) - 1})" if self.hold > 1 else f"min(s, {len(self.values) - 1})"
         scale = "b * " if self.are_factors else ""
+        # The comma after the last value: without it parentheses around a single one make no tuple.
         return f"{scale}({', '.join(map(repr, self.values))},)[{index}]"
 
     @override
@@ -126,6 +127,7 @@ class TableLR(Shape):
         last = min((stop - 1) // self.hold, len(self.values) - 1)
         window = range(first, last + 1)
         ends = (min(window, key=self.values.__getitem__), max(window, key=self.values.__getitem__))
+        # A value that the window begins in the middle of has its first iteration before it.
         return (max(end * self.hold, start) for end in ends)
 
 
@@ -161,6 +163,7 @@ class ExpressionLR(Shape):
             "length": span.iterations,
         }
         for field, value in filled.items():
+            # What an answer has filled in may be sent again, but only where it still holds.
             if getattr(self, field) not in {None, value}:
                 span.refuse((field,), f"must be {value} here, or left out", getattr(self, field))
         try:
@@ -173,6 +176,7 @@ class ExpressionLR(Shape):
     @override
     def formula(self, group: int = 0) -> str:
         values = {
+            # Put in as trees, not as text: 2 * n becomes 2 * (s + 10).
             "n": f"s + {self.start}" if self.start else "s",
             "T": str(self.total_iterations),
             "W": str(self.warmup_iterations),
@@ -200,6 +204,7 @@ def _value(point: Point) -> str:
 class Segment(Closed):
     """One phase of a PhasesLR: the LR goes from `from` to `to` within `length`."""
 
+    # Aliases, because `from` is a keyword in Python and cannot name a field.
     model_config = ConfigDict(serialize_by_alias=True)
 
     shape: Literal["constant", "linear", "cosine", "exponential", "1-sqrt"] = Field(
@@ -225,15 +230,13 @@ class Segment(Closed):
         if self.shape != "constant" and self.end_lr is None:
             span.refuse(("phases", index, "to"), f"is required in a {self.shape} phase", None)
         if self.shape == "exponential" and 0 in {self.start_lr, self.end_lr}:
-            rule = "must be > 0, as must `from`, in an exponential phase"
-            span.refuse(("phases", index, "to"), rule, self.end_lr)
+            span.refuse(("phases", index, "to"), "must be > 0, as must `from`, in an exponential phase", self.end_lr)
 
     def formula(self, start: int) -> str:
         """The LR of a normalised phase that begins at the scheduler's own iteration `start`."""
-        first, last = _lr(self.start_lr), _lr(self.end_lr)
         if self.shape == "constant":
-            return last
-        return between(self.shape, first, last, f"((s - {start}) / {self.length})")
+            return _lr(self.end_lr)
+        return between(self.shape, _lr(self.start_lr), _lr(self.end_lr), f"((s - {start}) / {self.length})")
 
 
 class PhasesLR(Shape):
@@ -261,6 +264,7 @@ class PhasesLR(Shape):
     @property
     @override
     def stages(self) -> list[Stage]:
+        # `starts` has one entry more than there are phases: the end of the last.
         return [(phase.shape, start) for phase, start in zip(self.phases, self.starts, strict=False)]
 
     @override
@@ -298,6 +302,7 @@ class PhasesLR(Shape):
     @override
     def formula(self, group: int = 0) -> str:
         text = _lr(self.phases[-1].end_lr)
+        # From the last phase back, since each is the `else` of the one before.
         for phase, (start, end) in reversed(list(zip(self.phases, pairwise(self.starts), strict=True))):
             text = f"({phase.formula(start)} if s < {end} else {text})"
         return text

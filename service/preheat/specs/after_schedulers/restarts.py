@@ -15,6 +15,7 @@ from preheat.specs.fields import LR, MAX_ITERATION, NonNegative, Ratio
 from preheat.specs.span import Span
 
 _MAX_CYCLES = 400
+# Near a T_mult of 1 the sum of a geometric series, (T_mult^k − 1) / (T_mult − 1), loses its digits.
 _CLOSE = 1e-4
 _LOG_FOREVER = 40.0
 _OfPeriod = Callable[[int, int, int], str]
@@ -130,6 +131,7 @@ class CosineRestartsLR(Shape):
             return limit
         if self.T_mult == 1:
             return iteration // (self.T_0 or 1)
+        # 1e-9: at a restart the quotient may come out just below the whole number.
         return math.floor(math.log(1 + iteration * (self.T_mult - 1) / (self.T_0 or 1)) / math.log(self.T_mult) + 1e-9)
 
     # The same as formulas of s.

@@ -209,6 +209,7 @@ def some(first: int, last: int) -> set[int]:
 
 def sixteen(start: int, stop: int) -> list[int]:
     """Sixteen iterations of start … stop − 1 at even distances, where nothing tells where an LR turns."""
+    # In whole numbers: floats would round the products of iterations near 2**53.
     return [start + (stop - 1 - start) * part // 15 for part in range(16)] if stop > start else []
 
 

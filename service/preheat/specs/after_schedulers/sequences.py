@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from preheat.errors import NotExpressible
 from preheat.formula.language import substituted
-from preheat.specs.after_schedulers.compositions import Several
+from preheat.specs.after_schedulers.compositions import MAX_CHILDREN, Several
 from preheat.specs.after_schedulers.scheduler import Scheduler, Stage
 from preheat.specs.after_schedulers.torch_decays import SWALR, ConstantLR, check_milestones
 from preheat.specs.durations import Iterations
@@ -26,7 +26,7 @@ class SequentialLR(Several):
     type: Literal["SequentialLR"]
     milestones: tuple[Iterations, ...] = Field(
         description="Iterations at which the next scheduler takes over, ascending: one fewer than schedulers.",
-        max_length=99,
+        max_length=MAX_CHILDREN - 1,
         fail_fast=True,
         examples=[[60]],
     )
@@ -34,11 +34,11 @@ class SequentialLR(Several):
     @property
     @override
     def stages(self) -> list[Stage]:
-        starts = (0, *self.milestones)
         return [
             (name, begin + start)
-            for begin, child, end in zip(starts, self.schedulers, (*self.milestones, None), strict=False)
+            for begin, child, end in zip((0, *self.milestones), self.schedulers, (*self.milestones, None), strict=False)
             for name, start in child.stages
+            # A child that its milestone cuts off does not come to its later stages.
             if end is None or begin + start < end
         ]
 
@@ -72,6 +72,7 @@ class SequentialLR(Several):
         starts = [0, *self.milestones]
         texts = [_from(child.formula(group), start) for child, start in zip(self.schedulers, starts, strict=True)]
         whole = texts[-1]
+        # From the last back; at a milestone itself the next scheduler is in force.
         for text, end in reversed(list(zip(texts, self.milestones, strict=False))):
             whole = f"({text}) if s < {end} else ({whole})"
         return whole
@@ -117,6 +118,7 @@ class ChainedScheduler(Several):
             if isinstance(child, SWALR | ChainedScheduler) or getattr(child, "eta_min", 0.0) > 0.0:
                 raise NotExpressible(f"{child.type} in a ChainedScheduler depends on the LR before: use a ProductLR")
         texts = [child.formula(group) for child in self.schedulers]
+        # The first goes from b; each of the others is a factor, which is its formula with 1 for b.
         return reduce(lambda left, right: f"({left}) * ({substituted(right, {'b': '1.0'})})", texts)
 
 

@@ -59,6 +59,7 @@ class WSDLR(Decay):
 
     @override
     def formula(self, group: int = 0) -> str:
+        # A decay of no iterations would be a division by 0: b stays.
         if not self.decay_length:
             return "b"
         x = f"((s - {self.decay_start}) / {self.decay_length})"
@@ -145,6 +146,7 @@ class TriStageLR(Shape):
     @override
     def formula(self, group: int = 0) -> str:
         hold, decay, end = self._bounds
+        # `or 1`: as arrays both branches of a choice are computed, and a warm-up of 0 would divide there.
         rising = f"b * ({number(self.init_ratio)} + {1 - self.init_ratio!r} * s / {hold or 1})"
         falling = f"b * {number(self.final_ratio)} ** ((s - {decay}) / {self.decay_iterations})"
         final = f"b * {number(self.final_ratio)}"
@@ -219,5 +221,4 @@ class RangeTestLR(Shape):
     @override
     def formula(self, group: int = 0) -> str:
         s = f"(s // {self.stair_length} * {self.stair_length})" if self.stair_length > 1 else "s"
-        x, start = f"min({s} / {self.length}, 1.0)", number(self.start_lr)
-        return between(self.mode, start, "b", x)
+        return between(self.mode, number(self.start_lr), "b", f"min({s} / {self.length}, 1.0)")

@@ -124,10 +124,12 @@ class CyclicLR(_MomentumCycle):
     @override
     def formula(self, group: int = 0) -> str:
         base_lr, max_lr = of_group(self.base_lr, group), of_group(self.max_lr, group)
+        # As in torch: x, the place in the cycle, and the ratio are shares of the cycle.
         x, ratio = f"(s % {self._length} / {self._length})", self.step_size_up / self._length
         height = f"({x} / {ratio!r} if {x} <= {ratio!r} else ({x} - 1) / {number(ratio - 1)})"
         scale = {
             "triangular": "1",
+            # Goes down to 0, where torch's 2.0 ** cycle overflows.
             "triangular2": f"0.5 ** (s // {self._length})",
             "exp_range": f"{number(self.gamma)} ** s",
         }[self.mode]
@@ -203,6 +205,7 @@ class OneCycleLR(_MomentumCycle):
         if self.pct_start * total_steps == 1:
             rule = f"must not be 1 / total_steps (total_steps is {total_steps}): torch divides by zero there"
             span.refuse(("pct_start",), rule, self.pct_start)
+        # total_steps alone is kept, so that specs which mean the same have the same id.
         update = {"total_steps": total_steps, "epochs": None, "steps_per_epoch": None}
         return self.model_copy(update=update | _momentum_setting(self, span))
 
@@ -261,6 +264,7 @@ def _momentum_setting(scheduler: CyclicLR | OneCycleLR, span: Span) -> dict[str,
     """Whether momentum is cycled: inside another scheduler it is not, since the other would not know it."""
     if not span.is_nested or not scheduler.cycle_momentum:
         return {}
+    # Only a true that the user wrote is refused; the default is turned off.
     if "cycle_momentum" in scheduler.model_fields_set:
         rule = "must be false where no param group's LR is cycled: give momentum a schedule of its own"
         span.refuse(("cycle_momentum",), rule, scheduler.cycle_momentum)

@@ -41,6 +41,7 @@ class StepLR(TorchScheduler):
 
     @override
     def formula(self, group: int = 0) -> str:
+        # 0.0 ** 0 is 1.0 in Python: with a gamma of 0, b lasts until the first decay.
         return f"b * {number(self.gamma)} ** (s // {self.step_size})"
 
     @override
@@ -165,6 +166,7 @@ class CosineAnnealingLR(TorchScheduler):
     def turns(self, start: int, stop: int) -> Iterable[int]:
         length = self.T_max or 1
         first = -(-start // length) * length  # the first multiple of T_max from start on
+        # One of the two is a top and the other a bottom; further ones repeat them.
         return (first, first + length)
 
 
@@ -220,6 +222,7 @@ class MultiplicativeLR(TorchScheduler):
     @override
     def log_growth(self, iterations: int) -> float:
         if isinstance(self.lr_lambda, tuple):
+            # Factors below 1 are left out: this bounds the LR after any of them.
             return sum(log_growth_to(factor) for factor in self.lr_lambda)
         return log_growth_to(self.lr_lambda, iterations)
 

@@ -18,6 +18,7 @@ def create_engine(url: URL, timeout_s: float) -> Engine:
     """
     if url.drivername != "sqlite" or url.host:
         raise ValueError(f"database_url ({url}) must be sqlite:///FILE, or sqlite:///:memory:")
+    # isolation_level None: sqlite3 begins no transactions of its own, so that `_begin` chooses their kind.
     arguments = {"timeout": timeout_s, "check_same_thread": False, "isolation_level": None}
     if is_shared(url):
         engine = create_engine_of_url(url, connect_args=arguments, poolclass=NullPool)
@@ -47,6 +48,7 @@ def insert_or_ignore(table: Table) -> Insert:
 def _set_up(connection: sqlite3.Connection, _record: object) -> None:
     # By default one damaged byte that is not UTF-8 would fail the query, and with it every sound row of a list.
     connection.text_factory = lambda data: data.decode(errors="replace")
+    # With WAL readers and the writer do not wait for each other; without FULL it does not sync every commit.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
 
