@@ -176,7 +176,8 @@ def check(asked: Curve, track: Track, start: int, stop: int) -> None:
     assert start <= points[0]
     assert points[-1] < stop
     every = asked.window(start, stop)[:, list(track.columns)]
-    assert (every >= 0).all()
+    # torch's own LinearLR to end_factor 0 ends at −5.6e-18 for some start factors: rounding, by less than one ulp of b.
+    assert (every >= -1e-15).all()
     few = every[[point - start for point in points]]
     assert few.min(axis=0) == pytest.approx(every.min(axis=0), rel=1e-12, abs=1e-15)
     assert few.max(axis=0) == pytest.approx(every.max(axis=0), rel=1e-12, abs=1e-15)
