@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
-from preheat.conversions.libraries import Target
+from preheat.conversions import Target
 from preheat.plot.options import PlotOptions
 from preheat.specs import Column
 from preheat.specs.durations import Unit, Units

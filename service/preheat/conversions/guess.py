@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from preheat.conversions.libraries import Source
+from preheat.conversions import Source
 from preheat.errors import NotImportable
 
 

@@ -11,16 +11,18 @@ from torch import optim
 
 from preheat.conversions.importers.torch_arguments import (
     CLASSES,
+    FUNCTIONS,
     GRADUAL,
     Made,
+    as_expression,
     check_class,
     check_parameter,
     left_out,
     made,
+    of_transformers,
     parameters,
+    parameters_of,
 )
-from preheat.conversions.importers.torch_lambdas import as_expression
-from preheat.conversions.importers.torch_transformers import FUNCTIONS, of_transformers, parameters_of
 from preheat.conversions.python_values import NotAValue, PythonValues, name_of, parsed
 from preheat.conversions.source import NotCarried, number, shown
 from preheat.errors import NotImportable

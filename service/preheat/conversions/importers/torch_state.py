@@ -1,9 +1,18 @@
-"""States of torch's schedulers: from what `state_dict()` gave to a scheduler of a spec, whatever iteration it is at."""
+"""States of torch's schedulers: read from a checkpoint of torch.save, and turned into a scheduler of a spec.
+
+A state is what `state_dict()` gave, at whatever iteration the run was.
+"""
 
 import math
+import pickle
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from preheat.conversions.forms import plain
 from preheat.conversions.importers.torch_arguments import Made, length_of, whole
 from preheat.conversions.source import Fields, NotCarried, number, shown
 from preheat.errors import NotImportable
@@ -11,6 +20,7 @@ from preheat.specs.after_schedulers import SCHEDULER_TYPES
 
 _POSITION = "is where the run is, or how torch computes it, not what the schedule is"
 _CLOSE = 1e-6
+_MAX_BYTES = 50_000_000
 
 
 def from_state(source: dict[str, Any], target_lr: float | None) -> tuple[Made, list[NotCarried]]:
@@ -36,6 +46,28 @@ def from_state(source: dict[str, Any], target_lr: float | None) -> tuple[Made, l
     if kind in _OWN:
         after |= _OWN[kind](state)
     return Made(kind, after, length=length_of(after), lrs=lrs), _position(state)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is one of torch.save's, which are ZIP archives."""
+    return path.is_file() and zipfile.is_zipfile(path)
+
+
+def read_checkpoint(path: Path) -> Any:
+    """The state in a scheduler.pt, or in the checkpoint of a trainer that keeps it beside others.
+
+    No code in it is run: torch loads weights only. Raises NotImportable.
+    """
+    if path.stat().st_size > _MAX_BYTES:
+        raise NotImportable(f"SOURCE must have at most {_MAX_BYTES} bytes: save the scheduler's state_dict alone")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
+        raise NotImportable(f"SOURCE is no checkpoint that torch loads without running code: {error!s:.200}") from None
+    for name in ("lr_schedulers", "lr_scheduler", "scheduler"):
+        if isinstance(content, dict) and name in content:
+            content = content[name]
+    return plain(content[0] if isinstance(content, list) and content else content)
 
 
 def _value(state: Fields, name: str) -> Any:
