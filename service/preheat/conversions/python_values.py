@@ -32,6 +32,11 @@ class NotAValue(Exception):
     """An expression that is no value that can be told without running the script."""
 
 
+def no_call(node: ast.Call) -> Any:
+    """Knows no call. Raises NotAValue."""
+    raise NotAValue(ast.unparse(node))
+
+
 class PythonValues:
     """Values by name, as assignments give them one after the other.
 
@@ -40,7 +45,7 @@ class PythonValues:
     NotAValue for one that it does not know.
     """
 
-    def __init__(self, call: Callable[[ast.Call], Any]) -> None:
+    def __init__(self, call: Callable[[ast.Call], Any] = no_call) -> None:
         self._call = call
         self._names: dict[str, tuple[Any, int]] = {}
         self._parts = 0
@@ -102,9 +107,7 @@ class PythonValues:
 
     def _computed(self, op: ast.operator, left: Any, right: Any) -> Any:
         if isinstance(op, ast.Pow):
-            return _arithmetic(
-                lambda a, b: math.pow(a, b) if isinstance(a, float) or b < 0 else _power(a, b), left, right
-            )
+            return _arithmetic(_power, left, right)
         if isinstance(left, list) and isinstance(right, list) and isinstance(op, ast.Add):
             self._count(len(left) + len(right))
             return left + right
@@ -154,8 +157,10 @@ def _arithmetic(function: Callable[..., Any], *values: Any) -> Any:
         raise NotAValue("arithmetic without a result") from None
 
 
-def _power(base: int, exponent: int) -> int | float:
-    """A power whose size is known before it is computed."""
+def _power(base: float, exponent: float) -> Any:
+    """A power; the size of one of whole numbers is known before it is computed."""
+    if isinstance(base, float) or exponent < 0:
+        return math.pow(base, exponent)
     return base**exponent if abs(base) <= 1 or exponent * math.log10(abs(base)) < 100 else math.inf  # noqa: PLR2004
 
 

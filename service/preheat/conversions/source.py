@@ -15,6 +15,7 @@ _LARGEST = 1e100
 """Numbers up to this one can be multiplied by each other without an overflow."""
 
 _MOST_ENTRIES = 10_000
+_MOST_DIGITS = 400
 _LARGEST_COUNT = 2**53
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0", "none", "null"}
 _SUSPECT = re.compile(
@@ -289,9 +290,6 @@ def number(path: str, value: Any) -> float:
     if not is_number or not abs(value) <= _LARGEST:  # NaN is not ≤ anything
         raise NotImportable(f"{shown(path)} ({shown(repr(value))}) must be a number")
     return int(value) if value == int(value) and abs(value) <= _LARGEST_COUNT else float(value)
-
-
-_MOST_DIGITS = 400
 
 
 def shown(text: str) -> str:

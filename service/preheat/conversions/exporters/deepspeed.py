@@ -19,10 +19,7 @@ def deepspeed_config(schedule: Schedule) -> str:
     if len(spec.columns) > 1:
         raise NotExpressible("DeepSpeed's schedulers set one LR, and no other hyperparameter that has a schedule here")
     kind, params = _scheduler(spec)
-    config = {
-        "optimizer": {"params": {"lr": spec.target_lrs[0]}},
-        "scheduler": {"type": kind, "params": params},
-    }
+    config = {"optimizer": {"params": {"lr": spec.target_lrs[0]}}, "scheduler": {"type": kind, "params": params}}
     return json.dumps(config, indent=2) + "\n"
 
 

@@ -78,15 +78,8 @@ def _cosine(fields: Fields, own: Fields, _lr: float, total: int, warmup: int) ->
             raise NotImportable("cosine_min_lr_ratio is ignored by axolotl beside lr_quadratic_warmup: remove it")
         own.only((), "cosine with lr_quadratic_warmup")
         rise = {"type": "ExpressionLR", "expression": f"(s / {max(warmup, 1)}) ** 2"}
-        if not warmup:
-            return {"after_scheduler": {"type": "CosineLR"}}
-        return {
-            "after_scheduler": {
-                "type": "SequentialLR",
-                "schedulers": [rise, {"type": "CosineLR"}],
-                "milestones": [warmup],
-            }
-        }
+        joined = {"type": "SequentialLR", "schedulers": [rise, {"type": "CosineLR"}], "milestones": [warmup]}
+        return {"after_scheduler": joined if warmup else {"type": "CosineLR"}}
     if not floor:
         if constant:
             raise NotImportable("cosine_constant_lr_ratio has no effect without cosine_min_lr_ratio")

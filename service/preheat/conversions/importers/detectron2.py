@@ -37,15 +37,15 @@ def from_detectron2(source: Any, known: Known) -> Imported:
         low = solver.number("BASE_LR_END", 0.0)
         if not rescaled and warmup and method == "linear":
             return Imported(known.spec(lr, total, _cosine(lr, low, total, warmup, factor)), _left(fields, solver, name))
-        after: dict[str, Any] = {"type": "CosineLR", "length": total - warmup if rescaled else total, "min_lr": low}
+        length = total - warmup if rescaled else total
+        after: dict[str, Any] | None = {"type": "CosineLR", "length": length, "min_lr": low}
     else:
         after = _steps(solver, name, total, warmup if rescaled else 0, notes)
         if not rescaled and after["milestones"] and after["milestones"][0] <= warmup:
             raise NotImportable(
                 f"SOLVER.STEPS must lie after WARMUP_ITERS ({warmup}): the warm-up would end below BASE_LR"
             )
-        if not after["milestones"]:
-            return Imported(known.spec(lr, total, warmup=rise), notes + _left(fields, solver, name))
+        after = after if after["milestones"] else None
     return Imported(known.spec(lr, total, after, warmup=rise), notes + _left(fields, solver, name))
 
 

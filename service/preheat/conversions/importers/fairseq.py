@@ -19,14 +19,8 @@ def from_fairseq(source: Any, known: Known) -> Imported:
     is_hydra = isinstance(fields.take("lr_scheduler"), dict)
     own = fields.fields("lr_scheduler") if is_hydra else fields
     run_fields = fields.fields("optimization") if is_hydra else fields
-    if is_hydra:
-        own.take("_name")
-        run_fields.take("update_freq")
-        run_fields.take("stop_min_lr")
-        fields.take("optimizer")
-    else:
-        for name in ("update_freq", "optimizer", "stop_min_lr"):
-            fields.take(name)
+    for section, unused in ((run_fields, "update_freq"), (run_fields, "stop_min_lr"), (fields, "optimizer")):
+        section.take(unused)
     name = own.choice("_name" if is_hydra else "lr_scheduler", _SCHEDULERS, by_metric={"reduce_lr_on_plateau"})
     epochs = run_fields.number("max_epoch", 0)
     updates = int(run_fields.number("max_update", 0))

@@ -1,6 +1,7 @@
 """Import of Keras' schedules, from their `get_config`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from preheat.conversions.harmless import HARMLESS
@@ -111,14 +112,6 @@ def _restarts(config: Fields, known: Known) -> dict[str, Any]:
     return known.spec(lr, None, {"type": "ExpressionLR", "expression": wave})
 
 
-def _exponential(config: Fields, known: Known) -> dict[str, Any]:
-    return _decay(config, known, "ExponentialDecayLR")
-
-
-def _inverse_time(config: Fields, known: Known) -> dict[str, Any]:
-    return _decay(config, known, "InverseTimeLR")
-
-
 def _decay(config: Fields, known: Known, kind: str) -> dict[str, Any]:
     after = {
         "type": kind,
@@ -153,11 +146,13 @@ def _piecewise(config: Fields, known: Known) -> dict[str, Any]:
     return known.spec(max(values), None, {"type": "PiecewiseLR", "interpolation": "step", "points": points})
 
 
+_DECAY = "initial_learning_rate decay_steps decay_rate staircase"
+
 _SCHEDULES: dict[str, tuple[str, Callable[[Fields, Known], dict[str, Any]]]] = {
     "CosineDecay": ("initial_learning_rate decay_steps alpha warmup_target warmup_steps", _cosine),
     "CosineDecayRestarts": ("initial_learning_rate first_decay_steps t_mul m_mul alpha", _restarts),
-    "ExponentialDecay": ("initial_learning_rate decay_steps decay_rate staircase", _exponential),
-    "InverseTimeDecay": ("initial_learning_rate decay_steps decay_rate staircase", _inverse_time),
+    "ExponentialDecay": (_DECAY, partial(_decay, kind="ExponentialDecayLR")),
+    "InverseTimeDecay": (_DECAY, partial(_decay, kind="InverseTimeLR")),
     "PolynomialDecay": ("initial_learning_rate decay_steps end_learning_rate power cycle", _polynomial),
     "PiecewiseConstantDecay": ("boundaries values", _piecewise),
 }

@@ -61,11 +61,7 @@ def from_diffusers(source: Any, known: Known) -> Imported:
     warmup = fields.count("lr_warmup_steps", 500) if known.warmup_iterations is None else known.warmup_iterations
     lr = _scaled(fields, known, batch, accumulation)
     cycles, power = fields.count("lr_num_cycles", 1), fields.number("lr_power", 1.0)
-    choices: dict[str, dict[str, Any]] = {
-        "cosine_with_restarts": {"num_cycles": cycles},
-        "polynomial": {"power": power},
-    }
-    own = choices.get(name, {})
+    own = {"cosine_with_restarts": {"num_cycles": cycles}, "polynomial": {"power": power}}.get(name, {})
     parts = hf_parts(name, Fields(own, "lr_scheduler"), lr, total, warmup)
     _check_optimizer(fields, "optimizer", notes)
     fields.flag("use_8bit_adam")
@@ -134,17 +130,15 @@ def _kohya_arguments(fields: Fields, name: str, total: int, warmup: int) -> dict
         stable = total - warmup - decay
         if stable < 0:
             raise NotImportable(f"lr_warmup_steps ({warmup}) + lr_decay_steps ({decay}) must not exceed {total} steps")
-        ratio = 0.0 if floor is None else floor
-        return {
-            "num_decay_steps": decay, "num_stable_steps": stable, "num_cycles": cycles / 2, "min_lr_ratio": ratio
-        }  # fmt: skip
+        own = {"num_decay_steps": decay, "num_stable_steps": stable, "num_cycles": cycles / 2}
+        return own | {"min_lr_ratio": floor or 0.0}
     return {}
 
 
 def _extra(fields: Fields) -> dict[str, Any]:
     """lr_scheduler_args: texts such as num_cycles=3."""
     given = fields.take("lr_scheduler_args", [])
-    values = PythonValues(lambda call: (_ for _ in ()).throw(NotAValue(str(call))))
+    values = PythonValues()
     extra: dict[str, Any] = {}
     for text in given if isinstance(given, list) else str(given).split():
         name, has_value, value = str(text).partition("=")

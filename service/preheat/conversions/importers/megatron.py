@@ -57,9 +57,8 @@ def _decay(fields: Fields, style: str, unit: float, run: tuple[int, int, int, fl
         case "WSD":
             if wsd_length is None:
                 raise NotImportable("lr_wsd_decay_iters is required with lr_decay_style WSD")
-            return {
-                "type": "WSDLR", "length": length, "decay_length": wsd_length, "decay": wsd_style, "min_lr": low
-            }  # fmt: skip
+            wsd = {"type": "WSDLR", "length": length, "decay_length": wsd_length}
+            return wsd | {"decay": wsd_style, "min_lr": low}
     # √W / √n, not below min_lr; min_lr one iteration past lr_decay_iters
     floor = low / lr if lr else 0.0
     fall = f"max({floor!r}, sqrt({max(warmup, 1)} / max(s + {warmup}, 1)))"
@@ -75,7 +74,7 @@ def _unit(fields: Fields) -> float:
     for name in ("lr_decay", "lr_warmup", "lr_wsd_decay"):
         other = f"{name}_iters" if by_samples else f"{name}_samples"
         fields.refuse(other, f"must be counted as train_{'samples' if by_samples else 'iters'} is")
-    return fields.count("global_batch_size", None if by_samples else 1) if by_samples else 1
+    return fields.count("global_batch_size") if by_samples else 1
 
 
 def _iterations(fields: Fields, name: str, unit: float) -> int | None:

@@ -11,6 +11,7 @@ from preheat.conversions.harmless import HARMLESS
 from preheat.conversions.python_values import NotAValue, PythonValues, parsed
 from preheat.conversions.source import Fields, Imported, Known, NotCarried, number
 from preheat.errors import NotImportable
+from preheat.formula.language import checked, compiled
 
 _MAX_CHARACTERS = 100_000
 _MAX_SCHEDULERS = 20
@@ -40,10 +41,11 @@ def from_mmengine(source: Any, known: Known) -> Imported:
     windows = [_window(scheduler, clock) for scheduler in schedulers]
     expression = _expression(windows, lr)
     spec = known.spec(lr, clock.total, {"type": "ExpressionLR", "expression": expression})
-    notes = [NotCarried(f"param_scheduler.{name}", "is not known") for each in schedulers for name in each.unread]
-    for note in notes:
-        raise NotImportable(f"{note.field} may change the LR, and an import from mmengine does not know it")
+    unread = [f"param_scheduler.{name}" for each in schedulers for name in each.unread]
+    if unread:
+        raise NotImportable(f"{unread[0]} may change the LR, and an import from mmengine does not know it")
     fields.take("auto_scale_lr")
+    notes = list[NotCarried]()
     if clock.is_scaled:
         notes.append(NotCarried("auto_scale_lr", "is on: LR times the batch over base_batch_size, which is not known"))
     return Imported(spec, notes + fields.left(HARMLESS["mmengine"]))
@@ -135,9 +137,8 @@ def _expression(windows: list[_Window], lr: float) -> str:
     texts = []
     for window in windows:
         base = lr
-        for other in windows if window.low else ():
-            if other is window:
-                continue
+        others = [other for other in windows if other is not window]
+        for other in others if window.low else ():
             is_over = (other.begin + other.last) * other.unit <= window.begin * window.unit
             is_later = (window.begin + window.last) * window.unit < other.begin * other.unit
             if is_later:
@@ -150,8 +151,6 @@ def _expression(windows: list[_Window], lr: float) -> str:
 
 
 def _evaluated(window: _Window, iteration: int) -> float:
-    from preheat.formula.language import checked, compiled  # noqa: PLC0415
-
     return float(compiled(checked(window.text(1.0), ("s",)))((iteration,), (1.0,))[0])
 
 
@@ -235,11 +234,7 @@ def _values(source: Any) -> Any:
     if not isinstance(values, str):
         return values
     found: dict[str, Any] = {}
-
-    def no_call(node: ast.Call) -> Any:
-        raise NotAValue(ast.unparse(node))
-
-    names = PythonValues(no_call)
+    names = PythonValues()
     for statement in parsed(source, _MAX_CHARACTERS):
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
             name = ast.unparse(statement.targets[0])

@@ -34,8 +34,7 @@ def from_timm(source: Any, known: Known) -> Imported:
     if fields.take("lr_noise"):
         notes.append(NotCarried("lr_noise", "is random"))
     if name == "tanh" and run.warmup:
-        reason = "begins 8e-7 below lr in timm; here the warm-up ends at lr itself"
-        notes.append(NotCarried("sched", reason))
+        notes.append(NotCarried("sched", "begins 8e-7 below lr in timm; here the warm-up ends at lr itself"))
     notes += fields.unused(_OPTIONS.split(), name)
     return Imported(spec, notes + fields.left(HARMLESS["timm"]))
 

@@ -1,5 +1,6 @@
 """Import of torch's schedulers: the Python text that makes them, the state_dict that they save, or a configuration."""
 
+from dataclasses import replace
 from typing import Any
 
 from preheat.conversions.forms import read_text
@@ -67,9 +68,7 @@ def _configured(source: dict[str, Any]) -> Made | None:
             fields.take(name)
             found = _made(section, name, lrs)
             unread = [NotCarried(shown(other), "is no part of the scheduler") for other in fields.unread]
-            return Made(
-                found.kind, found.after, found.warmup, length=found.length, lrs=found.lrs, notes=found.notes + unread
-            )
+            return replace(found, notes=found.notes + unread)
     return _made(source, "", lrs) if any(target in source for target in _TARGETS) else None
 
 

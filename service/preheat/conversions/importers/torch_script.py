@@ -85,9 +85,7 @@ class Script:
             self._define(statement)
             return
         value = getattr(statement, "value", None)
-        targets: list[Any] = (
-            statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        )
+        targets: list[Any] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
         if not isinstance(value, ast.expr):
             return
         if isinstance(value, ast.Lambda):
@@ -153,11 +151,7 @@ class Script:
             return self._lambda(given, lrs)
         values: dict[str, Any] = {}
         for argument, value in given.items():
-            if (
-                name == "MultiplicativeLR"
-                and argument == "lr_lambda"
-                and not isinstance(value, ast.Constant | ast.List)
-            ):
+            if argument == "lr_lambda" and not isinstance(value, ast.Constant | ast.List):
                 values[argument] = self._constant_factor(value)
             elif argument == "schedulers":
                 values[argument] = self._schedulers(value)
@@ -180,12 +174,10 @@ class Script:
         """The schedulers of a list, or of a name that stands for one."""
         if isinstance(node, ast.List | ast.Tuple):
             return [self._one_scheduler(item) for item in node.elts]
-        value = self._argument(node, "", f"{_text(node)} must be a list of schedulers")
-        if not isinstance(value, list):
-            raise NotImportable(f"{_text(node)} must be a list of schedulers")
-        for entry in value:
-            if not isinstance(entry, Made):
-                raise NotImportable(f"{_text(node)} must be a list of schedulers")
+        reason = f"{_text(node)} must be a list of schedulers"
+        value = self._argument(node, "", reason)
+        if not isinstance(value, list) or not all(isinstance(entry, Made) for entry in value):
+            raise NotImportable(reason)
         return value
 
     def _one_scheduler(self, node: ast.expr) -> Made:
@@ -248,12 +240,11 @@ class Script:
             if name in given
             for note in left_out("LambdaLR", name, self._argument(given[name], f"LambdaLR.{name}"))
         ]
-        if isinstance(function, ast.List | ast.Tuple):
-            by_group = [as_expression(each, self._functions, self._values) for each in function.elts]
-            if len(by_group) == 1:
-                return Made("LambdaLR", by_group[0], lrs=lrs, notes=notes)
-            return Made("LambdaLR", None, by_group=by_group, lrs=lrs, notes=notes)
-        return Made("LambdaLR", as_expression(function, self._functions, self._values), lrs=lrs, notes=notes)
+        functions = function.elts if isinstance(function, ast.List | ast.Tuple) else [function]
+        found = [as_expression(each, self._functions, self._values) for each in functions]
+        if len(found) == 1:
+            return Made("LambdaLR", found[0], lrs=lrs, notes=notes)
+        return Made("LambdaLR", by_group=found, lrs=lrs, notes=notes)
 
     def _constant_factor(self, node: ast.expr) -> float:
         function = self._functions.get(ast.unparse(node), node)
@@ -320,13 +311,6 @@ def _entry(node: ast.Dict, name: str) -> ast.expr | None:
         if isinstance(key, ast.Constant) and key.value == name:
             return value
     return None
-
-
-def _made_within(value: Any) -> bool:
-    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    return any(
-        isinstance(entry, Made | _Optimizer) or (entry is not value and _made_within(entry)) for entry in entries
-    )
 
 
 def _is_docstring(line: ast.stmt) -> bool:
