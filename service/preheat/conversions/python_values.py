@@ -53,6 +53,7 @@ class PythonValues:
     def assign(self, target: ast.expr, value: ast.expr) -> Any:
         """Gives a name the value of an expression. Raises NotAValue; the name then has none."""
         name, before = ast.unparse(target), self._parts
+        # If the new value cannot be told, the old one must not stay in its place.
         self._names.pop(name, None)
         found = self.value(value)
         self._names[name] = (found, self._parts - before)
@@ -101,6 +102,7 @@ class PythonValues:
         raise NotAValue(name)
 
     def _key(self, node: ast.expr | None) -> str:
+        # ast gives the key None to `**other` within a dict.
         if node is None:
             raise NotAValue("**")
         return str(self.value(node))
@@ -112,6 +114,7 @@ class PythonValues:
             self._count(len(left) + len(right))
             return left + right
         if isinstance(left, list) and isinstance(right, int) and isinstance(op, ast.Mult):
+            # counted before it is made: `[0] * 10**9` would not fit in memory
             self._count(min(len(left) * max(right, 0), _MAX_NODES + 1))
             return left * right
         if type(op) not in _BINARY:
@@ -143,6 +146,7 @@ def parsed(text: str, most: int = MAX_CHARACTERS) -> list[ast.stmt]:
 
 def _is_plain(node: ast.expr) -> bool:
     """Whether a name is one of Python's own, or of a module of mathematics."""
+    # self.max(…) may be anything, and is not taken for Python's max.
     return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and name_of(node.value) in _MODULES)
 
 
@@ -161,10 +165,12 @@ def _power(base: float, exponent: float) -> Any:
     """A power; the size of one of whole numbers is known before it is computed."""
     if isinstance(base, float) or exponent < 0:
         return math.pow(base, exponent)
+    # 100 digits are what _LARGEST allows: a larger int is never built, as that alone may take minutes.
     return base**exponent if abs(base) <= 1 or exponent * math.log10(abs(base)) < 100 else math.inf  # noqa: PLR2004
 
 
 def _bounded(value: Any) -> Any:
+    # `not <=` and no `>`, as NaN must be refused too.
     if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) <= _LARGEST:
         raise NotAValue("a number that is too large")
     if not isinstance(value, str | int | float | None):

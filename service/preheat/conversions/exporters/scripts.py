@@ -9,6 +9,7 @@ from preheat.specs import Spec
 def torch_script(schedule: Schedule) -> str:
     """A script with a LambdaLR, and one function for each param group. Raises NotExpressible."""
     spec = schedule.spec
+    # LambdaLR multiplies the optimizer's LR: with lr=1.0 in every group, a formula gives the LR itself.
     functions = "".join(
         f"def lr_{index}(n):\n    return {in_python(formula)}\n\n\n" for index, formula in enumerate(_formulas(spec))
     )
@@ -107,6 +108,7 @@ if __name__ == "__main__":
 
 
 def _only_formula(schedule: Schedule, reason: str) -> str:
+    # Neither optax nor Keras has param groups, but groups of equal LRs are one schedule.
     of_groups = _formulas(schedule.spec)
     if len(set(of_groups)) > 1:
         raise NotExpressible(f"the {len(of_groups)} param groups have different LRs, and {reason}")
@@ -118,6 +120,7 @@ def _formulas(spec: Spec) -> list[str]:
 
     Raises NotExpressible for other hyperparameters, and where an LR follows from the one before.
     """
+    # The LRs of the groups are the first columns; momentum and other hyperparameters follow.
     if len(spec.columns) > len(spec.group_names):
         named = sorted({column.hyperparameter for column in spec.columns[len(spec.group_names) :]})
         raise NotExpressible(f"schedules of {', '.join(named)} go beyond what a learning-rate scheduler sets")

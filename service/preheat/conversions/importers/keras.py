@@ -47,6 +47,7 @@ def _warm_up(fields: Fields, known: Known) -> Imported:
     length = known.total_iterations
     if length is not None and not from_zero:
         length = max(length - steps, 1)
+    # Without the caller's target LR: the inner schedule must show its own peak, to be compared.
     inner = _schedule(decay, Known(None, length))
     if inner["target_lr"] != peak:
         raise NotImportable("config.initial_learning_rate must be that of decay_schedule_fn: the LR would jump")
@@ -79,6 +80,7 @@ def _cosine(config: Fields, known: Known) -> dict[str, Any]:
     initial, peak = config.number("initial_learning_rate"), config.optional_number("warmup_target")
     warmup_steps = config.count("warmup_steps", 0)
     after = {"type": "CosineLR", "length": steps, "min_ratio": alpha}
+    # Without a warmup_target Keras ignores warmup_steps, and decays from initial_learning_rate at once.
     if peak is None or warmup_steps == 0:
         return known.spec(initial if peak is None else peak, steps, after)
     warmup = {"iterations": warmup_steps, "start_lr": initial}
@@ -113,6 +115,7 @@ def _restarts(config: Fields, known: Known) -> dict[str, Any]:
 
 
 def _decay(config: Fields, known: Known, kind: str) -> dict[str, Any]:
+    # decay_steps is the time scale of the decay and not its end, so that the run's length must be known.
     after = {
         "type": kind,
         "decay_rate": config.number("decay_rate"),
@@ -131,6 +134,7 @@ def _polynomial(config: Fields, known: Known) -> dict[str, Any]:
         "power": config.number("power", 1.0),
         "cycle": cycle,
     }
+    # With cycle the decay begins anew past decay_steps, which then tells nothing of the run's length.
     return known.spec(config.number("initial_learning_rate"), None if cycle else steps, after)
 
 

@@ -109,6 +109,7 @@ class _Window:
         """The factor in s, where the LR that it begins from is `base`."""
         clock = f"floor(s / {self.unit})" if self.unit > 1 else "s"
         k = f"min({clock} - {self.begin}, {self.last})" if self.last < _ENDLESS else f"({clock} - {self.begin})"
+        # No function or constant in a factor has a k in its name, so that plain text will do.
         text = self.factor.replace("k", k)
         if self.low:
             share = self.low / base if base else 0.0
@@ -121,6 +122,8 @@ def _window(scheduler: Fields, clock: _Clock) -> _Window:
     by_epoch, converted = scheduler.flag("by_epoch", True), scheduler.flag("convert_to_iter_based")
     for unused in ("verbose", "_scope_", "last_step"):
         scheduler.take(unused)
+    # A converted scheduler steps every iteration, its begin, end and steps times the epoch's length.
+    # Another by epoch steps once an epoch: its clock is ⌊s / unit⌋.
     scale = clock.epoch if by_epoch and converted else 1
     unit = clock.epoch if by_epoch and not converted else 1
     begin = scheduler.count("begin", 0) * scale
@@ -155,6 +158,7 @@ def _evaluated(window: _Window, iteration: int) -> float:
 
 
 def _linear(scheduler: Fields, length: int, _scale: int) -> tuple[str, float]:
+    # mmengine's total_iters is end - begin - 1: the last iteration of the window has end_factor.
     start, end = scheduler.number("start_factor", 1.0 / 3), scheduler.number("end_factor", 1.0)
     return f"({start!r} + {end - start!r} * k / {max(length - 1, 1)})", 0.0
 
@@ -170,6 +174,7 @@ def _poly(scheduler: Fields, length: int, _scale: int) -> tuple[str, float]:
 
 
 def _cosine(scheduler: Fields, length: int, scale: int) -> tuple[str, float]:
+    # Without the - 1 of LinearLR and PolyLR: T_max is end - begin by default.
     steps = scheduler.count("T_max") * scale if "T_max" in scheduler else length
     if steps >= _ENDLESS or not steps:
         raise NotImportable(f"{scheduler.path('T_max')} is required, or end")

@@ -22,6 +22,7 @@ def from_torch(source: Any, known: Known) -> Imported:
     NotImportable.
     """
     values = read_text(source) if isinstance(source, str) else source
+    # A state_dict or a configuration may come as text too, and has a name that only torch's have.
     if isinstance(source, str) and not has_mark(values, "torch"):
         script = Script(source)
         return _imported(script.schedule, script.lrs, known, script.not_carried)
@@ -92,6 +93,7 @@ def _made(source: Any, path: str, lrs: tuple[float, ...]) -> Made:
     options = fields.take("init_args", {}) if "class_path" in fields else source
     values: dict[str, Any] = {}
     for name, value in Fields(options, fields.path("init_args")).items():
+        # Hydra's own names, _target_, _partial_ and _convert_, are no arguments of the class
         if name.startswith("_") or name in {"optimizer", "class_path"}:
             continue
         check_parameter(kind, name)
@@ -103,6 +105,7 @@ def _made(source: Any, path: str, lrs: tuple[float, ...]) -> Made:
 def _number(value: Any) -> Any:
     """The number that a text stands for, if it is one."""
     try:
+        # YAML 1.1 takes 1e-3, which has no point, for a text.
         return float(value) if isinstance(value, str) and len(value) < 40 else value  # noqa: PLR2004 - digits
     except ValueError:
         return value

@@ -119,6 +119,7 @@ def made(kind: str, arguments: dict[str, Any], lrs: Iterable[float] = ()) -> Mad
             after[name] = [number(f"{kind}.{name}[{index}]", entry) for index, entry in enumerate(value)]
         else:
             after[name] = whole(value)
+    # Schedulers within another share its optimizer, so that the LRs of any of them are those of all.
     own = tuple(lrs) or next((child.lrs for child in arguments.get("schedulers") or () if child.lrs), ())
     return Made(kind, after, length=length_of(after), lrs=own, notes=notes)
 
@@ -126,6 +127,7 @@ def made(kind: str, arguments: dict[str, Any], lrs: Iterable[float] = ()) -> Mad
 def left_out(kind: str, name: str, value: Any) -> list[NotCarried]:
     """The note on an argument that is not carried over; none where it changes nothing."""
     reason = _WITHOUT_FIELD.get(name, "has no field in a spec")
+    # A last_epoch of -1 is torch's default, and means a new run.
     is_default = value in (None, False) or (name == "last_epoch" and value == -1)
     return [NotCarried(f"{kind}.{name}", reason)] if reason and not is_default else []
 
@@ -161,6 +163,7 @@ def _gradual(arguments: dict[str, Any], lrs: tuple[float, ...]) -> Made:
     if after is None:
         return Made(GRADUAL, None, warmup, lrs=tuple(lr * multiplier for lr in lrs))
     window = {"type": "WindowLR", "begin": 1, "scheduler": after.alone}
+    # Iteration W has the peak; the next scheduler counts its 0 from W + 1 on.
     length = None if after.length is None else after.length + int(steps) + 1
     return Made(GRADUAL, window, warmup, length=length, lrs=lrs, notes=after.notes)
 
@@ -184,6 +187,7 @@ def length_of(after: dict[str, Any]) -> int | None:
         return epochs * each
     if after["type"] != "SequentialLR" or not after.get("schedulers"):
         return None
+    # A milestone is where the next scheduler starts from its own 0, so that its length counts from there.
     last, milestones = length_of(after["schedulers"][-1]), after.get("milestones")
     start = milestones[-1] if isinstance(milestones, list) and milestones else 0
     return last + start if last is not None and isinstance(start, int) else None
@@ -233,6 +237,7 @@ def as_expression(node: ast.expr | None, functions: Mapping[str, ast.Lambda], va
         raise NotImportable("LambdaLR.lr_lambda must be written as a lambda of one argument: write it as a formula")
     name = function.args.args[0].arg
     try:
+        # Parsed anew, as a NodeTransformer alters its tree, and one function may stand for several groups.
         body = _AsFormula(values, name).visit(ast.parse(ast.unparse(function.body), mode="eval").body)
         formula = checked(ast.unparse(body), {name})
     except (ValueError, RecursionError) as error:
@@ -264,6 +269,7 @@ class _AsFormula(ast.NodeTransformer):
             if name == "float":
                 return argument
             x = ast.unparse(argument)
+            # int() cuts off towards 0, and floor goes down.
             text = f"(floor({x}) if ({x}) >= 0 else ceil({x}))"
             if name == "round":  # a half goes to the even neighbour
                 half = f"(({x}) - floor({x}) == 0.5)"

@@ -27,7 +27,9 @@ from preheat.conversions.python_values import NotAValue, PythonValues, name_of, 
 from preheat.conversions.source import NotCarried, number, shown
 from preheat.errors import NotImportable
 
+# A class so named and not of torch is refused: to skip it would import half of a schedule.
 _LIKE_A_SCHEDULER = re.compile(r"(LR|[Ss]chedulers?|[Ss]chedule|Warm[Uu]p|WarmRestarts|Restarts|Annealing)$")
+# Besides torch's own, those of other packages that take lr as their second argument as well.
 _OPTIMIZERS = {name for name, kind in vars(optim).items() if inspect.isclass(kind)} | {
     "Lion",
     "Lamb",
@@ -119,6 +121,7 @@ class Script:
 
     def _call(self, node: ast.Call) -> Any:
         """What a call makes, once: an optimizer, or a scheduler. Raises NotAValue for another."""
+        # By identity: two calls of the same text make two schedulers.
         if id(node) in self._calls:  # a dict that is no value has been read up to the entry that is none
             return self._calls[id(node)]
         name = name_of(node.func)
@@ -156,6 +159,7 @@ class Script:
             elif argument == "schedulers":
                 values[argument] = self._schedulers(value)
             elif argument == "scale_fn":
+                # a placeholder, since a function is no value; torch_arguments leaves it out with a note
                 values[argument] = "code"
             elif argument != "optimizer":
                 values[argument] = self._argument(value, f"{name}.{argument}")
@@ -212,6 +216,7 @@ class Script:
         if not isinstance(groups, ast.List | ast.Tuple) or not all(
             isinstance(group, ast.Dict) for group in groups.elts
         ):
+            # model.parameters() and the like are one group
             return _Optimizer(() if lr is None else (lr,))
         lrs = [self._lr(_entry(group, "lr"), lr) for group in groups.elts if isinstance(group, ast.Dict)]
         return _Optimizer(() if None in lrs else tuple(each for each in lrs if each is not None))
@@ -272,6 +277,7 @@ class Script:
 
 def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Every statement, those within functions, classes and blocks in their place."""
+    # Both sides of an if are read: which one runs cannot be told, and two schedulers are refused as several.
     for statement in body:
         blocks = [getattr(statement, name, []) for name in ("body", "orelse", "finalbody")]
         handlers = [handler.body for handler in getattr(statement, "handlers", [])]
@@ -301,6 +307,7 @@ def _makers_within(node: ast.AST) -> Iterator[ast.Call]:
 
 def _is_maker(name: str) -> bool:
     """Whether a call of this name makes a scheduler, of torch or, as its name looks, another."""
+    # A capital tells a class from a function of the script's own, such as make_scheduler.
     is_known = name in CLASSES or name in FUNCTIONS or name in {"get_scheduler", GRADUAL}
     return is_known or (name[:1].isupper() and _LIKE_A_SCHEDULER.search(name) is not None)
 

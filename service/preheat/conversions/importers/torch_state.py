@@ -37,6 +37,7 @@ def from_state(source: dict[str, Any], target_lr: float | None) -> tuple[Made, l
         raise NotImportable(
             f"the state has none of the fields that tell a scheduler ({shown(', '.join(sorted(source))[:200])})"
         )
+    # The groups' initial LRs, not those at the iteration that was saved.
     lrs = tuple(state.numbers("base_lrs"))
     if kind == "OneCycleLR":
         after, lrs = _one_cycle(state, target_lr)
@@ -64,6 +65,7 @@ def read_checkpoint(path: Path) -> Any:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
         raise NotImportable(f"SOURCE is no checkpoint that torch loads without running code: {error!s:.200}") from None
+    # Lightning has a list under lr_schedulers; others have one state under either of the other names.
     for name in ("lr_schedulers", "lr_scheduler", "scheduler"):
         if isinstance(content, dict) and name in content:
             content = content[name]
@@ -109,6 +111,7 @@ def _milestones(state: Fields) -> dict[str, Any]:
 
 def _cycle(state: Fields) -> dict[str, Any]:
     """The arguments of a CyclicLR, which saves what it has made of them."""
+    # total_size is step_size_up + step_size_down, and step_ratio the share of the first.
     size, ratio = state.number("total_size"), state.number("step_ratio")
     if not 0 <= ratio <= 1:
         raise NotImportable(f"step_ratio ({ratio:g}) must be between 0 and 1")
@@ -149,6 +152,7 @@ def _one_cycle(state: Fields, target_lr: float | None) -> tuple[dict[str, Any], 
         "type": "OneCycleLR",
         "max_lr": _one(peaks),
         "total_steps": total,
+        # torch ends its first phase at pct_start · total_steps - 1
         "pct_start": (ends[0] + 1) / total,
         "anneal_strategy": shape,
         "div_factor": peaks[0] / firsts[0],
@@ -159,6 +163,7 @@ def _one_cycle(state: Fields, target_lr: float | None) -> tuple[dict[str, Any], 
 
 def _anneal(shape: str, ends: list[float], first: float, peak: float, step: int) -> float:
     """The LR of a OneCycleLR at a step, with torch's default final_div_factor."""
+    # With three_phase the LR returns to its first value before it falls to the last.
     lows = [peak, first, first / 1e4] if len(ends) == 3 else [peak, first / 1e4]  # noqa: PLR2004 - phases
     begin, low = 0.0, first
     for end, high in zip(ends, lows, strict=True):
