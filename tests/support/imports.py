@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from preheat.conversions import Source
 from preheat.conversions.importers import Imported, import_schedule
-from preheat.conversions.libraries import Source
 from preheat.conversions.source import Known
 from preheat.curve import Curve
 from preheat.errors import NotImportable

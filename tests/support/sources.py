@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from preheat.conversions.libraries import Source
+from preheat.conversions import Source
 
 _PARAMS: dict[str, dict[str, Any]] = {
     "WarmupLR": {"warmup_num_steps": 4, "warmup_max_lr": 0.1, "warmup_min_lr": 0.01, "warmup_type": "linear"},

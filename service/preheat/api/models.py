@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from preheat.conversions.libraries import Source
+from preheat.conversions import Source
 from preheat.lint import Finding
 from preheat.specs import Spec
 from preheat.specs.fields import LR, MAX_ITERATION

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from typing_extensions import override
 
 from preheat.analysis.handover import Policy
-from preheat.conversions.libraries import Target
+from preheat.conversions import Target
 from preheat.curve import Curve
 from preheat.plot.options import Iteration, PlotOptions, Window
 from preheat.specs import Column

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from preheat.cli.arguments import ERR, OUT, SpecFile, curve_of, fail, failing, text_of
-from preheat.conversions.libraries import Source, Target
+from preheat.conversions import Source, Target
 from preheat.specs import InvalidSpec, spec_of
 
 
@@ -68,8 +68,8 @@ def import_spec(
     epochs: Annotated[float | None, typer.Option(help="Epochs of the run.", min=0)] = None,
 ) -> None:
     """Write the spec of another library's schedule, in YAML; what it cannot say is named on stderr."""
-    from preheat.conversions.checkpoint import is_checkpoint, read_checkpoint  # noqa: PLC0415 - imports torch
     from preheat.conversions.importers import guessed_library, import_schedule  # noqa: PLC0415
+    from preheat.conversions.importers.torch_state import is_checkpoint, read_checkpoint  # noqa: PLC0415 - imports torch
     from preheat.conversions.source import Known  # noqa: PLC0415
 
     content = read_checkpoint(Path(source)) if is_checkpoint(Path(source)) else text_of(source)

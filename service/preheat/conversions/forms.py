@@ -26,6 +26,7 @@ _MAX_OTHER_CHARACTERS = 200_000
 _MAX_CODE_CHARACTERS = 100_000
 _MAX_YAML_NODES = 20_000
 _STRING = r'"(?:\\.|[^"\\])*+"?'  # one that never ends is taken whole, or each quote would be tried as a start
+# Strings are matched first and kept, so that the // of a URL within one is no comment.
 _COMMENT = re.compile(rf"({_STRING})|//[^\n]*|#[^\n]*|/\*(?:.*?\*/|.*\Z)", re.DOTALL)
 _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
 _FLAG = re.compile(r"(?:^|\s)--[A-Za-z]")
@@ -38,17 +39,21 @@ def read_text(text: str) -> Any:
     """
     if len(text) > _MAX_CHARACTERS:
         raise NotImportable(f"source must have at most {_MAX_CHARACTERS} characters")
+    # Some Windows editors begin a UTF-8 file with a byte order mark, which json.loads refuses.
     whole = text.removeprefix("\ufeff").strip()
+    # JSON alone may be this large: the log in a trainer_state.json of a long run is.
     if whole.startswith("{"):
         return plain(_json(whole))
     if len(text) > _MAX_OTHER_CHARACTERS:
         raise NotImportable(f"source must have at most {_MAX_OTHER_CHARACTERS} characters where it is not JSON")
+    # Before YAML, which reads `lr: float = f(1)` as a mapping.
     if _is_code(whole):
         return text
     if _is_deep(whole):
         raise NotImportable(f"source must be nested at most {_MAX_DEPTH} deep")
     for read in (_toml, _yaml, _arguments):
         values = read(whole)
+        # YAML takes almost any text for a scalar: only named fields are a configuration.
         if isinstance(values, dict) and values:
             return plain(values)
     return text
@@ -75,6 +80,7 @@ def _plain(value: Any, path: str, depth: int, count: list[int]) -> Any:
         return [_plain(each, path, depth + 1, count) for each in value]
     if isinstance(value, str):
         return encodable(value)
+    # Python's own ints are unbounded, and float() of one beyond 1024 bits raises OverflowError.
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 1024:  # noqa: PLR2004 - a float's
         raise NotImportable(f"{path} is too large a number")
     if value is None or isinstance(value, bool | int | float):
@@ -96,6 +102,7 @@ def _json(text: str) -> Any:
     except RecursionError:
         raise NotImportable("source is nested too deeply") from None
     except ValueError:
+        # YAML reads {lr: 0.1} and single quotes, but far more slowly than JSON's parser.
         is_small = len(text) <= _MAX_OTHER_CHARACTERS and not _is_deep(text)
         values = _yaml(text) if is_small else None
     if not isinstance(values, dict):
@@ -104,6 +111,7 @@ def _json(text: str) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # json keeps the last of equal keys: an LR that is written twice would be lost without a word.
     unique = dict(pairs)
     if len(unique) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
@@ -113,6 +121,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _is_deep(text: str) -> bool:
     """Whether brackets, or the dots of TOML's keys, nest deeper than any configuration: parsers take their square."""
+    # Brackets within strings are counted too: the bound is far above any real configuration.
     depth = 0
     for character in text:
         depth += (character in "[{") - (character in "]}")
@@ -133,6 +142,7 @@ def _yaml(text: str) -> Any:
     try:
         loader = YamlLoader(text)
         try:
+            # Composed and not yet constructed: an alias is still one shared node here.
             node = loader.get_single_node()
             if node is not None and _expanded(node, {}) > _MAX_YAML_NODES:
                 raise NotImportable(
@@ -161,18 +171,22 @@ def _arguments(text: str) -> Any:
     if not _FLAG.search(text):
         return None
     try:
+        # A shell script continues a line with a backslash; the last one may have nothing after it.
         words = shlex.split(text.replace("\\\n", " ").rstrip("\\ "), comments=True)
     except ValueError:
         return None
     options: dict[str, Any] = {}
+    # Words before the first option, such as `python train.py`, belong to none and are dropped.
     values: list[str] = []
     for word in words:
         if word.startswith("--"):
             name, has_value, value = word[2:].partition("=")
             values = [value] if has_value else []
+            # as argparse names them: --lr-decay-style is lr_decay_style
             name = name.replace("-", "_")
             if name in options:
                 raise NotImportable(f"source has the option --{shown(name)} more than once")
+            # the same list and no copy: the words that follow are appended to it
             options[name] = values
         else:
             values.append(word)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from preheat.conversions.libraries import Source
+from preheat.conversions import Source
 from preheat.errors import NotImportable
 
 
 def guessed(source: Any) -> Source:
     """The library of a source. Raises NotImportable, with the candidates, where none or several may be meant."""
     if isinstance(source, str):
+        # Every other form has become values by now: a text is Python, which only these two libraries take.
         return "mmengine" if "param_scheduler" in source else "torch"
     found = [library for library in OWN if has_mark(source, library)]
     found = [library for library in found if not any(_EXTENDS.get(other) == library for other in found)]
@@ -51,6 +52,7 @@ OWN: dict[Source, str] = {
     "keras": "class_name config.initial_learning_rate",
     "axolotl": "base_model cosine_min_lr_ratio sample_packing lr_quadratic_warmup sequence_len",
     "llama-factory": "finetuning_type cutoff_len template",
+    # its --config_file may group the same names into sections of any name
     "kohya": "lr_scheduler_num_cycles lr_scheduler_power lr_scheduler_min_lr_ratio lr_scheduler_args lr_decay_steps"
     " max_train_epochs network_module *.max_train_epochs *.network_module *.lr_scheduler_num_cycles",
     "diffusers": "lr_num_cycles lr_power",
@@ -58,6 +60,7 @@ OWN: dict[Source, str] = {
     " lr_scheduler.warmup_steps",
     "megatron": "lr_decay_style lr_warmup_fraction lr_decay_iters lr_warmup_iters lr_decay_samples train_iters",
     "detectron2": "SOLVER",
+    # lr_config is that of MMCV 1: the importer refuses it, and says how to write it
     "mmengine": "param_scheduler optim_wrapper lr_config",
     "nanotron": "optimizer.learning_rate_scheduler",
     "nemo": "model.optim optim.sched",

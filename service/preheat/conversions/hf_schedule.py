@@ -7,6 +7,7 @@ from typing import Any
 from preheat.conversions.source import Fields
 from preheat.errors import NotImportable
 
+# num_cycles counts whole cosine waves in transformers: its default goes down from the peak once.
 _HALF_WAVE = 0.5
 _DEFAULT_TIMESCALE = 10_000
 BY_METRIC = frozenset({"reduce_lr_on_plateau", "greedy"})
@@ -69,6 +70,7 @@ def _cosine_with_restarts(run: _Run) -> dict[str, Any]:
     cycles, left = run.own.count("num_cycles", 1), run.left
     if cycles < 1:
         raise NotImportable("lr_scheduler_kwargs.num_cycles must be ≥ 1")
+    # The check below visits every cycle; past this many the formula is taken without it.
     many = 1000
     period = left // cycles
     is_whole = period > 0 and left % cycles == 0 and cycles <= many
@@ -86,12 +88,14 @@ def _polynomial(run: _Run) -> dict[str, Any]:
 
 
 def _inverse_sqrt(run: _Run) -> dict[str, Any]:
+    # as transformers has it: `num_warmup_steps or 10_000` where timescale is None
     timescale = run.own.optional_count("timescale") or run.warmup or _DEFAULT_TIMESCALE
     return {"after_scheduler": {"type": "InverseSqrtLR", "timescale": timescale}}
 
 
 def _wsd(run: _Run) -> dict[str, Any]:
     own, ratio = run.own, run.own.number("min_lr_ratio", 0.0)
+    # Any other number of waves would not end at min_lr_ratio.
     if own.number("num_cycles", _HALF_WAVE) != _HALF_WAVE:
         raise NotImportable("lr_scheduler_kwargs.num_cycles must be 0.5 in a warmup_stable_decay")
     shapes = ("linear", "cosine", "1-sqrt")
@@ -119,7 +123,9 @@ def _cosine_warmup_with_min_lr(run: _Run) -> dict[str, Any]:
     if rate is None:
         if not run.lr:
             raise NotImportable("lr_scheduler_kwargs.min_lr needs a learning rate > 0")
+        # transformers divides by the optimizer's LR too, so that all param groups have one ratio
         rate = (min_lr or 0.0) / run.lr
+    # from_peak counts s from iteration W - 1, where (n+1)/W is 1; without a warm-up s is n, one behind.
     s = "s" if run.warmup else "(s + 1)"
     wave = f"max(0, {rate!r} + {1 - rate!r} * 0.5 * (1 + cos(pi * {waves!r} * {s} / {max(run.left, 1)})))"
     warmup: dict[str, Any] = {"iterations": run.warmup, "convention": "(n+1)/W", "decay_clock": "from_peak"}
@@ -127,6 +133,7 @@ def _cosine_warmup_with_min_lr(run: _Run) -> dict[str, Any]:
     if start is not None:
         if run.warmup == 1:
             raise NotImportable("lr_scheduler_kwargs.warmup_lr_rate needs a warm-up of 2 steps or more")
+        # with warmup_lr_rate transformers divides by num_warmup_steps - 1: the peak is at iteration W - 1
         warmup |= {"convention": "n/(W-1)", "start_factor": start}
     return {"warmup": warmup, "after_scheduler": {"type": "ExpressionLR", "expression": wave}}
 

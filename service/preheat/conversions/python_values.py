@@ -32,6 +32,11 @@ class NotAValue(Exception):
     """An expression that is no value that can be told without running the script."""
 
 
+def no_call(node: ast.Call) -> Any:
+    """Knows no call. Raises NotAValue."""
+    raise NotAValue(ast.unparse(node))
+
+
 class PythonValues:
     """Values by name, as assignments give them one after the other.
 
@@ -40,7 +45,7 @@ class PythonValues:
     NotAValue for one that it does not know.
     """
 
-    def __init__(self, call: Callable[[ast.Call], Any]) -> None:
+    def __init__(self, call: Callable[[ast.Call], Any] = no_call) -> None:
         self._call = call
         self._names: dict[str, tuple[Any, int]] = {}
         self._parts = 0
@@ -48,6 +53,7 @@ class PythonValues:
     def assign(self, target: ast.expr, value: ast.expr) -> Any:
         """Gives a name the value of an expression. Raises NotAValue; the name then has none."""
         name, before = ast.unparse(target), self._parts
+        # If the new value cannot be told, the old one must not stay in its place.
         self._names.pop(name, None)
         found = self.value(value)
         self._names[name] = (found, self._parts - before)
@@ -96,19 +102,19 @@ class PythonValues:
         raise NotAValue(name)
 
     def _key(self, node: ast.expr | None) -> str:
+        # ast gives the key None to `**other` within a dict.
         if node is None:
             raise NotAValue("**")
         return str(self.value(node))
 
     def _computed(self, op: ast.operator, left: Any, right: Any) -> Any:
         if isinstance(op, ast.Pow):
-            return _arithmetic(
-                lambda a, b: math.pow(a, b) if isinstance(a, float) or b < 0 else _power(a, b), left, right
-            )
+            return _arithmetic(_power, left, right)
         if isinstance(left, list) and isinstance(right, list) and isinstance(op, ast.Add):
             self._count(len(left) + len(right))
             return left + right
         if isinstance(left, list) and isinstance(right, int) and isinstance(op, ast.Mult):
+            # counted before it is made: `[0] * 10**9` would not fit in memory
             self._count(min(len(left) * max(right, 0), _MAX_NODES + 1))
             return left * right
         if type(op) not in _BINARY:
@@ -140,6 +146,7 @@ def parsed(text: str, most: int = MAX_CHARACTERS) -> list[ast.stmt]:
 
 def _is_plain(node: ast.expr) -> bool:
     """Whether a name is one of Python's own, or of a module of mathematics."""
+    # self.max(…) may be anything, and is not taken for Python's max.
     return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and name_of(node.value) in _MODULES)
 
 
@@ -154,12 +161,16 @@ def _arithmetic(function: Callable[..., Any], *values: Any) -> Any:
         raise NotAValue("arithmetic without a result") from None
 
 
-def _power(base: int, exponent: int) -> int | float:
-    """A power whose size is known before it is computed."""
+def _power(base: float, exponent: float) -> Any:
+    """A power; the size of one of whole numbers is known before it is computed."""
+    if isinstance(base, float) or exponent < 0:
+        return math.pow(base, exponent)
+    # 100 digits are what _LARGEST allows: a larger int is never built, as that alone may take minutes.
     return base**exponent if abs(base) <= 1 or exponent * math.log10(abs(base)) < 100 else math.inf  # noqa: PLR2004
 
 
 def _bounded(value: Any) -> Any:
+    # `not <=` and no `>`, as NaN must be refused too.
     if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) <= _LARGEST:
         raise NotAValue("a number that is too large")
     if not isinstance(value, str | int | float | None):

@@ -15,8 +15,11 @@ _LARGEST = 1e100
 """Numbers up to this one can be multiplied by each other without an overflow."""
 
 _MOST_ENTRIES = 10_000
+_MOST_DIGITS = 400
+# The whole numbers up to this one are exact in a float, as which JSON and YAML may give them.
 _LARGEST_COUNT = 2**53
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0", "none", "null"}
+# lr and eta only as words of their own: `lr_min` and `lr0`, but not `already` and not `metadata`.
 _SUSPECT = re.compile(
     r"(^|[^a-z])(lrs?|lr[0-9f]|eta|wsd)([^a-z]|$)|learning.?rate|sched|warm|cycle|decay|step|epoch|gamma|cosine|anneal"
     r"|restart|milestone|iters?($|[^a-z])|plateau|cool.?down",
@@ -83,6 +86,7 @@ class Known:
         if self.dataset_size is None:
             return None
         size = (self.batch_size or batch_size) * (self.devices or 1)
+        # -(-a // b) rounds up in whole numbers: math.ceil(a / b) goes through a float.
         return self.dataset_size // size if drop_last else -(-self.dataset_size // size)
 
     def updates_per_epoch(self, batch_size: int, accumulation: int, *, drop_last: bool = False) -> int | None:
@@ -188,6 +192,7 @@ class Fields:
     def flag(self, name: str, default: bool = False) -> bool:
         """The value of a field that must be true or false."""
         value = self.take(name, default)
+        # A bool is an int in Python, so that True, 1, "1" and "True" all go this way.
         text = str(value).lower() if isinstance(value, str | int) else ""
         if text not in _TRUE | _FALSE:
             raise NotImportable(f"{self.path(name)} ({shown(repr(value))}) must be true or false")
@@ -234,6 +239,7 @@ class Fields:
         The one rule of every source: what is on its list of harmless fields is no part of a schedule; what may change
         the LR by its name, or has something within that may, is refused; the rest is named, to be looked at.
         """
+        # An object that was opened with `fields` or `each` sorts out its own fields; only its name was read here.
         found = [note for child in self._children for note in child.left(harmless)]
         for name in self.unread:
             path = shown(self.path(name))
@@ -289,9 +295,6 @@ def number(path: str, value: Any) -> float:
     if not is_number or not abs(value) <= _LARGEST:  # NaN is not ≤ anything
         raise NotImportable(f"{shown(path)} ({shown(repr(value))}) must be a number")
     return int(value) if value == int(value) and abs(value) <= _LARGEST_COUNT else float(value)
-
-
-_MOST_DIGITS = 400
 
 
 def shown(text: str) -> str:

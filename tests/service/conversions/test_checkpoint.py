@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.optim import SGD, lr_scheduler
 
-from preheat.conversions.checkpoint import is_checkpoint, read_checkpoint
+from preheat.conversions.importers.torch_state import is_checkpoint, read_checkpoint
 from preheat.errors import NotImportable
 from support.imports import lrs
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES
+from preheat.conversions import Target
 from preheat.conversions.exporters import export
-from preheat.conversions.libraries import Target
 from preheat.curve import Curve
 from preheat.errors import NotExpressible
 from support.specs import curve

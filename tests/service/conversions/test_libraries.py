@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 import pytest
 
+from preheat.conversions import Source, Target
 from preheat.conversions.exporters import TARGETS, export
 from preheat.conversions.importers import SOURCES, import_schedule
-from preheat.conversions.libraries import Source, Target
 from preheat.conversions.source import Fields, Harmless, Imported, Known
 from preheat.errors import NotImportable
 from preheat.schedule import Schedule

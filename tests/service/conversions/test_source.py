@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from preheat.conversions import Source
 from preheat.conversions.importers import import_schedule
-from preheat.conversions.libraries import Source
 from preheat.conversions.source import Fields, Harmless, Imported, Known, NotCarried, shown
 from preheat.errors import NotImportable
 from preheat.specs import InvalidSpec, spec_of

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from preheat.conversions import Target
 from preheat.conversions.exporters.deepspeed import deepspeed_config
 from preheat.conversions.exporters.scripts import keras_script, optax_script, torch_script
 from preheat.conversions.exporters.transformers import transformers_script
-from preheat.conversions.libraries import Target
 from preheat.schedule import Schedule
 
 __all__ = ["TARGETS", "export"]

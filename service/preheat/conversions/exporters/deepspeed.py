@@ -19,16 +19,15 @@ def deepspeed_config(schedule: Schedule) -> str:
     if len(spec.columns) > 1:
         raise NotExpressible("DeepSpeed's schedulers set one LR, and no other hyperparameter that has a schedule here")
     kind, params = _scheduler(spec)
-    config = {
-        "optimizer": {"params": {"lr": spec.target_lrs[0]}},
-        "scheduler": {"type": kind, "params": params},
-    }
+    config = {"optimizer": {"params": {"lr": spec.target_lrs[0]}}, "scheduler": {"type": kind, "params": params}}
     return json.dumps(config, indent=2) + "\n"
 
 
 def _scheduler(spec: Spec) -> tuple[str, dict[str, Any]]:
     warmup, after, target_lr = spec.warmup, spec.after_scheduler, spec.target_lrs[0]
+    # Each of DeepSpeed's schedulers has this warm-up, so one that it cannot express rules out all three.
     _check_warmup(warmup)
+    # A start_factor is a share of the target LR; warmup_min_lr is an LR.
     start = warmup.start_factor * target_lr if warmup.start_factor is not None else warmup.start_lr or 0.0
     linear_or_log = {
         "warmup_min_lr": start,
@@ -50,8 +49,10 @@ def _scheduler(spec: Spec) -> tuple[str, dict[str, Any]]:
     if isinstance(after, CosineLR) and after.exponent == 1 and after.num_cycles == 0.5:  # noqa: PLR2004
         if warmup.decay_clock == "after_warmup" and not after.min_lr:
             return "WarmupCosineLR", {
+                # a ratio of the optimizer's LR, where the other two schedulers take warmup_min_lr
                 "warmup_min_ratio": start / target_lr if target_lr else 0.0,
                 "warmup_num_steps": warmup.iterations,
+                # written out even where it is 0: DeepSpeed's default is 1e-4
                 "cos_min_ratio": after.min_ratio or 0.0,
                 "total_num_steps": warmup.iterations + (after.length or 0),
                 "warmup_type": warmup.shape,

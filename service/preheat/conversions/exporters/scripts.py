@@ -1,16 +1,17 @@
 """Scripts for torch, optax and Keras: a schedule as one formula of the iteration n."""
 
-from preheat.conversions.formulas import formulas
 from preheat.errors import NotExpressible
 from preheat.formula.printers import in_arrays, in_python
 from preheat.schedule import Schedule
+from preheat.specs import Spec
 
 
 def torch_script(schedule: Schedule) -> str:
     """A script with a LambdaLR, and one function for each param group. Raises NotExpressible."""
     spec = schedule.spec
+    # LambdaLR multiplies the optimizer's LR: with lr=1.0 in every group, a formula gives the LR itself.
     functions = "".join(
-        f"def lr_{index}(n):\n    return {in_python(formula)}\n\n\n" for index, formula in enumerate(formulas(spec))
+        f"def lr_{index}(n):\n    return {in_python(formula)}\n\n\n" for index, formula in enumerate(_formulas(spec))
     )
     names = ", ".join(f"lr_{index}" for index in range(len(spec.group_names)))
     groups = "\n".join(
@@ -107,10 +108,24 @@ if __name__ == "__main__":
 
 
 def _only_formula(schedule: Schedule, reason: str) -> str:
-    of_groups = formulas(schedule.spec)
+    # Neither optax nor Keras has param groups, but groups of equal LRs are one schedule.
+    of_groups = _formulas(schedule.spec)
     if len(set(of_groups)) > 1:
         raise NotExpressible(f"the {len(of_groups)} param groups have different LRs, and {reason}")
     return of_groups[0]
+
+
+def _formulas(spec: Spec) -> list[str]:
+    """The LR of each param group as a formula in `n`.
+
+    Raises NotExpressible for other hyperparameters, and where an LR follows from the one before.
+    """
+    # The LRs of the groups are the first columns; momentum and other hyperparameters follow.
+    if len(spec.columns) > len(spec.group_names):
+        named = sorted({column.hyperparameter for column in spec.columns[len(spec.group_names) :]})
+        raise NotExpressible(f"schedules of {', '.join(named)} go beyond what a learning-rate scheduler sets")
+    by_column = {column: track.formula(i) for track in spec.tracks for i, column in enumerate(track.columns)}
+    return [by_column[column] for column in range(len(spec.group_names))]
 
 
 def _head(schedule: Schedule) -> str:

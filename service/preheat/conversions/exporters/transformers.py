@@ -47,6 +47,7 @@ def _call(spec: Spec) -> _Call:
     _check_warmup(spec.warmup, start_factor)
     if after is None:
         return ("constant_with_warmup", {}) if spec.warmup.iterations else ("constant", {})
+    # The one decay of transformers that takes no num_training_steps, so that its length is not checked.
     if isinstance(after, InverseSqrtLR) and after.shift == 0:
         return "inverse_sqrt", {"timescale": after.timescale}
     _check_length(after, left)
@@ -60,6 +61,7 @@ def _call(spec: Spec) -> _Call:
             if cycles == left // length:
                 return "cosine_with_restarts", {"num_cycles": cycles}
         case WSDLR(decay=("linear" | "cosine" | "1-sqrt") as decay, decay_length=int(length)) if not after.min_lr:
+            # without num_stable_steps transformers takes all that warm-up and decay leave of the run
             return "warmup_stable_decay", {
                 "num_decay_steps": length,
                 "decay_type": decay,
@@ -75,14 +77,17 @@ def _polynomial(after: PolynomialDecayLR, target_lr: float) -> _Call:
     end = after.min_ratio * target_lr if after.min_ratio is not None else after.min_lr or 0.0
     if after.power == 1 and end == 0:
         return "linear", {}
+    # get_polynomial_decay_schedule_with_warmup raises a ValueError for such an end.
     if end >= target_lr:
         raise NotExpressible(f"transformers' polynomial needs an end LR ({end:g}) below the target ({target_lr:g})")
+    # lr_end is written even where it is 0: its default is 1e-7.
     return "polynomial", {"lr_end": end, "power": after.power}
 
 
 def _cosine(after: CosineLR | CosineAnnealingLR) -> _Call:
     num_cycles = after.num_cycles if isinstance(after, CosineLR) else 0.5
     min_lr = after.min_lr if isinstance(after, CosineLR) else after.eta_min
+    # cosine_with_min_lr takes either min_lr_rate or min_lr, and raises a ValueError for both.
     if isinstance(after, CosineLR) and after.min_ratio is not None:
         return "cosine_with_min_lr", {"num_cycles": num_cycles, "min_lr_rate": after.min_ratio}
     if min_lr:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from preheat.conversions import Source
 from preheat.conversions.forms import plain, read_text
 from preheat.conversions.guess import guessed
 from preheat.conversions.importers.axolotl import from_axolotl
@@ -20,7 +21,6 @@ from preheat.conversions.importers.timm import from_timm
 from preheat.conversions.importers.torch import from_torch
 from preheat.conversions.importers.torchtitan import from_torchtitan
 from preheat.conversions.importers.transformers import from_transformers
-from preheat.conversions.libraries import Source
 from preheat.conversions.source import Imported, Known
 
 __all__ = ["SOURCES", "Imported", "guessed_library", "import_schedule"]

@@ -50,6 +50,7 @@ def _length(fields: Fields, known: Known, notes: list[NotCarried]) -> int:
     given = {name: fields.take(own) for own, name in names.items() if own in fields}
     given |= {name: fields.take(name) for name in ("max_steps", "gradient_accumulation_steps") if name in fields}
     fields.take("batch_size")
+    # axolotl's own defaults, where Trainer has a batch of 8 and 3 epochs.
     as_trainer = Fields({"per_device_train_batch_size": 1, "num_train_epochs": 1.0} | given)
     found: list[NotCarried] = []
     total = trainer_length(as_trainer, known, found)
@@ -78,15 +79,8 @@ def _cosine(fields: Fields, own: Fields, _lr: float, total: int, warmup: int) ->
             raise NotImportable("cosine_min_lr_ratio is ignored by axolotl beside lr_quadratic_warmup: remove it")
         own.only((), "cosine with lr_quadratic_warmup")
         rise = {"type": "ExpressionLR", "expression": f"(s / {max(warmup, 1)}) ** 2"}
-        if not warmup:
-            return {"after_scheduler": {"type": "CosineLR"}}
-        return {
-            "after_scheduler": {
-                "type": "SequentialLR",
-                "schedulers": [rise, {"type": "CosineLR"}],
-                "milestones": [warmup],
-            }
-        }
+        joined = {"type": "SequentialLR", "schedulers": [rise, {"type": "CosineLR"}], "milestones": [warmup]}
+        return {"after_scheduler": joined if warmup else {"type": "CosineLR"}}
     if not floor:
         if constant:
             raise NotImportable("cosine_constant_lr_ratio has no effect without cosine_min_lr_ratio")
@@ -94,6 +88,7 @@ def _cosine(fields: Fields, own: Fields, _lr: float, total: int, warmup: int) ->
     own.only((), "cosine with cosine_min_lr_ratio")
     after: dict[str, Any] = {"type": "CosineLR", "min_ratio": floor}
     if constant:
+        # a share of the whole run with its warm-up, rounded down as axolotl does
         after["length"] = max(int(total * constant) - warmup, 1)
     return {"warmup": {"iterations": warmup}, "after_scheduler": after}
 
@@ -101,6 +96,7 @@ def _cosine(fields: Fields, own: Fields, _lr: float, total: int, warmup: int) ->
 def _rex(fields: Fields, own: Fields, _lr: float, total: int, warmup: int) -> dict[str, Any]:
     """Height m + (1 − m) · z / (0.1 + 0.9 z), z the share that is left; it is one step ahead of its updates."""
     own.only((), "rex")
+    # from_peak counts s from iteration W - 1, where (n+1)/W is 1; without a warm-up s is n, one behind.
     floor, left = _share(fields, "cosine_min_lr_ratio") or 0.0, max(total - warmup, 1)
     z = f"(1 - {'s' if warmup else '(s + 1)'} / {left})"
     rex = f"{floor!r} + {1 - floor!r} * max({z}, 0) / (0.1 + 0.9 * max({z}, 0))"
@@ -118,6 +114,7 @@ def _one_cycle(_fields: Fields, own: Fields, lr: float, total: int, warmup: int)
         "type": "OneCycleLR",
         "max_lr": lr,
         "total_steps": total,
+        # axolotl hands the warm-up to OneCycleLR as its first phase, and adds none of its own
         "pct_start": own.number("pct_start", warmup / total),
         "anneal_strategy": own.choice("anneal_strategy", ("cos", "linear"), "cos"),
         "div_factor": own.number("div_factor", 25.0),

@@ -39,6 +39,7 @@ def from_deepspeed(source: Any, known: Known) -> Imported:
 def _filled_in(given: Fields, config: Fields, known: Known) -> dict[str, Any]:
     """The parameters with a value for each "auto". Raises NotImportable with all that are missing."""
     batch, accumulation = config.take("train_micro_batch_size_per_gpu"), config.take("gradient_accumulation_steps")
+    # A batch that is "auto" counts as 1 here; the caller's own batch_size goes before it.
     sizes = [size if isinstance(size, int) else 1 for size in (batch, accumulation)]
     total = known.total_iterations or known.updates(None, *sizes)
     values = {
@@ -91,6 +92,7 @@ def _warmup_cosine(params: Fields, known: Known, lr: float | None) -> dict[str, 
     steps, start = max(params.count("warmup_num_steps", 1000), 2), params.number("warmup_min_ratio", 0.0)
     total, low = params.count("total_num_steps"), params.number("cos_min_ratio", 1e-4)
     warmup, length = _warmup(params, steps=steps, start={}, clock="after_warmup"), max(total - steps, 1)
+    # A CosineLR holds its end LR, so that it fits only a run that stops by total_num_steps.
     if not start and (known.total_iterations or 0) <= total:
         return known.spec(lr, total, {"type": "CosineLR", "length": length, "min_ratio": low}, warmup=warmup)
     rise = f"log(max(s, 1)) / log({steps})" if warmup["shape"] == "log" else f"(s - 1) / {steps}"
@@ -102,6 +104,7 @@ def _warmup_cosine(params: Fields, known: Known, lr: float | None) -> dict[str, 
 def _range_test(params: Fields, known: Known, _lr: float | None) -> dict[str, Any]:
     size, rate = params.count("lr_range_test_step_size", 2000), params.number("lr_range_test_step_rate", 1.0)
     steps = f"floor(n / {size})" if params.flag("lr_range_test_staircase") else f"n / {size}"
+    # The test has no end of its own: the run's length must be known.
     after = {"type": "ExpressionLR", "expression": f"1 + {rate} * {steps}"}
     return known.spec(params.number("lr_range_test_min_lr", 1e-3), None, after)
 
@@ -120,6 +123,7 @@ def _one_cycle(params: Fields, known: Known, _lr: float | None) -> dict[str, Any
     if not up or not down or not high:
         raise NotImportable("cycle_first_step_size, cycle_second_step_size and cycle_max_lr must be > 0")
     size, rate = params.number("decay_step_size", 0), params.number("decay_lr_rate", 0.0)
+    # DeepSpeed's default decay_step_size of 0 means that nothing decays after the cycle.
     end = f"{low!r} / (1 + {rate!r} * (s - {up + down}) / {size!r})" if size and rate else repr(low)
     rise, fall = f"s / {up}", f"({up + down} - s) / {down}"
     cycle = f"{low!r} + {high - low!r} * ({rise} if s <= {up} else {fall})"

@@ -37,15 +37,15 @@ def from_detectron2(source: Any, known: Known) -> Imported:
         low = solver.number("BASE_LR_END", 0.0)
         if not rescaled and warmup and method == "linear":
             return Imported(known.spec(lr, total, _cosine(lr, low, total, warmup, factor)), _left(fields, solver, name))
-        after: dict[str, Any] = {"type": "CosineLR", "length": total - warmup if rescaled else total, "min_lr": low}
+        length = total - warmup if rescaled else total
+        after: dict[str, Any] | None = {"type": "CosineLR", "length": length, "min_lr": low}
     else:
         after = _steps(solver, name, total, warmup if rescaled else 0, notes)
         if not rescaled and after["milestones"] and after["milestones"][0] <= warmup:
             raise NotImportable(
                 f"SOLVER.STEPS must lie after WARMUP_ITERS ({warmup}): the warm-up would end below BASE_LR"
             )
-        if not after["milestones"]:
-            return Imported(known.spec(lr, total, warmup=rise), notes + _left(fields, solver, name))
+        after = after if after["milestones"] else None
     return Imported(known.spec(lr, total, after, warmup=rise), notes + _left(fields, solver, name))
 
 
@@ -67,6 +67,7 @@ def _steps(solver: Fields, name: str, total: int, warmup: int, notes: list[NotCa
     gamma = solver.number("GAMMA", 0.1)
     if name == "WarmupStepWithFixedGammaLR":
         decays = solver.count("NUM_DECAYS", 3)
+        # the run in NUM_DECAYS + 1 equal parts, with a decay at the end of each but the last
         steps = [total * (index + 1) / (decays + 1) for index in range(min(decays, 1000))]
     else:
         steps = _milestones(solver)
@@ -75,6 +76,8 @@ def _steps(solver: Fields, name: str, total: int, warmup: int, notes: list[NotCa
             listed = ", ".join(f"{step:g}" for step in beyond)
             notes.append(NotCarried("SOLVER.STEPS", f"({listed}) are ignored by detectron2: they lie beyond MAX_ITER"))
         steps = [step for step in steps if step <= total]
+    # fvcore compares shares of the run: from a million iterations on, its epsilon lets a milestone come early.
+    # The 1e-9 keeps a rounding in the product from lifting a whole milestone to the next iteration.
     share = (total - warmup) / total
     milestones = [math.ceil((step - _EPSILON * total) * share - 1e-9) for step in steps]
     return {"type": "MultiStepLR", "milestones": milestones, "gamma": gamma}
@@ -91,6 +94,7 @@ def _milestones(solver: Fields) -> list[float]:
 def _check_scale(solver: Fields) -> None:
     if solver.number("BIAS_LR_FACTOR", 1.0) != 1:
         raise NotImportable("SOLVER.BIAS_LR_FACTOR gives biases an LR of their own: write them as a param group")
+    # 0 is detectron2's default, and turns the rescaling off.
     size = solver.number("REFERENCE_WORLD_SIZE", 0)
     if size:
         raise NotImportable(

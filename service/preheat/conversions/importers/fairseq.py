@@ -19,20 +19,17 @@ def from_fairseq(source: Any, known: Known) -> Imported:
     is_hydra = isinstance(fields.take("lr_scheduler"), dict)
     own = fields.fields("lr_scheduler") if is_hydra else fields
     run_fields = fields.fields("optimization") if is_hydra else fields
-    if is_hydra:
-        own.take("_name")
-        run_fields.take("update_freq")
-        run_fields.take("stop_min_lr")
-        fields.take("optimizer")
-    else:
-        for name in ("update_freq", "optimizer", "stop_min_lr"):
-            fields.take(name)
+    # update_freq is the accumulation, and stop_min_lr ends a run early: neither changes the LR of an update.
+    for section, unused in ((run_fields, "update_freq"), (run_fields, "stop_min_lr"), (fields, "optimizer")):
+        section.take(unused)
     name = own.choice("_name" if is_hydra else "lr_scheduler", _SCHEDULERS, by_metric={"reduce_lr_on_plateau"})
     epochs = run_fields.number("max_epoch", 0)
+    # 0 is fairseq's default for both, and stands for no limit.
     updates = int(run_fields.number("max_update", 0))
     if updates <= 0 and epochs and known.total_iterations is None:
         raise NotImportable("total_iterations is required: the source has max_epoch and no max_update")
     total = known.length(updates if updates > 0 else None)
+    # 4000 is the default of inverse_sqrt alone.
     warmup = own.count("warmup_updates", 4000 if name == "inverse_sqrt" else 0)
     warmup = warmup if known.warmup_iterations is None else known.warmup_iterations
     run = _Run(own, known.lr(_lr(own, run_fields)), total, warmup)
@@ -67,6 +64,7 @@ def _lr(own: Fields, run_fields: Fields) -> float | None:
         value = fields.take("lr")
         if isinstance(value, list) and len(value) > 1:
             raise NotImportable("lr must be one LR: fairseq takes several one for each epoch")
+        # Hydra has a list, [0.0005]; on a command line the same is text.
         if isinstance(value, str) and value.startswith("["):
             value = value.strip("[] ")
         if value is not None:
@@ -81,6 +79,7 @@ def _polynomial(run: _Run) -> dict[str, Any]:
     if length < 1:
         raise NotImportable(f"total_num_update must exceed warmup_updates ({run.warmup})")
     after = {"type": "PolynomialDecayLR", "length": length, "min_lr": low, "power": own.number("power", 1.0)}
+    # polynomial_decay has no warmup_init_lr: it rises from 0.
     return {"warmup": {"iterations": run.warmup}, "after_scheduler": after}
 
 
@@ -95,6 +94,7 @@ def _cosine(run: _Run) -> dict[str, Any]:
     own = run.own
     low = min(own.number("min_lr", 0.0), run.lr)
     period = own.number("lr_period_updates", -1)
+    # -1 is fairseq's default: one period over all that follows the warm-up.
     period = run.total - run.warmup if period <= 0 else period
     if own.number("t_mult", 1.0) != 1 and run.total > run.warmup + period:
         raise NotImportable("t_mult must be 1 where there is more than one period: import them as CosineRestartsLR")
@@ -109,6 +109,7 @@ def _cosine(run: _Run) -> dict[str, Any]:
 def _tri_stage(run: _Run) -> dict[str, Any]:
     own = run.own
     ratios = own.numbers("phase_ratio") if "phase_ratio" in own else []
+    # Compared exactly, in floats, as fairseq's own assert does.
     if ratios and (len(ratios) != 3 or sum(ratios) != 1):  # noqa: PLR2004 - stages
         raise NotImportable("phase_ratio must be three shares that add up to 1")
     names = ("warmup_steps", "hold_steps", "decay_steps")
@@ -129,12 +130,14 @@ def _tri_stage(run: _Run) -> dict[str, Any]:
 def _fixed(run: _Run) -> dict[str, Any]:
     run.own.refuse("force_anneal", "shrinks the LR by epochs: write the LRs as a PiecewiseLR")
     run.own.take("lr_shrink")  # of use with force_anneal alone
+    # FixedLRSchedule counts from 1, unlike the other schedulers: lr · (num_updates + 1) / W.
     return {"warmup": {"iterations": run.warmup, "convention": "(n+1)/W"}}
 
 
 def _triangular(run: _Run) -> dict[str, Any]:
     """From lr up to max_lr and down, again and again; `lr` is the floor, so that the target is max_lr."""
     own, high = run.own, run.own.number("max_lr")
+    # A period is up and down; torch's CyclicLR would call half of it step_size_up.
     size = int(own.number("lr_period_updates", 5000) // 2)
     if size < 1 or high <= run.lr:
         raise NotImportable("lr_period_updates must be ≥ 2, and max_lr above lr")

@@ -1,6 +1,7 @@
 """Import of Keras' schedules, from their `get_config`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from preheat.conversions.harmless import HARMLESS
@@ -46,6 +47,7 @@ def _warm_up(fields: Fields, known: Known) -> Imported:
     length = known.total_iterations
     if length is not None and not from_zero:
         length = max(length - steps, 1)
+    # Without the caller's target LR: the inner schedule must show its own peak, to be compared.
     inner = _schedule(decay, Known(None, length))
     if inner["target_lr"] != peak:
         raise NotImportable("config.initial_learning_rate must be that of decay_schedule_fn: the LR would jump")
@@ -78,6 +80,7 @@ def _cosine(config: Fields, known: Known) -> dict[str, Any]:
     initial, peak = config.number("initial_learning_rate"), config.optional_number("warmup_target")
     warmup_steps = config.count("warmup_steps", 0)
     after = {"type": "CosineLR", "length": steps, "min_ratio": alpha}
+    # Without a warmup_target Keras ignores warmup_steps, and decays from initial_learning_rate at once.
     if peak is None or warmup_steps == 0:
         return known.spec(initial if peak is None else peak, steps, after)
     warmup = {"iterations": warmup_steps, "start_lr": initial}
@@ -111,15 +114,8 @@ def _restarts(config: Fields, known: Known) -> dict[str, Any]:
     return known.spec(lr, None, {"type": "ExpressionLR", "expression": wave})
 
 
-def _exponential(config: Fields, known: Known) -> dict[str, Any]:
-    return _decay(config, known, "ExponentialDecayLR")
-
-
-def _inverse_time(config: Fields, known: Known) -> dict[str, Any]:
-    return _decay(config, known, "InverseTimeLR")
-
-
 def _decay(config: Fields, known: Known, kind: str) -> dict[str, Any]:
+    # decay_steps is the time scale of the decay and not its end, so that the run's length must be known.
     after = {
         "type": kind,
         "decay_rate": config.number("decay_rate"),
@@ -138,6 +134,7 @@ def _polynomial(config: Fields, known: Known) -> dict[str, Any]:
         "power": config.number("power", 1.0),
         "cycle": cycle,
     }
+    # With cycle the decay begins anew past decay_steps, which then tells nothing of the run's length.
     return known.spec(config.number("initial_learning_rate"), None if cycle else steps, after)
 
 
@@ -153,11 +150,13 @@ def _piecewise(config: Fields, known: Known) -> dict[str, Any]:
     return known.spec(max(values), None, {"type": "PiecewiseLR", "interpolation": "step", "points": points})
 
 
+_DECAY = "initial_learning_rate decay_steps decay_rate staircase"
+
 _SCHEDULES: dict[str, tuple[str, Callable[[Fields, Known], dict[str, Any]]]] = {
     "CosineDecay": ("initial_learning_rate decay_steps alpha warmup_target warmup_steps", _cosine),
     "CosineDecayRestarts": ("initial_learning_rate first_decay_steps t_mul m_mul alpha", _restarts),
-    "ExponentialDecay": ("initial_learning_rate decay_steps decay_rate staircase", _exponential),
-    "InverseTimeDecay": ("initial_learning_rate decay_steps decay_rate staircase", _inverse_time),
+    "ExponentialDecay": (_DECAY, partial(_decay, kind="ExponentialDecayLR")),
+    "InverseTimeDecay": (_DECAY, partial(_decay, kind="InverseTimeLR")),
     "PolynomialDecay": ("initial_learning_rate decay_steps end_learning_rate power cycle", _polynomial),
     "PiecewiseConstantDecay": ("boundaries values", _piecewise),
 }

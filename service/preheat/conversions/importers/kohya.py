@@ -24,6 +24,7 @@ def from_kohya(source: Any, known: Known) -> Imported:
         raise NotImportable("lr_scheduler_type names a class of another module: import that, as torch code")
     total = _kohya_length(fields, known, notes)
     name = fields.text("lr_scheduler", "constant")
+    # "adafactor:1e-3" is a proxy for the LR that the Adafactor optimizer computes by itself.
     if name == "piecewise_constant" or name.startswith("adafactor"):
         raise NotImportable(f"lr_scheduler ({name}) is not one of {', '.join(SCHEDULES)}")
     name = fields.choice("lr_scheduler", SCHEDULES, "constant", by_metric=BY_METRIC)
@@ -58,14 +59,12 @@ def from_diffusers(source: Any, known: Known) -> Imported:
     name = fields.choice("lr_scheduler", ("piecewise_constant", *_DIFFUSERS), "constant")
     if name == "piecewise_constant":
         raise NotImportable("lr_scheduler piecewise_constant takes step_rules, which the scripts do not pass on")
+    # The scripts multiply it by the number of processes, and accelerate steps once for each: both cancel out.
     warmup = fields.count("lr_warmup_steps", 500) if known.warmup_iterations is None else known.warmup_iterations
     lr = _scaled(fields, known, batch, accumulation)
     cycles, power = fields.count("lr_num_cycles", 1), fields.number("lr_power", 1.0)
-    choices: dict[str, dict[str, Any]] = {
-        "cosine_with_restarts": {"num_cycles": cycles},
-        "polynomial": {"power": power},
-    }
-    own = choices.get(name, {})
+    # diffusers' get_scheduler passes num_cycles and power to these two alone, not to cosine.
+    own = {"cosine_with_restarts": {"num_cycles": cycles}, "polynomial": {"power": power}}.get(name, {})
     parts = hf_parts(name, Fields(own, "lr_scheduler"), lr, total, warmup)
     _check_optimizer(fields, "optimizer", notes)
     fields.flag("use_8bit_adam")
@@ -113,6 +112,7 @@ def _kohya_lr(fields: Fields, known: Known) -> float:
     for name in _OTHER_LRS:
         own = fields.take(name)
         values = own if isinstance(own, list) else [] if own in (None, "") else [own]
+        # a part with an LR of 0 is not trained, and needs no param group
         if any(number(name, value) not in (lr, 0) for value in values):
             raise NotImportable(f"{name} is another LR than learning_rate: write them as param groups, or import each")
     return known.lr(lr)
@@ -128,27 +128,27 @@ def _kohya_arguments(fields: Fields, name: str, total: int, warmup: int) -> dict
     if name == "inverse_sqrt":
         return {"timescale": fields.take("lr_scheduler_timescale")}
     if name == "cosine_with_min_lr":
+        # kohya's scripts count half waves here, transformers whole ones
         return {"num_cycles": cycles / 2, "min_lr_rate": floor}
     if name == "warmup_stable_decay":
         decay = _part(fields, "lr_decay_steps", total)
         stable = total - warmup - decay
         if stable < 0:
             raise NotImportable(f"lr_warmup_steps ({warmup}) + lr_decay_steps ({decay}) must not exceed {total} steps")
-        ratio = 0.0 if floor is None else floor
-        return {
-            "num_decay_steps": decay, "num_stable_steps": stable, "num_cycles": cycles / 2, "min_lr_ratio": ratio
-        }  # fmt: skip
+        own = {"num_decay_steps": decay, "num_stable_steps": stable, "num_cycles": cycles / 2}
+        return own | {"min_lr_ratio": floor or 0.0}
     return {}
 
 
 def _extra(fields: Fields) -> dict[str, Any]:
     """lr_scheduler_args: texts such as num_cycles=3."""
     given = fields.take("lr_scheduler_args", [])
-    values = PythonValues(lambda call: (_ for _ in ()).throw(NotAValue(str(call))))
+    values = PythonValues()
     extra: dict[str, Any] = {}
     for text in given if isinstance(given, list) else str(given).split():
         name, has_value, value = str(text).partition("=")
         statements = parsed(f"x = {value}") if has_value else []
+        # the value is a Python literal, as kohya's scripts use ast.literal_eval on it
         try:
             extra[name.strip()] = values.value(statements[0].value)  # type: ignore[attr-defined]
         except (NotAValue, IndexError, AttributeError):
@@ -177,6 +177,7 @@ def _check_optimizer(fields: Fields, name: str, notes: list[NotCarried]) -> None
         notes.append(NotCarried(name, "is not part of a learning-rate schedule"))
     options = fields.take("optimizer_args", [])
     words = options if isinstance(options, list) else str(options).split()
+    # With relative_step Adafactor computes an LR of its own, and with warmup_init a warm-up.
     if any(str(word).partition("=")[0].strip() in {"lr", "relative_step", "warmup_init"} for word in words):
         raise NotImportable("optimizer_args has an LR, or a schedule, of the optimizer's own: remove it")
 

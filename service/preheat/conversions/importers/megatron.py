@@ -8,6 +8,7 @@ from preheat.conversions.source import Fields, Imported, Known
 from preheat.errors import NotImportable
 
 _STYLES = ("constant", "linear", "cosine", "inverse-square-root", "WSD")
+# minus_sqrt is 1 - √x; exponential is 2 · 0.5^x - 1, a WSDLR's with its decay_ratio of 0.5.
 _WSD_STYLES = {"exponential": "exponential", "linear": "linear", "cosine": "cosine", "minus_sqrt": "1-sqrt"}
 
 
@@ -57,10 +58,10 @@ def _decay(fields: Fields, style: str, unit: float, run: tuple[int, int, int, fl
         case "WSD":
             if wsd_length is None:
                 raise NotImportable("lr_wsd_decay_iters is required with lr_decay_style WSD")
-            return {
-                "type": "WSDLR", "length": length, "decay_length": wsd_length, "decay": wsd_style, "min_lr": low
-            }  # fmt: skip
+            wsd = {"type": "WSDLR", "length": length, "decay_length": wsd_length}
+            return wsd | {"decay": wsd_style, "min_lr": low}
     # √W / √n, not below min_lr; min_lr one iteration past lr_decay_iters
+    # s counts from the end of the warm-up, Megatron's num_steps from 0; both W and n are at least 1 there.
     floor = low / lr if lr else 0.0
     fall = f"max({floor!r}, sqrt({max(warmup, 1)} / max(s + {warmup}, 1)))"
     whole = fall if total <= decay else f"{fall} if s <= {length} else {floor!r}"
@@ -75,7 +76,7 @@ def _unit(fields: Fields) -> float:
     for name in ("lr_decay", "lr_warmup", "lr_wsd_decay"):
         other = f"{name}_iters" if by_samples else f"{name}_samples"
         fields.refuse(other, f"must be counted as train_{'samples' if by_samples else 'iters'} is")
-    return fields.count("global_batch_size", None if by_samples else 1) if by_samples else 1
+    return fields.count("global_batch_size") if by_samples else 1
 
 
 def _iterations(fields: Fields, name: str, unit: float) -> int | None:
@@ -90,6 +91,7 @@ def _iterations(fields: Fields, name: str, unit: float) -> int | None:
 def _warmup(fields: Fields, unit: float, decay: int, known: Known) -> int:
     fraction = fields.optional_number("lr_warmup_fraction")
     counted = _iterations(fields, "lr_warmup", unit)
+    # An lr_warmup_iters of 0 is Megatron's default, and no conflict.
     if fraction is not None and counted:
         raise NotImportable("lr_warmup_fraction must not stand beside lr_warmup_iters, as Megatron requires")
     if known.warmup_iterations is not None:

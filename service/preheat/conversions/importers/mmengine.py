@@ -11,6 +11,7 @@ from preheat.conversions.harmless import HARMLESS
 from preheat.conversions.python_values import NotAValue, PythonValues, parsed
 from preheat.conversions.source import Fields, Imported, Known, NotCarried, number
 from preheat.errors import NotImportable
+from preheat.formula.language import checked, compiled
 
 _MAX_CHARACTERS = 100_000
 _MAX_SCHEDULERS = 20
@@ -40,10 +41,11 @@ def from_mmengine(source: Any, known: Known) -> Imported:
     windows = [_window(scheduler, clock) for scheduler in schedulers]
     expression = _expression(windows, lr)
     spec = known.spec(lr, clock.total, {"type": "ExpressionLR", "expression": expression})
-    notes = [NotCarried(f"param_scheduler.{name}", "is not known") for each in schedulers for name in each.unread]
-    for note in notes:
-        raise NotImportable(f"{note.field} may change the LR, and an import from mmengine does not know it")
+    unread = [f"param_scheduler.{name}" for each in schedulers for name in each.unread]
+    if unread:
+        raise NotImportable(f"{unread[0]} may change the LR, and an import from mmengine does not know it")
     fields.take("auto_scale_lr")
+    notes = list[NotCarried]()
     if clock.is_scaled:
         notes.append(NotCarried("auto_scale_lr", "is on: LR times the batch over base_batch_size, which is not known"))
     return Imported(spec, notes + fields.left(HARMLESS["mmengine"]))
@@ -107,6 +109,7 @@ class _Window:
         """The factor in s, where the LR that it begins from is `base`."""
         clock = f"floor(s / {self.unit})" if self.unit > 1 else "s"
         k = f"min({clock} - {self.begin}, {self.last})" if self.last < _ENDLESS else f"({clock} - {self.begin})"
+        # No function or constant in a factor has a k in its name, so that plain text will do.
         text = self.factor.replace("k", k)
         if self.low:
             share = self.low / base if base else 0.0
@@ -119,6 +122,8 @@ def _window(scheduler: Fields, clock: _Clock) -> _Window:
     by_epoch, converted = scheduler.flag("by_epoch", True), scheduler.flag("convert_to_iter_based")
     for unused in ("verbose", "_scope_", "last_step"):
         scheduler.take(unused)
+    # A converted scheduler steps every iteration, its begin, end and steps times the epoch's length.
+    # Another by epoch steps once an epoch: its clock is ⌊s / unit⌋.
     scale = clock.epoch if by_epoch and converted else 1
     unit = clock.epoch if by_epoch and not converted else 1
     begin = scheduler.count("begin", 0) * scale
@@ -135,9 +140,8 @@ def _expression(windows: list[_Window], lr: float) -> str:
     texts = []
     for window in windows:
         base = lr
-        for other in windows if window.low else ():
-            if other is window:
-                continue
+        others = [other for other in windows if other is not window]
+        for other in others if window.low else ():
             is_over = (other.begin + other.last) * other.unit <= window.begin * window.unit
             is_later = (window.begin + window.last) * window.unit < other.begin * other.unit
             if is_later:
@@ -150,12 +154,11 @@ def _expression(windows: list[_Window], lr: float) -> str:
 
 
 def _evaluated(window: _Window, iteration: int) -> float:
-    from preheat.formula.language import checked, compiled  # noqa: PLC0415
-
     return float(compiled(checked(window.text(1.0), ("s",)))((iteration,), (1.0,))[0])
 
 
 def _linear(scheduler: Fields, length: int, _scale: int) -> tuple[str, float]:
+    # mmengine's total_iters is end - begin - 1: the last iteration of the window has end_factor.
     start, end = scheduler.number("start_factor", 1.0 / 3), scheduler.number("end_factor", 1.0)
     return f"({start!r} + {end - start!r} * k / {max(length - 1, 1)})", 0.0
 
@@ -171,6 +174,7 @@ def _poly(scheduler: Fields, length: int, _scale: int) -> tuple[str, float]:
 
 
 def _cosine(scheduler: Fields, length: int, scale: int) -> tuple[str, float]:
+    # Without the - 1 of LinearLR and PolyLR: T_max is end - begin by default.
     steps = scheduler.count("T_max") * scale if "T_max" in scheduler else length
     if steps >= _ENDLESS or not steps:
         raise NotImportable(f"{scheduler.path('T_max')} is required, or end")
@@ -235,11 +239,7 @@ def _values(source: Any) -> Any:
     if not isinstance(values, str):
         return values
     found: dict[str, Any] = {}
-
-    def no_call(node: ast.Call) -> Any:
-        raise NotAValue(ast.unparse(node))
-
-    names = PythonValues(no_call)
+    names = PythonValues()
     for statement in parsed(source, _MAX_CHARACTERS):
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
             name = ast.unparse(statement.targets[0])

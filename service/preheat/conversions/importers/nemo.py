@@ -62,6 +62,7 @@ class _Run:
 
 
 def _positive(fields: Fields, name: str) -> int | None:
+    # -1 is Lightning's default for max_steps, and stands for no limit.
     value = fields.number(name, -1)
     return int(value) if value > 0 else None
 
@@ -109,6 +110,7 @@ def _square_root(_sched: Fields, run: _Run) -> tuple[dict[str, Any] | None, str]
 
 
 def _inverse_square_root(_sched: Fields, run: _Run) -> tuple[dict[str, Any] | None, str]:
+    # lr · √((W + 1) / (n + 1)), so that the time scale is one more than the warm-up.
     return {"type": "InverseSqrtLR", "timescale": run.warmup + 1}, _NEMO
 
 
@@ -124,6 +126,7 @@ def _noam(sched: Fields, run: _Run) -> tuple[dict[str, Any] | None, str]:
 
 
 _NEMO = "(n+1)/(W+1)"
+# The default of this scheduler alone; the others go down to 0.
 _MIN_LR = {"SquareAnnealing": 1e-5}
 
 _SCHEDULERS: dict[str, Callable[[Fields, _Run], tuple[dict[str, Any] | None, str]]] = {

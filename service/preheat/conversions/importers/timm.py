@@ -24,9 +24,11 @@ def from_timm(source: Any, known: Known) -> Imported:
     if fields.number("cooldown_epochs", 0) and name not in _WITH_COOLDOWN:
         notes.append(NotCarried("cooldown_epochs", f"is ignored by timm for {name}"))
         run.cooldown = 0
+    # The cooldown follows the last cycle. Without warmup_prefix the warm-up is part of `epochs`.
     total = run.length * run.cycles + run.cooldown + (run.warmup if run.has_prefix else 0)
     parts: dict[str, Any] = {"units": {"iterations_per_epoch": run.unit}}
     if run.warmup:
+        # without a prefix the decay runs from 0 on beneath the warm-up, which then jumps to it
         clock = "after_warmup" if run.has_prefix else "from_zero"
         parts["warmup"] = {"iterations": run.warmup, "start_lr": run.warmup_lr, "decay_clock": clock}
     spec = known.spec(_lr(fields, known), total, after, **parts)
@@ -34,8 +36,7 @@ def from_timm(source: Any, known: Known) -> Imported:
     if fields.take("lr_noise"):
         notes.append(NotCarried("lr_noise", "is random"))
     if name == "tanh" and run.warmup:
-        reason = "begins 8e-7 below lr in timm; here the warm-up ends at lr itself"
-        notes.append(NotCarried("sched", reason))
+        notes.append(NotCarried("sched", "begins 8e-7 below lr in timm; here the warm-up ends at lr itself"))
     notes += fields.unused(_OPTIONS.split(), name)
     return Imported(spec, notes + fields.left(HARMLESS["timm"]))
 

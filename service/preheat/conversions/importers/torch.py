@@ -1,5 +1,6 @@
 """Import of torch's schedulers: the Python text that makes them, the state_dict that they save, or a configuration."""
 
+from dataclasses import replace
 from typing import Any
 
 from preheat.conversions.forms import read_text
@@ -21,6 +22,7 @@ def from_torch(source: Any, known: Known) -> Imported:
     NotImportable.
     """
     values = read_text(source) if isinstance(source, str) else source
+    # A state_dict or a configuration may come as text too, and has a name that only torch's have.
     if isinstance(source, str) and not has_mark(values, "torch"):
         script = Script(source)
         return _imported(script.schedule, script.lrs, known, script.not_carried)
@@ -67,9 +69,7 @@ def _configured(source: dict[str, Any]) -> Made | None:
             fields.take(name)
             found = _made(section, name, lrs)
             unread = [NotCarried(shown(other), "is no part of the scheduler") for other in fields.unread]
-            return Made(
-                found.kind, found.after, found.warmup, length=found.length, lrs=found.lrs, notes=found.notes + unread
-            )
+            return replace(found, notes=found.notes + unread)
     return _made(source, "", lrs) if any(target in source for target in _TARGETS) else None
 
 
@@ -93,6 +93,7 @@ def _made(source: Any, path: str, lrs: tuple[float, ...]) -> Made:
     options = fields.take("init_args", {}) if "class_path" in fields else source
     values: dict[str, Any] = {}
     for name, value in Fields(options, fields.path("init_args")).items():
+        # Hydra's own names, _target_, _partial_ and _convert_, are no arguments of the class
         if name.startswith("_") or name in {"optimizer", "class_path"}:
             continue
         check_parameter(kind, name)
@@ -104,6 +105,7 @@ def _made(source: Any, path: str, lrs: tuple[float, ...]) -> Made:
 def _number(value: Any) -> Any:
     """The number that a text stands for, if it is one."""
     try:
+        # YAML 1.1 takes 1e-3, which has no point, for a text.
         return float(value) if isinstance(value, str) and len(value) < 40 else value  # noqa: PLR2004 - digits
     except ValueError:
         return value

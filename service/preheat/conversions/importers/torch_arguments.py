@@ -1,14 +1,21 @@
-"""Arguments of torch's schedulers: from a class and what it is called with to a scheduler of a spec."""
+"""Arguments of torch's schedulers: from a class, or a function of transformers, and what it is called with to a spec's.
 
+The lambdas of a LambdaLR become formulas of the scheduler's own iteration.
+"""
+
+import ast
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch.optim import lr_scheduler, swa_utils
 
-from preheat.conversions.source import NotCarried, number, shown
+from preheat.conversions.hf_schedule import SCHEDULES, hf_parts
+from preheat.conversions.python_values import PythonValues, name_of
+from preheat.conversions.source import Fields, NotCarried, number, shown
 from preheat.errors import NotImportable
+from preheat.formula.language import checked, substituted
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 
 _WITHOUT_FIELD = {
@@ -32,6 +39,22 @@ CLASSES: dict[str, Any] = {
 
 GRADUAL = "GradualWarmupScheduler"
 _GRADUAL_PARAMETERS = ("optimizer", "multiplier", "total_epoch", "after_scheduler")
+
+FUNCTIONS = {
+    "get_constant_schedule": "constant",
+    "get_constant_schedule_with_warmup": "constant_with_warmup",
+    "get_linear_schedule_with_warmup": "linear",
+    "get_cosine_schedule_with_warmup": "cosine",
+    "get_cosine_with_hard_restarts_schedule_with_warmup": "cosine_with_restarts",
+    "get_cosine_with_min_lr_schedule_with_warmup": "cosine_with_min_lr",
+    "get_polynomial_decay_schedule_with_warmup": "polynomial",
+    "get_inverse_sqrt_schedule": "inverse_sqrt",
+    "get_wsd_schedule": "warmup_stable_decay",
+}
+"""Functions of transformers, by the name that get_scheduler has for each."""
+
+_WITHOUT_LENGTH = {"constant", "constant_with_warmup", "inverse_sqrt"}
+_MOST_PARTS = 2000
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,7 @@ def made(kind: str, arguments: dict[str, Any], lrs: Iterable[float] = ()) -> Mad
             after[name] = [number(f"{kind}.{name}[{index}]", entry) for index, entry in enumerate(value)]
         else:
             after[name] = whole(value)
+    # Schedulers within another share its optimizer, so that the LRs of any of them are those of all.
     own = tuple(lrs) or next((child.lrs for child in arguments.get("schedulers") or () if child.lrs), ())
     return Made(kind, after, length=length_of(after), lrs=own, notes=notes)
 
@@ -103,6 +127,7 @@ def made(kind: str, arguments: dict[str, Any], lrs: Iterable[float] = ()) -> Mad
 def left_out(kind: str, name: str, value: Any) -> list[NotCarried]:
     """The note on an argument that is not carried over; none where it changes nothing."""
     reason = _WITHOUT_FIELD.get(name, "has no field in a spec")
+    # A last_epoch of -1 is torch's default, and means a new run.
     is_default = value in (None, False) or (name == "last_epoch" and value == -1)
     return [NotCarried(f"{kind}.{name}", reason)] if reason and not is_default else []
 
@@ -138,6 +163,7 @@ def _gradual(arguments: dict[str, Any], lrs: tuple[float, ...]) -> Made:
     if after is None:
         return Made(GRADUAL, None, warmup, lrs=tuple(lr * multiplier for lr in lrs))
     window = {"type": "WindowLR", "begin": 1, "scheduler": after.alone}
+    # Iteration W has the peak; the next scheduler counts its 0 from W + 1 on.
     length = None if after.length is None else after.length + int(steps) + 1
     return Made(GRADUAL, window, warmup, length=length, lrs=lrs, notes=after.notes)
 
@@ -161,6 +187,7 @@ def length_of(after: dict[str, Any]) -> int | None:
         return epochs * each
     if after["type"] != "SequentialLR" or not after.get("schedulers"):
         return None
+    # A milestone is where the next scheduler starts from its own 0, so that its length counts from there.
     last, milestones = length_of(after["schedulers"][-1]), after.get("milestones")
     start = milestones[-1] if isinstance(milestones, list) and milestones else 0
     return last + start if last is not None and isinstance(start, int) else None
@@ -171,3 +198,83 @@ def peaks(after: dict[str, Any] | None) -> list[float]:
     value = (after or {}).get("max_lr")
     values = value if isinstance(value, list | tuple) else [value]
     return [lr for lr in values if isinstance(lr, int | float) and not isinstance(lr, bool)]
+
+
+def parameters_of(name: str) -> tuple[str, ...]:
+    """The parameters that a function takes by position."""
+    if name == "get_scheduler":
+        return ("name", "optimizer", "num_warmup_steps", "num_training_steps", "scheduler_specific_kwargs")
+    if name == "get_inverse_sqrt_schedule":
+        return ("optimizer", "num_warmup_steps", "timescale")
+    if name == "get_wsd_schedule":
+        return ("optimizer", "num_warmup_steps", "num_decay_steps", "num_training_steps", "num_stable_steps")
+    return ("optimizer", "num_warmup_steps", "num_training_steps")
+
+
+def of_transformers(name: str, values: dict[str, Any], lrs: tuple[float, ...]) -> Made:
+    """What a function makes of values by name. Raises NotImportable."""
+    given = Fields({key: value for key, value in values.items() if key not in {"name", "last_epoch"}}, name)
+    kind = FUNCTIONS.get(name) or str(values.get("name", "")).removeprefix("SchedulerType.").lower()
+    kind = Fields({"name": kind}).choice("name", SCHEDULES)
+    total, warmup = given.optional_count("num_training_steps"), given.count("num_warmup_steps", 0)
+    if total is None and kind not in _WITHOUT_LENGTH:
+        raise NotImportable(f"{name}.num_training_steps is required")
+    if kind == "polynomial" and not lrs:
+        raise NotImportable(f"{name} needs the optimizer's lr: write the optimizer above it")
+    own = dict(given.fields("scheduler_specific_kwargs").items()) | {key: given.take(key) for key in given.unread}
+    parts = hf_parts(kind, Fields(own, name), lrs[0] if lrs else 1.0, total or 0, warmup)
+    return Made(name, parts.get("after_scheduler"), parts.get("warmup"), length=total, lrs=lrs)
+
+
+def as_expression(node: ast.expr | None, functions: Mapping[str, ast.Lambda], values: PythonValues) -> dict[str, Any]:
+    """The ExpressionLR of a lambda, or of a name that stands for one; other names have their values.
+
+    Raises NotImportable where it is no formula.
+    """
+    named = functions.get(ast.unparse(node)) if node is not None else None
+    function = named or (node if isinstance(node, ast.Lambda) else None)
+    if function is None or len(function.args.args) != 1 or sum(1 for _ in ast.walk(function)) > _MOST_PARTS:
+        raise NotImportable("LambdaLR.lr_lambda must be written as a lambda of one argument: write it as a formula")
+    name = function.args.args[0].arg
+    try:
+        # Parsed anew, as a NodeTransformer alters its tree, and one function may stand for several groups.
+        body = _AsFormula(values, name).visit(ast.parse(ast.unparse(function.body), mode="eval").body)
+        formula = checked(ast.unparse(body), {name})
+    except (ValueError, RecursionError) as error:
+        raise NotImportable(f"LambdaLR.lr_lambda {error}") from None
+    return {"type": "ExpressionLR", "expression": substituted(formula, {name: "s"})}
+
+
+class _AsFormula(ast.NodeTransformer):
+    """math.cos and np.cos are cos, float(x) is x, int and round are written out, and names above have their values."""
+
+    def __init__(self, values: PythonValues, argument: str) -> None:
+        self._values, self._argument = values, argument
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if isinstance(node.value, ast.Name) and node.value.id in {"math", "np", "numpy", "torch"}:
+            return ast.Name(node.attr, ast.Load())
+        return self.visit_Name(node)
+
+    def visit_Name(self, node: ast.Name | ast.Attribute) -> ast.AST:
+        name = ast.unparse(node)
+        value = None if name == self._argument else self._values.known(name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return ast.Constant(value) if is_number else node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = name_of(node.func)
+        if len(node.args) == 1 and not node.keywords and name in {"float", "int", "round"}:
+            argument: ast.AST = self.visit(node.args[0])
+            if name == "float":
+                return argument
+            x = ast.unparse(argument)
+            # int() cuts off towards 0, and floor goes down.
+            text = f"(floor({x}) if ({x}) >= 0 else ceil({x}))"
+            if name == "round":  # a half goes to the even neighbour
+                half = f"(({x}) - floor({x}) == 0.5)"
+                text = f"(2 * floor(({x}) / 2 + 0.5) if {half} else floor(({x}) + 0.5))"
+            formula: ast.AST = ast.parse(text, mode="eval").body
+            return formula
+        function = self.visit(node.func) if isinstance(node.func, ast.Attribute) else node.func
+        return ast.Call(function, [self.visit(argument) for argument in node.args], node.keywords)

@@ -11,21 +11,25 @@ from torch import optim
 
 from preheat.conversions.importers.torch_arguments import (
     CLASSES,
+    FUNCTIONS,
     GRADUAL,
     Made,
+    as_expression,
     check_class,
     check_parameter,
     left_out,
     made,
+    of_transformers,
     parameters,
+    parameters_of,
 )
-from preheat.conversions.importers.torch_lambdas import as_expression
-from preheat.conversions.importers.torch_transformers import FUNCTIONS, of_transformers, parameters_of
 from preheat.conversions.python_values import NotAValue, PythonValues, name_of, parsed
 from preheat.conversions.source import NotCarried, number, shown
 from preheat.errors import NotImportable
 
+# A class so named and not of torch is refused: to skip it would import half of a schedule.
 _LIKE_A_SCHEDULER = re.compile(r"(LR|[Ss]chedulers?|[Ss]chedule|Warm[Uu]p|WarmRestarts|Restarts|Annealing)$")
+# Besides torch's own, those of other packages that take lr as their second argument as well.
 _OPTIMIZERS = {name for name, kind in vars(optim).items() if inspect.isclass(kind)} | {
     "Lion",
     "Lamb",
@@ -83,9 +87,7 @@ class Script:
             self._define(statement)
             return
         value = getattr(statement, "value", None)
-        targets: list[Any] = (
-            statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        )
+        targets: list[Any] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
         if not isinstance(value, ast.expr):
             return
         if isinstance(value, ast.Lambda):
@@ -119,6 +121,7 @@ class Script:
 
     def _call(self, node: ast.Call) -> Any:
         """What a call makes, once: an optimizer, or a scheduler. Raises NotAValue for another."""
+        # By identity: two calls of the same text make two schedulers.
         if id(node) in self._calls:  # a dict that is no value has been read up to the entry that is none
             return self._calls[id(node)]
         name = name_of(node.func)
@@ -151,15 +154,12 @@ class Script:
             return self._lambda(given, lrs)
         values: dict[str, Any] = {}
         for argument, value in given.items():
-            if (
-                name == "MultiplicativeLR"
-                and argument == "lr_lambda"
-                and not isinstance(value, ast.Constant | ast.List)
-            ):
+            if argument == "lr_lambda" and not isinstance(value, ast.Constant | ast.List):
                 values[argument] = self._constant_factor(value)
             elif argument == "schedulers":
                 values[argument] = self._schedulers(value)
             elif argument == "scale_fn":
+                # a placeholder, since a function is no value; torch_arguments leaves it out with a note
                 values[argument] = "code"
             elif argument != "optimizer":
                 values[argument] = self._argument(value, f"{name}.{argument}")
@@ -178,12 +178,10 @@ class Script:
         """The schedulers of a list, or of a name that stands for one."""
         if isinstance(node, ast.List | ast.Tuple):
             return [self._one_scheduler(item) for item in node.elts]
-        value = self._argument(node, "", f"{_text(node)} must be a list of schedulers")
-        if not isinstance(value, list):
-            raise NotImportable(f"{_text(node)} must be a list of schedulers")
-        for entry in value:
-            if not isinstance(entry, Made):
-                raise NotImportable(f"{_text(node)} must be a list of schedulers")
+        reason = f"{_text(node)} must be a list of schedulers"
+        value = self._argument(node, "", reason)
+        if not isinstance(value, list) or not all(isinstance(entry, Made) for entry in value):
+            raise NotImportable(reason)
         return value
 
     def _one_scheduler(self, node: ast.expr) -> Made:
@@ -218,6 +216,7 @@ class Script:
         if not isinstance(groups, ast.List | ast.Tuple) or not all(
             isinstance(group, ast.Dict) for group in groups.elts
         ):
+            # model.parameters() and the like are one group
             return _Optimizer(() if lr is None else (lr,))
         lrs = [self._lr(_entry(group, "lr"), lr) for group in groups.elts if isinstance(group, ast.Dict)]
         return _Optimizer(() if None in lrs else tuple(each for each in lrs if each is not None))
@@ -246,12 +245,11 @@ class Script:
             if name in given
             for note in left_out("LambdaLR", name, self._argument(given[name], f"LambdaLR.{name}"))
         ]
-        if isinstance(function, ast.List | ast.Tuple):
-            by_group = [as_expression(each, self._functions, self._values) for each in function.elts]
-            if len(by_group) == 1:
-                return Made("LambdaLR", by_group[0], lrs=lrs, notes=notes)
-            return Made("LambdaLR", None, by_group=by_group, lrs=lrs, notes=notes)
-        return Made("LambdaLR", as_expression(function, self._functions, self._values), lrs=lrs, notes=notes)
+        functions = function.elts if isinstance(function, ast.List | ast.Tuple) else [function]
+        found = [as_expression(each, self._functions, self._values) for each in functions]
+        if len(found) == 1:
+            return Made("LambdaLR", found[0], lrs=lrs, notes=notes)
+        return Made("LambdaLR", by_group=found, lrs=lrs, notes=notes)
 
     def _constant_factor(self, node: ast.expr) -> float:
         function = self._functions.get(ast.unparse(node), node)
@@ -279,6 +277,7 @@ class Script:
 
 def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Every statement, those within functions, classes and blocks in their place."""
+    # Both sides of an if are read: which one runs cannot be told, and two schedulers are refused as several.
     for statement in body:
         blocks = [getattr(statement, name, []) for name in ("body", "orelse", "finalbody")]
         handlers = [handler.body for handler in getattr(statement, "handlers", [])]
@@ -308,6 +307,7 @@ def _makers_within(node: ast.AST) -> Iterator[ast.Call]:
 
 def _is_maker(name: str) -> bool:
     """Whether a call of this name makes a scheduler, of torch or, as its name looks, another."""
+    # A capital tells a class from a function of the script's own, such as make_scheduler.
     is_known = name in CLASSES or name in FUNCTIONS or name in {"get_scheduler", GRADUAL}
     return is_known or (name[:1].isupper() and _LIKE_A_SCHEDULER.search(name) is not None)
 
@@ -318,13 +318,6 @@ def _entry(node: ast.Dict, name: str) -> ast.expr | None:
         if isinstance(key, ast.Constant) and key.value == name:
             return value
     return None
-
-
-def _made_within(value: Any) -> bool:
-    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    return any(
-        isinstance(entry, Made | _Optimizer) or (entry is not value and _made_within(entry)) for entry in entries
-    )
 
 
 def _is_docstring(line: ast.stmt) -> bool:

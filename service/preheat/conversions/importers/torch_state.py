@@ -1,9 +1,18 @@
-"""States of torch's schedulers: from what `state_dict()` gave to a scheduler of a spec, whatever iteration it is at."""
+"""States of torch's schedulers: read from a checkpoint of torch.save, and turned into a scheduler of a spec.
+
+A state is what `state_dict()` gave, at whatever iteration the run was.
+"""
 
 import math
+import pickle
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from preheat.conversions.forms import plain
 from preheat.conversions.importers.torch_arguments import Made, length_of, whole
 from preheat.conversions.source import Fields, NotCarried, number, shown
 from preheat.errors import NotImportable
@@ -11,6 +20,7 @@ from preheat.specs.after_schedulers import SCHEDULER_TYPES
 
 _POSITION = "is where the run is, or how torch computes it, not what the schedule is"
 _CLOSE = 1e-6
+_MAX_BYTES = 50_000_000
 
 
 def from_state(source: dict[str, Any], target_lr: float | None) -> tuple[Made, list[NotCarried]]:
@@ -27,6 +37,7 @@ def from_state(source: dict[str, Any], target_lr: float | None) -> tuple[Made, l
         raise NotImportable(
             f"the state has none of the fields that tell a scheduler ({shown(', '.join(sorted(source))[:200])})"
         )
+    # The groups' initial LRs, not those at the iteration that was saved.
     lrs = tuple(state.numbers("base_lrs"))
     if kind == "OneCycleLR":
         after, lrs = _one_cycle(state, target_lr)
@@ -36,6 +47,29 @@ def from_state(source: dict[str, Any], target_lr: float | None) -> tuple[Made, l
     if kind in _OWN:
         after |= _OWN[kind](state)
     return Made(kind, after, length=length_of(after), lrs=lrs), _position(state)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is one of torch.save's, which are ZIP archives."""
+    return path.is_file() and zipfile.is_zipfile(path)
+
+
+def read_checkpoint(path: Path) -> Any:
+    """The state in a scheduler.pt, or in the checkpoint of a trainer that keeps it beside others.
+
+    No code in it is run: torch loads weights only. Raises NotImportable.
+    """
+    if path.stat().st_size > _MAX_BYTES:
+        raise NotImportable(f"SOURCE must have at most {_MAX_BYTES} bytes: save the scheduler's state_dict alone")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
+        raise NotImportable(f"SOURCE is no checkpoint that torch loads without running code: {error!s:.200}") from None
+    # Lightning has a list under lr_schedulers; others have one state under either of the other names.
+    for name in ("lr_schedulers", "lr_scheduler", "scheduler"):
+        if isinstance(content, dict) and name in content:
+            content = content[name]
+    return plain(content[0] if isinstance(content, list) and content else content)
 
 
 def _value(state: Fields, name: str) -> Any:
@@ -77,6 +111,7 @@ def _milestones(state: Fields) -> dict[str, Any]:
 
 def _cycle(state: Fields) -> dict[str, Any]:
     """The arguments of a CyclicLR, which saves what it has made of them."""
+    # total_size is step_size_up + step_size_down, and step_ratio the share of the first.
     size, ratio = state.number("total_size"), state.number("step_ratio")
     if not 0 <= ratio <= 1:
         raise NotImportable(f"step_ratio ({ratio:g}) must be between 0 and 1")
@@ -117,6 +152,7 @@ def _one_cycle(state: Fields, target_lr: float | None) -> tuple[dict[str, Any], 
         "type": "OneCycleLR",
         "max_lr": _one(peaks),
         "total_steps": total,
+        # torch ends its first phase at pct_start · total_steps - 1
         "pct_start": (ends[0] + 1) / total,
         "anneal_strategy": shape,
         "div_factor": peaks[0] / firsts[0],
@@ -127,6 +163,7 @@ def _one_cycle(state: Fields, target_lr: float | None) -> tuple[dict[str, Any], 
 
 def _anneal(shape: str, ends: list[float], first: float, peak: float, step: int) -> float:
     """The LR of a OneCycleLR at a step, with torch's default final_div_factor."""
+    # With three_phase the LR returns to its first value before it falls to the last.
     lows = [peak, first, first / 1e4] if len(ends) == 3 else [peak, first / 1e4]  # noqa: PLR2004 - phases
     begin, low = 0.0, first
     for end, high in zip(ends, lows, strict=True):

@@ -47,6 +47,7 @@ def trainer_length(fields: Fields, known: Known, notes: list[NotCarried], epochs
     batch = fields.count("per_device_train_batch_size", 8)
     accumulation = fields.count("gradient_accumulation_steps", 1)
     run_epochs, drop_last = fields.number(epochs, 3.0), fields.flag("dataloader_drop_last")
+    # -1, Trainer's default, leaves the length to the epochs.
     if max_steps > 0:
         if epochs in fields:
             notes.append(NotCarried(fields.path(epochs), "is ignored by Trainer beside max_steps"))
@@ -118,6 +119,7 @@ def _from_log(fields: Fields, known: Known) -> Imported:
     for entry in fields.take("log_history") if isinstance(fields.take("log_history"), list) else []:
         values = Fields(entry, "log_history[]")
         if "learning_rate" in values:
+            # a step that is logged twice, after a resume, keeps the later LR
             logged[values.count("step")] = values.number("learning_rate")
     if len(logged) < 2:  # noqa: PLR2004 - one LR is no schedule
         raise NotImportable("log_history has no LRs: import the training arguments instead")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from preheat.conversions import Source
 from preheat.conversions.importers import guessed_library, import_schedule
-from preheat.conversions.libraries import Source
 from preheat.conversions.source import Known
 from preheat.errors import NotImportable
 from preheat.specs import InvalidSpec, spec_of
