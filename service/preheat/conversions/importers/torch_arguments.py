@@ -219,9 +219,10 @@ def of_transformers(name: str, values: dict[str, Any], lrs: tuple[float, ...]) -
     total, warmup = given.optional_count("num_training_steps"), given.count("num_warmup_steps", 0)
     if total is None and kind not in _WITHOUT_LENGTH:
         raise NotImportable(f"{name}.num_training_steps is required")
-    if kind == "polynomial" and not lrs:
-        raise NotImportable(f"{name} needs the optimizer's lr: write the optimizer above it")
     own = dict(given.fields("scheduler_specific_kwargs").items()) | {key: given.take(key) for key in given.unread}
+    # Both divide an LR of their arguments by the optimizer's.
+    if not lrs and (kind == "polynomial" or (kind == "cosine_warmup_with_min_lr" and own.get("min_lr"))):
+        raise NotImportable(f"{name} needs the optimizer's lr: write the optimizer above it")
     parts = hf_parts(kind, Fields(own, name), lrs[0] if lrs else 1.0, total or 0, warmup)
     return Made(name, parts.get("after_scheduler"), parts.get("warmup"), length=total, lrs=lrs)
 

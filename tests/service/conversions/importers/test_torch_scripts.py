@@ -157,6 +157,10 @@ def test_transformers_functions_are_read_like_its_arguments() -> None:
             "return {'lr_scheduler': {'scheduler': StepLR(o, 3), 'frequency': 5}, 'optimizer': o}",
             "frequency must be 1",
         ),
+        (
+            "get_scheduler('cosine_warmup_with_min_lr', o, 3, 9, scheduler_specific_kwargs={'min_lr': 0.01})",
+            "get_scheduler needs the optimizer's lr: write the optimizer above it",
+        ),
         ("OneCycleLR(o, max_lr=[1, 'x'], total_steps=9)", "OneCycleLR.max_lr[1] ('x') must be a number"),
     ],
 )
