@@ -11,7 +11,7 @@ from preheat.specs.durations import Clock, Duration, Units, ramp_violations
 from preheat.specs.fields import MAX_LR, MIN_RATE, Closed
 from preheat.specs.span import Span
 from preheat.specs.spec import ParamGroup, Spec
-from preheat.specs.tracks import LR_NAME, Track, columns
+from preheat.specs.tracks import LR_NAME, Track
 from preheat.specs.violations import InvalidSpec, Location, Violation, violation
 from preheat.specs.warmup import Warmup
 
@@ -219,7 +219,7 @@ def _choice_violations(spec: Spec) -> list[Violation]:
     known = {str(group.name) for group in layers} | set(spec.group_names)
     for name, schedule in (spec.hyperparameters or {}).items():
         violations += _hyperparameter_violations(name, schedule.param_groups or (), known)
-    all_columns = columns(spec)
+    all_columns = spec.columns
     if "momentum" in (spec.hyperparameters or {}) and len(all_columns) > len(set(all_columns)):
         cycled = sorted({column.group for column in all_columns if column.hyperparameter == "momentum"})
         rule = "must not have a schedule beside a scheduler that cycles it: set cycle_momentum to false there"

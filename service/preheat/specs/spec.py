@@ -1,5 +1,6 @@
 """Spec: what a user may say of a schedule, its param groups and its other hyperparameters."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -7,7 +8,7 @@ from pydantic import Field
 from preheat.specs.after_schedulers import AfterScheduler
 from preheat.specs.durations import Iterations, Size, Units
 from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed, NonNegative, Ratio
-from preheat.specs.tracks import Column, Phase, Track, columns, tracks
+from preheat.specs.tracks import Column, Phase, Track
 from preheat.specs.warmup import Warmup
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
@@ -160,12 +161,39 @@ class Spec(Closed):
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns of an answer: the LR of each param group, then each other hyperparameter of each."""
-        return columns(self)
+        names = self.group_names
+        found = [Column(name) for name in names]
+        found += [
+            Column(name, "momentum")
+            for index, name in enumerate(names)
+            if (after := self._schedule_of(index)[1]) is not None and after.cycles_momentum
+        ]
+        for hyperparameter, schedule in (self.hyperparameters or {}).items():
+            found += [Column(name, hyperparameter) for name in schedule.param_groups or names]
+        return tuple(found)
 
     @property
     def tracks(self) -> tuple[Track, ...]:
         """What is stepped as one, of a normalised spec; together the tracks have every column once."""
-        return tracks(self)
+        names, targets = self.group_names, self.target_lrs
+        index_of = {column: index for index, column in enumerate(self.columns)}
+        own = [index for index, group in enumerate(self.param_groups or ()) if group.warmup or group.after_scheduler]
+        shared = tuple(sorted({*range(len(names))} - {*own}))
+        found: list[Track] = []
+        if shared:
+            found.append(Track(shared, tuple(targets[index] for index in shared), self.warmup, self.after_scheduler))
+        found += [
+            Track((index,), (targets[index],), *self._schedule_of(index), ("param_groups", index)) for index in own
+        ]
+        # Momentum is a track of its own: no warm-up applies to it, and its columns come after all LRs.
+        for track in [track for track in found if track.after_scheduler and track.after_scheduler.cycles_momentum]:
+            momenta = tuple(index_of[Column(names[index], "momentum")] for index in track.columns)
+            found.append(replace(track, columns=momenta, is_momentum=True))
+        for name, schedule in (self.hyperparameters or {}).items():
+            indices = tuple(index_of[Column(group, name)] for group in schedule.param_groups or names)
+            values = (schedule.value,) * len(indices)
+            found.append(Track(indices, values, schedule.warmup, schedule.after_scheduler, ("hyperparameters", name)))
+        return tuple(found)
 
     @property
     def phases(self) -> list[Phase]:
@@ -176,3 +204,8 @@ class Spec(Closed):
     def has_closed_form(self) -> bool:
         """Whether any iteration can be computed without stepping to it."""
         return all(track.after_scheduler is None or track.after_scheduler.is_closed for track in self.tracks)
+
+    def _schedule_of(self, index: int) -> tuple[Warmup, AfterScheduler | None]:
+        """Warm-up and scheduler of a param group: each its own, or the spec's."""
+        group = self.param_groups[index] if self.param_groups else ParamGroup()
+        return group.warmup or self.warmup, group.after_scheduler or self.after_scheduler

@@ -1,18 +1,14 @@
 """Tracks and columns: what of a spec is computed as one, which columns of an answer come of it, and in which phases."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from preheat.formula.easing import number
 from preheat.formula.language import substituted
 from preheat.specs.after_schedulers.scheduler import Scheduler, sixteen
 from preheat.specs.violations import Location
 from preheat.specs.warmup import Warmup
-
-if TYPE_CHECKING:
-    from preheat.specs.spec import Spec
 
 LR_NAME = "lr"
 """The hyperparameter that every param group has."""
@@ -94,52 +90,3 @@ class Track:
             first = start if self.warmup.dampens or self.is_momentum else max(start, last + 1)
             for point in self.after_scheduler.turning_points(max(first - origin, 0), stop - origin):
                 yield point + origin
-
-
-def columns(spec: "Spec") -> tuple[Column, ...]:
-    """The columns of a spec's answers: the LR of each group, then each hyperparameter of each group."""
-    names = spec.group_names
-    found = [Column(name) for name in names]
-    found += [
-        Column(name, "momentum")
-        for index, name in enumerate(names)
-        if (after := _schedule(spec, index)[1]) is not None and after.cycles_momentum
-    ]
-    for hyperparameter, schedule in (spec.hyperparameters or {}).items():
-        found += [Column(name, hyperparameter) for name in schedule.param_groups or names]
-    return tuple(found)
-
-
-def tracks(spec: "Spec") -> tuple[Track, ...]:
-    """The tracks of a normalised spec; together they have every column once."""
-    names, targets = spec.group_names, spec.target_lrs
-    index_of = {column: index for index, column in enumerate(columns(spec))}
-    own = [index for index in range(len(names)) if _has_own_schedule(spec, index)]
-    shared = tuple(sorted({*range(len(names))} - {*own}))
-    found: list[Track] = []
-    if shared:
-        found.append(Track(shared, tuple(targets[index] for index in shared), spec.warmup, spec.after_scheduler))
-    found += [Track((index,), (targets[index],), *_schedule(spec, index), ("param_groups", index)) for index in own]
-    # Momentum is a track of its own: no warm-up applies to it, and its columns come after all LRs.
-    for track in [
-        track for track in found if track.after_scheduler is not None and track.after_scheduler.cycles_momentum
-    ]:
-        momenta = tuple(index_of[Column(names[index], "momentum")] for index in track.columns)
-        found.append(replace(track, columns=momenta, is_momentum=True))
-    for name, schedule in (spec.hyperparameters or {}).items():
-        indices = tuple(index_of[Column(group, name)] for group in schedule.param_groups or names)
-        values = (schedule.value,) * len(indices)
-        found.append(Track(indices, values, schedule.warmup, schedule.after_scheduler, ("hyperparameters", name)))
-    return tuple(found)
-
-
-def _has_own_schedule(spec: "Spec", index: int) -> bool:
-    group = spec.param_groups[index] if spec.param_groups else None
-    return group is not None and (group.warmup is not None or group.after_scheduler is not None)
-
-
-def _schedule(spec: "Spec", index: int) -> tuple[Warmup, Scheduler | None]:
-    group = spec.param_groups[index] if spec.param_groups else None
-    if group is None:
-        return spec.warmup, spec.after_scheduler
-    return group.warmup or spec.warmup, group.after_scheduler or spec.after_scheduler
