@@ -51,8 +51,8 @@ demo: $(VENV)/.service ## a service and two training processes that read their L
 conformance: $(VENV)/.conformance ## compare with every library that installs on a CPU
 	$(BIN)/python -m pytest tests/conformance tests/service/conversions $(ARGS)
 
-adapters: $(VENV)/.adapters ## train with every framework that the client has an adapter for
-	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/end_to_end/test_readme.py tests/end_to_end/test_docs.py $(ARGS)
+adapters: $(VENV)/.adapters ## train with every framework, and convert from and to it
+	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/service/conversions tests/end_to_end/test_readme.py tests/end_to_end/test_docs.py $(ARGS)
 
 soak: $(VENV)/.dev ## attack API and client at random, for longer than the tests do (SECONDS=600)
 	$(BIN)/python tests/faults/soak.py $(SECONDS) $(SEED)
