@@ -99,6 +99,115 @@ def test_a_scheduler_is_one_class(source: Path) -> None:
     assert "ln(1 + 9 r)" in section
 
 
+def replace(path: Path, old: str, new: str) -> None:
+    """Replaces the one place where a file has a text."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, (path, old)
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_an_export_target_is_one_file_one_name_and_one_entry(source: Path) -> None:
+    """A function from a schedule to text is asked by the API and by the command, and stands in the OpenAPI document."""
+    conversions = source / "preheat/conversions"
+    (conversions / "exporters/peaks.py").write_text(
+        "from preheat.schedule import Schedule\n\n\n"
+        "def peak_note(schedule: Schedule) -> str:\n"
+        '    return f"peak = {schedule.spec.target_lr!r} of {schedule.spec.total_iterations}\\n"\n'
+    )
+    table = conversions / "exporters/__init__.py"
+    replace(
+        table,
+        "from preheat.schedule",
+        "from preheat.conversions.exporters.peaks import peak_note\nfrom preheat.schedule",
+    )
+    replace(table, '    "torch": torch_script,', '    "torch": torch_script,\n    "peaks": peak_note,')
+    replace(conversions / "__init__.py", 'Target = Literal["torch"', 'Target = Literal["peaks", "torch"')
+    printed = run(
+        source,
+        """
+import json, subprocess, sys
+from starlette.testclient import TestClient
+from preheat.api import create_app
+from preheat.settings import Settings
+spec = {"target_lr": 0.25, "total_iterations": 30}
+with TestClient(create_app(Settings(database_url="sqlite:///:memory:"))) as http:
+    url = http.post("/v1/schedules", json=spec).headers["location"]
+    print(http.get(f"{url}/export", params={"to": "peaks"}).text, end="")
+    print("peaks" in str(http.get("/openapi.json").json()["paths"]["/v1/schedules/{schedule_id}/export"]))
+command = [sys.executable, "-m", "preheat.cli", "export", "-", "--to", "peaks"]
+print(subprocess.run(command, input=json.dumps(spec), capture_output=True, text=True, check=True).stdout, end="")
+""",
+    )
+    assert printed.splitlines() == ["peak = 0.25 of 30", "True", "peak = 0.25 of 30"]
+
+
+def test_an_import_source_is_one_file_one_name_and_one_entry(source: Path) -> None:
+    """A function from fields to a spec is asked by the API and by the command; each key is read, named, or refused."""
+    conversions = source / "preheat/conversions"
+    (conversions / "importers/toy.py").write_text(
+        "from typing import Any\n\n"
+        "from preheat.conversions.source import Fields, Harmless, Imported, Known\n\n\n"
+        "def from_toy(source: Any, known: Known) -> Imported:\n"
+        "    fields = Fields(source)\n"
+        '    spec = known.spec(fields.number("top", 0.1), fields.count("ticks", 10))\n'
+        '    return Imported(spec, fields.left(Harmless("toy", "colour")))\n'
+    )
+    table = conversions / "importers/__init__.py"
+    replace(
+        table,
+        "from preheat.conversions.source",
+        "from preheat.conversions.importers.toy import from_toy\nfrom preheat.conversions.source",
+    )
+    replace(table, '    "torch": from_torch,', '    "torch": from_torch,\n    "toy": from_toy,')
+    replace(conversions / "__init__.py", '    "fairseq",\n', '    "fairseq",\n    "toy",\n')
+    printed = run(
+        source,
+        """
+import json, subprocess, sys
+from starlette.testclient import TestClient
+from preheat.api import create_app
+from preheat.settings import Settings
+toy = {"top": 0.5, "ticks": 40, "colour": "red"}
+with TestClient(create_app(Settings(database_url="sqlite:///:memory:"))) as http:
+    answer = http.post("/v1/import", json={"library": "toy", "source": toy}).json()
+    spec, not_carried = answer["spec"], answer["not_carried"]
+    print(spec["target_lr"], spec["total_iterations"], *(left["field"] for left in not_carried))
+    refused = http.post("/v1/import", json={"library": "toy", "source": {**toy, "lr_bump": 3}})
+    print(refused.status_code, "lr_bump" in refused.json()["detail"])
+command = [sys.executable, "-m", "preheat.cli", "import", "-", "--from", "toy"]
+print(subprocess.run(command, input=json.dumps(toy), capture_output=True, text=True, check=True).stdout)
+""",
+    )
+    first, second, *command = printed.splitlines()
+    assert first == "0.5 40 colour"
+    assert second == "422 True"
+    assert "target_lr: 0.5" in command
+
+
+def test_an_adapter_is_one_file(tmp_path: Path) -> None:
+    """A module beside the others, from what the client makes public, reads whatever can be read."""
+    shutil.copytree(ROOT / "clients/python/preheat_client", tmp_path / "preheat_client")
+    (tmp_path / "preheat_client/toy.py").write_text(
+        "from collections.abc import Iterator\n\n"
+        "from preheat_client.schedule import ReadableSchedule\n\n\n"
+        "def updates(schedule: ReadableSchedule, first_iteration: int = 1) -> Iterator[float]:\n"
+        "    for n in range(first_iteration, schedule.total_iterations + 1):\n"
+        "        yield schedule.lr(n)\n"
+    )
+    printed = run(
+        tmp_path,
+        """
+from preheat_client import Preheat
+from preheat_client.distributed import from_rank_zero
+from preheat_client.toy import updates
+with Preheat(mode="disabled") as preheat:
+    schedule = preheat.create({"target_lr": 0.5}, fallback=[0.0, 0.25, 0.5])
+    print(*updates(schedule), updates.__module__)
+""",
+    )
+    assert printed.split() == ["0.25", "0.5", "preheat_client.toy"]
+
+
 def test_a_lint_rule_is_one_function_and_one_entry(source: Path) -> None:
     """A rule that is added to RULES is asked for every track, and its finding reaches the answer."""
     rules = source / "preheat/lint/lengths.py"
