@@ -1,6 +1,5 @@
 """The house: imports run downhill, and what is written about the image is what the image is."""
 
-import ast
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from support.modules import imported
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,18 +29,6 @@ LEVELS = [
 
 DEMO = {ROOT / "service/preheat/cli" / name for name in ("demo.py", "demo_trainer.py")}
 """A user's training jobs and what starts them: they use the service as anybody would, through the client."""
-
-
-def imported(path: Path) -> set[str]:
-    """Names of all modules that a file imports."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
 
 
 def test_imports_run_downhill() -> None:

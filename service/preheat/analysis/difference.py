@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from preheat.analysis.window import pieces
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve, Floats
 from preheat.errors import NotComparable
 from preheat.specs import Column
-
-_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ def difference(a: Curve, b: Curve, window: range, rows: int, deadline: Deadline 
         curve.check_window(window.start, window.stop)
     first: ValuePair | None = None
     largest: ValuePair | None = None
-    for begin in range(0, len(window), _BLOCK):
-        block = _Block(a, b, columns, window[begin : begin + _BLOCK], deadline)
+    for piece in pieces(window):
+        block = _Block(a, b, columns, piece, deadline)
         distances = np.abs(block.b - block.a)
         if first is None and distances.any():
             # argmax of truth values is the first that is true

@@ -1,6 +1,7 @@
 """Analysis of a window: sum and mean (totals), highest value (peak), first crossing of a value."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,13 @@ from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
 from preheat.specs import Column
 
-# Iterations computed at once, so that the memory does not grow with the window.
-_BLOCK = 1 << 16
+_PIECE = 1 << 16
+
+
+def pieces(window: range) -> Iterator[range]:
+    """A window in pieces that are computed one at a time, so that the memory does not grow with it."""
+    for begin in range(0, len(window), _PIECE):
+        yield window[begin : begin + _PIECE]
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,9 @@ def totals(curve: Curve, start: int, stop: int, deadline: Deadline = NO_DEADLINE
     Every iteration is computed. Raises IterationOutOfRange, ComputeTimeout.
     """
     curve.check_window(start, stop)
-    blocks = [
-        curve.window(first, min(first + _BLOCK, stop), 1, deadline).sum(axis=0) for first in range(start, stop, _BLOCK)
-    ]
-    # fsum: a plain sum of the blocks would lose digits with each of them
-    sums = [math.fsum(float(block[index]) for block in blocks) for index in range(len(curve.columns))]
+    parts = [curve.window(piece.start, piece.stop, 1, deadline).sum(axis=0) for piece in pieces(range(start, stop))]
+    # fsum: a plain sum of the parts would lose digits with each of them
+    sums = [math.fsum(float(part[index]) for part in parts) for index in range(len(curve.columns))]
     length = max(stop - start, 1)
     return [Total(column, total, total / length) for column, total in zip(curve.columns, sums, strict=True)]
 
