@@ -44,8 +44,9 @@ class Api:
     def metadata(self, request: Request, known: Metadata | None = None) -> Metadata:
         """The schedule that is meant; one with an id that is `known` is given to a service that has lost it."""
         if request.spec is None:
-            return self._of(known or Metadata(request.schedule_id, {}, 0, ()), self._get_metadata)
-        metadata, asked = self._post(request.spec_dict), request.spec_dict.get("total_iterations")
+            return self._of(known or Metadata(request.schedule_id), self._get_metadata)
+        spec = request.spec_dict
+        metadata, asked = self._post(spec), spec.get("total_iterations")
         if isinstance(asked, int) and asked != (answered := metadata.total_iterations):
             raise ServiceUnavailable(f"the service answered {answered} iterations where {asked} were asked for")
         return metadata
@@ -136,11 +137,10 @@ class Transport:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self._url = urlsplit(configuration.url)
+        self._url = urlsplit(configuration.address)
         self._headers = configuration.request_headers
-        netloc = self._url.netloc.rpartition("@")[2]
-        if netloc.startswith("["):  # httpcore would write the Host of an IPv6 address without its brackets
-            self._headers = {"host": netloc} | self._headers
+        if self._url.netloc.startswith("["):  # httpcore would write the Host of an IPv6 address without its brackets
+            self._headers = {"host": self._url.netloc} | self._headers
         self._backend = DeadlineBackend()
         self._pool: httpcore.ConnectionPool | None = None
 
@@ -299,7 +299,7 @@ def _ssl_context(configuration: Configuration) -> ssl.SSLContext | None:
 
 def _proxy_of_environment(url: SplitResult) -> str | None:
     """HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, unless NO_PROXY names the host."""
-    if urllib.request.proxy_bypass(url.netloc.rpartition("@")[2]):
+    if urllib.request.proxy_bypass(url.netloc):
         return None
     proxies = urllib.request.getproxies()  # what httpx asks, so that all tools of a job agree
     return proxies.get(url.scheme) or proxies.get("all")

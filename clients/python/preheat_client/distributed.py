@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import distributed
 
-from preheat_client._core.curve import UNKNOWN, Described, Known, Metadata, Row
+from preheat_client._core.curve import Described, Known, Metadata, Row
 from preheat_client.errors import ServiceUnavailable
 from preheat_client.schedule import ReadableSchedule, Schedule
 
@@ -37,7 +37,7 @@ class SharedSchedule(Described):
         self._schedule: Schedule
         self._start = 0
         self._rows: list[tuple[Row, list[float]]] = []
-        self._known = Known(Metadata(None, {}, UNKNOWN, ()))
+        self._known = Known(Metadata())
         self._receive_block(0, open_schedule)
 
     def lr(self, iteration: int) -> Row:

@@ -7,7 +7,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from preheat_client._core.curve import UNKNOWN, Known, Metadata
+from preheat_client._core.curve import Known, Metadata
 from preheat_client.errors import ParamGroupMismatch, ScheduleMismatch
 from preheat_client.schedule import ReadableSchedule
 
@@ -20,7 +20,7 @@ _OF_EVERY_OPTIMIZER = {"weight_decay", *_BETAS}
 
 ParamGroup = dict[str, Any]
 
-_UNCHANGING = Known(Metadata(None, {}, UNKNOWN, ()))
+_UNCHANGING = Known(Metadata())
 """Of a schedule that is not ours, which has the same param groups during a whole run."""
 
 

@@ -5,7 +5,7 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from preheat_client.errors import ServiceUnavailable
@@ -60,10 +60,10 @@ class Request:
 class Metadata:
     """A schedule without its LRs; `id` is None for a fallback of a spec."""
 
-    id: str | None
-    spec: dict[str, Any]
-    total_iterations: int
-    group_names: tuple[str, ...]
+    id: str | None = None
+    spec: dict[str, Any] = field(default_factory=dict)
+    total_iterations: int = UNKNOWN
+    group_names: tuple[str, ...] = ()
     hyperparameter_columns: tuple[tuple[str, str], ...] = ()
 
     @property

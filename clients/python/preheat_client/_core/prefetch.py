@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from preheat_client._core.configuration import Configuration
-from preheat_client._core.curve import UNKNOWN, Curve, FetchedCurve, Known, Metadata, Request, View
+from preheat_client._core.curve import Curve, FetchedCurve, Known, Metadata, Request, View
 from preheat_client._core.offline import Snapshots
 from preheat_client._core.worker import Result, Worker
 from preheat_client.errors import PreheatError, ScheduleMismatch, ServiceUnavailable
@@ -84,7 +84,7 @@ class Prefetch(Known):
         worker: Worker,
         snapshots: Snapshots | None,
     ) -> None:
-        super().__init__(Metadata(request.schedule_id, {}, UNKNOWN, ()))
+        super().__init__(Metadata(request.schedule_id))
         self.request, self.health = request, ScheduleHealth(request.name, worker.enqueue)
         self.curve: Curve | None = None
         """What is read at present."""
@@ -172,10 +172,10 @@ class Prefetch(Known):
         self._is_closed = True
         self._notify()
 
-    def wait(self, has_come: Callable[[], bool], timeout_s: float) -> bool:
-        """Waits until a condition holds, which is looked at after each request; False if it never did."""
+    def wait(self, has_come: Callable[[], bool], timeout_s: float) -> None:
+        """Waits until a condition holds, which is looked at after each request; no longer than `timeout_s`."""
         with self._changed:
-            return self._changed.wait_for(lambda: has_come() or self._is_closed, timeout_s) and has_come()
+            self._changed.wait_for(lambda: has_come() or self._is_closed, timeout_s)
 
     def renew(self) -> None:
         """Begins anew in the child of a fork, where locks may be held by threads that are missing."""
