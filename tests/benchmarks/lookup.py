@@ -76,7 +76,17 @@ def _requests_a_second(url: str) -> float:
 def _uvicorn(folder: Path, name: str, source: str) -> Iterator[str]:
     (folder / f"{name}.py").write_text(source)
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--port", str(port), "--log-level", "warning"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        f"{name}:app",
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+        "--no-access-log",
+    ]
     with subprocess.Popen(command, cwd=folder) as process:
         try:
             wait_until(lambda: _is_up(port), 30)

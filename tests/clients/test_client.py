@@ -248,6 +248,32 @@ class TestMisuse:
         with pytest.raises(ServiceUnavailable, match="the client is closed"):
             preheat.create(REFERENCE_SPEC)
 
+    def test_a_wrong_path_is_no_missing_schedule(self, url: str) -> None:
+        """The service's 404 for a path that it does not have names the path."""
+        with Preheat(f"{url}/api") as preheat, pytest.raises(RequestRefused, match="/api/v1/schedules") as caught:
+            preheat.create(REFERENCE_SPEC)
+        assert type(caught.value) is RequestRefused
+
+    def test_a_page_of_html_is_not_shown(self) -> None:
+        """It tells nothing but that something else answers; the error says so."""
+
+        async def gateway(_scope: Any, _receive: Any, send: Any) -> None:
+            headers = [(b"content-type", b"text/html; charset=utf-8")]
+            await send({"type": "http.response.start", "status": 502, "headers": headers})
+            await send({"type": "http.response.body", "body": b"<!DOCTYPE html><h1>Bad Gateway</h1>"})
+
+        refused = pytest.raises(ServiceUnavailable, match="502: a page of HTML")
+        with serving(gateway) as url, Preheat(url, start_timeout_s=0.5) as preheat, refused as caught:
+            preheat.create(REFERENCE_SPEC)
+        assert "<" not in str(caught.value)
+
+    def test_a_long_wait_is_announced(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Whom it waits for, how long and why stands in the log before the wait is over; a short one says nothing."""
+        for timeout_s in (0.5, 3.0):
+            with Preheat(AWAY, start_timeout_s=timeout_s) as preheat, pytest.raises(ServiceUnavailable):
+                preheat.create(REFERENCE_SPEC)
+        assert caplog.text.count("waiting 1 s more for http://127.0.0.1:1: no answer") == 1
+
     def test_an_absent_service_says_what_to_do(self) -> None:
         """The note stands under the error in the traceback."""
         with Preheat(AWAY, start_timeout_s=0.1) as preheat, pytest.raises(ServiceUnavailable) as caught:

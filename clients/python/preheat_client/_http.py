@@ -25,6 +25,7 @@ _MAX_BYTES = 16_000_000
 _KEEPALIVE_S = 2.0  # less than servers do, so that no request goes out on a connection that is being closed
 _SUCCESS, _NOT_FOUND, _CONFLICT, _UNPROCESSABLE, _SERVER_ERROR = range(200, 300), 404, 409, 422, 500
 _RETRYABLE = {408, 425, 429}
+_PAGE = "a page of HTML, which Preheat never sends: is the address right, and is a proxy before it?"
 _IN_PATHS = "/%:@!$&'()*+,;="  # stands for itself in a path (RFC 3986 §3.3), and what is escaped already
 
 Given = TypeVar("Given")
@@ -253,9 +254,7 @@ class _BoundedStream(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, self._backend.left(timeout, httpcore.WriteTimeout, self._stream))
 
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Any:
         timeout = self._backend.left(timeout, httpcore.ConnectTimeout, self._stream)
         return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._backend)
 
@@ -321,13 +320,14 @@ def _refusal(status: int, reason: str, answer: Answer) -> PreheatError:
     try:
         problem = answer.json_object()
     except ServiceUnavailable:
-        problem = {"title": reason, "detail": answer.body[:200].decode(errors="replace")}
+        is_page = answer.headers.get("content-type", "").startswith("text/html")
+        problem = {"title": reason, "detail": _PAGE if is_page else answer.body[:200].decode(errors="replace")}
     if status in _RETRYABLE or status >= _SERVER_ERROR:
-        return ServiceUnavailable(
-            f"the service answered {status}: {problem.get('detail', reason)}", _retry_after_s(answer)
-        )
-    kinds = {_NOT_FOUND: ScheduleNotFound, _UNPROCESSABLE: InvalidSpec}
-    kind = kinds.get(status, RequestRefused) if "type" in problem else RequestRefused
+        detail = problem.get("detail", reason)
+        return ServiceUnavailable(f"the service answered {status}: {detail}", _retry_after_s(answer))
+    if problem.get("type") == "urn:preheat:schedule-not-found":  # 404 alone may be a wrong path in the URL
+        return ScheduleNotFound(status, problem)
+    kind = InvalidSpec if status == _UNPROCESSABLE and "type" in problem else RequestRefused
     return kind(status, problem)
 
 

@@ -1,5 +1,6 @@
 """Client of a Preheat service: opens schedules, from override file, service, snapshot or fallback, in this order."""
 
+import logging
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from preheat_client.status import State, Status
 if TYPE_CHECKING:
     import ssl
 
+_LOG = logging.getLogger("preheat_client")
 _CLOSING_S = 1.0
+_QUIET_S = 2.0
 _WAYS_OUT = (
     "Start the service (`preheat serve`) or name it (PREHEAT_URL); "
-    "a job with a snapshot_dir or a fallback can start without it."
+    "a job with a snapshot of the schedule (snapshot_dir) or a fallback can start without it."
 )
 
 
@@ -214,12 +217,19 @@ class _Startup:
 
     def _from_service(self) -> bool:
         """Whether a curve has arrived; waits for one as long as waiting may help."""
-        prefetch = self.prefetch
+        prefetch, configuration = self.prefetch, self.session.configuration
+
+        def has_come() -> bool:
+            return prefetch.curve is not None or isinstance(prefetch.error, RequestRefused)
+
         prefetch.start()
-        prefetch.wait(
-            lambda: prefetch.curve is not None or isinstance(prefetch.error, RequestRefused),
-            self.session.configuration.start_timeout_s,
-        )
+        quiet_s = min(_QUIET_S, configuration.start_timeout_s)
+        prefetch.wait(has_come, quiet_s)
+        more_s = configuration.start_timeout_s - quiet_s
+        if more_s and not has_come():
+            why = prefetch.error or "no answer yet"
+            _LOG.warning("%s: waiting %g s more for %s: %s", prefetch.request.name, more_s, configuration.address, why)
+            prefetch.wait(has_come, more_s)
         if isinstance(prefetch.error, InvalidSpec):
             raise prefetch.error
         return prefetch.curve is not None

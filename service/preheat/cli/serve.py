@@ -32,6 +32,7 @@ def serve(given: dict[str, Any]) -> None:
         port=listening_port,
         workers=settings.workers,
         log_level="warning",
+        access_log=False,  # shown from info on, but its text is made for every request before the level is asked for
     )
 
 
