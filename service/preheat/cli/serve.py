@@ -9,11 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 import typer
+from rich.markup import escape
 
 from preheat import __version__
 from preheat.cli.arguments import valid, with_options
-from preheat.cli.output import fail
-from preheat.settings import Settings
+from preheat.cli.output import ERR, fail
+from preheat.settings import Settings, unknown_variables
 
 _POLL_S, _MOST_POLLS = 0.1, 6000
 _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a service listens on, and where it is reached
@@ -23,6 +24,8 @@ _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a servi
 def serve(given: dict[str, Any]) -> None:
     """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
     settings = valid(Settings, given)
+    for message in unknown_variables(os.environ):
+        ERR.print(f"[yellow]warning:[/] {escape(message)}", highlight=False, soft_wrap=True)
     is_shared = _is_shared(settings)
     if settings.workers > 1 and not is_shared:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
