@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     )
     database_timeout_s: float = Field(5.0, gt=0, description="How long to wait for another writer of the database.")
     compute_timeout_s: float = Field(20.0, gt=0, description="How long one request may compute.")
+    shutdown_timeout_s: int = Field(
+        10, ge=1, description="How long requests in flight may take after SIGTERM, before their connections are cut."
+    )
     max_body_bytes: int = Field(2_000_000, ge=1, description="Largest request body.")
     max_values_per_answer: int = Field(2_000_000, ge=1, description="Most values in one answer: rows × columns.")
     max_total_iterations: int = Field(

@@ -1,7 +1,9 @@
 """Command: serve."""
 
 import os
+import signal
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -38,7 +40,9 @@ def serve(given: dict[str, Any]) -> None:
 
     import uvicorn  # noqa: PLC0415 - only here
 
-    with suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
+    # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with suppress(KeyboardInterrupt):
         uvicorn.run(
             "preheat.api:app_from_environment",
             factory=True,
@@ -46,6 +50,7 @@ def serve(given: dict[str, Any]) -> None:
             port=listening_port,
             workers=settings.workers,
             log_level="warning",
+            timeout_graceful_shutdown=settings.shutdown_timeout_s,
             access_log=False,  # shown from info on, but its text is made for every request before the level is asked
         )
 
