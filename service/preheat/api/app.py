@@ -93,3 +93,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     except StoreUnavailable as error:
         _LOG.error(str(error))
     yield
+    app.state.database.close()

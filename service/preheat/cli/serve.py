@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.request
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
@@ -17,6 +17,9 @@ from preheat import __version__
 from preheat.cli.arguments import valid, with_options
 from preheat.cli.output import ERR, fail
 from preheat.settings import Settings, unknown_variables
+
+if TYPE_CHECKING:
+    from preheat.store import Database
 
 _POLL_S, _MOST_POLLS = 0.1, 6000
 _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a service listens on, and where it is reached
@@ -28,15 +31,15 @@ def serve(given: dict[str, Any]) -> None:
     settings = valid(Settings, given)
     for message in unknown_variables(os.environ):
         ERR.print(f"[yellow]warning:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    is_shared = _is_shared(settings)
-    if settings.workers > 1 and not is_shared:
+    database = _database(settings)
+    if settings.workers > 1 and not database.is_shared:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
     listening_port = _free_port(settings.host, settings.port)
     for name, value in given.items():  # worker processes read their settings from the environment
         os.environ[f"PREHEAT_{name.upper()}"] = str(value)
     url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listening_port)}"
     typer.echo(f"Preheat {__version__} is starting …")
-    threading.Thread(target=_greet, args=(url, settings), daemon=True).start()
+    threading.Thread(target=_greet, args=(url, database.shown_url), daemon=True).start()
 
     import uvicorn  # noqa: PLC0415 - only here
 
@@ -55,12 +58,12 @@ def serve(given: dict[str, Any]) -> None:
         )
 
 
-def _is_shared(settings: Settings) -> bool:
-    """Whether several processes can use the database."""
+def _database(settings: Settings) -> "Database":
+    """The database, which is not yet opened; ends the command if its URL is none."""
     from preheat.store import Database  # noqa: PLC0415 - imports SQLAlchemy
 
     try:
-        return Database(settings.database_url, settings.database_timeout_s).is_shared
+        return Database(settings.database_url, settings.database_timeout_s)
     except ValueError as error:
         fail(str(error), code=2)
 
@@ -83,7 +86,7 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _greet(url: str, settings: Settings) -> None:
+def _greet(url: str, database: str) -> None:
     """Says where the service is and what to try, as soon as it answers."""
     for _ in range(_MOST_POLLS):
         if _answers(url):
@@ -91,7 +94,7 @@ def _greet(url: str, settings: Settings) -> None:
         time.sleep(_POLL_S)
     else:
         return
-    typer.echo(f"Preheat {__version__} on {url}  (routes: {url}/docs, schedules in {settings.database_url})")
+    typer.echo(f"Preheat {__version__} on {url}  (routes: {url}/docs, schedules in {database})")
     typer.echo(f"""Try in another terminal:
   curl -s {url}/v1/schedules -H 'Content-Type: application/json' -d '{{"target_lr": 0.01, "total_iterations": 20, \
 "warmup": {{"iterations": 10}}, "after_scheduler": {{"type": "CosineAnnealingLR"}}}}'
