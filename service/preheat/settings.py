@@ -36,7 +36,9 @@ class Settings(BaseSettings):
         description="Where schedules are kept: sqlite:///FILE (by default in the user's data folder), "
         "sqlite:///:memory: to forget them at the end, or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
     )
-    database_timeout_s: float = Field(5.0, gt=0, description="How long to wait for the database: for another writer, a lock or a connection.")
+    database_timeout_s: float = Field(
+        5.0, gt=0, description="How long to wait for the database: for another writer, a lock or a connection."
+    )
     compute_timeout_s: float = Field(20.0, gt=0, description="How long one request may compute.")
     shutdown_timeout_s: int = Field(
         10, ge=1, description="How long requests in flight may take after SIGTERM, before their connections are cut."
