@@ -11,6 +11,7 @@ from preheat.cli.demo import demo
 from preheat.cli.output import take_any_encoding
 from preheat.cli.schedules import diff, lint, lrs, plot
 from preheat.cli.serve import serve
+from preheat.cli.store import store
 
 app = typer.Typer(
     name="preheat",
@@ -33,6 +34,7 @@ for name, command in (
     ("demo", demo),
 ):
     app.command(name)(command)
+app.add_typer(store, name="store")
 
 
 def main() -> None:
