@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import falling, number
-from preheat.specs.after_schedulers.scheduler import Shape, log_growth_to, some
+from preheat.specs.after_schedulers.scheduler import Shape, are_some, log_growth_to, some
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, MAX_ITERATION, NonNegative, Ratio
 from preheat.specs.span import Span
@@ -83,6 +83,11 @@ class CosineRestartsLR(Shape):
         # A cycle of a fractional length begins between two iterations: the later one is its first.
         starts = {math.ceil(self._start(cycle) - 1e-6) for cycle in {*cycles, last + 1} if cycle >= 0}
         return {point for begin in starts for point in (begin - 1, begin)}
+
+    @override
+    def unproved(self, start: int, stop: int) -> range:
+        is_whole = self._has_even_cycles or not are_some(self._cycle(start), self._cycle(stop - 1))
+        return range(0) if is_whole else range(start, stop)
 
     @override
     def log_growth(self, iterations: int) -> float:
