@@ -80,6 +80,7 @@ LOST: list[tuple[Fields, Fields]] = [
             "step_size_up": 300,
             "mode": "exp_range",
             "gamma": 1.004,
+            "cycle_momentum": False,
         },
         {"iterations": 0},
     ),

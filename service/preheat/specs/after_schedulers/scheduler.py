@@ -76,7 +76,7 @@ class Scheduler(Closed):
         return {point for point in self.turns(start, stop) if start <= point < stop} if start < stop else set()
 
     def unproved(self, start: int, stop: int) -> range:
-        """The part of start … stop − 1 of whose extremes `turns` has a sample: there it may miss a peak or a valley."""
+        """The part of start … stop − 1 in which `turns` has a sample only, and may miss a peak or a valley."""
         return hull(child.unproved(start, stop) for child in self.children.values())
 
     @property
