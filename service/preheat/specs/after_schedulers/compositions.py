@@ -11,7 +11,7 @@ from preheat.formula.easing import falling, number
 from preheat.formula.language import substituted
 from preheat.specs.after_schedulers.scheduler import Named, Scheduler, Stage, moved, sixteen
 from preheat.specs.durations import Iterations, IterationsOrZero
-from preheat.specs.fields import LR, Ratio
+from preheat.specs.fields import LR, MIN_RATE, Ratio
 from preheat.specs.span import Span
 from preheat.specs.violations import Location
 
@@ -69,7 +69,9 @@ class ProductLR(_Combination):
 
     @override
     def formula(self, group: int = 0) -> str:
-        return "b" + "".join(f" * ({child.formula(group)}) / b" for child in self.schedulers)
+        # max: no target above 0 is below MIN_RATE, and a target of 0 is no division by it.
+        base = f"max(b, {MIN_RATE!r})"
+        return "b" + "".join(f" * ({child.formula(group)}) / {base}" for child in self.schedulers)
 
 
 class MaxLR(_Combination):

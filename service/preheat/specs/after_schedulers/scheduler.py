@@ -64,6 +64,11 @@ class Scheduler(Closed):
         """
         raise NotImplementedError
 
+    def check_formula(self, length: int) -> None:
+        """Raises NotExpressible if `formula` does not give the LRs of own iterations 0 … length."""
+        for child, own_length in zip(self.children.values(), self.child_lengths(length), strict=True):
+            child.check_formula(own_length)
+
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """A few iterations between which, in start … stop − 1, the LR only rises or only falls.
 

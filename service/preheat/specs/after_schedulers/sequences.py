@@ -12,7 +12,7 @@ from preheat.errors import NotExpressible
 from preheat.formula.language import substituted
 from preheat.specs.after_schedulers.compositions import MAX_CHILDREN, Several
 from preheat.specs.after_schedulers.scheduler import Scheduler, Stage, hull, moved
-from preheat.specs.after_schedulers.torch_decays import SWALR, ConstantLR, LinearLR, check_milestones
+from preheat.specs.after_schedulers.torch_decays import SWALR, ConstantLR, CosineAnnealingLR, LinearLR, check_milestones
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import MIN_RATE
 from preheat.specs.span import Span
@@ -121,6 +121,14 @@ class ChainedScheduler(Several):
         if field and getattr(scheduler, field) < MIN_RATE:
             rule = f"must be at least {MIN_RATE:g} in a ChainedScheduler: torch divides by it"
             span.refuse(("schedulers", index, field), rule, getattr(scheduler, field))
+
+    @override
+    def check_formula(self, length: int) -> None:
+        super().check_formula(length)
+        for child in self.schedulers:
+            # At T_max the whole chain is at 0, and torch begins anew from b, whatever the others have made of it.
+            if isinstance(child, CosineAnnealingLR) and len(self.schedulers) > 1 and length > (child.T_max or 0):
+                raise NotExpressible(f"a chained CosineAnnealingLR is no product past its T_max ({child.T_max})")
 
     @override
     def formula(self, group: int = 0) -> str:
