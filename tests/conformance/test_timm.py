@@ -48,7 +48,7 @@ _REQUIRED = {"step": ["decay_rate"], "poly": ["decay_rate"], "multistep": ["deca
 
 @pytest.fixture(scope="module")
 def factory() -> Iterator[Any]:
-    """timm's own factory."""
+    """Timm's own factory."""
     with timm_scheduler("scheduler_factory") as module:
         yield module
 
