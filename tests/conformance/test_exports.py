@@ -3,17 +3,29 @@
 import importlib
 from typing import Any
 
-from hypothesis import given, reject
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
-from conformance.comparison import LENGTHS, RATES, SHARES, assert_same, keras_in_float64, library, randomly, stepped
+from conformance.comparison import (
+    EXAMPLES,
+    LENGTHS,
+    RATES,
+    SHARES,
+    assert_same,
+    keras_in_float64,
+    library,
+    randomly,
+    stepped,
+)
 from preheat.conversions import Target
 from preheat.conversions.exporters import export
 from preheat.errors import NotExpressible, UndefinedLR
-from support.random_specs import SIMPLE, WARMUPS, Fields, composed, whole
+from support.random_specs import ANY, CHAINS, DAMPENED, SIMPLE, WARMUPS, Fields, composed, whole
 
-TOTAL = 100
+TOTAL = 120
 _any = SIMPLE | composed(SIMPLE)
+
+ONE_CYCLE: Fields = {"type": "OneCycleLR", "max_lr": 0.3, "cycle_momentum": False}
 
 _IN_TRANSFORMERS = st.one_of(
     st.none(),
@@ -44,6 +56,28 @@ def executed(spec: Fields, target: Target) -> tuple[dict[str, Any], list[float]]
     except (NotExpressible, UndefinedLR):
         reject()
     return names, expected
+
+
+@settings(randomly, max_examples=max(EXAMPLES, 250))
+@given(
+    after=SIMPLE | CHAINS | ANY,
+    warmup=WARMUPS | DAMPENED,
+    target=st.sampled_from([0.0, 0.1, 1.0]) | st.floats(1e-6, 2),
+)
+@example(after={**ONE_CYCLE, "pct_start": 1.0}, warmup={"iterations": 0}, target=0.1)
+@example(after={**ONE_CYCLE, "pct_start": 1.0, "three_phase": True}, warmup={"iterations": 10}, target=0.1)
+@example(after={**ONE_CYCLE, "pct_start": 0.0}, warmup={"iterations": 0}, target=0.1)
+@example(
+    after={"type": "ChainedScheduler", "schedulers": [{"type": "CosineAnnealingLR", "T_max": 40}] * 2},
+    warmup={"iterations": 0},
+    target=0.1,
+)
+def test_torch(after: Fields, warmup: Fields, target: float) -> None:
+    """The script's LambdaLR, stepped, whatever the spec is made of."""
+    spec = {"target_lr": target, "total_iterations": TOTAL, "warmup": warmup, "after_scheduler": after}
+    names, expected = executed(spec, "torch")
+    found = stepped(names["optimizer"], lambda _: names["scheduler"].step(), TOTAL)
+    assert_same("torch export", expected, found, rtol=1e-7, atol=1e-12)
 
 
 @randomly
