@@ -191,6 +191,10 @@ class ExpressionLR(Shape):
         return sixteen(start, stop)
 
     @override
+    def unproved(self, start: int, stop: int) -> range:
+        return range(start, stop)
+
+    @override
     def suspects(self, length: int) -> Iterable[int]:
         """Iterations at even distances, all of a short run; one that fails elsewhere fails when it is asked."""
         own = length if self.length is None else self.length
