@@ -13,9 +13,10 @@ from preheat.specs.after_schedulers.piecewise import Point, Segment
 from preheat.specs.after_schedulers.torch_decays import REFUSED_TYPES
 from preheat.specs.durations import BatchSize, Units
 from preheat.specs.fields import UNION_TAGS, Closed
+from preheat.specs.hyperparameters import GroupHyperparameter, Hyperparameter
 from preheat.specs.normalise import normalised
 from preheat.specs.recipes import with_recipe
-from preheat.specs.spec import BatchScaling, Hyperparameter, LayerDecay, ParamGroup, Spec
+from preheat.specs.spec import BatchScaling, LayerDecay, ParamGroup, Spec
 from preheat.specs.violations import InvalidSpec, Location, from_pydantic, violation
 from preheat.specs.warmup import Warmup
 
@@ -114,6 +115,8 @@ def _fields_at(location: Location) -> tuple[str, ...]:
     """The fields known at a pydantic location, in which a scheduler's type names its model."""
     # From the end: the innermost model is the one in which the field was unknown.
     model = next((_MODELS[part] for part in reversed(location) if part in _MODELS), Spec)
+    if model is Hyperparameter and location[0] == "param_groups":
+        model = GroupHyperparameter
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 

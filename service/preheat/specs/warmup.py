@@ -1,12 +1,12 @@
 """Warm-up: from a start to the target LR, by one of the index conventions that libraries use."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from preheat.formula.easing import number, rising
-from preheat.specs.durations import Clock, Duration, IterationsOrZero
+from preheat.specs.durations import Clock, Duration, DurationText, IterationsOrZero
 from preheat.specs.fields import LR, Closed, Ratio
 from preheat.specs.violations import Location, Violation, violation
 
@@ -208,6 +208,18 @@ class Warmup(Closed):
             refuse("start_lr", "is required to be > 0, or start_factor, with shape exponential")
         if self.decay_clock == "dampened" and self.start_lr:
             refuse("start_lr", "must not be given where the warm-up is a factor: give start_factor")
+
+
+def _iterations_or_fields(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    # A bool is an int in Python, and no number of iterations.
+    is_length = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return handler({"iterations": value} if is_length else value)
+
+
+WarmupOrIterations = Annotated[
+    Warmup, WrapValidator(_iterations_or_fields, json_schema_input_type=int | DurationText | Warmup)
+]
+"""A warm-up, or its iterations alone."""
 
 
 def _first_radam_step(beta2: float) -> int:
