@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 MAX_LR = 1e6
 """Largest LR a spec may name; above it no optimizer takes a meaningful step, and sums stay far from overflow."""
@@ -33,6 +33,15 @@ def _zero_or_a_rate(value: float) -> float:
     if 0 < value < MIN_RATE:
         raise ValueError(f"must be 0 or at least {MIN_RATE:g}")
     return value + 0.0
+
+
+def whole(value: Any) -> Any:
+    """The int that a float with nothing behind its point stands for, as 1e3 does in JSON; else the value itself."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_ITERATION else value
+
+
+Int = Annotated[int, BeforeValidator(whole)]
+"""A whole number, which may be written as 1e3 or 1000.0."""
 
 
 def number_or_list(value: Any) -> str:

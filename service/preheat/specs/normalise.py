@@ -8,7 +8,7 @@ from typing import Any
 
 from preheat.formula.language import compiled
 from preheat.specs.after_schedulers.scheduler import Scheduler
-from preheat.specs.durations import Clock, Duration, Units, ramp_violations
+from preheat.specs.durations import Clock, Duration, Units, dataset_violations, ramp_violations, with_epochs
 from preheat.specs.fields import MAX_LR, MIN_RATE, Closed
 from preheat.specs.hyperparameters import GroupHyperparameter
 from preheat.specs.span import Span
@@ -29,6 +29,7 @@ def normalised(spec: Spec) -> Spec:
     has checked.
     """
     _raise_if_any([*_name_violations(spec), *_choice_violations(spec), *_units_violations(spec)])
+    spec = spec.model_copy(update={"units": spec.units and with_epochs(spec.units)})
     clock = _clock(spec)
     _raise_if_any(list(_unit_violations(spec, (), clock)))
     targets = _with_targets(spec).model_copy(update={"total_iterations": clock.total})
@@ -151,7 +152,11 @@ def _schedule(
     location = (*location, "after_scheduler")
     # One value more than iterations are left: iteration total_iterations itself is read.
     span = Span(rest, rest + 1, whole.origin, length, clock, groups, location, violations, depth)
-    return whole, after.normalised(span)
+    following = after.normalised(span)
+    if whole.meets_decay and not following.is_closed:
+        rule = "must not be meets_decay here: after_scheduler has no closed form, and its LR at W is known only there"
+        violations.append(violation((*location[:-1], "warmup", "decay_clock"), rule))
+    return whole, following
 
 
 def _growth_violations(spec: Spec) -> list[Violation]:
@@ -256,7 +261,8 @@ def _named_groups_violations(location: Location, groups: tuple[str, ...], known:
 
 
 def _units_violations(spec: Spec) -> list[Violation]:
-    found = ramp_violations(spec.units or Units())
+    units = spec.units or Units()
+    found = [*ramp_violations(units), *dataset_violations(units)]
     return [violation(("units", *location), rule, value) for location, rule, value in found]
 
 

@@ -9,7 +9,8 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
-from preheat.specs.after_schedulers.piecewise import Point, Segment
+from preheat.specs.after_schedulers.phases import Segment
+from preheat.specs.after_schedulers.piecewise import Point
 from preheat.specs.after_schedulers.torch_decays import REFUSED_TYPES
 from preheat.specs.durations import BatchSize, Units
 from preheat.specs.fields import UNION_TAGS, Closed

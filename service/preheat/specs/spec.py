@@ -7,7 +7,7 @@ from pydantic import Field
 
 from preheat.specs.after_schedulers import AfterScheduler
 from preheat.specs.durations import Iterations, Size, Units
-from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed, Ratio
+from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed, Int, Ratio
 from preheat.specs.hyperparameters import (
     Assignment,
     HyperparameterName,
@@ -49,7 +49,7 @@ class LayerDecay(Closed):
     """
 
     # With embedding and head there are two groups more, within MAX_PARAM_GROUPS.
-    layers: Annotated[int, Field(ge=1, le=250)] = Field(description="Blocks between embedding and head.", examples=[12])
+    layers: Annotated[Int, Field(ge=1, le=250)] = Field(description="Blocks between embedding and head.", examples=[12])
     factor: Annotated[float, Field(ge=1e-6, le=1)] = Field(
         description="Factor from one layer to the one below.", examples=[0.75]
     )

@@ -133,7 +133,7 @@ _RULES = {
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number of fewer digits",
-    "int_type": "must be a whole number (written without a decimal point)",
+    "int_type": "must be a whole number",
     "invalid_key": "must have names as keys",
     "json_invalid": "is not valid JSON: {error}",
     "less_than": "must be < {lt}",

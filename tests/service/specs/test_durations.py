@@ -11,7 +11,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from preheat.specs import InvalidSpec
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
-from preheat.specs.after_schedulers.piecewise import Point, Segment
+from preheat.specs.after_schedulers.phases import Segment
+from preheat.specs.after_schedulers.piecewise import Point
 from preheat.specs.durations import Duration, Iterations, IterationsOrZero
 from support.specs import spec
 

@@ -12,10 +12,10 @@ from preheat.specs.after_schedulers.restarts import CosineRestartsLR
 from preheat.specs.after_schedulers.scheduler import Named, log_growth_to
 from preheat.specs.after_schedulers.torch_decays import EtaMin, Gamma, Strategy, TorchScheduler, annealing, of_group
 from preheat.specs.durations import Iterations
-from preheat.specs.fields import MAX_ITERATION, MAX_LR, NonNegative, PerGroupLR, PerGroupMomentum, Share
+from preheat.specs.fields import MAX_ITERATION, MAX_LR, Int, NonNegative, PerGroupLR, PerGroupMomentum, Share
 from preheat.specs.span import Span
 
-_Count = Annotated[int, Field(ge=1, le=MAX_ITERATION)]
+_Count = Annotated[Int, Field(ge=1, le=MAX_ITERATION)]
 _CycleMomentum = Annotated[bool, Field(description="Whether momentum (or β1) runs against the LR.", examples=[True])]
 
 
