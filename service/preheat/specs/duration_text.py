@@ -1,4 +1,4 @@
-"""Texts of durations: an amount of a unit, a point of the run, the longer or the shorter of several."""
+"""Texts of durations: an amount of a unit, or a point of the run."""
 
 import re
 from dataclasses import dataclass
@@ -13,12 +13,9 @@ Unit = Literal["epoch", "samples", "tokens"]
 
 _EXAMPLES = '"10%", "5ep", "2000it", "4e6sp" or "375e6tok"'
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
-_TERM = rf"@?{_NUMBER} ?(?:%|it|ep|sp|tok|ba|dur)"
-_PATTERN = rf"^(?:{_TERM}|(?:max|min)\((?:{_TERM}|[0-9]+)(?:, ?(?:{_TERM}|[0-9]+)){{1,3}}\))$"
-_PARTS = re.compile(rf"(@?)({_NUMBER}) ?([a-z%]*)")
-_MAX_CHARACTERS = 64
+_PATTERN = rf"^@?{_NUMBER} ?(?:%|it|ep|sp|tok|ba|dur)$"
+_MAX_CHARACTERS = 32
 _UNITS: dict[str, Unit | Literal["%", "it"]] = {
-    "": "it",
     "%": "%",
     "ba": "it",
     "dur": "%",
@@ -32,45 +29,32 @@ DurationText = Annotated[str, Field(pattern=_PATTERN, max_length=_MAX_CHARACTERS
 
 
 @dataclass(frozen=True)
-class Term:
-    """An amount of a unit, from where a duration begins; a point (`@`) is counted from the start of the run."""
-
-    amount: float
-    unit: Unit | Literal["%", "it"]
-    is_point: bool = False
-
-
-@dataclass(frozen=True)
 class Duration:
-    """A duration as written in `text`: its only term, or the longest (max) or shortest (min) of several.
+    """An amount of a unit, as written in `text`; it stands for at least `least` iterations.
 
-    It stands for at least `least` iterations. % is a share of the whole run. Epochs, samples and tokens take as many
-    iterations as they take where the duration begins: fewer where the batch has grown.
+    % is a share of the whole run. Epochs, samples and tokens take as many iterations as they take where the duration
+    begins: fewer where the batch has grown. A point (`@`) lasts until that much of the run is over, wherever it begins.
     """
 
     text: str
-    terms: tuple[Term, ...]
+    amount: float
+    unit: Unit | Literal["%", "it"]
     least: int
-    pick: Literal["max", "min"] = "max"
+    is_point: bool = False
 
 
 def duration(text: str, least: int) -> Duration:
     """The duration that a text stands for. Raises ValueError, which says what may stand there."""
-    if len(text) > _MAX_CHARACTERS or re.fullmatch(_PATTERN, text) is None:
+    match = re.fullmatch(rf"(@?)({_NUMBER}) ?([a-z%]+)", text) if len(text) <= _MAX_CHARACTERS else None
+    if match is None or match[3] not in _UNITS:
         raise ValueError(f"must be a whole number of iterations or a duration: {_EXAMPLES}{_suggestion(text)}")
-    parts = _PARTS.findall(text.removeprefix("max").removeprefix("min"))
-    terms = tuple(_term(number, unit, is_point=bool(at)) for at, number, unit in parts)
-    return Duration(text, terms, least, "min" if text.startswith("min") else "max")
-
-
-def _term(number: str, unit: str, *, is_point: bool) -> Term:
-    amount = float(number)  # inf for 1e999
+    amount = float(match[2])  # inf for 1e999
     # Of any unit, before it is known what one is: a bound against overflow, not the one on iterations.
     if amount > MAX_ITERATION * 1e6:
         raise ValueError("must be shorter")
-    if unit == "dur":  # the run as 1: 0.29 · 100 is a little less than 29, and the nearest hundredth part is meant
+    if match[3] == "dur":  # the run as 1: 0.29 · 100 is a little less than 29, and the nearest digits are meant
         amount = round(amount * 100, 9)
-    return Term(amount, _UNITS[unit], is_point)
+    return Duration(text, amount, _UNITS[match[3]], least, bool(match[1]))
 
 
 _OTHER_NAMES = {

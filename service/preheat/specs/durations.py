@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidatorFunctionWrapHandler, WrapValidator
 
-from preheat.specs.duration_text import Duration, DurationText, Term, Unit, duration
+from preheat.specs.duration_text import Duration, DurationText, Unit, duration
 from preheat.specs.fields import MAX_ITERATION, Closed, Int, number_or_list, whole
 from preheat.specs.violations import Location
 
@@ -174,11 +174,9 @@ class Clock:
         """
         if isinstance(duration, int):
             return duration
-        found = [
-            self._iterations(term, 0) - start if term.is_point else self._iterations(term, start)
-            for term in duration.terms
-        ]
-        return _at_least(duration, max(found) if duration.pick == "max" else min(found))
+        if duration.is_point:
+            return _at_least(duration, self._iterations(duration, 0) - start)
+        return _at_least(duration, self._iterations(duration, start))
 
     def iterations_before(self, duration: Duration | int, stop: int) -> int:
         """Iterations of a duration that ends at iteration `stop` of the run; a point is where it begins.
@@ -187,34 +185,29 @@ class Clock:
         """
         if isinstance(duration, int):
             return duration
-        found = [
-            stop - self._iterations(term, 0) if term.is_point else self._iterations_before(term, stop)
-            for term in duration.terms
-        ]
-        return _at_least(duration, max(found) if duration.pick == "max" else min(found))
+        if duration.is_point:
+            return _at_least(duration, stop - self._iterations(duration, 0))
+        if duration.unit in {"%", "it"}:
+            return self.iterations(duration)
+        # Any: after `in` the type checker still has "%" and "it" in the type.
+        unit: Any = duration.unit
+        done = self.units.amount(unit, stop)
+        if duration.amount > done:  # it would begin before the run: no number of iterations that end at `stop`
+            return self.iterations(duration)
+        return _at_least(duration, stop - self.units.iterations(unit, done - duration.amount))
 
-    def _iterations(self, term: Term, start: int) -> int:
-        match term.unit:
+    def _iterations(self, duration: Duration, start: int) -> int:
+        match duration.unit:
             case "it":
-                return _rounded(term.amount)
+                return _rounded(duration.amount)
             case "%":
                 if self.total is None:
                     raise ValueError("is a share of total_iterations, which is not known here")
                 # Divided last: 29 · 50 / 100 is 14.5, a half to round up, and 0.29 · 50 is a little less.
-                return _rounded(term.amount * self.total / 100)
+                return _rounded(duration.amount * self.total / 100)
             case unit:  # later in a ramp the same tokens take fewer iterations
                 done = self.units.amount(unit, start)
-                return self.units.iterations(unit, done + term.amount) - start
-
-    def _iterations_before(self, term: Term, stop: int) -> int:
-        if term.unit in {"%", "it"}:
-            return self._iterations(term, 0)
-        # Any: after `in` the type checker still has "%" and "it" in the type.
-        unit: Any = term.unit
-        done = self.units.amount(unit, stop)
-        if term.amount > done:  # it would begin before the run: no number of iterations that end at `stop`
-            return self._iterations(term, 0)
-        return stop - self.units.iterations(unit, done - term.amount)
+                return self.units.iterations(unit, done + duration.amount) - start
 
 
 _OF_DATASET = ("dataset_size", "batch_size", "accumulation", "devices", "drop_last", "rounding")

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BeforeValidator, Field
 
 from preheat.formula.easing import number, power, rising
 from preheat.formula.language import substituted
@@ -49,6 +49,11 @@ class Warmup(Closed):
         0,
         description="Iterations until the target LR; 0 for none. A share of the run or a duration, too.",
         examples=[10],
+    )
+    at_least: Iterations | None = Field(
+        None,
+        description="Fewest iterations of a warm-up that is not 0, for `iterations` in epochs (Ultralytics: 100).",
+        examples=[100],
     )
     shape: _Shape = Field("linear", description="Curve from start to target.", examples=["linear"])
     start_lr: LR | None = Field(None, description="LR at the start, absolute; 0 by default.", examples=[1e-6])
@@ -122,7 +127,7 @@ class Warmup(Closed):
         before = len(violations)
         resolved = {
             field: _resolved(getattr(self, field), clock, (*location, field), violations)
-            for field in ("iterations", "hold")
+            for field in ("iterations", "at_least", "hold")
         }
         if len(violations) > before:
             return self
@@ -135,7 +140,7 @@ class Warmup(Closed):
         total_iterations = clock.total or 0
         self._check_fields(location, violations)
         beta2 = (self.beta2 or 0.999) if self.shape in _UNTUNED else None
-        iterations = self.iterations
+        iterations = max(self.iterations, self.at_least or 0) if self.iterations else 0
         if self.shape in _ENDLESS:
             iterations = self.iterations or total_iterations
         elif self.shape == "untuned_linear":
@@ -149,7 +154,7 @@ class Warmup(Closed):
             rule = f"must not exceed total_iterations ({total_iterations})"
             violations.append(violation((*location, "iterations"), rule, iterations))
         exponent = (self.power or _QUADRATIC) if self.shape == "power" else None
-        update = {"iterations": iterations, "beta2": beta2, "power": exponent}
+        update = {"iterations": iterations, "at_least": None, "beta2": beta2, "power": exponent}
         if self.shape == "untuned_linear":
             # pytorch_warmup has a factor above 0 at its first step.
             update["convention"] = "(n+1)/W"  # type: ignore[assignment]
@@ -275,14 +280,15 @@ def _resolved(value: Any, clock: Clock, location: Location, violations: list[Vio
         return value
 
 
-def _iterations_or_fields(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+def warmup_fields(value: Any) -> Any:
+    """The fields of a warm-up that is written as its iterations alone; anything else as it is."""
     # A bool is an int in Python, and no number of iterations.
     is_length = isinstance(value, int | float | str) and not isinstance(value, bool)
-    return handler({"iterations": value} if is_length else value)
+    return {"iterations": value} if is_length else value
 
 
 WarmupOrIterations = Annotated[
-    Warmup, WrapValidator(_iterations_or_fields, json_schema_input_type=int | DurationText | Warmup)
+    Warmup, BeforeValidator(warmup_fields, json_schema_input_type=int | DurationText | Warmup)
 ]
 """A warm-up, or its iterations alone."""
 

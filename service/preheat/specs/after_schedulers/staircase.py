@@ -20,7 +20,7 @@ class StaircaseLR(Wrapper):
     """lr(⌊n / hold⌋ · hold): the scheduler's LR at the last multiple of `hold`, in iterations n of the run.
 
     At a multiple of hold the scheduler's own LR, which stays until the iteration before the next multiple. Before the
-    first that is its own it is at its start. Source: loops that step once per epoch (timm); `staircase` of Keras, optax.
+    first that is its own it is at its start. Source: loops that step once per epoch (timm), `staircase` in Keras.
     """
 
     type: Literal["StaircaseLR"]
