@@ -37,7 +37,7 @@ def _zero_or_a_rate(value: float) -> float:
 
 def whole(value: Any) -> Any:
     """The int that a float with nothing behind its point stands for, as 1e3 does in JSON; else the value itself."""
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_ITERATION else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Int = Annotated[int, BeforeValidator(whole)]
@@ -49,8 +49,8 @@ def number_or_list(value: Any) -> str:
     return "list" if isinstance(value, list | tuple) else "number"
 
 
-UNION_TAGS = frozenset({"number", "list"})
-"""What `number_or_list` gives."""
+UNION_TAGS = frozenset({"number", "list", "a number", "an object"})
+"""What `number_or_list` gives, and what tells a number from an object where either may stand."""
 
 NonNegative = Annotated[float, Field(ge=0), AfterValidator(_zero_or_a_rate)]
 LR = Annotated[float, Field(ge=0, le=MAX_LR), AfterValidator(_zero_or_a_rate)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from preheat.specs.after_schedulers import AfterScheduler
 from preheat.specs.fields import Closed, NonNegative
@@ -36,18 +36,26 @@ class Hyperparameter(GroupHyperparameter):
     )
 
 
-def _value_or_fields(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+def _number_or_object(value: Any) -> str:
     # A bool is an int in Python, and no value of a hyperparameter.
-    return handler({"value": value} if isinstance(value, int | float) and not isinstance(value, bool) else value)
+    return "a number" if isinstance(value, int | float) and not isinstance(value, bool) else "an object"
 
 
+_Constant = Annotated[NonNegative, Field(le=1e6)]
+
+# Tags with a blank, because no hyperparameter has such a name. A validator around the whole would see what JSON has as
+# Python values, in which a strict model takes no list for a tuple.
 ValueOrHyperparameter = Annotated[
-    Hyperparameter, WrapValidator(_value_or_fields, json_schema_input_type=float | Hyperparameter)
+    Annotated[_Constant, AfterValidator(lambda value: Hyperparameter(value=value)), Tag("a number")]
+    | Annotated[Hyperparameter, Tag("an object")],
+    Discriminator(_number_or_object),
 ]
-"""A hyperparameter, or a number that it has at every iteration."""
+"""A hyperparameter, or the number that it is at every iteration."""
 
 ValueOrGroupHyperparameter = Annotated[
-    GroupHyperparameter, WrapValidator(_value_or_fields, json_schema_input_type=float | GroupHyperparameter)
+    Annotated[_Constant, AfterValidator(lambda value: GroupHyperparameter(value=value)), Tag("a number")]
+    | Annotated[GroupHyperparameter, Tag("an object")],
+    Discriminator(_number_or_object),
 ]
 
 

@@ -72,7 +72,7 @@ def test_a_normalised_spec_is_its_own_normal_form() -> None:
         ("5ep", 'warmup.iterations ("5ep") counts epochs: give units.iterations_per_epoch'),
         ("4e6sp", "counts samples: give units.samples_per_iteration"),
         ("4e6tok", "counts tokens: give units.tokens_per_iteration"),
-        ("5 ep", "must be a whole number of iterations or a duration"),
+        ("5  ep", 'must be a whole number of iterations or a duration: "10%", "5ep", "2000it", "4e6sp" or "375e6tok"'),
         ("-5it", "must be a whole number of iterations or a duration"),
         ("5", "must be a whole number of iterations or a duration"),
         ("nan%", "must be a whole number of iterations or a duration"),

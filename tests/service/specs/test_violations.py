@@ -120,10 +120,10 @@ def test_pydantics_errors_become_rules_in_our_words() -> None:
     found = from_pydantic(refused.value.errors(), tags={"number", "list", "CyclicLR"})
     assert {each.pointer: each.rule for each in found} == {
         "/target_lr": "must be a number",
-        "/total_iterations": "must be a whole number (written without a decimal point)",
+        "/total_iterations": "must be a whole number",
         "/warmup/iterations": "must be ≥ 0",
         "/warmup/shape": (
-            "must be one of 'linear', 'cosine', 'exponential', 'log', '1-sqrt', 'constant', 'radam', "
+            "must be one of 'linear', 'power', 'cosine', 'exponential', 'log', '1-sqrt', 'constant', 'radam', "
             "'untuned_linear' or 'untuned_exponential'"
         ),
         "/warmup/beta2": "must be < 1.0",

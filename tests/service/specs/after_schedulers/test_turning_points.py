@@ -136,7 +136,7 @@ SINGLE: dict[str, st.SearchStrategy[Fields]] = {
 }
 """Fields of every type that is one scheduler and has a closed form: only of those turning points are asked for."""
 
-COMPOSED = {"ClampLR", "WindowLR", "CooldownLR", "SequentialLR"}
+COMPOSED = {"ClampLR", "WindowLR", "CooldownLR", "SequentialLR", "StaircaseLR"}
 """Compositions that turn only where their parts do, or at their own ends."""
 
 NOT_TOLD = {"ExpressionLR", "ProductLR", "MaxLR", "MinLR"}
@@ -154,9 +154,10 @@ WARMUPS = st.fixed_dictionaries(
     {"iterations": st.integers(0, 40)},
     optional={
         "start_lr": st.floats(1e-3, 2),
-        "shape": st.sampled_from(["linear", "cosine", "log", "1-sqrt", "constant"]),
+        "shape": st.sampled_from(["linear", "power", "cosine", "log", "1-sqrt", "constant"]),
+        "hold": st.integers(1, 9),
         "convention": st.sampled_from(["n/W", "(n+1)/W", "(n+1)/(W+1)", "n/(W-1)", "(n-1)/W"]),
-        "decay_clock": st.sampled_from(["after_warmup", "from_peak", "from_zero"]),
+        "decay_clock": st.sampled_from(["after_warmup", "from_peak", "from_zero", "meets_decay"]),
     },
 )
 
@@ -223,10 +224,15 @@ def _sequence(children: list[Fields], first: int, second: int) -> Fields:
     return {"type": "SequentialLR", "schedulers": children, "milestones": [first, first + second]}
 
 
+def _stairs(child: Fields, hold: int) -> Fields:
+    return {"type": "StaircaseLR", "scheduler": child, "hold": hold}
+
+
 @settings(max_examples=150)
 @given(
     data=st.data(),
-    after=st.builds(_clamp, _any, _lr, _lr)
+    after=st.builds(_stairs, _any, st.integers(1, 60))
+    | st.builds(_clamp, _any, _lr, _lr)
     | st.builds(_window, _any, st.integers(0, 100), _length)
     | st.builds(_cooldown, _any, _length, st.sampled_from(["linear", "cosine", "1-sqrt"]), _lr)
     | st.builds(_sequence, st.lists(_any, min_size=3, max_size=3), _length, st.integers(1, 50)),
