@@ -1,6 +1,8 @@
 """Spec: what a user may say of a schedule, its param groups and its other hyperparameters."""
 
 from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -164,8 +166,11 @@ class Spec(Closed):
             for index, name in enumerate(names)
             if (after := self._schedule_of(index)[1]) is not None and after.cycles_momentum
         ]
-        for assignment in self.assignments:
-            found += [Column(name, assignment.name) for name in assignment.groups]
+        for hyperparameter, assignments in groupby(self.assignments, attrgetter("name")):
+            first, *others = (assignment.groups for assignment in assignments)
+            # One schedule has its groups in the order in which it names them; several are mixed, in the groups' order.
+            groups = sorted(sum(others, first), key=names.index) if others else first
+            found += [Column(group, hyperparameter) for group in groups]
         return tuple(found)
 
     @property

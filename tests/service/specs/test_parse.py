@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES
+from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, Spec, parse_spec, parse_spec_file, spec_of
 from support.specs import content
 
@@ -124,10 +125,13 @@ def test_numbers_are_refused_by_field_and_rule(number: str, target_rule: str | N
 @pytest.mark.parametrize("number", ["1000", "1000.0", "1e3", "1E+3", "10000e-1"])
 def test_a_whole_number_may_be_written_as_a_float(number: str) -> None:
     """A count is the number that it is, however JSON writes it: the schedule is the same, in every field of a count."""
-    after = f'{{"type": "NoamLR", "d_model": {number}, "warmup_iterations": {number}}}'
-    found = parse_spec(document(total_iterations=number, after_scheduler=after))
-    assert found.total_iterations == 1000
-    assert Schedule(found).id == Schedule(parse_spec(document(total_iterations="1000", after_scheduler=after))).id
+
+    def with_counts(count: str) -> Spec:
+        after = f'{{"type": "NoamLR", "d_model": {count}, "warmup_iterations": {count}}}'
+        return parse_spec(document(total_iterations=count, more=f', "warmup": {count}, "after_scheduler": {after}'))
+
+    assert with_counts(number).total_iterations == 1000
+    assert Schedule(with_counts(number)).id == Schedule(with_counts("1000")).id
 
 
 def test_an_integer_of_thousands_of_digits_is_refused() -> None:
