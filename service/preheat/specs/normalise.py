@@ -263,7 +263,10 @@ def _named_groups_violations(location: Location, groups: tuple[str, ...], known:
 def _units_violations(spec: Spec) -> list[Violation]:
     units = spec.units or Units()
     found = [*ramp_violations(units), *dataset_violations(units)]
-    return [violation(("units", *location), rule, value) for location, rule, value in found]
+    # A field that is missing has no value to show.
+    return [
+        violation(("units", *location), rule, *([] if value is None else [value])) for location, rule, value in found
+    ]
 
 
 def _name_violations(spec: Spec) -> list[Violation]:
