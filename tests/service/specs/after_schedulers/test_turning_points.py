@@ -240,3 +240,12 @@ def _stairs(child: Fields, hold: int) -> Fields:
 def test_a_composition_has_its_extremes_at_its_turning_points(data: st.DataObject, after: Fields) -> None:
     """Clamped, within a window, before a cool-down or one after the other, schedulers turn where each of them does."""
     check_somewhere(data, whole(after, total_iterations=200))
+
+
+@settings(max_examples=150)
+@given(data=st.data(), child=_any, hold=st.integers(2, 9))
+def test_many_stairs_have_their_extremes_beside_where_the_scheduler_turns(
+    data: st.DataObject, child: Fields, hold: int
+) -> None:
+    """Of more stairs than are looked at one by one, the lowest and the highest are beside the scheduler's turns."""
+    check_somewhere(data, whole(_stairs(child, hold), total_iterations=2000))
