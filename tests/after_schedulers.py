@@ -102,6 +102,7 @@ SHAPES: list[dict[str, Any]] = [
     {"type": "WSDLR", "length": 45, "decay_length": 30, "decay": "exponential"},
     {"type": "WSDLR", "decay_length": 30, "decay": "exponential", "decay_ratio": 0.1},
     {"type": "WSDLR", "decay_length": 0},
+    {"type": "WSDLR", "length": 30, "decay_length": 0, "min_ratio": 0.1},
     {"type": "FlatCosineLR"},
     {"type": "FlatCosineLR", "flat_length": 10, "length": 40, "min_ratio": 1e-5},
     {"type": "InverseSqrtLR"},

@@ -106,6 +106,8 @@ def _wsd(
 
     def lr(s: int, b: float) -> float:
         end = _end(b, min_lr, min_ratio)
+        if not fall:
+            return b if s < steps else end
         if s <= steps - fall:
             return b
         x = min((s - (steps - fall)) / fall, 1)

@@ -278,5 +278,6 @@ def _at_least(duration: Duration, iterations: int) -> int:
 
 
 def _rounded(iterations: float) -> int:
-    # Not round(), which takes the even neighbour of a half: 2.5 would become 2.
-    return math.floor(iterations + 0.5)
+    # Not round(), which takes the even neighbour of a half: 2.5 would become 2. A half may come out of an amount and a
+    # size some ulps short: 3 epochs of 37.5 iterations are 112.49999999999999.
+    return math.floor(iterations + min(8 * math.ulp(iterations), 0.001) + 0.5)

@@ -176,11 +176,12 @@ class Warmup(Closed):
         start = self._start()
         # Two conventions reach 1 at their last iteration; the others would pass it, or reach it early.
         is_over = "" if self.convention in {"n/W", "(n+1)/(W+1)"} else f" if {i} < {d} else b"
-        if self.shape == "linear" and start == "0.0":
-            return f"b * {i} / {d}{is_over}" if not self.dampens else f"min({i} / {d}, 1.0)"
         p = f"({i} / {d})"
         if self.dampens:
-            return self._as_factor(p, i, d)
+            # Past its peak a convention has p > 1, of which a cosine would fall again.
+            return f"{self._as_factor(p, i, d)} if {i} < {d} else 1.0"
+        if self.shape == "linear" and start == "0.0":
+            return f"b * {i} / {d}{is_over}"
         if self.shape == "exponential":
             if self.start_factor:
                 # With a factor the target cancels out of the quotient, so a target of 0 is no division by 0.
@@ -215,11 +216,12 @@ class Warmup(Closed):
         return p
 
     def _as_factor(self, p: str, i: str, d: int) -> str:
+        """From start_factor, which may be above 1, to 1 at the target."""
         start = number(self.start_factor or 0.0)
         if self.shape == "exponential":
-            return f"{start} ** (1 - min({p}, 1.0))"
+            return f"{start} ** (1 - {p})"
         height = self._height(p, i, d)
-        return f"min({start} + (1 - {start}) * ({height}), 1.0)" if self.start_factor else f"min({height}, 1.0)"
+        return f"{start} + (1 - {start}) * ({height})" if self.start_factor else f"({height})"
 
     def _start(self) -> str:
         if self.start_factor:

@@ -1,12 +1,17 @@
 """Durations in epochs, samples, tokens and shares become iterations."""
 
+import math
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 import support.specs
 from preheat.specs import InvalidSpec, Spec, parse_spec
-from preheat.specs.durations import BatchSize, Ramp
+from preheat.specs.durations import BatchSize, Clock, Duration, Ramp, Units
 
 
 def spec(**fields: Any) -> Spec:
@@ -45,6 +50,21 @@ def test_a_duration_is_the_nearest_iteration(text: str, iterations: int) -> None
     steps = spec(units=UNITS, after_scheduler={"type": "MultiStepLR", "milestones": [text, 900]})
     assert steps.after_scheduler is not None
     assert steps.after_scheduler.model_dump()["milestones"] == (iterations, 900)
+
+
+@given(
+    size=st.decimals("0.1", 9999, places=2),
+    amount=st.decimals("0.5", 999, places=2),
+    start=st.integers(0, 5000),
+)
+@example(size=Decimal("37.5"), amount=Decimal(3), start=0)
+def test_a_half_of_an_iteration_rounds_up(size: Decimal, amount: Decimal, start: int) -> None:
+    """Epochs become the nearest iteration by exact arithmetic, wherever they begin; floats lose some of the halves."""
+    clock = Clock(None, Units(iterations_per_epoch=float(size)))
+    exact = Fraction(amount) * Fraction(size) + start
+    expected = math.floor(exact + Fraction(1, 2)) - start
+    assume(expected > 0)
+    assert clock.iterations(Duration(f"{amount}ep", float(amount), "epoch", 1), start) == expected
 
 
 def test_the_length_of_the_run_may_be_a_duration() -> None:

@@ -85,6 +85,61 @@ def test_from_zero_the_warmup_takes_the_place_of_the_decay() -> None:
     assert values[W:] == pytest.approx([TARGET * (1 - n / 20) for n in range(W, 21)], abs=1e-17)
 
 
+SHARES: dict[str, tuple[Callable[[int, int], float], Callable[[int], int]]] = {
+    "n/W": (lambda n, w: n / w, lambda w: w),
+    "(n+1)/W": (lambda n, w: (n + 1) / w, lambda w: w - 1),
+    "(n+1)/(W+1)": (lambda n, w: (n + 1) / (w + 1), lambda w: w),
+    "n/(W-1)": (lambda n, w: n / max(w - 1, 1), lambda w: max(w - 1, 1)),
+    "(n-1)/W": (lambda n, w: max(n - 1, 0) / w, lambda w: w + 1),
+}
+"""Each convention's p at n, and the iteration at which it is 1."""
+
+HEIGHTS: dict[str, Callable[[float], float]] = {
+    "linear": lambda p: p,
+    "cosine": lambda p: math.sin(math.pi * p / 2) ** 2,
+    "1-sqrt": lambda p: 1 - math.sqrt(1 - p),
+    "constant": lambda p: float(p >= 1),
+}
+
+
+@given(
+    shape=st.sampled_from(sorted({*HEIGHTS, "exponential"})),
+    convention=st.sampled_from(sorted(SHARES)),
+    w=st.integers(1, 30),
+    start=st.sampled_from([0.01, 0.3, 1.0, 2.0, 3.3]) | st.floats(0.001, 10),
+)
+def test_a_dampened_warmup_goes_from_its_start_to_1(shape: str, convention: str, w: int, start: float) -> None:
+    """Its factor is start + (1 − start) · g(p), on one side of 1 all the way, and exactly 1 from its peak on."""
+    share, peak = SHARES[convention]
+    warmup = {"iterations": w, "shape": shape, "convention": convention, "start_factor": start}
+    found = support.specs.curve_after(
+        None, target_lr=1.0, total_iterations=40, warmup={**warmup, "decay_clock": "dampened"}
+    )
+    factors = found.window(0, 41)[:, 0].tolist()
+    for n, factor in enumerate(factors):
+        p = min(share(n, w), 1.0)
+        expected = start ** (1 - p) if shape == "exponential" else start + (1 - start) * HEIGHTS[shape](p)
+        # A convention that comes to its target past W has not got there when the warm-up is over.
+        assert factor == pytest.approx(expected if n <= w else 1.0, rel=1e-12)
+    assert factors[min(peak(w), w + 1) :] == [1.0] * (41 - min(peak(w), w + 1))
+    assert factors == sorted(factors, reverse=start > 1)
+
+
+@given(shape=st.sampled_from(["log", "radam", "untuned_linear", "untuned_exponential"]), data=st.data())
+def test_a_dampened_warmup_never_falls(shape: str, data: st.DataObject) -> None:
+    """The factors that have no start of their own rise, and none is above 1."""
+    fields: dict[str, Any] = {"beta2": data.draw(st.sampled_from([0.9, 0.95, 0.99]))}
+    if shape == "log":
+        fields = {"iterations": data.draw(st.integers(1, 30)), "convention": data.draw(st.sampled_from(sorted(SHARES)))}
+    factors = support.specs.curve_after(
+        None, target_lr=1.0, total_iterations=250, warmup={"shape": shape, "decay_clock": "dampened", **fields}
+    ).window(0, 251)[:, 0]
+    assert (factors[1:] >= factors[:-1]).all()
+    assert factors[-1] <= 1.0
+    if shape in {"log", "untuned_linear"}:
+        assert factors[-1] == 1.0
+
+
 def _rho(t: int, beta2: float) -> float:
     return 2 / (1 - beta2) - 1 - 2 * t * beta2**t / (1 - beta2**t)
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import falling, number, power
-from preheat.specs.after_schedulers.scheduler import Decay, Shape, log_growth_to, some
+from preheat.specs.after_schedulers.scheduler import Decay, Shape, are_some, log_growth_to, some
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, Int, NonNegative, Positive
 from preheat.specs.span import Span
@@ -40,6 +40,10 @@ class PolynomialDecayLR(Decay):
         first, last = start // length * length, (stop - 1) // length * length
         return {point for end in (first, first + length, last) for point in (end, end + 1)}
 
+    @override
+    def repeats(self, stop: int) -> bool:
+        return self.cycle and stop > (self.length or 1)
+
 
 class CosineLR(Decay):
     """low + (b − low) · ((1 + cos(2π · num_cycles · r)) / 2)^exponent with r = min(s, length) / length.
@@ -64,11 +68,20 @@ class CosineLR(Decay):
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
-        length = self.length or 1
+        half, first, last = self._half_waves(start, stop)
         # Waves need not end on an iteration: the ones on either side are looked at.
+        return {int(wave * half) + offset for wave in some(first, last) for offset in (0, 1)} | {self.length or 1}
+
+    @override
+    def unproved(self, start: int, stop: int) -> range:
+        _, first, last = self._half_waves(start, stop)
+        return range(start, stop) if are_some(first, last) else range(0)
+
+    def _half_waves(self, start: int, stop: int) -> tuple[float, int, int]:
+        """The length of a half wave, and the numbers of the first and the last in a window."""
+        length = self.length or 1
         half = length / (2 * self.num_cycles)
-        first, last = int(start / half), int(min(stop, length + 1) / half) + 1
-        return {int(wave * half) + offset for wave in some(first, last) for offset in (0, 1)} | {length}
+        return half, int(start / half), int(min(stop, length + 1) / half) + 1
 
 
 class KDecayLR(Decay):

@@ -130,6 +130,10 @@ class TableLR(Shape):
         # A value that the window begins in the middle of has its first iteration before it.
         return (max(end * self.hold, start) for end in ends)
 
+    @override
+    def repeats(self, stop: int) -> bool:
+        return True
+
 
 class ExpressionLR(Shape):
     """b · expression, a formula in n (iteration of the run), T (total_iterations), W (warm-up), s (own iteration), N.
@@ -189,6 +193,10 @@ class ExpressionLR(Shape):
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """Where a formula turns cannot be told from its text."""
         return sixteen(start, stop)
+
+    @override
+    def unproved(self, start: int, stop: int) -> range:
+        return range(start, stop)
 
     @override
     def suspects(self, length: int) -> Iterable[int]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import falling, number
-from preheat.specs.after_schedulers.scheduler import Shape, log_growth_to, some
+from preheat.specs.after_schedulers.scheduler import Shape, are_some, log_growth_to, some
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, MAX_ITERATION, Int, NonNegative, Ratio
 from preheat.specs.span import Span
@@ -18,6 +18,9 @@ _MAX_CYCLES = 400
 # Near a T_mult of 1 the sum of a geometric series, (T_mult^k − 1) / (T_mult − 1), loses its digits.
 _CLOSE = 1e-4
 _LOG_FOREVER = 40.0
+# What float64 loses on the way to a cycle's number: logarithms up to _LOG_FOREVER, each rounded a few times. More would
+# take the last iteration of a cycle of 10⁹ for the first of the next.
+_ROUNDING = 2e-14
 _OfPeriod = Callable[[int, int, int], str]
 
 
@@ -93,6 +96,15 @@ class CosineRestartsLR(Shape):
         return {point for begin in starts for point in (begin - 1, begin)}
 
     @override
+    def unproved(self, start: int, stop: int) -> range:
+        is_whole = self._has_even_cycles or not are_some(self._cycle(start), self._cycle(stop - 1))
+        return range(0) if is_whole else range(start, stop)
+
+    @override
+    def repeats(self, stop: int) -> bool:
+        return self._cycle(stop) > 0
+
+    @override
     def log_growth(self, iterations: int) -> float:
         if self.weights:
             return log_growth_to(max(self.weights))
@@ -142,8 +154,15 @@ class CosineRestartsLR(Shape):
             return limit
         if self.T_mult == 1:
             return iteration // (self.T_0 or 1)
-        # 1e-9: at a restart the quotient may come out just below the whole number.
-        return math.floor(math.log(1 + iteration * (self.T_mult - 1) / (self.T_0 or 1)) / math.log(self.T_mult) + 1e-9)
+        # A rounding later: a restart itself may come out just before it.
+        start, scale = self._rounded_up
+        grown = (start + iteration * (self.T_mult - 1) / (self.T_0 or 1)) * scale
+        return math.floor(math.log(grown) / math.log(self.T_mult))
+
+    @property
+    def _rounded_up(self) -> tuple[float, float]:
+        """Beginning and factor of T_mult ** cycle: growing, its error grows with it; shrinking, it is that of a 1."""
+        return (1.0, 1 + _ROUNDING) if self.T_mult > 1 else (1 - _ROUNDING, 1.0)
 
     # The same as formulas of s.
 
@@ -157,7 +176,8 @@ class CosineRestartsLR(Shape):
         if self._has_even_cycles:
             return f"s // {self.T_0}"
         growth = number((self.T_mult - 1) / (self.T_0 or 1))
-        return f"floor(log(1 + s * {growth}) / {number(math.log(self.T_mult))} + 1e-9)"
+        start, scale = self._rounded_up
+        return f"floor(log(({start!r} + s * {growth}) * {scale!r}) / {number(math.log(self.T_mult))})"
 
     def _share(self) -> str:
         if self.periods is not None:

@@ -17,7 +17,8 @@ class WSDLR(Decay):
     """b until s = length − decay_length, then low + (b − low) · g(x), x the share of decay_length that is over.
 
     g is 1 − x (linear), (1 + cos(πx)) / 2 (cosine), 1 − √x (1-sqrt), 1 − x^power (power), or (q^x − q) / (1 − q) with
-    q = decay_ratio (exponential). The last iteration at b is length − decay_length; low from s = length on.
+    q = decay_ratio (exponential). The last iteration at b is length − decay_length; low from s = length on. With a
+    decay_length of 0 the last iteration at b is length − 1.
 
     Source: Hu et al., MiniCPM (arXiv 2404.06395); Hägele et al. (arXiv 2405.18392) for 1-sqrt; transformers
     `get_wsd_schedule`, timm `WSDLRScheduler`, Megatron WSD (exponential is q = 1/2), torchtitan.
@@ -39,7 +40,8 @@ class WSDLR(Decay):
     @property
     def decay_start(self) -> int:
         """The last iteration at b."""
-        return (self.length or 1) - (self.decay_length or 0)
+        # A decay of no iterations has its fall between two, at length.
+        return (self.length or 1) - (self.decay_length or 1)
 
     @property
     @override
@@ -59,9 +61,8 @@ class WSDLR(Decay):
 
     @override
     def formula(self, group: int = 0) -> str:
-        # A decay of no iterations would be a division by 0: b stays.
         if not self.decay_length:
-            return "b"
+            return f"b if s < {self.length} else {self.low}"
         x = f"((s - {self.decay_start}) / {self.decay_length})"
         q = number(self.decay_ratio)
         match self.decay:

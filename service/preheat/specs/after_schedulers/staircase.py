@@ -64,7 +64,17 @@ class StaircaseLR(Wrapper):
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """The stairs on either side of where the scheduler turns; all of them, where they are few."""
         first, last = self.held(start), self.held(stop - 1)
-        if last - first <= _FEW * self.hold:
+        if self._are_few(start, stop):
             return {self.held(s) for s in range(first, last + self.hold, self.hold)}
         turns = {first, last, *self.scheduler.turning_points(first, stop)}
         return {self.held(point + offset) for point in turns for offset in (0, self.hold, -self.hold)}
+
+    @override
+    def unproved(self, start: int, stop: int) -> range:
+        if self._are_few(start, stop):
+            return range(0)
+        # Of a scheduler that repeats itself the extremes may lie off the multiples, and other turns on them.
+        return range(start, stop) if self.scheduler.repeats(stop) else self.scheduler.unproved(self.held(start), stop)
+
+    def _are_few(self, start: int, stop: int) -> bool:
+        return self.held(stop - 1) - self.held(start) <= _FEW * self.hold

@@ -49,6 +49,10 @@ class CosineAnnealingWarmRestarts(TorchScheduler):
         return (first_restart - 1, first_restart, last_restart - 1, last_restart)
 
     @override
+    def repeats(self, stop: int) -> bool:
+        return stop > self.T_0
+
+    @override
     def cycle_position(self, iteration: int) -> tuple[int, int]:
         return cycle_position(iteration, self.T_0, self.T_mult)
 
@@ -145,6 +149,10 @@ class CyclicLR(_MomentumCycle):
             yield from (valley, valley + self.step_size_up, valley + self._length)
             if (peak := self._shifted_peak()) is not None:
                 yield from (valley + math.floor(peak), valley + math.ceil(peak))
+
+    @override
+    def repeats(self, stop: int) -> bool:
+        return stop > self._length
 
     def _shifted_peak(self) -> float | None:
         """Where in a cycle u · gamma^u on the rise, or (length − u) · gamma^u on the fall, is higher than at its top.
