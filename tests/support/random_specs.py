@@ -161,9 +161,10 @@ WARMUPS = st.fixed_dictionaries(
     {"iterations": st.integers(0, 40)},
     optional={
         "start_lr": st.floats(1e-3, 2),
-        "shape": st.sampled_from(["linear", "cosine", "log", "1-sqrt", "constant"]),
+        "shape": st.sampled_from(["linear", "power", "cosine", "log", "1-sqrt", "constant"]),
+        "hold": st.integers(1, 9),
         "convention": st.sampled_from(["n/W", "(n+1)/W", "(n+1)/(W+1)", "n/(W-1)", "(n-1)/W"]),
-        "decay_clock": st.sampled_from(["after_warmup", "from_peak", "from_zero"]),
+        "decay_clock": st.sampled_from(["after_warmup", "from_peak", "from_zero", "meets_decay"]),
     },
 )
 """Warm-ups that take the place of what they stand before."""
@@ -202,10 +203,15 @@ def _sequence(children: list[Fields], first: int, second: int) -> Fields:
     return {"type": "SequentialLR", "schedulers": children, "milestones": [first, first + second]}
 
 
+def _stairs(child: Fields, hold: int) -> Fields:
+    return {"type": "StaircaseLR", "scheduler": child, "hold": hold}
+
+
 def composed(child: st.SearchStrategy[Fields]) -> st.SearchStrategy[Fields]:
     """Compositions that turn only where their parts do, or at their own ends."""
     return (
         st.builds(_clamp, child, _lr, _lr)
+        | st.builds(_stairs, child, st.integers(1, 60))
         | st.builds(_window, child, st.integers(0, 100), _length)
         | st.builds(_cooldown, child, _length, st.sampled_from(["linear", "cosine", "1-sqrt"]), _lr)
         | st.builds(_sequence, st.lists(child, min_size=3, max_size=3), _length, st.integers(1, 50))

@@ -73,6 +73,11 @@ class Track:
             return substituted(following, {"b": b})
         if warmup.dampens:
             return substituted(f"({following}) * ({warmup.formula()} if n <= {warmup.last} else 1.0)", {"b": b})
+        if warmup.meets_decay:
+            met = substituted(following, {"n": str(warmup.peak)})
+            return substituted(
+                f"({substituted(warmup.formula(), {'m': met})}) if n <= {warmup.last} else ({following})", {"b": b}
+            )
         return substituted(f"({warmup.formula()}) if n <= {warmup.last} else ({following})", {"b": b})
 
     def turning_points(self, start: int, stop: int) -> set[int]:

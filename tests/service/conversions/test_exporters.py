@@ -244,6 +244,21 @@ def following(scheduler: dict[str, Any]) -> dict[str, Any]:
             {"after_scheduler": {"type": "PolynomialDecayLR", "min_lr": 0.02}},
             "needs an end LR (0.02) below",
         ),
+        *(
+            ("transformers", {"warmup": {"iterations": 8, **other}}, "warms up linearly by n/W from 0")
+            for other in ({"shape": "power"}, {"hold": 2}, {"decay_clock": "meets_decay"})
+        ),
+        (
+            "transformers",
+            {"after_scheduler": {"type": "StaircaseLR", "hold": 5, "scheduler": {"type": "CosineLR"}}},
+            "no scheduler for this StaircaseLR: export to torch",
+        ),
+        (
+            "torch",
+            {"param_groups": [{"hyperparameters": {"weight_decay": 0}}, {}]},
+            "schedules of weight_decay go beyond",
+        ),
+        ("deepspeed", {"warmup": {"iterations": 8, "convention": "(n-1)/W", "hold": 2}}, "holds each LR for 2"),
         ("deepspeed", {}, "by (n-1)/W, one update later than other libraries"),
         ("deepspeed", {"param_groups": [{"target_lr": 0.1}, {}]}, "set one LR"),
         (

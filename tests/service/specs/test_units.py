@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import support.specs
 from preheat.specs import InvalidSpec, Spec, parse_spec
-from preheat.specs.durations import BatchSize, Clock, Duration, Ramp, Units
+from preheat.specs.duration_text import Duration
+from preheat.specs.durations import BatchSize, Clock, Ramp, Units
 
 
 def spec(**fields: Any) -> Spec:
@@ -92,7 +93,7 @@ def test_a_normalised_spec_is_its_own_normal_form() -> None:
         ("5ep", 'warmup.iterations ("5ep") counts epochs: give units.iterations_per_epoch'),
         ("4e6sp", "counts samples: give units.samples_per_iteration"),
         ("4e6tok", "counts tokens: give units.tokens_per_iteration"),
-        ("5 ep", "must be a whole number of iterations or a duration"),
+        ("5  ep", 'must be a whole number of iterations or a duration: "10%", "5ep", "2000it", "4e6sp" or "375e6tok"'),
         ("-5it", "must be a whole number of iterations or a duration"),
         ("5", "must be a whole number of iterations or a duration"),
         ("nan%", "must be a whole number of iterations or a duration"),

@@ -71,3 +71,5 @@ def _check_warmup(warmup: Warmup) -> None:
             "DeepSpeed warms up in two iterations or more by (n-1)/W, one update later than other libraries, linearly "
             f"or by a logarithm; this warm-up has {warmup.iterations}, {warmup.convention}, {warmup.shape}"
         )
+    if warmup.hold > 1:
+        raise NotExpressible(f"DeepSpeed's warm-ups rise at every update; this one holds each LR for {warmup.hold}")

@@ -95,7 +95,7 @@ class MinLR(_Combination):
         return reduce("min({}, {})".format, (child.formula(group) for child in self.schedulers))
 
 
-class _Wrapper(Scheduler):
+class Wrapper(Scheduler):
     """One scheduler, changed."""
 
     can_be_chained: ClassVar[bool] = False
@@ -109,7 +109,7 @@ class _Wrapper(Scheduler):
         return {("scheduler",): self.scheduler}
 
 
-class ClampLR(_Wrapper):
+class ClampLR(Wrapper):
     """The scheduler's LR, but not below the lower bound and not above the upper one.
 
     Bounds are absolute (min_lr, max_lr) or factors of b (min_ratio, max_ratio).
@@ -154,7 +154,7 @@ class ClampLR(_Wrapper):
         return self.scheduler.turning_points(start, stop)
 
 
-class WindowLR(_Wrapper):
+class WindowLR(Wrapper):
     """The scheduler from s = begin to s = end, on a clock of its own; before and after it stands still.
 
     At s ≤ begin its LR at 0, at s ≥ end its LR at end − begin. Source: MMEngine's begin and end.
@@ -215,7 +215,7 @@ class WindowLR(_Wrapper):
         return moved(self.scheduler.unproved(first, last), self.begin) if first < last else range(0)
 
 
-class CooldownLR(_Wrapper):
+class CooldownLR(Wrapper):
     """The scheduler until the last `length` iterations of the run, then from its LR there down to min_lr.
 
     At s = N − length the scheduler's own LR (N is what is left of the run), at s = N min_lr. Linear, lr + (min_lr − lr)

@@ -9,7 +9,7 @@ from typing_extensions import override
 from preheat.formula.easing import falling, number, power
 from preheat.specs.after_schedulers.scheduler import Decay, Shape, are_some, log_growth_to, some
 from preheat.specs.durations import Iterations
-from preheat.specs.fields import LR, NonNegative, Positive
+from preheat.specs.fields import LR, Int, NonNegative, Positive
 from preheat.specs.span import Span
 
 
@@ -39,6 +39,10 @@ class PolynomialDecayLR(Decay):
         # In cycle mode each end is low, and one iteration later begins the next, lower decay.
         first, last = start // length * length, (stop - 1) // length * length
         return {point for end in (first, first + length, last) for point in (end, end + 1)}
+
+    @override
+    def repeats(self, stop: int) -> bool:
+        return self.cycle and stop > (self.length or 1)
 
 
 class CosineLR(Decay):
@@ -198,7 +202,7 @@ class InverseSqrtLR(Shape):
     timescale: Iterations | None = Field(
         None, description="Iterations until the LR is b / √2; by default the warm-up's.", examples=[4000]
     )
-    shift: Annotated[int, Field(ge=0, le=2**53)] = Field(0, description="Iterations the decay is ahead.", examples=[0])
+    shift: Annotated[Int, Field(ge=0, le=2**53)] = Field(0, description="Iterations the decay is ahead.", examples=[0])
 
     @override
     def filled_in(self, span: Span) -> Self:
@@ -218,7 +222,7 @@ class NoamLR(Shape):
 
     peaks_at_target: ClassVar[bool] = False
     type: Literal["NoamLR"]
-    d_model: Annotated[int, Field(ge=1, le=10**9)] = Field(description="Width of the model.", examples=[512])
+    d_model: Annotated[Int, Field(ge=1, le=10**9)] = Field(description="Width of the model.", examples=[512])
     warmup_iterations: Iterations = Field(description="Iterations until the peak.", examples=[4000])
     factor: Positive = Field(1.0, description="Factor of every LR.", examples=[1.0])
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from preheat.formula.easing import falling, number
 from preheat.specs.after_schedulers.scheduler import Shape, are_some, log_growth_to, some
 from preheat.specs.durations import Iterations
-from preheat.specs.fields import LR, MAX_ITERATION, NonNegative, Ratio
+from preheat.specs.fields import LR, MAX_ITERATION, Int, NonNegative, Ratio
 from preheat.specs.span import Span
 
 _MAX_CYCLES = 400
@@ -35,13 +35,14 @@ class CosineRestartsLR(Shape):
     """
 
     may_rise: ClassVar[bool] = True
+    resolved_apart: ClassVar[frozenset[str]] = frozenset({"periods"})
     type: Literal["CosineRestartsLR"]
     T_0: Iterations | None = Field(None, description="Iterations of the first cycle.", examples=[10])
     T_mult: Annotated[float, Field(ge=0.001, le=1e6)] = Field(
         1.0, description="Factor from one cycle's length to the next.", examples=[1.5]
     )
     decay: Ratio = Field(1.0, description="Factor from one cycle's peak to the next.", examples=[0.5])
-    cycles: Annotated[int, Field(ge=1, le=MAX_ITERATION)] | None = Field(
+    cycles: Annotated[Int, Field(ge=1, le=MAX_ITERATION)] | None = Field(
         None, description="Most cycles; by default they go on to the end of the run.", examples=[3]
     )
     periods: Annotated[tuple[Iterations, ...], Field(min_length=1, max_length=_MAX_CYCLES, fail_fast=True)] | None = (
@@ -67,7 +68,17 @@ class CosineRestartsLR(Shape):
             span.refuse(("weights",), rule, self.weights)
         if self.periods and self.cycles is not None:
             span.refuse(("cycles",), "must not be given beside periods", self.cycles)
-        return self
+        return self.model_copy(update={"periods": self._resolved_periods(span)}) if self.periods else self
+
+    def _resolved_periods(self, span: Span) -> tuple[int, ...]:
+        """Iterations of each period, which begins where the one before has ended."""
+        periods: list[int] = []
+        for index, period in enumerate(self.periods or ()):
+            length = span.resolved(period, ("periods", index), sum(periods))
+            if not isinstance(length, int):  # refused: the periods after it cannot be placed
+                break
+            periods.append(length)
+        return tuple(periods)
 
     @override
     def formula(self, group: int = 0) -> str:
@@ -88,6 +99,10 @@ class CosineRestartsLR(Shape):
     def unproved(self, start: int, stop: int) -> range:
         is_whole = self._has_even_cycles or not are_some(self._cycle(start), self._cycle(stop - 1))
         return range(0) if is_whole else range(start, stop)
+
+    @override
+    def repeats(self, stop: int) -> bool:
+        return self._cycle(stop) > 0
 
     @override
     def log_growth(self, iterations: int) -> float:

@@ -8,7 +8,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import number
-from preheat.specs.durations import Duration, Iterations
+from preheat.specs.duration_text import Duration
+from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, Closed, Ratio
 from preheat.specs.span import Span
 from preheat.specs.violations import Location
@@ -83,6 +84,10 @@ class Scheduler(Closed):
     def unproved(self, start: int, stop: int) -> range:
         """The part of start … stop − 1 in which `turns` has a sample only, and may miss a peak or a valley."""
         return hull(child.unproved(start, stop) for child in self.children.values())
+
+    def repeats(self, stop: int) -> bool:
+        """Whether in 0 … stop − 1 it may turn elsewhere too, without a lower or a higher LR than where `turns` says."""
+        return any(child.repeats(stop) for child in self.children.values())
 
     @property
     def stages(self) -> list[Stage]:

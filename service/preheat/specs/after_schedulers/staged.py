@@ -123,6 +123,7 @@ class TriStageLR(Shape):
     fairseq `tri_stage` (phase_ratio in shares, init_lr_scale, final_lr_scale).
     """
 
+    resolved_apart: ClassVar[frozenset[str]] = frozenset({"hold_iterations", "decay_iterations"})
     type: Literal["TriStageLR"]
     warmup_iterations: IterationsOrZero = Field(description="Iterations up.", examples=["10%"])
     hold_iterations: IterationsOrZero = Field(description="Iterations at b.", examples=["40%"])
@@ -131,6 +132,15 @@ class TriStageLR(Shape):
     final_ratio: Annotated[float, Field(ge=1e-12, le=1)] = Field(
         0.01, description="Factor of b at the end.", examples=[0.05]
     )
+
+    @override
+    def filled_in(self, span: Span) -> Self:
+        # In order: in a ramp of the batch a duration depends on where its stage begins.
+        hold = span.resolved(self.hold_iterations, ("hold_iterations",), self.warmup_iterations)
+        if not isinstance(hold, int):
+            return self
+        decay = span.resolved(self.decay_iterations, ("decay_iterations",), self.warmup_iterations + hold)
+        return self.model_copy(update={"hold_iterations": hold, "decay_iterations": decay})
 
     @property
     def _bounds(self) -> tuple[int, int, int]:

@@ -13,11 +13,22 @@ from support.random_specs import CLOSED, SINGLE, WARMUPS, Fields, composed, type
 
 RUN = {"target_lr": 0.1, "total_iterations": 200}
 
-COMPOSED = {"ClampLR", "WindowLR", "CooldownLR", "SequentialLR"}
+COMPOSED = {"ClampLR", "WindowLR", "CooldownLR", "SequentialLR", "StaircaseLR"}
 """Compositions that turn only where their parts do, or at their own ends."""
 
 NOT_TOLD = {"ExpressionLR", "ProductLR", "MaxLR", "MinLR"}
 """A user's formula turns anywhere, a product between its parts' turns, a maximum or minimum where two parts cross."""
+
+
+REPEATING = {
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CosineRestartsLR",
+    "CyclicLR",
+    "PolynomialDecayLR",
+    "TableLR",
+}
+"""Types whose lowest and highest LR may be told without every place where they turn."""
 
 
 def check(asked: Curve, track: Track, start: int, stop: int) -> None:
@@ -60,3 +71,18 @@ def test_a_scheduler_has_its_extremes_at_its_turning_points(kind: str, data: st.
 def test_a_composition_has_its_extremes_at_its_turning_points(data: st.DataObject, after: Fields, warmup: Any) -> None:
     """Clamped, within a window, before a cool-down or one after the other, schedulers turn where each of them does."""
     check_somewhere(data, whole({**RUN, "warmup": warmup, "after_scheduler": after}))
+
+
+@settings(max_examples=150)
+@given(data=st.data(), child=CLOSED, hold=st.integers(2, 9))
+def test_many_stairs_have_their_extremes_beside_where_the_scheduler_turns(
+    data: st.DataObject, child: Fields, hold: int
+) -> None:
+    """Of more stairs than are looked at one by one; where the scheduler repeats itself, that cannot be told."""
+    after = {"type": "StaircaseLR", "scheduler": child, "hold": hold}
+    asked = whole({**RUN, "total_iterations": 2000, "after_scheduler": after})
+    [track] = asked.schedule.spec.tracks
+    is_proved = not track.unproved(0, 2001)
+    assert is_proved or child["type"] in REPEATING
+    if is_proved:
+        check_somewhere(data, asked)
