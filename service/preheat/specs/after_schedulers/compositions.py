@@ -153,6 +153,7 @@ class WindowLR(_Wrapper):
     At s ≤ begin its LR at 0, at s ≥ end its LR at end − begin. Source: MMEngine's begin and end.
     """
 
+    brief_fields: ClassVar[tuple[str, ...]] = ("begin", "end")
     type: Literal["WindowLR"]
     begin: IterationsOrZero = Field(0, description="Iteration at which it begins.", examples=[10])
     end: Iterations | None = Field(
@@ -212,6 +213,7 @@ class CooldownLR(_Wrapper):
     """
 
     resolved_apart: ClassVar[frozenset[str]] = frozenset({"length"})
+    brief_fields: ClassVar[tuple[str, ...]] = ("length",)
     type: Literal["CooldownLR"]
     length: Iterations = Field(description="Iterations of the tail.", examples=["10%"])
     shape: Literal["linear", "cosine", "1-sqrt"] = Field(

@@ -7,10 +7,14 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import falling, number, power
-from preheat.specs.after_schedulers.scheduler import Decay, Shape, log_growth_to, some
+from preheat.specs.after_schedulers.scheduler import Decay, Named, Shape, is_over, log_growth_to, some
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, NonNegative, Positive
 from preheat.specs.span import Span
+
+
+_LOW = 100
+"""A divisor of an inverse-time decay that no run is meant to end with."""
 
 
 class PolynomialDecayLR(Decay):
@@ -39,6 +43,10 @@ class PolynomialDecayLR(Decay):
         # In cycle mode each end is low, and one iteration later begins the next, lower decay.
         first, last = start // length * length, (stop - 1) // length * length
         return {point for end in (first, first + length, last) for point in (end, end + 1)}
+
+    @override
+    def repeats_within(self, iterations: int) -> bool | None:
+        return (self.length or 1) < iterations if self.cycle else None
 
 
 class CosineLR(Decay):
@@ -137,6 +145,7 @@ class ExponentialDecayLR(Shape):
     decay to. Source: Keras `ExponentialDecay`, optax `exponential_decay` (end_value = min_lr), fastai `SchedExp`.
     """
 
+    epoch_fields: ClassVar[tuple[str, ...]] = ("decay_length",)
     type: Literal["ExponentialDecayLR"]
     decay_rate: Positive = Field(description="Factor reached after decay_length.", examples=[0.1])
     decay_length: Iterations | None = Field(
@@ -159,6 +168,12 @@ class ExponentialDecayLR(Shape):
     def log_growth(self, iterations: int) -> float:
         return log_growth_to(self.decay_rate, iterations / (self.decay_length or 1))
 
+    @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """Of many decays by a factor near 1 there is none: only of those that leave nothing of the LR."""
+        is_dead = is_over(self.decay_rate, iterations // (self.decay_length or 1))
+        return super().named_epochs(iterations) if is_dead else []
+
 
 class InverseTimeLR(Shape):
     """b / (1 + decay_rate · s / decay_length); with `staircase` the fraction is rounded down.
@@ -166,6 +181,7 @@ class InverseTimeLR(Shape):
     b at s = 0, b / (1 + decay_rate) at s = decay_length. Source: Keras `InverseTimeDecay`.
     """
 
+    epoch_fields: ClassVar[tuple[str, ...]] = ("decay_length",)
     type: Literal["InverseTimeLR"]
     decay_rate: Positive = Field(description="Growth of the divisor within decay_length.", examples=[0.5])
     decay_length: Iterations = Field(description="Iterations of one unit of decay.", examples=[1000])
@@ -176,6 +192,12 @@ class InverseTimeLR(Shape):
         units = f"(s // {self.decay_length})" if self.staircase else f"s / {self.decay_length}"
         return f"b / (1 + {number(self.decay_rate)} * {units})"
 
+    @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """Of many units at a small rate there is none: only of those that leave little of the LR."""
+        is_low = self.decay_rate * iterations / self.decay_length > _LOW
+        return super().named_epochs(iterations) if is_low else []
+
 
 class InverseSqrtLR(Shape):
     """b · √(timescale / (s + shift + timescale)).
@@ -185,6 +207,7 @@ class InverseSqrtLR(Shape):
     timescale of warm-up + 1 NeMo's InverseSquareRootAnnealing.
     """
 
+    brief_fields: ClassVar[tuple[str, ...]] = ("timescale",)
     type: Literal["InverseSqrtLR"]
     timescale: Iterations | None = Field(
         None, description="Iterations until the LR is b / √2; by default the warm-up's.", examples=[4000]
@@ -208,6 +231,7 @@ class NoamLR(Shape):
     """
 
     peaks_at_target: ClassVar[bool] = False
+    brief_fields: ClassVar[tuple[str, ...]] = ("warmup_iterations",)
     type: Literal["NoamLR"]
     d_model: Annotated[int, Field(ge=1, le=10**9)] = Field(description="Width of the model.", examples=[512])
     warmup_iterations: Iterations = Field(description="Iterations until the peak.", examples=[4000])
