@@ -60,7 +60,7 @@ def lint(curve: Curve, deadline: Deadline = NO_DEADLINE, first: int = 0) -> list
 
 
 def refusals(error: InvalidSpec) -> list[Finding]:
-    """What an invalid spec is refused for, as findings; the remedy is what to change, or where what is right is said."""
+    """What an invalid spec is refused for, as findings; a remedy says what to change, or where the fields are told."""
     return [
         Finding("error", each.kind, each.pointer, None, each.detail, REFUSALS[each.kind][1] or _where(each))
         for each in error.violations

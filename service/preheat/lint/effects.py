@@ -22,7 +22,9 @@ def group_target_ignored(track: LintedTrack) -> Iterator[Finding]:
     for top, names in by_top.items():
         if len(names) > 1 and top > 0:
             targets = ", ".join(f"{name} ({target:g})" for target, name in names.items())
-            detail = f"param groups with different targets, {targets}, have the same highest LR after the warm-up, {top:g}"
+            detail = (
+                f"param groups with different targets, {targets}, have the same highest LR after the warm-up, {top:g}"
+            )
             remedy = "give each group a scheduler of its own, or its LRs as factors of the target where there are some"
             yield track.finding("warning", "group-target-ignored", ("after_scheduler",), None, detail, remedy)
 

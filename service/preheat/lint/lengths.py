@@ -91,7 +91,9 @@ def looks_like_epochs(track: LintedTrack) -> Iterator[Finding]:
             if named[1] not in {1, track.warmup.iterations} and _is_brief(named[1], total)
         ]
         for below, value in named:
-            detail = f"{below[-1]} ({value}) is 1/{total // value} of the run: it reads like epochs, and counts iterations"
+            detail = (
+                f"{below[-1]} ({value}) is 1/{total // value} of the run: it reads like epochs, and counts iterations"
+            )
             yield _epochs(track, (*part.location, *below), value, detail)
     warmup = track.warmup
     # A warm-up that follows from β2 is as short as it is.

@@ -12,7 +12,6 @@ from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, NonNegative, Positive
 from preheat.specs.span import Span
 
-
 _LOW = 100
 """A divisor of an inverse-time decay that no run is meant to end with."""
 

@@ -59,7 +59,7 @@ class CosineAnnealingWarmRestarts(TorchScheduler):
 
     @override
     def repeats_within(self, iterations: int) -> bool:
-        return self.T_0 < iterations
+        return iterations > self.T_0
 
 
 class _MomentumCycle(TorchScheduler):
