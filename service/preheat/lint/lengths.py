@@ -83,7 +83,12 @@ def looks_like_epochs(track: LintedTrack) -> Iterator[Finding]:
     if total < _MANY:
         return
     for part in track.parts:
-        named = [named for named in part.scheduler.named_epochs(part.length) if _is_few(named[1], total)]
+        named = [
+            named
+            for named in part.scheduler.named_epochs(part.length)
+            # As long as what it has of a sequence is as long as it should be.
+            if _is_few(named[1], total) and named[1] < part.length
+        ]
         # 1 is often meant, as where a decay begins one iteration late; the warm-up's own length is reported there.
         named += [
             named
