@@ -6,7 +6,8 @@ from itertools import repeat
 from typing import Any
 
 from preheat.errors import NotComparable
-from preheat.specs import ParamGroup, Spec, Warmup, spec_of
+from preheat.specs import ParamGroup, Scheduler, Spec, Warmup, spec_of
+from preheat.specs.after_schedulers.sequences import SequentialLR
 from preheat.specs.fields import MIN_RATE
 from preheat.specs.recipes import with_recipe
 
@@ -17,8 +18,9 @@ def rewarmed(written: Mapping[str, Any], normal: Spec, done: int, lrs: Sequence[
     """The spec that goes on after iteration `done` from `lrs`, one LR per param group.
 
     With W = warmup.iterations of the new spec, which is `written` by a user and `normal` once normalised: lrs at n =
-    done, the target at n = done + W, then its after_scheduler over what is left until total_iterations, which counts
-    what is done. Until n = done the LR is that of now: those iterations are over.
+    done, on the way to the target until n = done + W, where its after_scheduler is at its own s = 0 (as a rule at the
+    target), and goes on over what is left until total_iterations, which counts what is done. Until n = done the LR is
+    that of now: those iterations are over.
 
     Raises NotComparable if the new peak is below the LR of now, or a field asks for another warm-up than that.
     """
@@ -28,6 +30,7 @@ def rewarmed(written: Mapping[str, Any], normal: Spec, done: int, lrs: Sequence[
     for name, target, lr, (group, own) in zip(names, targets, lrs, _groups(content, normal), strict=True):
         warmup = group.warmup or normal.warmup
         _check(name, warmup, lr, target, done, normal.total_iterations)
+        _check_start(group.after_scheduler or normal.after_scheduler)
         afters.append(_after(own.get("after_scheduler") or content.get("after_scheduler"), warmup, done, lr))
     # One for all where it is the same: a scheduler with one LR per group goes with all of them.
     is_shared = all(after == afters[0] for after in afters)
@@ -105,4 +108,15 @@ def _check(name: str, warmup: Warmup, lr: float, target: float, done: int, total
         raise NotComparable(
             "rewarm starts from the LR of now: beside iterations, a warm-up may have a shape alone "
             f"({', '.join(_SHAPES)})"
+        )
+
+
+def _check_start(after: Scheduler | None) -> None:
+    """Raises NotComparable if the scheduler goes on from the LR before it, which is not yet the peak."""
+    while isinstance(after, SequentialLR):
+        after = after.schedulers[0]
+    if after is not None and after.has_no_start:
+        raise NotComparable(
+            f"rewarm cannot place a {after.type} after a rise: torch's goes on from the LR before the peak; use "
+            "ExponentialLR, which is MultiplicativeLR by one factor, or a CosineLR to the LR of an SWALR"
         )

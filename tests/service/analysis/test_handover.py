@@ -5,12 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from after_schedulers import ANY
 from preheat.analysis.handover import Place, hand_over, rewarm
 from preheat.curve import Curve
 from preheat.errors import HandoverRefused, IterationOutOfRange, NotComparable
 from preheat.schedule import Schedule
-from support.specs import COSINE, cosine_lr, curve, curve_after, first_column
+from preheat.specs import InvalidSpec
+from support.specs import COSINE, content, cosine_lr, curve, curve_after, first_column
 
 
 def test_keep_says_how_far_it_jumps() -> None:
@@ -135,6 +139,23 @@ def test_every_group_rewarms_from_its_own_lr() -> None:
     assert found.lr(550) == found.lr(2000) == pytest.approx([0.2, 0.8, 0.2])
 
 
+@given(after=ANY, done=st.integers(0, 100))
+@settings(max_examples=100, deadline=None)
+def test_after_the_new_peak_any_scheduler_goes_as_after_a_first_warmup(after: dict[str, Any], done: int) -> None:
+    """After the peak the LRs are those of the same scheduler after a warm-up at the start of a run."""
+    new = content(after, total_iterations=done + 60)
+    try:
+        found = Curve(Schedule(rewarm(curve(total_iterations=1000), Place(done, done), curve(new), new).spec))
+    except NotComparable as refusal:
+        assume("cannot place" not in str(refusal) and "cannot move" not in str(refusal))
+        raise
+    except InvalidSpec:  # what does not fit into such a run, or turns negative in it
+        assume(False)
+    expected = first_column(curve_after(after))[11:]
+    assert first_column(found)[done + 11 :] == pytest.approx(expected, rel=1e-9, abs=1e-15)
+    assert first_column(found)[: done + 1] == pytest.approx([curve().lr(min(done, 20))[0]] * (done + 1))
+
+
 def test_a_default_that_follows_from_the_warmup_still_does() -> None:
     """The timescale of an InverseSqrtLR is the warm-up's length, wherever the warm-up stands."""
     new = {"target_lr": 0.2, "total_iterations": 900, "warmup": {"iterations": 50}}
@@ -165,6 +186,17 @@ def test_layers_and_recipes_rewarm_too() -> None:
         ({"warmup": {"iterations": 50, "decay_clock": "from_zero"}}, "starts from the LR of now"),
         ({"warmup": {"iterations": 50, "shape": "log"}}, r"a shape alone \(linear, cosine\)"),
         ({"after_scheduler": {"type": "ExpressionLR", "expression": "1 / (1 + n)"}}, "write it in s and N"),
+        ({"after_scheduler": {"type": "MultiplicativeLR", "lr_lambda": 0.99}}, "cannot place a MultiplicativeLR"),
+        (
+            {
+                "after_scheduler": {
+                    "type": "SequentialLR",
+                    "schedulers": [{"type": "SWALR", "swa_lr": 0.1}, {"type": "CosineLR"}],
+                    "milestones": [100],
+                }
+            },
+            "cannot place a SWALR",
+        ),
     ],
 )
 def test_what_cannot_be_rewarmed_is_refused(fields: dict[str, Any], message: str) -> None:
