@@ -103,8 +103,8 @@ def _check(name: str, warmup: Warmup, lr: float, target: float, done: int, total
             f"rewarm needs a warm-up that fits: warmup.iterations ({warmup.iterations}) must be > 0 and end before "
             f"total_iterations ({total_iterations}), which counts the {done} iterations that are done"
         )
-    asked = (warmup.start_lr, warmup.start_factor, warmup.convention, warmup.decay_clock)
-    if asked != (None, None, "n/W", "after_warmup") or warmup.shape not in _SHAPES:
+    # The whole model and not its fields one by one: one that comes later asks for something else, too.
+    if warmup.shape not in _SHAPES or warmup != Warmup(iterations=warmup.iterations, shape=warmup.shape):
         raise NotComparable(
             "rewarm starts from the LR of now: beside iterations, a warm-up may have a shape alone "
             f"({', '.join(_SHAPES)})"

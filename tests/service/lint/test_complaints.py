@@ -7,8 +7,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from after_schedulers import ANY, COMPOSITIONS, EXAMPLES, SHAPES
-from preheat.conversions.importers import import_schedule
-from preheat.conversions.source import Known
 from preheat.curve import Curve
 from preheat.lint import REFUSALS, Finding, lint, refusals
 from preheat.schedule import Schedule
@@ -75,15 +73,6 @@ def test_absolute_phases_bring_every_group_to_the_same_peak() -> None:
     spec = {"target_lr": 1e-4, "total_iterations": 200, "param_groups": groups}
     found = warnings({**spec, "after_scheduler": {"type": "PhasesLR", "phases": phases}})["group-target-ignored"]
     assert "head (0.0001), backbone (1e-05), have the same highest LR after the warm-up, 0.01" in found.detail
-
-
-def test_one_cycle_of_cosine_restarts_is_told_to_restart_never() -> None:
-    """Transformers' cosine_with_restarts has one cycle unless told otherwise, and so no restart."""
-    source = {"max_steps": 1000, "lr_scheduler_type": "cosine_with_restarts"}
-    spec = import_schedule("transformers", source, Known()).spec
-    assert "never-restarts" in warnings(spec)
-    cycles = {**source, "lr_scheduler_kwargs": {"num_cycles": 4}}
-    assert "never-restarts" not in warnings(import_schedule("transformers", cycles, Known()).spec)
 
 
 def test_what_a_run_has_behind_it_is_no_finding() -> None:
