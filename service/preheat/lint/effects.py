@@ -11,6 +11,9 @@ from preheat.specs.after_schedulers.torch_cycles import CyclicLR, OneCycleLR
 from preheat.specs.after_schedulers.torch_decays import of_group
 from preheat.specs.violations import Location
 
+_MOST_NAMED = 4
+"""Param groups that a detail names: layers may be hundreds."""
+
 
 def group_target_ignored(track: LintedTrack) -> Iterator[Finding]:
     """Param groups whose targets differ run at the same LR: those of the scheduler are absolute."""
@@ -21,7 +24,7 @@ def group_target_ignored(track: LintedTrack) -> Iterator[Finding]:
         by_top.setdefault(top, {}).setdefault(target, name)
     for top, names in by_top.items():
         if len(names) > 1 and top > 0:
-            targets = ", ".join(f"{name} ({target:g})" for target, name in names.items())
+            targets = ", ".join(f"{name} ({target:g})" for target, name in list(names.items())[:_MOST_NAMED])
             detail = (
                 f"param groups with different targets, {targets}, have the same highest LR after the warm-up, {top:g}"
             )

@@ -42,7 +42,9 @@ def length_mismatch(track: LintedTrack) -> Iterator[Finding]:
             then = "rises again" if rises else "stays at its end"
             why = f"it is one warm-up ({warmup}) short, and " if by_warmup else ""
             detail = f"{field} ({length}) is less than the {left} iterations that are left: {why}after it the LR {then}"
-            yield _mismatch("warning" if rises or by_warmup else "info", location, track, length, detail)
+            # A floor above 0 may be held for as long as a warm-up on purpose: cool-down epochs are.
+            is_mistake = rises or (by_warmup and track.reaches_the_end and track.lr(track.last) == 0)
+            yield _mismatch("warning" if is_mistake else "info", location, track, length, detail)
 
 
 def _mismatch(severity: Severity, location: Location, track: LintedTrack, own: int, detail: str) -> Finding:

@@ -62,6 +62,9 @@ def test_a_length_that_is_one_warmup_off_is_said_to_be(length: int, said: str) -
     finding = warnings({**spec, "after_scheduler": {"type": "CosineLR", "length": length}})["length-mismatch"]
     assert said in finding.detail
     assert finding.pointer == "/after_scheduler/length"
+    floor = {"type": "CosineLR", "length": length, "min_ratio": 0.1}
+    held = next(each for each in lint(curve({**spec, "after_scheduler": floor})) if each.rule == "length-mismatch")
+    assert (said in held.detail, held.severity) == (True, "info" if length == 9000 else "warning")
     other = lint(curve({**spec, "after_scheduler": {"type": "CosineLR", "length": length + 1}}))
     assert "warm-up" not in next(each for each in other if each.rule == "length-mismatch").detail
 
