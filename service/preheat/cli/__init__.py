@@ -7,6 +7,7 @@ import typer
 from preheat import __version__
 from preheat.cli.conversions import export_spec, import_spec, list_recipes
 from preheat.cli.demo import demo
+from preheat.cli.resume import resume
 from preheat.cli.schedules import lint, lrs, plot
 from preheat.cli.serve import serve
 
@@ -22,6 +23,7 @@ for name, command in (
     ("lrs", lrs),
     ("plot", plot),
     ("lint", lint),
+    ("resume", resume),
     ("recipes", list_recipes),
     ("export", export_spec),
     ("import", import_spec),
