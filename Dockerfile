@@ -19,7 +19,7 @@ RUN pip install --constraint constraints.txt torch \
 
 COPY pyproject.toml README.md LICENSE ./
 COPY service ./service
-RUN pip install --constraint constraints.txt . && pip uninstall --yes pip setuptools
+RUN pip install --constraint constraints.txt '.[postgresql]' && pip uninstall --yes pip setuptools
 
 # Runs the service as a user without rights; schedules are kept in the volume /data.
 FROM python:3.11-slim

@@ -13,12 +13,14 @@ KILLED_AFTER = (3, 17, 40)
 
 
 def post_until_dead(running: ServiceProcess, first: int, acknowledged: Queue[tuple[str, int]]) -> None:
-    """Posts one schedule after another, noting what was answered 201, until the service is gone."""
+    """Posts one schedule after another, noting what was answered 201, until the service, or its database, is gone."""
     with httpx.Client(base_url=running.url, timeout=30) as http:
         for number in range(first, first + 100_000):
             try:
                 answer = http.post("/v1/schedules?stop=0", json={"target_lr": 0.1, "total_iterations": number})
             except httpx.TransportError:
+                return
+            if answer.status_code == 503:
                 return
             assert answer.status_code == 201
             acknowledged.put((answer.json()["id"], number))

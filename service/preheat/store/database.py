@@ -38,6 +38,11 @@ class Database:
         """Whether several processes see the same database."""
         return self._dialect.is_shared(self._url)
 
+    @property
+    def shown_url(self) -> str:
+        """Where it is, without a password."""
+        return self._url.render_as_string(hide_password=True)
+
     @contextmanager
     def transaction(self, purpose: Purpose = "read") -> Iterator[Connection]:
         """A connection that commits at the end, and rolls back if there is an error.
@@ -62,6 +67,10 @@ class Database:
         """Returns if the database can be read and written at this moment. Raises StoreUnavailable."""
         with self.transaction("write") as connection:
             connection.execute(select(1))
+
+    def close(self) -> None:
+        """Closes the connections that are not in use; the next transaction opens others."""
+        self._engine.dispose()
 
     @contextmanager
     def _begin(self, purpose: Purpose) -> Iterator[Connection]:
@@ -88,9 +97,12 @@ class Database:
 
 
 def _resolve(text: str) -> tuple[URL, Dialect]:
+    known = " or ".join(f"{name}://" for name in DIALECTS)
     try:
         url = make_url(text)
-        return url, DIALECTS[url.get_backend_name()]
-    except (ArgumentError, KeyError):
-        known = " or ".join(f"{name}:///" for name in DIALECTS)
-        raise ValueError(f"database_url ({text}) must start with {known}") from None
+    except ArgumentError:
+        # Not shown: what cannot be parsed may have a password anywhere.
+        raise ValueError(f"database_url must be a URL that starts with {known}") from None
+    if url.get_backend_name() not in DIALECTS:
+        raise ValueError(f"database_url ({url.render_as_string()}) must start with {known}")
+    return url, DIALECTS[url.get_backend_name()]

@@ -16,7 +16,7 @@ schedules = Table(
     Column("number", Integer, primary_key=True, autoincrement=True, doc="Order of arrival."),
     Column("id", String(32), nullable=False, unique=True, doc="Hash of the text."),
     Column("text", Text, nullable=False, doc="What `Schedule.text` was when the schedule was made."),
-    Column("label", Text, nullable=True),
+    Column("label", Text, nullable=True, doc="The spec's, as `_searchable` writes it."),
     Index("schedules_by_label", "label", "number"),
     # Otherwise SQLite gives the number of a deleted last row to the next one.
     sqlite_autoincrement=True,
@@ -52,11 +52,12 @@ class ScheduleStore:
             kept = connection.execute(
                 select(schedules.c.text, schedules.c.label).where(schedules.c.id == schedule.id)
             ).first()
-        if kept is not None and tuple(kept) == (schedule.text, schedule.spec.label):
+        row = {"id": schedule.id, "text": schedule.text, "label": _searchable(schedule.spec.label)}
+        if kept is not None and tuple(kept) == (row["text"], row["label"]):
             return False
-        row = {"id": schedule.id, "text": schedule.text, "label": schedule.spec.label}
         with self._database.transaction("write") as connection:
-            if connection.execute(self._database.insert_or_ignore(schedules).values(row)).rowcount == 1:
+            insert = self._database.insert_or_ignore(schedules).values(row).returning(schedules.c.number)
+            if connection.scalar(insert) is not None:
                 return True
             # Either damaged, or added by another process since the read: then this changes nothing.
             connection.execute(update(schedules).where(schedules.c.id == schedule.id).values(row))
@@ -78,7 +79,7 @@ class ScheduleStore:
         if before is not None:
             query = query.where(schedules.c.number < before)
         if label is not None:
-            query = query.where(schedules.c.label == label)
+            query = query.where(schedules.c.label == _searchable(label))
         with self._database.transaction() as connection:
             rows = connection.execute(query).all()
         # The row beyond `limit` only tells that there is another page.
@@ -89,6 +90,11 @@ class ScheduleStore:
             except ScheduleUnreadable as error:
                 page.unreadable.append(error)
         return page
+
+
+def _searchable(label: str | None) -> str | None:
+    # PostgreSQL's texts have no NUL, which a label may have; the schedule's own text has it as an escape.
+    return label and label.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def _text(value: object) -> str:

