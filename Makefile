@@ -48,8 +48,8 @@ bench: $(VENV)/.dev ## measure, beside a peer and a limit
 demo: $(VENV)/.service ## a service and two training processes that read their LR from it
 	@$(BIN)/preheat demo
 
-conformance: $(VENV)/.conformance ## compare with every library that installs on a CPU
-	$(BIN)/python -m pytest tests/conformance tests/service/conversions $(ARGS)
+conformance: $(VENV)/.conformance ## compare at random with every library that installs on a CPU (CONFORMANCE_EXAMPLES=40)
+	$(BIN)/python -m pytest $(or $(ARGS),tests/conformance tests/service/conversions)
 
 adapters: $(VENV)/.adapters ## train with every framework, and convert from and to it
 	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/service/conversions tests/end_to_end/test_readme.py tests/end_to_end/test_docs.py $(ARGS)

@@ -102,6 +102,7 @@ SHAPES: list[dict[str, Any]] = [
     {"type": "WSDLR", "length": 45, "decay_length": 30, "decay": "exponential"},
     {"type": "WSDLR", "decay_length": 30, "decay": "exponential", "decay_ratio": 0.1},
     {"type": "WSDLR", "decay_length": 0},
+    {"type": "WSDLR", "length": 30, "decay_length": 0, "min_ratio": 0.1},
     {"type": "FlatCosineLR"},
     {"type": "FlatCosineLR", "flat_length": 10, "length": 40, "min_ratio": 1e-5},
     {"type": "InverseSqrtLR"},
@@ -133,6 +134,16 @@ SHAPES: list[dict[str, Any]] = [
             {"shape": "1-sqrt", "to": 0.0},
         ],
     },
+    {
+        "type": "PhasesLR",
+        "phases": [
+            {"shape": "exponential", "length": 10, "to_factor": 3.0},
+            {"shape": "cosine", "length": 9, "to_factor": 0.5},
+            {"length": 5, "from_factor": 0.25},
+            {"shape": "exponential", "length": 8, "to": 0.001},
+            {"shape": "linear", "to_factor": 0.0},
+        ],
+    },
     {"type": "PiecewiseLR", "points": [{"at": 3, "lr": 0.01}, {"at": 20, "factor": 0.5}, {"at": 45, "lr": 0.0}]},
     *(
         {
@@ -156,6 +167,8 @@ COMPOSITIONS: list[dict[str, Any]] = [
     {"type": "WindowLR", "scheduler": {"type": "SWALR", "swa_lr": 0.001}, "begin": 10},
     {"type": "CooldownLR", "scheduler": {"type": "InverseSqrtLR"}, "length": 12, "shape": "1-sqrt"},
     {"type": "CooldownLR", "scheduler": {"type": "MultiplicativeLR", "lr_lambda": 0.97}, "length": 12},
+    {"type": "StaircaseLR", "scheduler": {"type": "CosineLR"}, "hold": 7},
+    {"type": "StaircaseLR", "scheduler": {"type": "MultiplicativeLR", "lr_lambda": 0.97}, "hold": 4},
     {"type": "ExpressionLR", "expression": "0.95 ** n + s / N / 10"},
 ]
 """Compositions, and an expression."""

@@ -106,6 +106,8 @@ def _wsd(
 
     def lr(s: int, b: float) -> float:
         end = _end(b, min_lr, min_ratio)
+        if not fall:
+            return b if s < steps else end
         if s <= steps - fall:
             return b
         x = min((s - (steps - fall)) / fall, 1)
@@ -280,8 +282,8 @@ def _phases(left: int, warmup: int, phases: list[dict[str, Any]]) -> Reference:
         begin, here = 0, b
         for phase in phases:
             length = phase.get("length", left - begin)
-            first = phase.get("from", here)
-            last = phase.get("to", first)
+            first = phase["from_factor"] * b if "from_factor" in phase else phase.get("from", here)
+            last = phase["to_factor"] * b if "to_factor" in phase else phase.get("to", first)
             if s < begin + length:
                 x = (s - begin) / length
                 return float(

@@ -46,6 +46,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ClampLR": {"scheduler": {"type": "CosineLR"}, "min_ratio": 0.3, "max_ratio": 0.8},
     "WindowLR": {"scheduler": {"type": "CosineLR"}, "begin": 20, "end": 70},
     "CooldownLR": {"scheduler": {"type": "InverseSqrtLR", "timescale": 20}, "length": "25%"},
+    "StaircaseLR": {"scheduler": {"type": "CosineLR"}, "hold": 10},
 }
 """Fields that make a telling picture, where the examples of a scheduler's required fields do not."""
 

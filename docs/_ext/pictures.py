@@ -29,7 +29,7 @@ PICTURES: dict[str, list[dict[str, Any]]] = {
             "after_scheduler": {"type": "CosineLR"},
             "label": clock,
         }
-        for clock in ("after_warmup", "from_zero", "dampened")
+        for clock in ("after_warmup", "from_zero", "dampened", "meets_decay")
     ],
     "groups": [
         {

@@ -24,6 +24,9 @@ _VALUES_KEPT = 64 * _MAX_BLOCK
 _MOST_QUICK = 100
 """Schedulers of a spec whose point takes microseconds; of ten thousand it takes 30 ms."""
 
+_MOST_LOOKED_AT = 65_536
+"""Iterations of which every one is computed where turning points are not proved; it takes some tenths of a second."""
+
 _MAX_CHECKPOINT_BYTES = 16_000_000
 _RECENT_CHECKPOINTS = 8
 
@@ -131,8 +134,8 @@ class Curve:
         """Lowest and highest values in each of up to `columns` equal parts of start … stop − 1.
 
         Returns the first iteration of each part, shape (parts,), and lows and highs, shape (parts, columns). No
-        peak and no valley is lost, however short (of a formula of the user's, sixteen places of each part are looked
-        at); the time taken does not grow with a closed form's length.
+        peak and no valley is lost, however short, unless `is_sampled` says so; the time taken does not grow with a
+        closed form's length.
         """
         self.check_window(start, stop)
         parts = min(columns, stop - start)
@@ -143,6 +146,14 @@ class Curve:
         values = self._at(range(start, stop), deadline)
         offsets = firsts - start
         return firsts, np.minimum.reduceat(values, offsets), np.maximum.reduceat(values, offsets)
+
+    def is_sampled(self, start: int, stop: int) -> bool:
+        """Whether `envelope` looks at sixteen places of each part only, since where the LR turns cannot be told.
+
+        So it is in a user's formula, and where several schedulers, or a warm-up and another, are computed into one LR;
+        in a window of up to 65,536 such iterations every one is computed.
+        """
+        return self.has_closed_form and len(self._table.unproved(start, stop)) > _MOST_LOOKED_AT
 
     def check_window(self, start: int, stop: int) -> None:
         """Raises IterationOutOfRange unless 0 ≤ start ≤ stop ≤ total_iterations + 1."""
@@ -174,12 +185,16 @@ class Curve:
 
     def _closed_form_extremes(self, bounds: list[int], deadline: Deadline) -> tuple[Floats, Floats]:
         bench = SchedulerTable(self.schedule.spec)
+        unproved = bench.unproved(bounds[0], bounds[-1])
+        whole = unproved if len(unproved) <= _MOST_LOOKED_AT else range(0)
         shape = (len(bounds) - 1, len(self.columns))
         lows, highs = np.empty(shape), np.empty(shape)
         for part, (first, last) in enumerate(pairwise(bounds)):
             deadline.check()
             points = {first, last - 1} | bench.turning_points(first, last)
             values = np.array([bench.row(point) for point in points])
+            if inside := range(max(first, whole.start), min(last, whole.stop)):
+                values = np.concatenate([values, bench.rows(inside)])
             lows[part], highs[part] = values.min(axis=0), values.max(axis=0)
         return lows, highs
 

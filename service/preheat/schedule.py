@@ -28,7 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from preheat.errors import ScheduleUnreadable
 from preheat.specs import ParamGroup, Scheduler, Spec, parse_spec, spec_of
 from preheat.specs.fields import Closed
-from preheat.specs.spec import Hyperparameter
+from preheat.specs.hyperparameters import GroupHyperparameter
 
 FORMAT = 2
 """Version of the rules by which a schedule's text is written down."""
@@ -170,10 +170,10 @@ def _later_defaults(model: type[Closed]) -> frozenset[str]:
 
 def _computed_by_torch(spec: Spec) -> set[bool]:
     """Of every scheduler of a spec, whether torch's own code computes it."""
-    parts: tuple[Spec | ParamGroup | Hyperparameter, ...] = (
+    parts: tuple[Spec | ParamGroup | GroupHyperparameter, ...] = (
         spec,
         *(spec.param_groups or ()),
-        *(spec.hyperparameters or {}).values(),
+        *(each.schedule for each in spec.assignments),
     )
     schedulers: list[Scheduler] = [part.after_scheduler for part in parts if part.after_scheduler is not None]
     found = set()

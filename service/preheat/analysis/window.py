@@ -60,7 +60,8 @@ def first_crossing(
     """The first of iterations `start` … `stop - 1` at which the column at index `column` reaches `value`, or None.
 
     A column that begins below reaches it where it is ≥ value, one that begins above where it is ≤ value. The time taken
-    does not grow with a closed form's length. Raises IterationOutOfRange, ComputeTimeout.
+    does not grow with a closed form's length. Where `Curve.is_sampled` says so an earlier one may be missed. Raises
+    IterationOutOfRange, ComputeTimeout.
     """
     curve.check_window(start, stop)
     if stop <= start:

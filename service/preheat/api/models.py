@@ -152,6 +152,11 @@ class CrossingAnswer(ColumnName):
     )
     reached: float | None = Field(description="The value there.", examples=[0.005])
     rises: bool | None = Field(description="Whether it is reached from below.", examples=[True])
+    is_sampled: bool = Field(
+        description="Whether an earlier crossing, or any, may be missed: the window is long, and where an expression, "
+        "several combined schedulers or a dampened warm-up turn cannot be told, so that a sample is looked at.",
+        examples=[False],
+    )
 
 
 class DifferenceRow(ColumnName):

@@ -41,10 +41,7 @@ def resume(
 
     place = Place(*(_iteration(curve, iteration, given) for curve in (old, new)))
     try:
-        if policy == "rewarm":
-            found = rewarm(old, place, new, specs[1].written)
-        else:
-            found = hand_over(old, place, new, policy)
+        found = rewarm(old, place, new, specs[1].written) if policy == "rewarm" else hand_over(old, place, new, policy)
     except InvalidSpec as error:
         fail(*(violation.detail for violation in error.violations))
     for group in found.groups:

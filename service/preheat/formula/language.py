@@ -8,6 +8,7 @@ import ast
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 from preheat.messages import shortened
 
@@ -37,21 +38,22 @@ CONSTANTS = {"pi": math.pi, "e": math.e}
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.UAdd, ast.USub)
 _LOGIC = (ast.Not, ast.And, ast.Or, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 
-Evaluate = Callable[[Iterable[float], Sequence[float]], list[float]]
+Evaluate = Callable[[Iterable[float], Sequence[Any]], list[float]]
 """From iterations and base LRs to learning rates: every base LR's of the first iteration, of the second, and so on."""
 
 
-def compiled(formula: str) -> Evaluate:
+def compiled(formula: str, base: str = "b") -> Evaluate:
     """A formula of ours in the names `s` (iteration) and `b` (base LR), ready to be computed for many iterations.
 
-    Errors of arithmetic (ZeroDivisionError, OverflowError, ValueError) come out of the call.
+    With `base` "b, m" each base is a pair, and the formula may name both. Errors of arithmetic (ZeroDivisionError,
+    OverflowError, ValueError) come out of the call.
     """
     # Our own text, or a user's that `checked` has let through; without builtins it reaches nothing but FUNCTIONS.
-    return _kept(formula) if len(formula) <= _MOST_KEPT else _compiled(formula)
+    return _kept(formula, base) if len(formula) <= _MOST_KEPT else _compiled(formula, base)
 
 
-def _compiled(formula: str) -> Evaluate:
-    code = f"lambda iterations, bases: [{formula} for s in iterations for b in bases]"
+def _compiled(formula: str, base: str) -> Evaluate:
+    code = f"lambda iterations, bases: [{formula} for s in iterations for {base} in bases]"
     names: dict[str, object] = {name: function for name, (function, _) in FUNCTIONS.items()}
     return eval(code, {"__builtins__": {}, **names, **CONSTANTS})  # type: ignore[no-any-return] # noqa: S307
 

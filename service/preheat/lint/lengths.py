@@ -146,7 +146,7 @@ def restart_cut_off(track: LintedTrack) -> Iterator[Finding]:
 def never_restarts(track: LintedTrack) -> Iterator[Finding]:
     """A scheduler with cycles has no second one in this run, or not one that is whole."""
     for part in track.parts:
-        if part.scheduler.repeats_within(part.length) is False:
+        if part.scheduler.restarts_within(part.length) is False:
             kind = part.scheduler.type
             detail = f"{kind} never restarts: its first cycle is its only one, or lasts as long as the run that is left"
             remedy = "give it shorter or more cycles, or take CosineLR, which has none"

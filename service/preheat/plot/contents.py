@@ -36,7 +36,9 @@ def render(curves: list[Curve], options: PlotOptions, kind: str = "png", deadlin
         lines += of_curve[: len(curve.group_names)]
         panel_lines += of_curve[len(curve.group_names) :]
     marks = _marks(main, lines[: len(main.group_names)], options, stop, deadline)
-    content = Content(_title(main), main.schedule.spec.phases, lines, marks, stop - 1, _distinct(panel_lines))
+    panel = _distinct(panel_lines)
+    label = _x_label(curves, options, stop)
+    content = Content(_title(main), main.schedule.spec.phases, lines, marks, stop - 1, panel, x_label=label)
     return draw(content, options, kind)
 
 
@@ -63,7 +65,8 @@ def render_difference(
         for line in _lines(curve, options, stop, deadline, is_alone=False)[: len(curve.group_names)]
     ]
     title = f"{_curve_name(a)} and {_curve_name(b)}"
-    content = Content(title, a.schedule.spec.phases, lines, [], stop - 1, panel_lines, "difference")
+    label = _x_label([a, b], options, stop)
+    content = Content(title, a.schedule.spec.phases, lines, [], stop - 1, panel_lines, "difference", label)
     return draw(content, options, kind)
 
 
@@ -87,6 +90,13 @@ def _window(curve: Curve, options: PlotOptions, stop: int) -> range:
     """The iterations of the curve that are shown; its last one if the window begins after its end."""
     end = min(stop, curve.total_iterations + 1)
     return range(min(options.start, end - 1), end)
+
+
+def _x_label(curves: list[Curve], options: PlotOptions, stop: int) -> str:
+    """Says where a picture may lack a peak or a valley."""
+    windows = [(curve, _window(curve, options, stop)) for curve in curves]
+    is_sampled = any(curve.is_sampled(window.start, window.stop) for curve, window in windows)
+    return "iteration (sampled: peaks and valleys may be missing)" if is_sampled else "iteration"
 
 
 def _lines(curve: Curve, options: PlotOptions, stop: int, deadline: Deadline, *, is_alone: bool) -> list[Line]:

@@ -67,6 +67,7 @@ class Content:
     last: int
     panel_lines: list[Line] = field(default_factory=list)
     panel_label: str = "others"
+    x_label: str = "iteration"
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class _Picture:
         if last >= 10_000:  # noqa: PLR2004 - five digits and more read better as 10k
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         if is_lowest:
-            axes.set_xlabel("iteration", color=theme.text, fontsize=size)
+            axes.set_xlabel(self._content.x_label, color=theme.text, fontsize=size)
         else:
             axes.tick_params(labelbottom=False)
         return axes

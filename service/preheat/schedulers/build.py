@@ -117,6 +117,10 @@ def _cooled(spec: Any, optimizer: Optimizer) -> LRScheduler:
     return compositions.Cooled(optimizer, _child(spec), spec.start, spec.length, fall, spec.min_lr)
 
 
+def _stairs(spec: Any, optimizer: Optimizer) -> LRScheduler:
+    return compositions.Stairs(optimizer, _child(spec), spec.held)
+
+
 _TORCHS_OWN = (
     lr_scheduler.StepLR,
     lr_scheduler.MultiStepLR,
@@ -143,5 +147,6 @@ _BUILDERS: dict[str, Callable[[Any, Optimizer], LRScheduler]] = {
     "ClampLR": _clamped,
     "WindowLR": _windowed,
     "CooldownLR": _cooled,
+    "StaircaseLR": _stairs,
 }
 """From the name of a model that is not a formula to its torch scheduler."""

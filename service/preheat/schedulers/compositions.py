@@ -198,6 +198,26 @@ class Cooled(Composite):
         return rates + [self._min_lr + (top - self._min_lr) * fall for fall in falls for top in tops]
 
 
+class Stairs(Composite):
+    """A scheduler whose LR is held: at s that of the own iteration `held(s)`."""
+
+    def __init__(self, optimizer: Optimizer, build: Build, held: Callable[[int], int]) -> None:
+        self._held = held
+        super().__init__(optimizer, [build])
+
+    @override
+    def rates(self, iterations: range) -> LRs:
+        part = self._parts[0]
+        rates: LRs = []
+        # A stair at a time, whatever the distance of the iterations.
+        while iterations:
+            stair = self._held(iterations[0])
+            on_it = bisect_right(iterations, stair, key=self._held)
+            rates += list(part.rates(range(stair, stair + 1))) * on_it
+            iterations = iterations[on_it:]
+        return rates
+
+
 def product(b: float, lrs: Sequence[float]) -> float:
     """B · Π (lr / b); 0 where b is 0."""
     return b * math.prod(lr / b for lr in lrs) if b else 0.0

@@ -1,17 +1,23 @@
 """Table: the schedulers of a spec, read as the columns of one table by iteration."""
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preheat.errors import UndefinedLR
 from preheat.schedulers.build import build
 from preheat.schedulers.closed_forms import CycledMomentum
 from preheat.schedulers.stand_in import StandInOptimizer
 from preheat.schedulers.warmup import LearningRateWarmUP
 from preheat.specs import Spec, Track
+from preheat.specs.after_schedulers.scheduler import hull
+
+_ROUNDING = 1e-12
+"""Share of the highest LR by which torch may come out below 0 where it means 0: a LinearLR down to 0 does by 1e-16."""
 
 
 class SchedulerTable:
@@ -28,23 +34,32 @@ class SchedulerTable:
 
     def row(self, iteration: int) -> list[float]:
         """Every column's value at an iteration."""
+        values: list[float]
         # The short way of nearly every point: one track, its columns in order, nothing to sort.
         if self._only is not None:
-            return self._only.rates(range(iteration, iteration + 1))  # type: ignore[return-value]
-        values = [0.0] * self._columns
-        for columns, scheduler in self._tracks:
-            for column, value in zip(columns, scheduler.rates(range(iteration, iteration + 1)), strict=True):
-                values[column] = value  # type: ignore[assignment]
-        return values
+            values = self._only.rates(range(iteration, iteration + 1))  # type: ignore[assignment]
+        else:
+            values = [0.0] * self._columns
+            for columns, scheduler in self._tracks:
+                for column, value in zip(columns, scheduler.rates(range(iteration, iteration + 1)), strict=True):
+                    values[column] = value  # type: ignore[assignment]
+        return (
+            values
+            if min(values) >= 0
+            else self._without_rounding(np.array([values]), range(iteration, iteration + 1))[0].tolist()
+        )
 
     def rows(self, iterations: range) -> NDArray[np.float64]:
         """Every column's values at ascending iterations, shape (iterations, columns)."""
         if self._only is not None:
-            return np.reshape(np.array(self._only.rates(iterations)), (-1, self._columns))
-        values = np.empty((len(iterations), self._columns))
-        for columns, scheduler in self._tracks:
-            values[:, columns] = np.reshape(np.array(scheduler.rates(iterations)), (-1, len(columns)))
-        return values
+            values = np.reshape(np.array(self._only.rates(iterations)), (-1, self._columns))
+        else:
+            values = np.empty((len(iterations), self._columns))
+            for columns, scheduler in self._tracks:
+                values[:, columns] = np.reshape(np.array(scheduler.rates(iterations)), (-1, len(columns)))
+        # Of a NaN neither is true.
+        is_sound = values.min(initial=0.0) >= 0 and values.max(initial=0.0) < math.inf
+        return values if is_sound else self._without_rounding(values, iterations)
 
     def step(self, iteration: int) -> None:
         """Brings the schedulers without a closed form to an iteration, from which a state can be taken."""
@@ -63,6 +78,21 @@ class SchedulerTable:
     def turning_points(self, start: int, stop: int) -> set[int]:
         """A few iterations of start … stop − 1 that hold, with both ends, every column's lowest and highest value."""
         return set().union(*(track.turning_points(start, stop) for track in self._spec.tracks))
+
+    def unproved(self, start: int, stop: int) -> range:
+        """The part of start … stop − 1 within which `turning_points` may lack an extreme."""
+        return hull(track.unproved(start, stop) for track in self._spec.tracks)
+
+    def _without_rounding(self, values: NDArray[np.float64], iterations: range) -> NDArray[np.float64]:
+        """0 where torch's rounding ends just below it; raises UndefinedLR where a value is negative."""
+        for track in self._spec.tracks:
+            found = values[:, track.columns]
+            lowest = -_ROUNDING * max(found[np.isfinite(found)].max(initial=0.0), *track.targets)
+            for row, column in np.argwhere(~(found >= lowest) | (found == math.inf))[:1]:
+                kind = track.after_scheduler.type if track.after_scheduler else "warmup"
+                reason = f"torch computes {float(found[row, column])!r}"
+                raise UndefinedLR(kind, iterations[row] - track.warmup.origin, reason)
+        return np.maximum(values, 0.0)
 
     def _stepped(self) -> list[LearningRateWarmUP]:
         return [

@@ -86,6 +86,8 @@ class LearningRateWarmUP(LRScheduler):
         curve = self.curve
         if curve.dampens:
             return self._dampened_rates(iterations)
+        if curve.meets is not None:
+            return self._meeting_rates(iterations, curve.meets)
         # `last` itself belongs to the warm-up; by default its LR there is exactly the target.
         within = bisect_right(iterations, curve.last)
         if within == 0:
@@ -140,19 +142,30 @@ class LearningRateWarmUP(LRScheduler):
         damped = [lr * factors[place // groups] for place, lr in enumerate(rates[: within * groups])]
         return [*damped, *rates[within * groups :]]
 
+    def _meeting_rates(self, iterations: range, meets: int) -> LRs:
+        """The LRs that follow, and until they are met the warm-up's way there."""
+        # All of them, and in this order: as everywhere, the scheduler is left at the last of the iterations.
+        met = self._after_rates(range(meets, meets + 1))
+        rates = self._after_rates(iterations)
+        within = bisect_right(iterations, self.curve.last)
+        rising = self.curve.rates(iterations[:within], list(zip(self.target_lrs, met, strict=True)))
+        return [*rising, *rates[within * len(self.target_lrs) :]]
+
 
 class WarmupCurve(Protocol):
     """LRs of iterations 0 … `last`, −1 if there is no warm-up.
 
     `origin` is the iteration at which the following scheduler's clock is 0; `dampens` says that `rates` are factors of
-    its LRs, and not LRs.
+    its LRs, and not LRs; `meets` is the iteration whose LR of the following scheduler the warm-up goes to, and None if
+    it goes to the target: then every entry of `target_lrs` is a pair of the target and that LR.
     """
 
     last: int
     origin: int
     dampens: bool
+    meets: int | None
 
-    def rates(self, iterations: range, target_lrs: Sequence[float]) -> LRs:
+    def rates(self, iterations: range, target_lrs: Sequence[Any]) -> LRs:
         """Every group's LR at the first of the iterations, at the second, and so on."""
         ...
 
@@ -161,13 +174,14 @@ class LinearWarmup(WarmupCurve):
     """target_lr · n / W at n ≤ W."""
 
     dampens = False
+    meets = None
 
     def __init__(self, warmup_iteration: int) -> None:
         self.last = warmup_iteration or -1
         self.origin = self._warmup = warmup_iteration
 
     @override
-    def rates(self, iterations: range, target_lrs: Sequence[float]) -> LRs:
+    def rates(self, iterations: range, target_lrs: Sequence[Any]) -> LRs:
         return [target_lr * n / self._warmup for n in iterations for target_lr in target_lrs]
 
 
@@ -176,10 +190,12 @@ class FormulaWarmup(WarmupCurve):
 
     def __init__(self, warmup: Warmup) -> None:
         self.last, self.origin, self.dampens = warmup.last, warmup.origin, warmup.dampens
-        self._formula = compiled(substituted(warmup.formula(), {"n": "s"})) if warmup.iterations else None
+        self.meets = warmup.peak if warmup.meets_decay else None
+        base = "b, m" if warmup.meets_decay else "b"
+        self._formula = compiled(substituted(warmup.formula(), {"n": "s"}), base) if warmup.iterations else None
 
     @override
-    def rates(self, iterations: range, target_lrs: Sequence[float]) -> LRs:
+    def rates(self, iterations: range, target_lrs: Sequence[Any]) -> LRs:
         return [] if self._formula is None else self._formula(iterations, target_lrs)  # type: ignore[return-value]
 
 

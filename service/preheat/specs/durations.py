@@ -1,7 +1,6 @@
 """Durations: iterations, or an amount of a unit; and what epochs, samples and tokens are in iterations."""
 
 import math
-import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,51 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidatorFunctionWrapHandler, WrapValidator
 
-from preheat.specs.fields import MAX_ITERATION, Closed, number_or_list
+from preheat.specs.duration_text import Duration, DurationText, Unit, duration
+from preheat.specs.fields import MAX_ITERATION, Closed, Int, number_or_list, whole
 from preheat.specs.violations import Location
-
-Unit = Literal["epoch", "samples", "tokens"]
-"""What a run is counted in besides iterations."""
-
-_EXAMPLES = '"10%", "5ep", "2000it", "4e6sp" or "375e6tok"'
-_PATTERN = r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?(%|it|ep|sp|tok)$"
-_MAX_CHARACTERS = 32
-_UNITS: dict[str, Unit | Literal["%", "it"]] = {"%": "%", "it": "it", "ep": "epoch", "sp": "samples", "tok": "tokens"}
-
-DurationText = Annotated[str, Field(pattern=_PATTERN, max_length=_MAX_CHARACTERS, examples=["10%"])]
-
-
-@dataclass(frozen=True)
-class Duration:
-    """An amount of a unit, as written in `text`; it stands for at least `least` iterations.
-
-    % is a share of the whole run. Epochs, samples and tokens take as many iterations as they take where the duration
-    begins: fewer where the batch has grown.
-    """
-
-    text: str
-    amount: float
-    unit: Unit | Literal["%", "it"]
-    least: int
 
 
 def _validator(least: int) -> WrapValidator:
     def duration_or_iterations(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        return _duration(value, least) if isinstance(value, str) else handler(value)
+        if isinstance(value, float) and 0 < value < 1:
+            raise ValueError(f'must be a whole number of iterations; a share of the run is written "{value * 100:g}%"')
+        return duration(value, least) if isinstance(value, str) else handler(whole(value))
 
     return WrapValidator(duration_or_iterations, json_schema_input_type=int | DurationText)
-
-
-def _duration(text: str, least: int) -> Duration:
-    match = re.fullmatch(_PATTERN, text) if len(text) <= _MAX_CHARACTERS else None
-    if match is None:
-        raise ValueError(f"must be a whole number of iterations or a duration: {_EXAMPLES}")
-    # 1e999 matches the pattern and is inf here, which the bound below refuses.
-    amount = float(text.removesuffix(match[3]))
-    # Of any unit, before it is known what one is: a bound against overflow, not the one on iterations.
-    if amount > MAX_ITERATION * 1e6:
-        raise ValueError("must be shorter")
-    return Duration(text, amount, _UNITS[match[3]], least)
 
 
 # For the type checker both are int: a spec whose durations are read has been normalised, and has no Duration left.
@@ -94,8 +60,16 @@ _SizeOrRamp = Annotated[
 ]
 
 
+_Count = Annotated[Int, Field(ge=1, le=10**12)]
+
+
 class Units(Closed):
-    """How long epochs, samples and tokens are. A duration becomes the nearest number of iterations (½ rounds up)."""
+    """How long epochs, samples and tokens are. A duration becomes the nearest number of iterations (½ rounds up).
+
+    An epoch may be told by the dataset instead: batches = dataset_size / (batch_size · devices), rounded up, or down
+    with drop_last, and iterations_per_epoch = batches / accumulation, rounded as `rounding` says. The answer has
+    iterations_per_epoch and samples_per_iteration = batch_size · accumulation · devices instead.
+    """
 
     iterations_per_epoch: Size | None = Field(None, description="Iterations of one epoch.", examples=[156.39])
     samples_per_iteration: _SizeOrRamp | None = Field(
@@ -105,6 +79,26 @@ class Units(Closed):
         None,
         description="Tokens of one iteration, over all ranks; a ramp is a list of steps.",
         examples=[[{"start": 0, "size": 4e6}, {"start": 252e6, "size": 8e6}]],
+    )
+
+    dataset_size: _Count | None = Field(
+        None, description="Samples of an epoch, instead of iterations_per_epoch.", examples=[1000]
+    )
+    batch_size: _Count | None = Field(
+        None, description="Batch of one device; required with dataset_size.", examples=[16]
+    )
+    accumulation: _Count | None = Field(None, description="Batches of one iteration; 1 by default.", examples=[2])
+    devices: _Count | None = Field(None, description="Devices that share the dataset; 1 by default.", examples=[8])
+    drop_last: bool = Field(
+        False, description="Whether a last, smaller batch is dropped, as torch's DataLoader can.", examples=[False]
+    )
+    rounding: Literal["up", "down", "none"] = Field(
+        "up",
+        description=(
+            "What becomes of the last batches of an epoch, fewer than `accumulation`: an iteration of their own (up: "
+            "transformers, Lightning, accelerate, timm), nothing (down), or the start of the next epoch's first (none)."
+        ),
+        examples=["up"],
     )
 
     def iterations(self, unit: Unit, amount: float) -> int:
@@ -180,21 +174,20 @@ class Clock:
         """
         if isinstance(duration, int):
             return duration
-        match duration.unit:
-            case "it":
-                return _at_least(duration, _rounded(duration.amount))
-            case "%":
-                if self.total is None:
-                    raise ValueError("is a share of total_iterations, which is not known here")
-                # Divided last: 29 · 50 / 100 is 14.5, a half to round up, and 0.29 · 50 is a little less.
-                return _at_least(duration, _rounded(duration.amount * self.total / 100))
-            case unit:  # later in a ramp the same tokens take fewer iterations
-                done = self.units.amount(unit, start)
-                return _at_least(duration, self.units.iterations(unit, done + duration.amount) - start)
+        if duration.is_point:
+            return _at_least(duration, self._iterations(duration, 0) - start)
+        return _at_least(duration, self._iterations(duration, start))
 
     def iterations_before(self, duration: Duration | int, stop: int) -> int:
-        """Iterations of a duration that ends at iteration `stop` of the run. Raises as `iterations`."""
-        if isinstance(duration, int) or duration.unit in {"%", "it"}:
+        """Iterations of a duration that ends at iteration `stop` of the run; a point is where it begins.
+
+        Raises as `iterations`.
+        """
+        if isinstance(duration, int):
+            return duration
+        if duration.is_point:
+            return _at_least(duration, stop - self._iterations(duration, 0))
+        if duration.unit in {"%", "it"}:
             return self.iterations(duration)
         # Any: after `in` the type checker still has "%" and "it" in the type.
         unit: Any = duration.unit
@@ -202,6 +195,57 @@ class Clock:
         if duration.amount > done:  # it would begin before the run: no number of iterations that end at `stop`
             return self.iterations(duration)
         return _at_least(duration, stop - self.units.iterations(unit, done - duration.amount))
+
+    def _iterations(self, duration: Duration, start: int) -> int:
+        match duration.unit:
+            case "it":
+                return _rounded(duration.amount)
+            case "%":
+                if self.total is None:
+                    raise ValueError("is a share of total_iterations, which is not known here")
+                # Divided last: 29 · 50 / 100 is 14.5, a half to round up, and 0.29 · 50 is a little less.
+                return _rounded(duration.amount * self.total / 100)
+            case unit:  # later in a ramp the same tokens take fewer iterations
+                done = self.units.amount(unit, start)
+                return self.units.iterations(unit, done + duration.amount) - start
+
+
+_OF_DATASET = ("dataset_size", "batch_size", "accumulation", "devices", "drop_last", "rounding")
+
+
+def dataset_violations(units: Units) -> list[tuple[Location, str, Any]]:
+    """What breaks the rules of an epoch that is told by its dataset: location, rule and value."""
+    given = {name: getattr(units, name) for name in _OF_DATASET if getattr(units, name) not in {None, False, "up"}}
+    if units.dataset_size is None:
+        rule = "must stand beside dataset_size, which says what an epoch is"
+        return [((name,), rule, value) for name, value in given.items()]
+    if units.batch_size is None:
+        return [(("batch_size",), "is required with dataset_size", None)]
+    found: list[tuple[Location, str, Any]] = []
+    derived = with_epochs(units)
+    for name in ("iterations_per_epoch", "samples_per_iteration"):
+        value, follows = getattr(units, name), getattr(derived, name)
+        if value is not None and value != follows and not isinstance(value, tuple):
+            found.append(((name,), f"must be left out, or {follows:g}, which follows from dataset_size", value))
+    if not derived.iterations_per_epoch:
+        found.append((("dataset_size",), "must be at least one iteration: all of it is dropped", units.dataset_size))
+    return found
+
+
+def with_epochs(units: Units) -> Units:
+    """The units with iterations_per_epoch and samples_per_iteration in the place of the dataset they follow from."""
+    if units.dataset_size is None or units.batch_size is None:
+        return units
+    accumulation, samples = units.accumulation or 1, units.batch_size * (units.devices or 1)
+    # In whole numbers, as frameworks count: -(-a // b) is a / b rounded up.
+    batches = units.dataset_size // samples if units.drop_last else -(-units.dataset_size // samples)
+    epoch = {"up": -(-batches // accumulation), "down": batches // accumulation, "none": batches / accumulation}
+    per_iteration = units.samples_per_iteration
+    return Units.model_construct(
+        iterations_per_epoch=float(epoch[units.rounding]),
+        samples_per_iteration=per_iteration if isinstance(per_iteration, tuple) else float(samples * accumulation),
+        tokens_per_iteration=units.tokens_per_iteration,
+    )
 
 
 def ramp_violations(units: Units) -> list[tuple[Location, str, Any]]:
@@ -224,6 +268,8 @@ def ramp_violations(units: Units) -> list[tuple[Location, str, Any]]:
 
 
 def _at_least(duration: Duration, iterations: int) -> int:
+    if iterations < 0:
+        raise ValueError("must be a point after the iteration at which this begins")
     if iterations < duration.least:
         raise ValueError(f"must be ≥ {duration.least} iterations, and is {iterations} here")
     if iterations > MAX_ITERATION:
@@ -232,5 +278,6 @@ def _at_least(duration: Duration, iterations: int) -> int:
 
 
 def _rounded(iterations: float) -> int:
-    # Not round(), which takes the even neighbour of a half: 2.5 would become 2.
-    return math.floor(iterations + 0.5)
+    # Not round(), which takes the even neighbour of a half: 2.5 would become 2. A half may come out of an amount and a
+    # size some ulps short: 3 epochs of 37.5 iterations are 112.49999999999999.
+    return math.floor(iterations + min(8 * math.ulp(iterations), 0.001) + 0.5)

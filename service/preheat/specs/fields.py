@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 MAX_LR = 1e6
 """Largest LR a spec may name; above it no optimizer takes a meaningful step, and sums stay far from overflow."""
@@ -35,13 +35,22 @@ def _zero_or_a_rate(value: float) -> float:
     return value + 0.0
 
 
+def whole(value: Any) -> Any:
+    """The int that a float with nothing behind its point stands for, as 1e3 does in JSON; else the value itself."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Int = Annotated[int, BeforeValidator(whole)]
+"""A whole number, which may be written as 1e3 or 1000.0."""
+
+
 def number_or_list(value: Any) -> str:
     """The tag of a union's member: what pydantic puts into an error's location though no JSON pointer has it."""
     return "list" if isinstance(value, list | tuple) else "number"
 
 
-UNION_TAGS = frozenset({"number", "list"})
-"""What `number_or_list` gives."""
+UNION_TAGS = frozenset({"number", "list", "a number", "an object"})
+"""What `number_or_list` gives, and what tells a number from an object where either may stand."""
 
 NonNegative = Annotated[float, Field(ge=0), AfterValidator(_zero_or_a_rate)]
 LR = Annotated[float, Field(ge=0, le=MAX_LR), AfterValidator(_zero_or_a_rate)]

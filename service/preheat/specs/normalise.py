@@ -1,17 +1,19 @@
 """Normalisation: from a spec as a user wrote it to one whose every default is filled in and every rule is checked."""
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from preheat.formula.language import compiled
 from preheat.specs.after_schedulers.scheduler import Scheduler
-from preheat.specs.durations import Clock, Duration, Units, ramp_violations
+from preheat.specs.durations import Clock, Duration, Units, dataset_violations, ramp_violations, with_epochs
 from preheat.specs.fields import MAX_LR, MIN_RATE, Closed
+from preheat.specs.hyperparameters import GroupHyperparameter
 from preheat.specs.span import Span
 from preheat.specs.spec import ParamGroup, Spec
-from preheat.specs.tracks import LR_NAME, Track
+from preheat.specs.tracks import LR_NAME, Column, Track
 from preheat.specs.violations import InvalidSpec, Location, Violation, violation
 from preheat.specs.warmup import Warmup
 
@@ -27,6 +29,7 @@ def normalised(spec: Spec) -> Spec:
     has checked.
     """
     _raise_if_any([*_name_violations(spec), *_choice_violations(spec), *_units_violations(spec)])
+    spec = spec.model_copy(update={"units": spec.units and with_epochs(spec.units)})
     clock = _clock(spec)
     _raise_if_any(list(_unit_violations(spec, (), clock)))
     targets = _with_targets(spec).model_copy(update={"total_iterations": clock.total})
@@ -97,27 +100,33 @@ def _with_schedules(spec: Spec, clock: Clock, violations: list[Violation]) -> Sp
         _group_with_schedule(group, spec, ("param_groups", index), clock, violations)
         for index, group in enumerate(spec.param_groups)
     )
-    hyperparameters = {}
-    # Sorted: columns follow this order, and must not depend on the order of keys in the document.
-    for name, schedule in sorted((spec.hyperparameters or {}).items()):
-        location = ("hyperparameters", name)
-        own_warmup, own_after = _schedule(schedule.warmup, schedule.after_scheduler, location, clock, 1, violations)
-        update = {"warmup": own_warmup, "after_scheduler": own_after}
-        hyperparameters[name] = schedule.model_copy(update=update)
     update = {
         "warmup": warmup,
         "after_scheduler": after,
         "param_groups": param_groups,
-        "hyperparameters": hyperparameters or None,
+        "hyperparameters": _hyperparameters(spec.hyperparameters, ("hyperparameters",), clock, violations),
         "recipe": None,
     }
     return spec.model_copy(update=update)
+
+
+def _hyperparameters(
+    schedules: Mapping[str, GroupHyperparameter] | None, location: Location, clock: Clock, violations: list[Violation]
+) -> dict[str, GroupHyperparameter] | None:
+    whole = {}
+    for name, schedule in sorted((schedules or {}).items()):
+        own = (*location, name)
+        warmup, after = _schedule(schedule.warmup, schedule.after_scheduler, own, clock, 1, violations)
+        whole[name] = schedule.model_copy(update={"warmup": warmup, "after_scheduler": after})
+    return whole or None
 
 
 def _group_with_schedule(
     group: ParamGroup, spec: Spec, location: Location, clock: Clock, violations: list[Violation]
 ) -> ParamGroup:
     """A group that has a warm-up of its own has a scheduler of its own too: other durations are left for it."""
+    own = _hyperparameters(group.hyperparameters, (*location, "hyperparameters"), clock, violations)
+    group = group.model_copy(update={"hyperparameters": own})
     if group.warmup is None and group.after_scheduler is None:
         return group
     # The shared scheduler is normalised again for it, with what its own warm-up leaves of the run.
@@ -139,11 +148,15 @@ def _schedule(
     # From the origin and not from the end of the warm-up: with from_zero or dampened the decay has all of the run.
     rest = (clock.total or 0) - whole.origin
     length = 0 if whole.dampens else whole.iterations
-    depth = int(location[:1] == ("hyperparameters",))  # momentum is not cycled by another hyperparameter
+    depth = int("hyperparameters" in location)  # momentum is not cycled by another hyperparameter
     location = (*location, "after_scheduler")
     # One value more than iterations are left: iteration total_iterations itself is read.
     span = Span(rest, rest + 1, whole.origin, length, clock, groups, location, violations, depth)
-    return whole, after.normalised(span)
+    following = after.normalised(span)
+    if whole.meets_decay and not following.is_closed:
+        rule = "must not be meets_decay here: after_scheduler has no closed form, and its LR at W is known only there"
+        violations.append(violation((*location[:-1], "warmup", "decay_clock"), rule))
+    return whole, following
 
 
 def _growth_violations(spec: Spec) -> list[Violation]:
@@ -214,38 +227,46 @@ def _choice_violations(spec: Spec) -> list[Violation]:
         for index, group in enumerate(spec.param_groups or ())
         if group.target_lr is not None and group.factor is not None
     ]
+    return violations + list(_hyperparameter_violations(spec))
+
+
+def _hyperparameter_violations(spec: Spec) -> Iterator[Violation]:
     # Only the names of its groups are needed here: 0.0 stands in for the target.
     layers = spec.layer_decay.param_groups(0.0) if spec.layer_decay else ()
     known = {str(group.name) for group in layers} | set(spec.group_names)
     for name, schedule in (spec.hyperparameters or {}).items():
-        violations += _hyperparameter_violations(name, schedule.param_groups or (), known)
-    all_columns = spec.columns
-    if "momentum" in (spec.hyperparameters or {}) and len(all_columns) > len(set(all_columns)):
-        cycled = sorted({column.group for column in all_columns if column.hyperparameter == "momentum"})
-        rule = "must not have a schedule beside a scheduler that cycles it: set cycle_momentum to false there"
-        violations.append(violation(("hyperparameters", "momentum"), f"{rule} (groups: {', '.join(cycled)})"))
-    return violations
+        named, location = schedule.param_groups or (), ("hyperparameters", name, "param_groups")
+        yield from _named_groups_violations(location, named, known)
+        for index, (group_name, group) in enumerate(zip(spec.group_names, spec.param_groups or (), strict=False)):
+            if group_name in named and name in (group.hyperparameters or {}):
+                rule = f"must not be given: hyperparameters.{name}.param_groups names the group"
+                yield violation(("param_groups", index, "hyperparameters", name), rule)
+    repeated = {column for column, count in Counter(spec.columns).items() if count > 1}
+    for each in spec.assignments:
+        if each.name == LR_NAME:
+            yield violation(each.location, "must not be lr: that is target_lr with warmup and after_scheduler")
+        if not each.groups:
+            yield violation(each.location, "has no param group left: each has its own")
+        cycled = sorted({group for group in each.groups if Column(group, each.name) in repeated})
+        if cycled and each.name == "momentum":
+            rule = "must not have a schedule beside a scheduler that cycles it: set cycle_momentum to false there"
+            yield violation(each.location, f"{rule} (groups: {', '.join(cycled)})")
 
 
-def _hyperparameter_violations(name: str, groups: tuple[str, ...], known: set[str]) -> list[Violation]:
-    location = ("hyperparameters", name)
-    violations = []
-    if name == LR_NAME:
-        violations.append(violation(location, "must not be lr: that is target_lr with warmup and after_scheduler"))
+def _named_groups_violations(location: Location, groups: tuple[str, ...], known: set[str]) -> Iterator[Violation]:
     rule = f"must be a param group (known: {', '.join(sorted(known))})"
-    violations += [
-        violation((*location, "param_groups", index), rule, group)
-        for index, group in enumerate(groups)
-        if group not in known
-    ]
+    yield from (violation((*location, index), rule, group) for index, group in enumerate(groups) if group not in known)
     if len(set(groups)) < len(groups):
-        violations.append(violation((*location, "param_groups"), "must not name a group twice", groups))
-    return violations
+        yield violation(location, "must not name a group twice", groups)
 
 
 def _units_violations(spec: Spec) -> list[Violation]:
-    found = ramp_violations(spec.units or Units())
-    return [violation(("units", *location), rule, value) for location, rule, value in found]
+    units = spec.units or Units()
+    found = [*ramp_violations(units), *dataset_violations(units)]
+    # A field that is missing has no value to show.
+    return [
+        violation(("units", *location), rule, *([] if value is None else [value])) for location, rule, value in found
+    ]
 
 
 def _name_violations(spec: Spec) -> list[Violation]:

@@ -9,13 +9,16 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
-from preheat.specs.after_schedulers.piecewise import Point, Segment
+from preheat.specs.after_schedulers.phases import Segment
+from preheat.specs.after_schedulers.piecewise import Point
 from preheat.specs.after_schedulers.torch_decays import REFUSED_TYPES
 from preheat.specs.durations import BatchSize, Units
 from preheat.specs.fields import UNION_TAGS, Closed
+from preheat.specs.hyperparameters import GroupHyperparameter, Hyperparameter
 from preheat.specs.normalise import normalised
+from preheat.specs.other_names import meant
 from preheat.specs.recipes import with_recipe
-from preheat.specs.spec import BatchScaling, Hyperparameter, LayerDecay, ParamGroup, Spec
+from preheat.specs.spec import BatchScaling, LayerDecay, ParamGroup, Spec
 from preheat.specs.violations import InvalidSpec, Location, from_pydantic, violation
 from preheat.specs.warmup import Warmup
 
@@ -68,7 +71,13 @@ def spec_of(content: Any) -> Spec:
     except ValidationError as error:
         tags = {*UNION_TAGS, *SCHEDULER_TYPES}
         shown = error.errors(include_url=False)[:_MAX_VIOLATIONS]
-        violations = from_pydantic(shown, tags=tags, refused_types=REFUSED_TYPES, fields_at=_fields_at)
+        violations = from_pydantic(
+            shown,
+            tags=tags,
+            refused_types=REFUSED_TYPES,
+            fields_at=lambda location: _field_names(_model_at(location)),
+            meant_at=lambda location, name: meant(_model_at(location), name),
+        )
         if error.error_count() > len(shown):
             violations.append(violation((), f"breaks {error.error_count() - len(shown)} rules more"))
         raise InvalidSpec(violations) from None
@@ -110,10 +119,16 @@ _MODELS: dict[str | int, type[Closed]] = {
 """Models by the part of a pydantic location that leads to them."""
 
 
-def _fields_at(location: Location) -> tuple[str, ...]:
-    """The fields known at a pydantic location, in which a scheduler's type names its model."""
+def _model_at(location: Location) -> type[Closed]:
+    """The model at a pydantic location, in which a scheduler's type names its own."""
     # From the end: the innermost model is the one in which the field was unknown.
     model = next((_MODELS[part] for part in reversed(location) if part in _MODELS), Spec)
+    if model is Hyperparameter and location[0] == "param_groups":
+        model = GroupHyperparameter
+    return model
+
+
+def _field_names(model: type[Closed]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from preheat.specs.violations import InvalidSpec, unknown, violation
+from preheat.specs.warmup import warmup_fields
 
 _FILE = Path(__file__).with_name("recipes.yaml")
 
@@ -36,6 +37,7 @@ def with_recipe(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A spec whose `recipe` stands where it has no fields of its own.
 
     Objects are merged field by field, but for one whose `type` is another than the recipe's; lists and values replace.
+    A warm-up that is a number is its iterations, and merged as the object that it stands for.
     Its label is the recipe's name. Raises InvalidSpec if there is no such recipe.
     """
     name = spec["recipe"]
@@ -49,6 +51,8 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     merged = {**below, **above}
     for field, value in above.items():
         under = below.get(field)
+        if field == "warmup" and isinstance(under, dict):
+            value = warmup_fields(value)  # noqa: PLW2901 - the same value, written out
         if not isinstance(value, dict) or not isinstance(under, dict):
             continue
         kind = value.get("type")  # not yet validated: it may be anything

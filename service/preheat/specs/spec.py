@@ -1,17 +1,23 @@
 """Spec: what a user may say of a schedule, its param groups and its other hyperparameters."""
 
 from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from preheat.specs.after_schedulers import AfterScheduler
 from preheat.specs.durations import Iterations, Size, Units
-from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed, NonNegative, Ratio
+from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed, Int, Ratio
+from preheat.specs.hyperparameters import (
+    Assignment,
+    HyperparameterName,
+    ValueOrGroupHyperparameter,
+    ValueOrHyperparameter,
+)
 from preheat.specs.tracks import Column, Phase, Track
-from preheat.specs.warmup import Warmup
-
-NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+from preheat.specs.warmup import Warmup, WarmupOrIterations
 
 
 class ParamGroup(Closed):
@@ -26,9 +32,15 @@ class ParamGroup(Closed):
     factor: Ratio | None = Field(
         None, description="The same as a factor of the spec's target_lr, instead of target_lr.", examples=[0.1]
     )
-    warmup: Warmup | None = Field(None, description="A warm-up of its own.", examples=[{"iterations": 10}])
+    warmup: WarmupOrIterations | None = Field(None, description="A warm-up of its own.", examples=[{"iterations": 10}])
     after_scheduler: AfterScheduler | None = Field(
         None, description="A scheduler of its own.", examples=[{"type": "CosineLR"}]
+    )
+    hyperparameters: dict[HyperparameterName, ValueOrGroupHyperparameter] | None = Field(
+        None,
+        max_length=20,
+        description="Hyperparameters of its own, instead of the spec's of the same name; a number is a constant.",
+        examples=[{"weight_decay": 0.0}],
     )
 
 
@@ -39,7 +51,7 @@ class LayerDecay(Closed):
     """
 
     # With embedding and head there are two groups more, within MAX_PARAM_GROUPS.
-    layers: Annotated[int, Field(ge=1, le=250)] = Field(description="Blocks between embedding and head.", examples=[12])
+    layers: Annotated[Int, Field(ge=1, le=250)] = Field(description="Blocks between embedding and head.", examples=[12])
     factor: Annotated[float, Field(ge=1e-6, le=1)] = Field(
         description="Factor from one layer to the one below.", examples=[0.75]
     )
@@ -71,22 +83,6 @@ class BatchScaling(Closed):
         return float(ratio if self.rule == "linear" else ratio**0.5)
 
 
-class Hyperparameter(Closed):
-    """A hyperparameter with a schedule of its own, in the LR's words; its `value` stands where target_lr does."""
-
-    value: NonNegative = Field(le=1e6, description="Value at the end of its warm-up.", examples=[0.05])
-    # One instance for all: models are frozen.
-    warmup: Warmup = Field(Warmup(), description="Its warm-up.", examples=[{"iterations": 10}])
-    after_scheduler: AfterScheduler | None = Field(
-        None,
-        description="The scheduler that follows it; min_lr there is its end.",
-        examples=[{"type": "CosineLR", "min_lr": 0.4}],
-    )
-    param_groups: Annotated[tuple[str, ...], Field(min_length=1, max_length=256, fail_fast=True)] | None = Field(
-        None, description="Names of the param groups that it is for; by default all.", examples=[["decay"]]
-    )
-
-
 class Spec(Closed):
     """A learning-rate schedule: a warm-up to target_lr, then a scheduler.
 
@@ -96,7 +92,9 @@ class Spec(Closed):
 
     target_lr: LR = Field(description="LR at the end of the warm-up.", examples=[0.01])
     total_iterations: Iterations = Field(description="Iterations of the run, warm-up included.", examples=[20])
-    warmup: Warmup = Field(default=Warmup(), description="The warm-up.", examples=[{"iterations": 10}])
+    warmup: WarmupOrIterations = Field(
+        default=Warmup(), description="The warm-up; a number is its iterations.", examples=[{"iterations": 10}]
+    )
     after_scheduler: AfterScheduler | None = Field(
         None,
         description="The scheduler that follows the warm-up; without one the target LR is held.",
@@ -114,7 +112,7 @@ class Spec(Closed):
         description="Param groups by layer, instead of param_groups; they are written out in the answer.",
         examples=[{"layers": 12, "factor": 0.75}],
     )
-    hyperparameters: dict[Annotated[str, Field(pattern=NAME_PATTERN, max_length=50)], Hyperparameter] | None = Field(
+    hyperparameters: dict[HyperparameterName, ValueOrHyperparameter] | None = Field(
         None,
         max_length=20,
         description="Schedules of other hyperparameters, by name: weight_decay, momentum, gradient_clip, …",
@@ -168,9 +166,34 @@ class Spec(Closed):
             for index, name in enumerate(names)
             if (after := self._schedule_of(index)[1]) is not None and after.cycles_momentum
         ]
-        for hyperparameter, schedule in (self.hyperparameters or {}).items():
-            found += [Column(name, hyperparameter) for name in schedule.param_groups or names]
+        for hyperparameter, assignments in groupby(self.assignments, attrgetter("name")):
+            first, *others = (assignment.groups for assignment in assignments)
+            # One schedule has its groups in the order in which it names them; several are mixed, in the groups' order.
+            groups = sorted(sum(others, first), key=names.index) if others else first
+            found += [Column(group, hyperparameter) for group in groups]
         return tuple(found)
+
+    @property
+    def assignments(self) -> list[Assignment]:
+        """The schedules of other hyperparameters, by name: the spec's first, then those that groups have instead."""
+        names, shared = self.group_names, self.hyperparameters or {}
+        of_groups = [group.hyperparameters or {} for group in self.param_groups or ()]
+        found = []
+        # Sorted: columns follow this order, and must not depend on the order of keys in the document.
+        for hyperparameter in sorted({*shared, *(name for own in of_groups for name in own)}):
+            owners = {
+                name: index
+                for index, (name, own) in enumerate(zip(names, of_groups, strict=False))
+                if hyperparameter in own
+            }
+            if hyperparameter in shared:
+                schedule = shared[hyperparameter]
+                groups = tuple(name for name in schedule.param_groups or names if name not in owners)
+                found.append(Assignment(hyperparameter, groups, schedule, ("hyperparameters", hyperparameter)))
+            for name, index in owners.items():
+                location = ("param_groups", index, "hyperparameters", hyperparameter)
+                found.append(Assignment(hyperparameter, (name,), of_groups[index][hyperparameter], location))
+        return found
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -189,10 +212,10 @@ class Spec(Closed):
         for track in [track for track in found if track.after_scheduler and track.after_scheduler.cycles_momentum]:
             momenta = tuple(index_of[Column(names[index], "momentum")] for index in track.columns)
             found.append(replace(track, columns=momenta, is_momentum=True))
-        for name, schedule in (self.hyperparameters or {}).items():
-            indices = tuple(index_of[Column(group, name)] for group in schedule.param_groups or names)
-            values = (schedule.value,) * len(indices)
-            found.append(Track(indices, values, schedule.warmup, schedule.after_scheduler, ("hyperparameters", name)))
+        for each in self.assignments:
+            indices = tuple(index_of[Column(group, each.name)] for group in each.groups)
+            values = (each.schedule.value,) * len(indices)
+            found.append(Track(indices, values, each.schedule.warmup, each.schedule.after_scheduler, each.location))
         return tuple(found)
 
     @property

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from preheat.formula.easing import number
 from preheat.formula.language import substituted
-from preheat.specs.after_schedulers.scheduler import Scheduler, sixteen
+from preheat.specs.after_schedulers.scheduler import Scheduler, hull, moved, sixteen
 from preheat.specs.violations import Location
 from preheat.specs.warmup import Warmup
 
@@ -73,11 +73,27 @@ class Track:
             return substituted(following, {"b": b})
         if warmup.dampens:
             return substituted(f"({following}) * ({warmup.formula()} if n <= {warmup.last} else 1.0)", {"b": b})
+        if warmup.meets_decay:
+            met = substituted(following, {"n": str(warmup.peak)})
+            return substituted(
+                f"({substituted(warmup.formula(), {'m': met})}) if n <= {warmup.last} else ({following})", {"b": b}
+            )
         return substituted(f"({warmup.formula()}) if n <= {warmup.last} else ({following})", {"b": b})
 
     def turning_points(self, start: int, stop: int) -> set[int]:
         """A few iterations of start … stop − 1 that hold, with the two ends, the window's lowest and highest LR."""
         return {point for point in self._turns(start, stop) if start <= point < stop}
+
+    def unproved(self, start: int, stop: int) -> range:
+        """The part of start … stop − 1 of whose extremes `turning_points` has a sample, at even distances, alone."""
+        if self.after_scheduler is None or self.is_momentum:  # a warm-up goes one way
+            return range(0)
+        warmup_stop = min(stop, self.warmup.last + 1)
+        own = range(start, max(start, warmup_stop)) if self.warmup.dampens else range(0)
+        first = (start if self.warmup.dampens else max(start, self.warmup.last + 1)) - self.warmup.origin
+        last = stop - self.warmup.origin
+        after = self.after_scheduler.unproved(max(first, 0), last) if max(first, 0) < last else range(0)
+        return hull([own, moved(after, self.warmup.origin)])
 
     def _turns(self, start: int, stop: int) -> Iterable[int]:
         last, origin = self.warmup.last, self.warmup.origin

@@ -70,22 +70,25 @@ def from_pydantic(
     tags: Iterable[str] = (),
     refused_types: Mapping[str, str] | None = None,
     fields_at: Callable[[Location], Iterable[str]] = lambda _: (),
+    meant_at: Callable[[Location, str], str | None] = lambda _location, _name: None,
 ) -> list[Violation]:
     """Translates pydantic's errors.
 
     `tags` are names of union members, which are no part of a pointer; `refused_types` maps a scheduler type that
-    is known but not served to the reason; `fields_at(location)` lists the names known where an unknown one stood.
+    is known but not served to the reason; `fields_at(location)` lists the names known where an unknown one stood, and
+    `meant_at(location, name)` gives the one that an unknown name means in other libraries.
     """
-    known_tags = frozenset(tags)
-    return [_translate(error, known_tags, refused_types or {}, fields_at) for error in _without_echoes(list(errors))]
+    known_tags, rest = frozenset(tags), _without_echoes(list(errors))
+    return [_translate(error, known_tags, refused_types or {}, fields_at, meant_at) for error in rest]
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The rule that a name breaks which is not one of the known ones, with the nearest of them."""
+def unknown(kind: str, name: str, known: Iterable[str], meant: str | None = None) -> str:
+    """The rule that a name breaks which is not one of the known ones, with what is meant, or the nearest of them."""
     names = sorted(known)
     if not names:
         return f"is not a known {kind}: there are none here"
-    return f"is not a known {kind}{_did_you_mean(name, names)} (known: {', '.join(names)})"
+    suggestion = f"; did you mean {meant}?" if meant else _did_you_mean(name, names)
+    return f"is not a known {kind}{suggestion} (known: {', '.join(names)})"
 
 
 def _without_echoes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -100,6 +103,7 @@ def _translate(
     tags: frozenset[str],
     refused_types: Mapping[str, str],
     fields_at: Callable[[Location], Iterable[str]],
+    meant_at: Callable[[Location, str], str | None],
 ) -> Violation:
     location, context, value = error["loc"], error.get("ctx", {}), error["input"]
     if location[-2:] == (value, "[key]"):  # pydantic's step from an entry to its own key
@@ -108,7 +112,8 @@ def _translate(
     path = tuple(part for part in location[:-1] if part not in tags) + location[-1:]
     match error["type"]:
         case "extra_forbidden":
-            value, rule = _NO_VALUE, unknown("field", str(location[-1]), fields_at(location[:-1]))
+            where, name = location[:-1], str(location[-1])
+            value, rule = _NO_VALUE, unknown("field", name, fields_at(where), meant_at(where, name))
         case "union_tag_invalid":
             # The context has the tag as a text, whatever it was.
             path, value, rule = (*path, "type"), value["type"], _type_rule(context, refused_types)
@@ -136,7 +141,7 @@ _RULES = {
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number of fewer digits",
-    "int_type": "must be a whole number (written without a decimal point)",
+    "int_type": "must be a whole number",
     "invalid_key": "must have names as keys",
     "json_invalid": "is not valid JSON: {error}",
     "less_than": "must be < {lt}",

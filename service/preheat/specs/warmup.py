@@ -1,22 +1,34 @@
 """Warm-up: from a start to the target LR, by one of the index conventions that libraries use."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from preheat.formula.easing import number, rising
-from preheat.specs.durations import Clock, Duration, IterationsOrZero
-from preheat.specs.fields import LR, Closed, Ratio
+from preheat.formula.easing import number, power, rising
+from preheat.formula.language import substituted
+from preheat.specs.durations import Clock, Duration, DurationText, Iterations, IterationsOrZero
+from preheat.specs.fields import LR, Closed, Positive, Ratio
 from preheat.specs.violations import Location, Violation, violation
 
 _Convention = Literal["n/W", "(n+1)/W", "(n+1)/(W+1)", "n/(W-1)", "(n-1)/W"]
 _Shape = Literal[
-    "linear", "cosine", "exponential", "log", "1-sqrt", "constant", "radam", "untuned_linear", "untuned_exponential"
+    "linear",
+    "power",
+    "cosine",
+    "exponential",
+    "log",
+    "1-sqrt",
+    "constant",
+    "radam",
+    "untuned_linear",
+    "untuned_exponential",
 ]
 
 _OFFSETS = {"(n+1)/W": -1, "n/(W-1)": -1, "(n-1)/W": 1}
 """Where a convention reaches the target, counted from W."""
+
+_QUADRATIC = 2.0
 
 _UNTUNED = {"radam", "untuned_linear", "untuned_exponential"}
 _ENDLESS = {"radam", "untuned_exponential"}
@@ -26,15 +38,22 @@ class Warmup(Closed):
     """The warm-up: start + (target − start) · g(p) at iteration n, p the share of it that is over.
 
     p is n / W by default: the start at n = 0, the target at n = W, and after_scheduler's own clock is 0 there. With
-    W = `iterations`, g(p) is p (linear), (1 − cos πp) / 2, (target / start)^p as a factor of the start (exponential),
-    ln(1 + i) / ln(1 + d) for p = i / d (log), 1 − √(1 − p), or 0 until the end (constant). radam, untuned_linear and
-    untuned_exponential are factors that follow from β2 (Ma and Yarats, arXiv 1910.04209, as pytorch_warmup has them).
+    W = `iterations`, g(p) is p (linear), p^power, (1 − cos πp) / 2, (target / start)^p as a factor of the start
+    (exponential), ln(1 + i) / ln(1 + d) for p = i / d (log), 1 − √(1 − p), or 0 until the end (constant). radam,
+    untuned_linear and untuned_exponential are factors that follow from β2 (Ma and Yarats, arXiv 1910.04209, as
+    pytorch_warmup has them). With `hold`, n is the last multiple of it. With decay_clock meets_decay the warm-up goes
+    not to the target but to the LR that after_scheduler has at W (detectron2's WarmupParamScheduler).
     """
 
     iterations: IterationsOrZero = Field(
         0,
         description="Iterations until the target LR; 0 for none. A share of the run or a duration, too.",
         examples=[10],
+    )
+    at_least: Iterations | None = Field(
+        None,
+        description="Fewest iterations of a warm-up that is not 0, for `iterations` in epochs (Ultralytics: 100).",
+        examples=[100],
     )
     shape: _Shape = Field("linear", description="Curve from start to target.", examples=["linear"])
     start_lr: LR | None = Field(None, description="LR at the start, absolute; 0 by default.", examples=[1e-6])
@@ -49,14 +68,21 @@ class Warmup(Closed):
         ),
         examples=["n/W"],
     )
-    decay_clock: Literal["after_warmup", "from_peak", "from_zero", "dampened"] = Field(
+    decay_clock: Literal["after_warmup", "from_peak", "from_zero", "dampened", "meets_decay"] = Field(
         "after_warmup",
         description=(
             "Where after_scheduler's own clock is 0: at n = W; at the iteration where the convention first reaches the "
-            "target (from_peak); at 0, the warm-up taking its place (from_zero: BERT, timm's default); or at 0, the "
-            "warm-up's factor multiplying its LR (dampened: pytorch_warmup)."
+            "target (from_peak); at 0, the warm-up taking its place (from_zero: BERT, timm's default); at 0, the "
+            "warm-up's factor multiplying its LR (dampened: pytorch_warmup); or at 0, the warm-up ending at its LR "
+            "(meets_decay: detectron2)."
         ),
         examples=["after_warmup"],
+    )
+    power: Positive | None = Field(
+        None, description="Exponent of the shape power; 2 by default there (YOLOX).", examples=[2.0]
+    )
+    hold: Iterations = Field(
+        1, description="Iterations for which each LR of the warm-up is held: an epoch, say.", examples=["1ep"]
     )
     beta2: Annotated[float, Field(gt=0.6, lt=1)] | None = Field(
         None, description="Adam's β2, from which radam and the untuned warm-ups follow; 0.999 there.", examples=[0.999]
@@ -68,6 +94,11 @@ class Warmup(Closed):
         return self.decay_clock == "dampened" and self.iterations > 0
 
     @property
+    def meets_decay(self) -> bool:
+        """Whether the warm-up goes to the LR that what follows has at its end, and not to the target."""
+        return self.decay_clock == "meets_decay" and self.iterations > 0
+
+    @property
     def peak(self) -> int:
         """The first iteration at which the convention has reached the target."""
         # max: without a warm-up the target is there at 0, whatever the convention.
@@ -76,7 +107,7 @@ class Warmup(Closed):
     @property
     def origin(self) -> int:
         """The iteration at which after_scheduler's own clock is 0."""
-        if self.iterations == 0 or self.decay_clock in {"from_zero", "dampened"}:
+        if self.iterations == 0 or self.decay_clock in {"from_zero", "dampened", "meets_decay"}:
             return 0
         return self.peak if self.decay_clock == "from_peak" else self.iterations
 
@@ -87,23 +118,29 @@ class Warmup(Closed):
             return -1
         if self.decay_clock == "from_zero":
             return self.iterations - 1
+        if self.decay_clock == "meets_decay":  # at the peak itself the decay has its own LR
+            return self.peak - 1
         return self.peak if self.decay_clock == "from_peak" else self.iterations
 
     def normalised(self, clock: Clock, location: Location, violations: list[Violation]) -> Self:
         """The warm-up with every default filled in; what breaks a rule goes to `violations`."""
-        if isinstance(self.iterations, Duration):
-            try:
-                iterations = clock.iterations(self.iterations)
-            except ValueError as error:
-                violations.append(violation((*location, "iterations"), str(error), self.iterations.text))
-                return self
-            return self.model_copy(update={"iterations": iterations}).normalised(clock, location, violations)
+        before = len(violations)
+        resolved = {
+            field: _resolved(getattr(self, field), clock, (*location, field), violations)
+            for field in ("iterations", "at_least", "hold")
+        }
+        if len(violations) > before:
+            return self
+        return self.model_copy(update=resolved).filled_in(clock, location, violations)
+
+    def filled_in(self, clock: Clock, location: Location, violations: list[Violation]) -> Self:
+        """As `normalised`, of a warm-up whose durations are whole iterations."""
         before = len(violations)
         # radam and untuned_exponential last as long as the run, untuned_linear as long as β2 says.
         total_iterations = clock.total or 0
         self._check_fields(location, violations)
         beta2 = (self.beta2 or 0.999) if self.shape in _UNTUNED else None
-        iterations = self.iterations
+        iterations = max(self.iterations, self.at_least or 0) if self.iterations else 0
         if self.shape in _ENDLESS:
             iterations = self.iterations or total_iterations
         elif self.shape == "untuned_linear":
@@ -116,31 +153,50 @@ class Warmup(Closed):
         if iterations > total_iterations and len(violations) == before:
             rule = f"must not exceed total_iterations ({total_iterations})"
             violations.append(violation((*location, "iterations"), rule, iterations))
-        update = {"iterations": iterations, "beta2": beta2}
+        exponent = (self.power or _QUADRATIC) if self.shape == "power" else None
+        update = {"iterations": iterations, "at_least": None, "beta2": beta2, "power": exponent}
         if self.shape == "untuned_linear":
             # pytorch_warmup has a factor above 0 at its first step.
             update["convention"] = "(n+1)/W"  # type: ignore[assignment]
         return self.model_copy(update=update)
 
     def formula(self) -> str:
-        """The LR in the names `n` and `b` (the target); of a warm-up that dampens, the factor. W must be above 0."""
+        """The LR in the names `n` and `b` (the target), and `m` (the LR it ends at) where it meets the decay.
+
+        Of a warm-up that dampens, the factor. W must be above 0.
+        """
+        text = self._to_decay() if self.meets_decay else self._to_target()
+        return substituted(text, {"n": f"(n // {self.hold} * {self.hold})"}) if self.hold > 1 else text
+
+    def _to_target(self) -> str:
+        """The formula of a warm-up that is not held."""
         if self.shape in _ENDLESS:
             return self._untuned()
         i, d = self._steps()
         start = self._start()
         # Two conventions reach 1 at their last iteration; the others would pass it, or reach it early.
         is_over = "" if self.convention in {"n/W", "(n+1)/(W+1)"} else f" if {i} < {d} else b"
-        if self.shape == "linear" and start == "0.0":
-            return f"b * {i} / {d}{is_over}" if not self.dampens else f"min({i} / {d}, 1.0)"
         p = f"({i} / {d})"
         if self.dampens:
-            return self._as_factor(p, i, d)
+            # Past its peak a convention has p > 1, of which a cosine would fall again.
+            return f"{self._as_factor(p, i, d)} if {i} < {d} else 1.0"
+        if self.shape == "linear" and start == "0.0":
+            return f"b * {i} / {d}{is_over}"
         if self.shape == "exponential":
             if self.start_factor:
                 # With a factor the target cancels out of the quotient, so a target of 0 is no division by 0.
                 return f"b * {number(self.start_factor)} ** (1 - min({p}, 1.0)) if {i} < {d} else b"
             return f"{start} * (b / {start}) ** min({p}, 1.0) if {i} < {d} else b"
         return f"{start} + (b - {start}) * {self._height(p, i, d)}{is_over or f' if {i} < {d} else b'}"
+
+    def _to_decay(self) -> str:
+        """From the start to `m`, the LR that the decay has at the peak."""
+        i, d = self._steps()
+        start, p = self._start(), f"min({i} / {d}, 1.0)"
+        if self.shape == "exponential":
+            # Where the target is 0, a start that is a factor of it is 0 too.
+            return f"({start} * (m / ({start})) ** {p} if {start} > 0 else 0.0)"
+        return f"{start} + (m - {start}) * {self._height(p, i, d)}"
 
     def _height(self, p: str, i: str, d: int) -> str:
         """From 0 at the start to 1 at the target, as a formula."""
@@ -155,14 +211,17 @@ class Warmup(Closed):
                 return rising("1-sqrt", f"min({p}, 1.0)")
             case "cosine":
                 return rising("cosine", p)
+            case "power":
+                return power(f"min({p}, 1.0)", self.power or _QUADRATIC)
         return p
 
     def _as_factor(self, p: str, i: str, d: int) -> str:
+        """From start_factor, which may be above 1, to 1 at the target."""
         start = number(self.start_factor or 0.0)
         if self.shape == "exponential":
-            return f"{start} ** (1 - min({p}, 1.0))"
+            return f"{start} ** (1 - {p})"
         height = self._height(p, i, d)
-        return f"min({start} + (1 - {start}) * ({height}), 1.0)" if self.start_factor else f"min({height}, 1.0)"
+        return f"{start} + (1 - {start}) * ({height})" if self.start_factor else f"({height})"
 
     def _start(self) -> str:
         if self.start_factor:
@@ -206,8 +265,34 @@ class Warmup(Closed):
             refuse("beta2", "is for radam and the untuned warm-ups")
         if self.shape == "exponential" and not self.start_lr and not self.start_factor:
             refuse("start_lr", "is required to be > 0, or start_factor, with shape exponential")
+        if self.shape != "power" and self.power is not None:
+            refuse("power", "is for shape power")
         if self.decay_clock == "dampened" and self.start_lr:
             refuse("start_lr", "must not be given where the warm-up is a factor: give start_factor")
+
+
+def _resolved(value: Any, clock: Clock, location: Location, violations: list[Violation]) -> Any:
+    """The iterations of a duration that begins with the run; what breaks a rule goes to `violations`."""
+    if not isinstance(value, Duration):
+        return value
+    try:
+        return clock.iterations(value)
+    except ValueError as error:
+        violations.append(violation(location, str(error), value.text))
+        return value
+
+
+def warmup_fields(value: Any) -> Any:
+    """The fields of a warm-up that is written as its iterations alone; anything else as it is."""
+    # A bool is an int in Python, and no number of iterations.
+    is_length = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return {"iterations": value} if is_length else value
+
+
+WarmupOrIterations = Annotated[
+    Warmup, BeforeValidator(warmup_fields, json_schema_input_type=int | DurationText | Warmup)
+]
+"""A warm-up, or its iterations alone."""
 
 
 def _first_radam_step(beta2: float) -> int:

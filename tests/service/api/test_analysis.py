@@ -166,3 +166,17 @@ def test_what_is_left_of_a_handed_over_run_is_linted(http: httpx.Client) -> None
     dead = http.post(f"/v1/schedules/{schedule}/resume", params={"iteration": 1000, "policy": "rescale"}, json=longer)
     assert (dead.status_code, dead.json()["type"]) == (422, "urn:preheat:not-comparable")
     assert "Choose rewarm" in dead.json()["detail"]
+
+
+def test_a_crossing_says_where_it_may_be_missed(http: httpx.Client) -> None:
+    """Where a formula turns cannot be told: in a long window the answer says that a sample was looked at."""
+    spec = {
+        "target_lr": 0.1,
+        "total_iterations": 100_000,
+        "after_scheduler": {"type": "ExpressionLR", "expression": "1 if n == 12345 else 0.5"},
+    }
+    path = f"/v1/schedules/{http.post('/v1/schedules?stop=0', json=spec).json()['id']}/crossing"
+    found = http.get(path, params={"value": 0.1}).json()
+    assert (found["iteration"], found["is_sampled"]) == (None, True)
+    found = http.get(path, params={"value": 0.1, "stop": 60_000}).json()
+    assert (found["iteration"], found["is_sampled"]) == (12345, False)

@@ -78,7 +78,7 @@ def test_constant_factor_0_is_made_right() -> None:
 def test_constant_factor_0_in_a_chain_is_refused() -> None:
     """Refused: a chain must be stepped, so that torch's division by zero could not be avoided."""
     chain = {"type": "ChainedScheduler", "schedulers": [{"type": "ConstantLR", "factor": 0}]}
-    assert "schedulers[0].factor (0.0) must be > 0 in a ChainedScheduler" in refusal(chain)
+    assert "schedulers[0].factor (0.0) must be at least 1e-30 in a ChainedScheduler" in refusal(chain)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from preheat.curve import Curve
+from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
-from preheat.specs.after_schedulers.piecewise import Point, Segment
+from preheat.specs.after_schedulers.phases import Segment
+from preheat.specs.after_schedulers.piecewise import Point
 from preheat.specs.durations import Duration, Iterations, IterationsOrZero
 from support.specs import spec
 
@@ -98,8 +101,8 @@ FIELDS: dict[tuple[str, str], tuple[dict[str, Any], int, bool]] = {
     ("FlatCosineLR", "length"): ({"flat_length": 0}, 1, False),
     ("FlatCosineLR", "flat_length"): ({}, 0, False),
     ("TriStageLR", "warmup_iterations"): ({"hold_iterations": 5, "decay_iterations": 5}, 0, False),
-    ("TriStageLR", "hold_iterations"): ({"warmup_iterations": 5, "decay_iterations": 5}, 0, False),
-    ("TriStageLR", "decay_iterations"): ({"warmup_iterations": 5, "hold_iterations": 5}, 1, False),
+    ("TriStageLR", "hold_iterations"): ({"warmup_iterations": 0, "decay_iterations": 5}, 0, False),
+    ("TriStageLR", "decay_iterations"): ({"warmup_iterations": 0, "hold_iterations": 0}, 1, False),
     ("SlantedTriangularLR", "length"): ({}, 1, False),
     ("RangeTestLR", "length"): ({}, 1, False),
     ("RangeTestLR", "stair_length"): ({}, 1, False),
@@ -111,6 +114,7 @@ FIELDS: dict[tuple[str, str], tuple[dict[str, Any], int, bool]] = {
     ("PhasesLR", "phases/0/length"): ({"phases": [{"length": None}]}, 1, False),
     ("WindowLR", "begin"): ({"scheduler": HOLD}, 0, False),
     ("WindowLR", "end"): ({"scheduler": HOLD}, 1, False),
+    ("StaircaseLR", "hold"): ({"scheduler": HOLD}, 1, False),
     ("CooldownLR", "length"): ({"scheduler": HOLD}, 1, True),
     ("CooldownLR", "start"): ({"scheduler": HOLD, "length": 1}, 0, False),
 }
@@ -195,12 +199,17 @@ def test_a_duration_is_resolved_in_every_field(kind: str, field: str, unit: str,
         ("5e-1ep", 0.5, "epoch"),
         ("007it", 7.0, "it"),
         ("0it", 0.0, "it"),
+        ("5 ep", 5.0, "epoch"),
+        ("100ba", 100.0, "it"),
+        ("0.06dur", 6.0, "%"),
+        ("0.29dur", 29.0, "%"),
+        ("1dur", 100.0, "%"),
         ("9007199254740992e6it", 2**53 * 1e6, "it"),
     ],
 )
 @pytest.mark.parametrize(("field", "least"), [(Iterations, 1), (IterationsOrZero, 0)])
 def test_a_duration_is_an_amount_and_a_unit(text: str, amount: float, unit: str, field: Any, least: int) -> None:
-    """A text is a number, in decimal or scientific notation, and one of five units; its field says the least."""
+    """A text is a number, in decimal or scientific notation, and one of seven units; its field says the least."""
     assert TypeAdapter(field).validate_python(text) == Duration(text, amount, unit, least)  # type: ignore[arg-type]
 
 
@@ -210,11 +219,15 @@ def test_a_duration_is_an_amount_and_a_unit(text: str, amount: float, unit: str,
         *[
             "",
             "5",
+            "@",
+            "@5",
+            "@@5%",
+            "5% @",
             "it",
             "%",
             " 5it",
             "5it ",
-            "5 it",
+            "5  it",
             "5it\n",
             "+5it",
             "-5it",
@@ -224,11 +237,11 @@ def test_a_duration_is_an_amount_and_a_unit(text: str, amount: float, unit: str,
             "1_0it",
             "0x5it",
         ],
-        *["5its", "inf%", "nan%", "5%%", "5ep5it", "\u0665it", "1" * 31 + "it", "\ud800it", "5IT"],
+        *["5its", "inf%", "nan%", "5%%", "5ep5it", "5min", "\u0665it", "1" * 31 + "it", "\ud800it", "5IT"],
     ],
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """Signs, blanks, other units, other digits and more than 32 characters make a text no duration."""
+    """Signs, other blanks, other units, other digits and more than 32 characters make a text no duration."""
     with pytest.raises(ValidationError, match="must be a whole number of iterations or a duration"):
         TypeAdapter(Iterations).validate_python(text)
 
@@ -319,3 +332,112 @@ def test_a_tail_that_would_begin_before_the_run_is_refused_however_it_is_written
     after = {"type": "CooldownLR", "length": length, "scheduler": {"type": "CosineLR"}}
     with pytest.raises(InvalidSpec, match=r"length \(66\) must not exceed the 5 iterations"):
         spec(after, total_iterations=5, warmup=None, units={"iterations_per_epoch": 33})
+
+
+@pytest.mark.parametrize(
+    ("after", "fields"),
+    [
+        (
+            {"type": "TriStageLR", **dict.fromkeys(("warmup_iterations", "hold_iterations", "decay_iterations"), None)},
+            ["warmup_iterations", "hold_iterations", "decay_iterations"],
+        ),
+        ({"type": "CosineRestartsLR", "periods": [None, None, None]}, ["periods/0", "periods/1", "periods/2"]),
+    ],
+)
+def test_stages_begin_where_the_stages_before_have_ended(after: dict[str, Any], fields: list[str]) -> None:
+    """As phases do: of a growing batch the same tokens take fewer iterations in a later stage or cycle."""
+    begin, expected = WARMUP, []
+    for _ in fields:
+        expected.append(math.floor(exact_iterations(8000, "tok", start=begin) + 0.5))
+        begin += expected[-1]
+    for field in fields:
+        after = with_value(after, field.split("/"), "8000tok")
+    found = spec(after, total_iterations=TOTAL, warmup={"iterations": WARMUP}, units=UNITS).after_scheduler
+    assert found is not None
+    assert [at_path(found.model_dump(), field.split("/")) for field in fields] == expected
+    assert expected[0] > expected[-1]
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS, ids=[f"{kind}-{field}" for kind, field in FIELDS])
+@settings(max_examples=15)
+@given(unit=st.sampled_from(["it", "ba", "%", "dur", "ep", "sp", "tok"]), share=st.floats(0, 1))
+def test_a_point_of_the_run_is_until_then_in_every_field(kind: str, field: str, unit: str, share: float) -> None:
+    """From where the field begins to the point, or from the point to the end of the run; else it is refused."""
+    others, least, is_at_end = FIELDS[kind, field]
+    whole = {"it": TOTAL, "ba": TOTAL, "%": 100, "dur": 1, "ep": 80, "sp": 32_000, "tok": 40_000}[unit]
+    text = f"@{share * whole:.6f}{unit}"
+    amount, known = float(text[1:].removesuffix(unit)), {"ba": "it", "dur": "%"}.get(unit, unit)
+    exact = exact_iterations(amount * 100 if unit == "dur" else amount, known, start=0)
+    assume(abs(exact % 1 - 0.5) > 1e-4)
+    point = math.floor(exact + 0.5)
+    expected = TOTAL - point if is_at_end else point - WARMUP
+    path = field.split("/")
+    after = with_value({"type": kind, **others}, path, text)
+    fields = {"total_iterations": TOTAL, "warmup": {"iterations": WARMUP}, "units": UNITS}
+    try:
+        found = spec(after, **fields).after_scheduler
+    except InvalidSpec as refused:
+        message = refused.violations[0].detail
+        if expected < 0:
+            assert f'("{text}") must be a point after the iteration at which this begins' in message
+        elif expected < least:
+            assert f'("{text}") must be ≥ {least} iterations, and is {expected} here' in message
+        else:  # another rule, about the number of iterations that it has become
+            assert re.search(rf"\({expected}\)", message) or kind == "WindowLR"
+        return
+    assert found is not None
+    assert at_path(found.model_dump(by_alias=True), path) == expected
+
+
+def test_a_decay_may_end_at_a_share_of_the_run_whatever_the_warmup() -> None:
+    """A cosine until 80 % of 1000 iterations, after a warm-up of 100, is one of 700, to the last bit."""
+    fields = {"target_lr": 2e-4, "total_iterations": 1000, "warmup": 100}
+    at = Schedule(spec({"type": "CosineLR", "length": "@80%", "min_ratio": 0.1}, **fields))
+    assert at.id == Schedule(spec({"type": "CosineLR", "length": 700, "min_ratio": 0.1}, **fields)).id
+    lrs = Curve(at).window(0, 1001)[:, 0].tolist()
+    expected = [2e-4 * (0.1 + 0.9 * (1 + math.cos(math.pi * min((n - 100) / 700, 1))) / 2) for n in range(100, 1001)]
+    assert lrs[100:] == pytest.approx(expected, rel=1e-12)
+    # In fields that begin with the run a point and a share are the same.
+    assert spec(total_iterations=1000, warmup="@10%") == spec(total_iterations="@1000it", warmup="10%")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("5epochs", "5ep"),
+        ("5 Epochs", "5ep"),
+        ("100 steps", "100it"),
+        ("100 batches", "100it"),
+        ("2T tokens", "2e12tok"),
+        ("5btok", "5e9tok"),
+        ("10percent", "10%"),
+        ("@80 pct", "@80%"),
+        ("5  ep", "5ep"),
+        ("5IT", "5it"),
+        (".5it", "0.5it"),
+        ("0.1", "10%"),
+        (".05", "5%"),
+    ],
+)
+def test_what_is_nearly_a_duration_is_refused_with_the_one_that_is_meant(text: str, meant: str) -> None:
+    """Another name of a unit, a scale, other blanks and a share without its sign are answered with what to write."""
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(Iterations).validate_python(text)
+    message = refused.value.errors()[0]["msg"]
+    assert message.endswith(f'; did you mean "{meant}"?')
+    duration_of = TypeAdapter(IterationsOrZero).validate_python(meant)
+    assert isinstance(duration_of, Duration)
+
+
+@pytest.mark.parametrize("text", ["5min", "5 x", "x", "5s", "1h", "-5it", "5t"])
+def test_what_has_no_meaning_is_refused_without_a_suggestion(text: str) -> None:
+    """Seconds are no duration here, and a letter that may be several units is none."""
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(Iterations).validate_python(text)
+    assert "did you mean" not in refused.value.errors()[0]["msg"]
+
+
+def test_a_number_in_quotes_is_refused_as_one() -> None:
+    """The text "1000" is no duration; what is meant is told."""
+    with pytest.raises(InvalidSpec, match=r'\("1000"\) .*; did you mean 1000, without quotes\?'):
+        spec({"type": "CosineLR", "length": "1000"})

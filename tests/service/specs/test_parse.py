@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES
+from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, Spec, parse_spec, parse_spec_file, spec_of
 from support.specs import content
 
@@ -103,12 +104,13 @@ def test_a_key_that_stands_twice_is_refused(text: str, key: str) -> None:
         ("1e999", "must be a finite number", "must be a whole number"),
         ("1" + "0" * 400, "must be a finite number", "must be ≤ 9007199254740992"),
         ("-1" + "0" * 400, "must be a finite number", "must be ≥ 1"),
-        ("1e308", "must be ≤ 1000000", "must be a whole number"),
+        ("1e308", "must be ≤ 1000000", "must be ≤ 9007199254740992"),
         ("true", "must be a number", "must be a whole number"),
         ("null", "must be a number", "must be a whole number"),
         ('"5"', "must be a number", "must be a whole number"),
         ("[5]", "must be a number", "must be a whole number"),
-        ("5.0", None, "must be a whole number (written without a decimal point)"),
+        ("5.5", None, "must be a whole number"),
+        ("0.1", None, 'a share of the run is written "10%"'),
     ],
 )
 def test_numbers_are_refused_by_field_and_rule(number: str, target_rule: str | None, total_rule: str) -> None:
@@ -118,6 +120,18 @@ def test_numbers_are_refused_by_field_and_rule(number: str, target_rule: str | N
         assert (pointer, target_rule in detail) == ("/target_lr", True), detail
     [(pointer, detail)] = refusal(document(total_iterations=number))
     assert (pointer, total_rule in detail) == ("/total_iterations", True), detail
+
+
+@pytest.mark.parametrize("number", ["1000", "1000.0", "1e3", "1E+3", "10000e-1"])
+def test_a_whole_number_may_be_written_as_a_float(number: str) -> None:
+    """A count is the number that it is, however JSON writes it: the schedule is the same, in every field of a count."""
+
+    def with_counts(count: str) -> Spec:
+        after = f'{{"type": "NoamLR", "d_model": {count}, "warmup_iterations": {count}}}'
+        return parse_spec(document(total_iterations=count, more=f', "warmup": {count}, "after_scheduler": {after}'))
+
+    assert with_counts(number).total_iterations == 1000
+    assert Schedule(with_counts(number)).id == Schedule(with_counts("1000")).id
 
 
 def test_an_integer_of_thousands_of_digits_is_refused() -> None:

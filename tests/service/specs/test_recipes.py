@@ -1,6 +1,7 @@
 """Every recipe is a schedule, and has the LRs that its paper or its configuration says."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -112,13 +113,57 @@ def test_hyperparameters_of_recipes_end_where_they_should() -> None:
     """DINO's weight decay and teacher momentum, YOLO's biases and nanochat's momentum are their sources'."""
     dino = curve("dino-vit-s")
     ends = dict(zip([column.name for column in dino.columns], dino.lr(dino.total_iterations), strict=True))
-    assert ends == pytest.approx({"default": 1e-6, "default.weight_decay": 0.4, "default.ema_momentum": 1.0})
+    assert ends == pytest.approx(
+        {
+            "regularized": 1e-6,
+            "not_regularized": 1e-6,
+            "regularized.weight_decay": 0.4,
+            "not_regularized.weight_decay": 0.0,
+            "regularized.ema_momentum": 1.0,
+            "not_regularized.ema_momentum": 1.0,
+        }
+    )
     yolo = curve("ultralytics-yolo")
     starts = dict(zip([column.name for column in yolo.columns], yolo.lr(0), strict=True))
     assert starts == pytest.approx({"weights": 0.0, "biases": 0.1, "weights.momentum": 0.8, "biases.momentum": 0.8})
     nanochat = curve("nanochat")
     momentum = [nanochat.lr(n)[1] for n in (0, 400, 1750, 5000)]
     assert momentum == pytest.approx([0.85, 0.97, 0.97, 0.9])
+
+
+def test_dinos_weight_decay_is_that_of_its_first_group() -> None:
+    """At every iteration a half cosine from 0.04 to 0.4 in the decayed group, and 0 in that of biases and norms."""
+    dino = curve("dino-vit-s", total_iterations=1000, warmup=10)
+    names = [column.name for column in dino.columns]
+    rows = dino.window(0, 1001)
+    expected = [0.4 + (0.04 - 0.4) * (1 + math.cos(math.pi * n / 1000)) / 2 for n in range(1001)]
+    assert rows[:, names.index("regularized.weight_decay")].tolist() == pytest.approx(expected, rel=1e-12)
+    assert not rows[:, names.index("not_regularized.weight_decay")].any()
+
+
+@pytest.mark.parametrize("warmup_epochs", [0, 3, 5, 40])
+@pytest.mark.parametrize("per_epoch", [1, 5, 34, 700])
+def test_ultralytics_warms_up_for_a_hundred_iterations_at_least(warmup_epochs: int, per_epoch: int) -> None:
+    """Its trainer's interpolation to the LR of the epoch, over max(epochs · batches, 100) iterations."""
+    asked = curve(
+        "ultralytics-yolo",
+        target_lr=1e-4,
+        units={"iterations_per_epoch": per_epoch},
+        total_iterations="200ep",
+        warmup=f"{warmup_epochs}ep",
+    )
+    length = max(round(warmup_epochs * per_epoch), 100) if warmup_epochs else 0
+    for n in range(0, 200 * per_epoch, max(per_epoch // 3, 1)):
+        of_epoch = 1e-4 * (max(1 - n // per_epoch / 200, 0) * (1 - 0.01) + 0.01)
+        expected = of_epoch * n / length if n < length else of_epoch
+        assert asked.lr(n)[0] == pytest.approx(expected, rel=1e-12), n
+
+
+def test_a_warmup_that_is_a_number_is_merged_with_the_recipes() -> None:
+    """It is the iterations of the recipe's warm-up, whose other fields stay."""
+    number, fields = curve("convnext-t", warmup=100), curve("convnext-t", warmup={"iterations": 100})
+    assert number.schedule.id == fields.schedule.id
+    assert number.schedule.spec.warmup.convention == "n/(W-1)"
 
 
 def test_any_field_of_a_recipe_can_be_overridden() -> None:

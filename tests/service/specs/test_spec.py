@@ -160,7 +160,9 @@ def test_schedulers_are_refused_by_field_value_and_rule(
     [
         ({"warmup": {"iterations": 500}}, "/warmup/iterations", "(500) must not exceed total_iterations (100)"),
         ({"warmup": {"iterations": -1}}, "/warmup/iterations", "(-1) must be ≥ 0"),
-        ({"warmup": 10}, "/warmup", "(10) must be an object"),
+        ({"warmup": True}, "/warmup", "(true) must be an object"),
+        ({"warmup": "soon"}, "/warmup/iterations", '("soon") must be a whole number of iterations or a duration'),
+        ({"warmup": 500}, "/warmup/iterations", "(500) must not exceed total_iterations (100)"),
         ({"warmup": {"iteration": 10}}, "/warmup/iteration", "did you mean iterations?"),
         ({"target_lr": -0.1}, "/target_lr", "(-0.1) must be ≥ 0"),
         ({"target_lr": 1e7}, "/target_lr", "must be ≤ 1000000"),

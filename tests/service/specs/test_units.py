@@ -1,12 +1,17 @@
 """Durations in epochs, samples, tokens and shares become iterations."""
 
+import math
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 import support.specs
 from preheat.specs import InvalidSpec, Spec, parse_spec
-from preheat.specs.durations import BatchSize, Ramp
+from preheat.specs.durations import BatchSize, Clock, Duration, Ramp, Units
 
 
 def spec(**fields: Any) -> Spec:
@@ -47,6 +52,21 @@ def test_a_duration_is_the_nearest_iteration(text: str, iterations: int) -> None
     assert steps.after_scheduler.model_dump()["milestones"] == (iterations, 900)
 
 
+@given(
+    size=st.decimals("0.1", 9999, places=2),
+    amount=st.decimals("0.5", 999, places=2),
+    start=st.integers(0, 5000),
+)
+@example(size=Decimal("37.5"), amount=Decimal(3), start=0)
+def test_a_half_of_an_iteration_rounds_up(size: Decimal, amount: Decimal, start: int) -> None:
+    """Epochs become the nearest iteration by exact arithmetic, wherever they begin; floats lose some of the halves."""
+    clock = Clock(None, Units(iterations_per_epoch=float(size)))
+    exact = Fraction(amount) * Fraction(size) + start
+    expected = math.floor(exact + Fraction(1, 2)) - start
+    assume(expected > 0)
+    assert clock.iterations(Duration(f"{amount}ep", float(amount), "epoch", 1), start) == expected
+
+
 def test_the_length_of_the_run_may_be_a_duration() -> None:
     """The run's length may be given in epochs, and a share of the run is a share of that length."""
     found = spec(total_iterations="90ep", units={"iterations_per_epoch": 156}, warmup={"iterations": "10%"})
@@ -72,7 +92,7 @@ def test_a_normalised_spec_is_its_own_normal_form() -> None:
         ("5ep", 'warmup.iterations ("5ep") counts epochs: give units.iterations_per_epoch'),
         ("4e6sp", "counts samples: give units.samples_per_iteration"),
         ("4e6tok", "counts tokens: give units.tokens_per_iteration"),
-        ("5 ep", "must be a whole number of iterations or a duration"),
+        ("5  ep", 'must be a whole number of iterations or a duration: "10%", "5ep", "2000it", "4e6sp" or "375e6tok"'),
         ("-5it", "must be a whole number of iterations or a duration"),
         ("5", "must be a whole number of iterations or a duration"),
         ("nan%", "must be a whole number of iterations or a duration"),

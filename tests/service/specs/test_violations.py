@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from preheat.specs import InvalidSpec, Spec, Violation, from_pydantic, violation
+from preheat.specs.fields import UNION_TAGS
 from preheat.specs.violations import Location, pointer, unknown
 
 LOCATIONS = st.lists(st.text() | st.integers(0, 99), max_size=4).map(tuple)
@@ -117,13 +118,13 @@ def test_pydantics_errors_become_rules_in_our_words() -> None:
     }
     with pytest.raises(ValidationError) as refused:
         TypeAdapter(Spec).validate_python(document)
-    found = from_pydantic(refused.value.errors(), tags={"number", "list", "CyclicLR"})
+    found = from_pydantic(refused.value.errors(), tags={*UNION_TAGS, "CyclicLR"})
     assert {each.pointer: each.rule for each in found} == {
         "/target_lr": "must be a number",
-        "/total_iterations": "must be a whole number (written without a decimal point)",
+        "/total_iterations": "must be a whole number",
         "/warmup/iterations": "must be ≥ 0",
         "/warmup/shape": (
-            "must be one of 'linear', 'cosine', 'exponential', 'log', '1-sqrt', 'constant', 'radam', "
+            "must be one of 'linear', 'power', 'cosine', 'exponential', 'log', '1-sqrt', 'constant', 'radam', "
             "'untuned_linear' or 'untuned_exponential'"
         ),
         "/warmup/beta2": "must be < 1.0",

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import support.specs
 from preheat.curve import Curve
+from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec
 
 W, TARGET = 8, 0.4
@@ -80,6 +83,61 @@ def test_from_zero_the_warmup_takes_the_place_of_the_decay() -> None:
     values = curve(after_scheduler={"type": "PolynomialDecayLR"}, decay_clock="from_zero").window(0, 21)[:, 0].tolist()
     assert values[W - 1] == pytest.approx(TARGET * (W - 1) / W)
     assert values[W:] == pytest.approx([TARGET * (1 - n / 20) for n in range(W, 21)], abs=1e-17)
+
+
+SHARES: dict[str, tuple[Callable[[int, int], float], Callable[[int], int]]] = {
+    "n/W": (lambda n, w: n / w, lambda w: w),
+    "(n+1)/W": (lambda n, w: (n + 1) / w, lambda w: w - 1),
+    "(n+1)/(W+1)": (lambda n, w: (n + 1) / (w + 1), lambda w: w),
+    "n/(W-1)": (lambda n, w: n / max(w - 1, 1), lambda w: max(w - 1, 1)),
+    "(n-1)/W": (lambda n, w: max(n - 1, 0) / w, lambda w: w + 1),
+}
+"""Each convention's p at n, and the iteration at which it is 1."""
+
+HEIGHTS: dict[str, Callable[[float], float]] = {
+    "linear": lambda p: p,
+    "cosine": lambda p: math.sin(math.pi * p / 2) ** 2,
+    "1-sqrt": lambda p: 1 - math.sqrt(1 - p),
+    "constant": lambda p: float(p >= 1),
+}
+
+
+@given(
+    shape=st.sampled_from(sorted({*HEIGHTS, "exponential"})),
+    convention=st.sampled_from(sorted(SHARES)),
+    w=st.integers(1, 30),
+    start=st.sampled_from([0.01, 0.3, 1.0, 2.0, 3.3]) | st.floats(0.001, 10),
+)
+def test_a_dampened_warmup_goes_from_its_start_to_1(shape: str, convention: str, w: int, start: float) -> None:
+    """Its factor is start + (1 − start) · g(p), on one side of 1 all the way, and exactly 1 from its peak on."""
+    share, peak = SHARES[convention]
+    warmup = {"iterations": w, "shape": shape, "convention": convention, "start_factor": start}
+    found = support.specs.curve_after(
+        None, target_lr=1.0, total_iterations=40, warmup={**warmup, "decay_clock": "dampened"}
+    )
+    factors = found.window(0, 41)[:, 0].tolist()
+    for n, factor in enumerate(factors):
+        p = min(share(n, w), 1.0)
+        expected = start ** (1 - p) if shape == "exponential" else start + (1 - start) * HEIGHTS[shape](p)
+        # A convention that comes to its target past W has not got there when the warm-up is over.
+        assert factor == pytest.approx(expected if n <= w else 1.0, rel=1e-12)
+    assert factors[min(peak(w), w + 1) :] == [1.0] * (41 - min(peak(w), w + 1))
+    assert factors == sorted(factors, reverse=start > 1)
+
+
+@given(shape=st.sampled_from(["log", "radam", "untuned_linear", "untuned_exponential"]), data=st.data())
+def test_a_dampened_warmup_never_falls(shape: str, data: st.DataObject) -> None:
+    """The factors that have no start of their own rise, and none is above 1."""
+    fields: dict[str, Any] = {"beta2": data.draw(st.sampled_from([0.9, 0.95, 0.99]))}
+    if shape == "log":
+        fields = {"iterations": data.draw(st.integers(1, 30)), "convention": data.draw(st.sampled_from(sorted(SHARES)))}
+    factors = support.specs.curve_after(
+        None, target_lr=1.0, total_iterations=250, warmup={"shape": shape, "decay_clock": "dampened", **fields}
+    ).window(0, 251)[:, 0]
+    assert (factors[1:] >= factors[:-1]).all()
+    assert factors[-1] <= 1.0
+    if shape in {"log", "untuned_linear"}:
+        assert factors[-1] == 1.0
 
 
 def _rho(t: int, beta2: float) -> float:
@@ -155,3 +213,136 @@ def test_every_group_is_dampened() -> None:
     for n, row in enumerate(asked.window(0, 21).tolist()):
         assert row == pytest.approx(expected[n], rel=1e-12, abs=1e-17)
         assert asked.lr(n) == row
+
+
+@given(
+    power=st.floats(0.1, 8),
+    length=st.integers(1, 200),
+    start=st.just(0.0) | st.floats(1e-6, 2),
+    base=st.floats(1e-5, 2),
+)
+def test_a_warmup_by_power_is_yoloxs(power: float, length: int, start: float, base: float) -> None:
+    """(base − start) · (n / W)^power + start up to W, then the decay from its own 0; YOLOX has the power 2."""
+    warmup = {"iterations": length, "shape": "power", "power": power, "start_lr": start}
+    after = {"type": "CosineLR", "length": 50}
+    asked = support.specs.curve_after(after, target_lr=base, total_iterations=length + 50, warmup=warmup)
+    for n in range(length + 51):
+        expected = (base - start) * math.pow(n / length, power) + start if n < length else base
+        if n > length:
+            expected = base * (1 + math.cos(math.pi * (n - length) / 50)) / 2
+        assert asked.lr(n)[0] == pytest.approx(expected, rel=1e-9, abs=1e-12), n
+
+
+def test_the_power_is_2_if_nothing_is_said_and_for_its_shape_alone() -> None:
+    """It is written down, so that a stored spec does not depend on the default; elsewhere it has no effect."""
+    assert curve(shape="power").schedule.id == curve(shape="power", power=2).schedule.id
+    assert curve(shape="power").schedule.spec_dict["warmup"]["power"] == 2.0
+    with pytest.raises(InvalidSpec, match=r"warmup.power \(2.0\) is for shape power"):
+        curve(shape="linear", power=2.0)
+
+
+def detectron2(
+    n: int, total: int, length: int, factor: float, method: str, scheduler: Callable[[float], float]
+) -> float:
+    """Its WarmupParamScheduler, a composite of a line (or a constant) and the running schedule, by share of the run."""
+    where = n / total
+    if n >= length:
+        return scheduler(where)
+    first, last = factor * scheduler(0.0), scheduler(length / total)
+    share = where / (length / total)
+    return first if method == "constant" else first * (1 - share) + last * share
+
+
+def half_cosine(where: float) -> float:
+    """Fvcore's CosineParamScheduler from 1 to 0."""
+    return (1 + math.cos(math.pi * where)) / 2
+
+
+def two_steps(where: float) -> float:
+    """Fvcore's MultiStepParamScheduler with steps at a tenth and at a half of the run."""
+    return 0.1 ** ((where >= 0.1) + (where >= 0.5))
+
+
+@pytest.mark.parametrize(("shape", "method"), [("linear", "linear"), ("constant", "constant")])
+@pytest.mark.parametrize("length", [1, 7, 30, 99])
+@pytest.mark.parametrize(
+    ("after", "scheduler"),
+    [
+        ({"type": "CosineLR"}, half_cosine),
+        ({"type": "CosineAnnealingLR"}, half_cosine),
+        ({"type": "MultiStepLR", "milestones": [10, 50]}, two_steps),
+    ],
+)
+def test_a_warmup_that_meets_the_decay_is_detectron2s(
+    after: dict[str, Any], scheduler: Callable[[float], float], length: int, shape: str, method: str
+) -> None:
+    """From factor · target to the LR that the decay, which runs from 0, has at W; from W on the decay itself."""
+    warmup = {"iterations": length, "shape": shape, "start_factor": 0.01, "decay_clock": "meets_decay"}
+    groups = [{"name": "a"}, {"name": "b", "factor": 0.1}]
+    asked = support.specs.curve_after(after, target_lr=TARGET, total_iterations=100, warmup=warmup, param_groups=groups)
+    for n in range(101):
+        expected = TARGET * detectron2(n, 100, length, 0.01, method, scheduler)
+        assert asked.lr(n) == pytest.approx([expected, expected / 10], rel=1e-12, abs=1e-16), n
+
+
+@given(
+    shape=st.sampled_from(["linear", "power", "cosine", "exponential", "log", "1-sqrt"]),
+    convention=st.sampled_from(["n/W", "(n+1)/W", "(n+1)/(W+1)", "n/(W-1)", "(n-1)/W"]),
+    length=st.integers(0, 50),
+)
+def test_a_warmup_that_meets_the_decay_has_no_jump(shape: str, convention: str, length: int) -> None:
+    """It only rises, from its start to the decay's own LR, whatever its curve and convention, and the decay runs on."""
+    warmup = {"iterations": length, "shape": shape, "convention": convention, "start_factor": 0.001}
+    after = {"type": "CosineLR"}
+    fields = {"target_lr": TARGET, "total_iterations": 100}
+    asked = support.specs.curve_after(after, **fields, warmup={**warmup, "decay_clock": "meets_decay"})
+    decay = support.specs.curve_after(after, **fields, warmup=None)
+    lrs, running = support.specs.first_column(asked), support.specs.first_column(decay)
+    peak = asked.schedule.spec.warmup.last + 1
+    assert lrs[peak:] == running[peak:]
+    assert sorted(lrs[: peak + 1]) == pytest.approx(lrs[: peak + 1], rel=1e-12)
+    assert abs(peak - length) <= 1
+
+
+def test_a_decay_that_is_stepped_cannot_be_met() -> None:
+    """What it has at W would be known only by stepping there first."""
+    with pytest.raises(InvalidSpec, match=r"warmup\.decay_clock must not be meets_decay here"):
+        curve(after_scheduler={"type": "MultiplicativeLR", "lr_lambda": 0.9}, decay_clock="meets_decay")
+
+
+@given(
+    hold=st.integers(1, 20),
+    shape=st.sampled_from(["linear", "power", "cosine", "log", "1-sqrt"]),
+    clock=st.sampled_from(["after_warmup", "from_zero"]),
+)
+def test_a_warmup_is_held_at_the_multiples(hold: int, shape: str, clock: str) -> None:
+    """At every iteration of the warm-up the LR of the last multiple of `hold`, of the same warm-up without it."""
+    free = lrs(shape=shape, decay_clock=clock)
+    held = lrs(shape=shape, decay_clock=clock, hold=hold)
+    last = W if clock == "after_warmup" else W - 1
+    assert held == [free[n // hold * hold] if n <= last else free[n] for n in range(21)]
+
+
+def test_timms_epochs_are_a_held_warmup_and_a_staircase() -> None:
+    """Its CosineLRScheduler, asked once per epoch: 4 epochs of warm-up, then the cosine that ran from the start."""
+    spec = {
+        "target_lr": TARGET,
+        "total_iterations": "20ep",
+        "units": {"iterations_per_epoch": 7},
+        "warmup": {"iterations": "4ep", "start_lr": 0.01, "decay_clock": "from_zero", "hold": "1ep"},
+        "after_scheduler": {"type": "StaircaseLR", "hold": "1ep", "scheduler": {"type": "CosineLR"}},
+    }
+    asked = Curve(Schedule.of(spec))
+    for n in range(141):
+        epoch = n // 7
+        rising, falling = 0.01 + epoch * (TARGET - 0.01) / 4, TARGET * (1 + math.cos(math.pi * epoch / 20)) / 2
+        assert asked.lr(n)[0] == pytest.approx(rising if epoch < 4 else falling, rel=1e-12, abs=1e-17), n
+
+
+def test_a_warmup_has_at_least_as_many_iterations_as_it_must() -> None:
+    """The floor holds for a warm-up that is shorter, and not for none; the answer has what it has become."""
+    assert curve(iterations=3, at_least=5).schedule.id == curve(iterations=5).schedule.id
+    assert curve(iterations=7, at_least=5).schedule.id == curve(iterations=7).schedule.id
+    assert curve(iterations=0, at_least=5).schedule.id == curve(iterations=0).schedule.id
+    with pytest.raises(InvalidSpec, match=r"warmup.iterations \(30\) must not exceed total_iterations \(20\)"):
+        curve(iterations=3, at_least=30)

@@ -156,6 +156,7 @@ def _crossing(context: RequestContext, curve: Curve, value: float, column: int, 
         iteration=found and found.iteration,
         reached=found and found.value,
         rises=found and found.rises,
+        is_sampled=curve.is_sampled(window.start, window.stop),
     )
 
 

@@ -124,6 +124,9 @@ def _formulas(spec: Spec) -> list[str]:
     if len(spec.columns) > len(spec.group_names):
         named = sorted({column.hyperparameter for column in spec.columns[len(spec.group_names) :]})
         raise NotExpressible(f"schedules of {', '.join(named)} go beyond what a learning-rate scheduler sets")
+    for track in spec.tracks:
+        if track.after_scheduler is not None:
+            track.after_scheduler.check_formula(spec.total_iterations - track.warmup.origin)
     by_column = {column: track.formula(i) for track in spec.tracks for i, column in enumerate(track.columns)}
     return [by_column[column] for column in range(len(spec.group_names))]
 

@@ -58,7 +58,8 @@ def _decay(fields: Fields, style: str, unit: float, run: tuple[int, int, int, fl
         case "WSD":
             if wsd_length is None:
                 raise NotImportable("lr_wsd_decay_iters is required with lr_decay_style WSD")
-            wsd = {"type": "WSDLR", "length": length, "decay_length": wsd_length}
+            # Without a decay the LR falls one iteration past lr_decay_iters in Megatron, and at length here.
+            wsd = {"type": "WSDLR", "length": length if wsd_length else length + 1, "decay_length": wsd_length}
             return wsd | {"decay": wsd_style, "min_lr": low}
     # √W / √n, not below min_lr; min_lr one iteration past lr_decay_iters
     # s counts from the end of the warm-up, Megatron's num_steps from 0; both W and n are at least 1 there.

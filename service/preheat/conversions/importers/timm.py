@@ -125,6 +125,8 @@ def _tanh(run: _Run) -> dict[str, Any]:
 def _poly(run: _Run) -> dict[str, Any]:
     run.check_one_cycle("poly")
     k = run.fields.number("lr_k_decay", 1.0)
+    if run.decay_rate == 0:  # (1 − t)^0 is 1 up to the end, where timm is at min_lr; a PolynomialDecayLR is at b there
+        return {"type": "WSDLR", "length": run.length, "decay_length": 0, "min_lr": run.min_lr}
     shape = {"type": "PolynomialDecayLR"} if k == 1 else {"type": "KDecayLR", "shape": "polynomial", "k": k}
     return {**shape, "length": run.length, "min_lr": run.min_lr, "power": run.decay_rate}
 
@@ -142,12 +144,11 @@ def _step(run: _Run) -> dict[str, Any]:
 
 def _multistep(run: _Run) -> dict[str, Any]:
     # timm's milestones take effect one step early (bisect_right of t + 1)
-    milestones = run.fields.numbers("decay_milestones", [90, 180, 270])
-    return {
-        "type": "MultiStepLR",
-        "milestones": [math.ceil(milestone * run.unit) - 1 for milestone in milestones],
-        "gamma": run.decay_rate,
-    }
+    given = run.fields.numbers("decay_milestones", [90, 180, 270])
+    milestones = [math.ceil(milestone * run.unit) - 1 for milestone in given]
+    # Those of the defaults that lie past a short run are never reached; a spec has none of them.
+    reached = [milestone for milestone in milestones if milestone <= run.length]
+    return {"type": "MultiStepLR", "milestones": reached, "gamma": run.decay_rate} if reached else _constant(run)
 
 
 def _constant(_run: _Run) -> dict[str, Any]:

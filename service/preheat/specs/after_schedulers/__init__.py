@@ -8,16 +8,29 @@ from typing_extensions import TypeAliasType
 from preheat.specs.after_schedulers import (
     compositions,
     decays,
+    phases,
     piecewise,
     restarts,
     sequences,
     staged,
+    staircase,
     torch_cycles,
     torch_decays,
 )
 from preheat.specs.after_schedulers.scheduler import Scheduler, Shape
 
-_FAMILIES = (torch_decays, torch_cycles, sequences, decays, restarts, staged, piecewise, compositions)
+_FAMILIES = (
+    torch_decays,
+    torch_cycles,
+    sequences,
+    decays,
+    restarts,
+    staged,
+    piecewise,
+    phases,
+    compositions,
+    staircase,
+)
 """The modules with schedulers: a class with a `type` of its own in one of them is served."""
 
 SCHEDULER_TYPES: dict[str, type[Scheduler]] = {

@@ -9,9 +9,9 @@ from typing_extensions import override
 
 from preheat.formula.easing import falling, number
 from preheat.formula.language import substituted
-from preheat.specs.after_schedulers.scheduler import Named, Scheduler, Stage, sixteen
+from preheat.specs.after_schedulers.scheduler import Named, Scheduler, Stage, moved, sixteen
 from preheat.specs.durations import Iterations, IterationsOrZero
-from preheat.specs.fields import LR, Ratio
+from preheat.specs.fields import LR, MIN_RATE, Ratio
 from preheat.specs.span import Span
 from preheat.specs.violations import Location
 
@@ -52,6 +52,11 @@ class _Combination(Several):
         for scheduler in self.schedulers:
             yield from scheduler.turning_points(start, stop)
 
+    @override
+    def unproved(self, start: int, stop: int) -> range:
+        # Of one alone it is the scheduler's own LR.
+        return range(start, stop) if len(self.schedulers) > 1 else super().unproved(start, stop)
+
 
 class ProductLR(_Combination):
     """b · Π (lr_k(s) / b): the factors of all schedulers, multiplied.
@@ -64,7 +69,9 @@ class ProductLR(_Combination):
 
     @override
     def formula(self, group: int = 0) -> str:
-        return "b" + "".join(f" * ({child.formula(group)}) / b" for child in self.schedulers)
+        # max: no target above 0 is below MIN_RATE, and a target of 0 is no division by it.
+        base = f"max(b, {MIN_RATE!r})"
+        return "b" + "".join(f" * ({child.formula(group)}) / {base}" for child in self.schedulers)
 
 
 class MaxLR(_Combination):
@@ -88,7 +95,7 @@ class MinLR(_Combination):
         return reduce("min({}, {})".format, (child.formula(group) for child in self.schedulers))
 
 
-class _Wrapper(Scheduler):
+class Wrapper(Scheduler):
     """One scheduler, changed."""
 
     can_be_chained: ClassVar[bool] = False
@@ -102,7 +109,7 @@ class _Wrapper(Scheduler):
         return {("scheduler",): self.scheduler}
 
 
-class ClampLR(_Wrapper):
+class ClampLR(Wrapper):
     """The scheduler's LR, but not below the lower bound and not above the upper one.
 
     Bounds are absolute (min_lr, max_lr) or factors of b (min_ratio, max_ratio).
@@ -147,7 +154,7 @@ class ClampLR(_Wrapper):
         return self.scheduler.turning_points(start, stop)
 
 
-class WindowLR(_Wrapper):
+class WindowLR(Wrapper):
     """The scheduler from s = begin to s = end, on a clock of its own; before and after it stands still.
 
     At s ≤ begin its LR at 0, at s ≥ end its LR at end − begin. Source: MMEngine's begin and end.
@@ -203,8 +210,13 @@ class WindowLR(_Wrapper):
         for point in self.scheduler.turning_points(max(start - self.begin, 0), min(stop, end + 1) - self.begin):
             yield point + self.begin
 
+    @override
+    def unproved(self, start: int, stop: int) -> range:
+        first, last = max(start - self.begin, 0), min(stop - self.begin, self.duration + 1)
+        return moved(self.scheduler.unproved(first, last), self.begin) if first < last else range(0)
 
-class CooldownLR(_Wrapper):
+
+class CooldownLR(Wrapper):
     """The scheduler until the last `length` iterations of the run, then from its LR there down to min_lr.
 
     At s = N − length the scheduler's own LR (N is what is left of the run), at s = N min_lr. Linear, lr + (min_lr − lr)
@@ -259,3 +271,8 @@ class CooldownLR(_Wrapper):
         begin = self.start or 0
         yield from (begin, begin + self.length)
         yield from self.scheduler.turning_points(start, min(stop, begin + 1))
+
+    @override
+    def unproved(self, start: int, stop: int) -> range:
+        last = min(stop, (self.start or 0) + 1)
+        return self.scheduler.unproved(start, last) if start < last else range(0)

@@ -7,9 +7,9 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import falling, number, power
-from preheat.specs.after_schedulers.scheduler import Decay, Named, Shape, is_over, log_growth_to, some
+from preheat.specs.after_schedulers.scheduler import Decay, Named, Shape, are_some, is_over, log_growth_to, some
 from preheat.specs.durations import Iterations
-from preheat.specs.fields import LR, NonNegative, Positive
+from preheat.specs.fields import LR, Int, NonNegative, Positive
 from preheat.specs.span import Span
 
 _LOW = 100
@@ -44,7 +44,11 @@ class PolynomialDecayLR(Decay):
         return {point for end in (first, first + length, last) for point in (end, end + 1)}
 
     @override
-    def repeats_within(self, iterations: int) -> bool | None:
+    def repeats(self, stop: int) -> bool:
+        return self.cycle and stop > (self.length or 1)
+
+    @override
+    def restarts_within(self, iterations: int) -> bool | None:
         return (self.length or 1) < iterations if self.cycle else None
 
 
@@ -71,11 +75,20 @@ class CosineLR(Decay):
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
-        length = self.length or 1
+        half, first, last = self._half_waves(start, stop)
         # Waves need not end on an iteration: the ones on either side are looked at.
+        return {int(wave * half) + offset for wave in some(first, last) for offset in (0, 1)} | {self.length or 1}
+
+    @override
+    def unproved(self, start: int, stop: int) -> range:
+        _, first, last = self._half_waves(start, stop)
+        return range(start, stop) if are_some(first, last) else range(0)
+
+    def _half_waves(self, start: int, stop: int) -> tuple[float, int, int]:
+        """The length of a half wave, and the numbers of the first and the last in a window."""
+        length = self.length or 1
         half = length / (2 * self.num_cycles)
-        first, last = int(start / half), int(min(stop, length + 1) / half) + 1
-        return {int(wave * half) + offset for wave in some(first, last) for offset in (0, 1)} | {length}
+        return half, int(start / half), int(min(stop, length + 1) / half) + 1
 
 
 class KDecayLR(Decay):
@@ -211,7 +224,7 @@ class InverseSqrtLR(Shape):
     timescale: Iterations | None = Field(
         None, description="Iterations until the LR is b / √2; by default the warm-up's.", examples=[4000]
     )
-    shift: Annotated[int, Field(ge=0, le=2**53)] = Field(0, description="Iterations the decay is ahead.", examples=[0])
+    shift: Annotated[Int, Field(ge=0, le=2**53)] = Field(0, description="Iterations the decay is ahead.", examples=[0])
 
     @override
     def filled_in(self, span: Span) -> Self:
@@ -232,7 +245,7 @@ class NoamLR(Shape):
     peaks_at_target: ClassVar[bool] = False
     brief_fields: ClassVar[tuple[str, ...]] = ("warmup_iterations",)
     type: Literal["NoamLR"]
-    d_model: Annotated[int, Field(ge=1, le=10**9)] = Field(description="Width of the model.", examples=[512])
+    d_model: Annotated[Int, Field(ge=1, le=10**9)] = Field(description="Width of the model.", examples=[512])
     warmup_iterations: Iterations = Field(description="Iterations until the peak.", examples=[4000])
     factor: Positive = Field(1.0, description="Factor of every LR.", examples=[1.0])
 

@@ -1,18 +1,18 @@
-"""Schedulers that are written down point by point, value by value, phase by phase, or as an expression."""
+"""Schedulers that are written down point by point, value by value, or as an expression."""
 
 import bisect
 from collections.abc import Iterable
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import between, number
 from preheat.formula.language import MAX_CHARACTERS, checked, substituted
-from preheat.specs.after_schedulers.scheduler import Named, Shape, Stage, sixteen
+from preheat.specs.after_schedulers.scheduler import Named, Shape, sixteen
 from preheat.specs.durations import Iterations, IterationsOrZero
-from preheat.specs.fields import LR, MAX_ITERATION, Closed, Ratio
+from preheat.specs.fields import LR, MAX_ITERATION, Closed, Int, Ratio
 from preheat.specs.span import Span
 from preheat.specs.violations import Location
 
@@ -144,6 +144,10 @@ class TableLR(Shape):
         # A value that the window begins in the middle of has its first iteration before it.
         return (max(end * self.hold, start) for end in ends)
 
+    @override
+    def repeats(self, stop: int) -> bool:
+        return True
+
 
 class ExpressionLR(Shape):
     """b · expression, a formula in n (iteration of the run), T (total_iterations), W (warm-up), s (own iteration), N.
@@ -161,7 +165,7 @@ class ExpressionLR(Shape):
         description="The factor of b, in Python's notation.",
         examples=["0.95 ** n", "min(1, 1 / sqrt(n / W))"],
     )
-    start: Annotated[int, Field(ge=0, le=MAX_ITERATION)] | None = Field(
+    start: Annotated[Int, Field(ge=0, le=MAX_ITERATION)] | None = Field(
         None, description="n at s = 0; filled in.", examples=[10]
     )
     total_iterations: Iterations | None = Field(None, description="T; filled in.", examples=[100])
@@ -205,6 +209,10 @@ class ExpressionLR(Shape):
         return sixteen(start, stop)
 
     @override
+    def unproved(self, start: int, stop: int) -> range:
+        return range(start, stop)
+
+    @override
     def suspects(self, length: int) -> Iterable[int]:
         """Iterations at even distances, all of a short run; one that fails elsewhere fails when it is asked."""
         own = length if self.length is None else self.length
@@ -213,141 +221,3 @@ class ExpressionLR(Shape):
 
 def _value(point: Point) -> str:
     return number(point.lr or 0.0) if point.factor is None else f"b * {number(point.factor)}"
-
-
-class Segment(Closed):
-    """One phase of a PhasesLR: the LR goes from `from` to `to` within `length`."""
-
-    # Aliases, because `from` is a keyword in Python and cannot name a field.
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    shape: Literal["constant", "linear", "cosine", "exponential", "1-sqrt"] = Field(
-        "constant", description="How the LR goes from one end to the other.", examples=["cosine"]
-    )
-    length: Iterations | None = Field(
-        None, description="Iterations; may be left out in the last phase, which then takes what is left.", examples=[50]
-    )
-    start_lr: LR | None = Field(
-        None, alias="from", description="LR at the start; by default where the phase before ended.", examples=[2.2e-4]
-    )
-    end_lr: LR | None = Field(
-        None, alias="to", description="LR at the end; by default that at the start.", examples=[2.2e-5]
-    )
-
-    @property
-    def last_lr(self) -> float | None:
-        """The LR that the next phase goes on from; None for b."""
-        return self.start_lr if self.shape == "constant" and self.end_lr is None else self.end_lr
-
-    def check(self, span: Span, index: int) -> None:
-        """Refuses ends that the shape cannot have."""
-        if self.shape != "constant" and self.end_lr is None:
-            span.refuse(("phases", index, "to"), f"is required in a {self.shape} phase", None)
-        if self.shape == "exponential" and 0 in {self.start_lr, self.end_lr}:
-            span.refuse(("phases", index, "to"), "must be > 0, as must `from`, in an exponential phase", self.end_lr)
-
-    def formula(self, start: int) -> str:
-        """The LR of a normalised phase that begins at the scheduler's own iteration `start`."""
-        if self.shape == "constant":
-            return _lr(self.end_lr)
-        return between(self.shape, _lr(self.start_lr), _lr(self.end_lr), f"((s - {start}) / {self.length})")
-
-
-class PhasesLR(Shape):
-    """Phase after phase, each from its `from` to its `to`; a phase that names no `from` goes on where the last ended.
-
-    The first begins at b. Phase k is in force from the end of phase k − 1 (where it is at `from`) to the iteration
-    before its own end; at that iteration the next one is at its `from`. x is the share that is over: constant from;
-    linear from + (to − from) · x; cosine from + (to − from) · (1 − cos πx) / 2; exponential from · (to / from)^x;
-    1-sqrt to + (from − to) · (1 − √x). After the last phase its `to` stays. Source: DeepSeek-V3 (arXiv 2412.19437).
-    """
-
-    resolved_apart: ClassVar[frozenset[str]] = frozenset({"phases"})
-    formula_field: ClassVar[Location] = ("phases",)
-    type: Literal["PhasesLR"]
-    phases: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=50, fail_fast=True)] = Field(
-        description="The phases, in order.",
-        examples=[[{"length": 60}, {"shape": "cosine", "length": 30, "to": 0.001}, {"to": 0.0005}]],
-    )
-
-    @property
-    def starts(self) -> list[int]:
-        """The iteration at which each phase begins, and the one at which the last has ended."""
-        return [0, *accumulate(phase.length or 0 for phase in self.phases)]
-
-    @property
-    @override
-    def stages(self) -> list[Stage]:
-        # `starts` has one entry more than there are phases: the end of the last.
-        return [(phase.shape, start) for phase, start in zip(self.phases, self.starts, strict=False)]
-
-    @override
-    def named_beginnings(self) -> list[Named]:
-        return [(("phases", index), start) for index, start in enumerate(self.starts[:-1])]
-
-    @override
-    def named_epochs(self, iterations: int) -> list[Named]:
-        """The longest phase's."""
-        lengths = {index: phase.length or 0 for index, phase in enumerate(self.phases)}
-        longest = max(lengths, key=lengths.__getitem__)
-        return [(("phases", longest, "length"), lengths[longest])]
-
-    @override
-    def idle_fields(self) -> list[Location]:
-        """The `from` of a constant phase that has another `to`, at which all of it is."""
-        before = [None, *(phase.last_lr for phase in self.phases)]
-        return [
-            ("phases", index, "from")
-            for index, (phase, last_lr) in enumerate(zip(self.phases, before, strict=False))
-            # Where it is the LR that the phase before ends at, it is filled in.
-            if phase.shape == "constant" and phase.start_lr not in {None, phase.end_lr, last_lr}
-        ]
-
-    @override
-    def filled_in(self, span: Span) -> Self:
-        phases: list[Segment] = []
-        used, last_lr = 0, None
-        # In order: in a ramp of the batch a duration depends on where its phase begins.
-        for index, phase in enumerate(self.phases):
-            length = span.resolved(phase.length, ("phases", index, "length"), used)
-            if length is None:
-                length = self._rest(index, used, span)
-            start_lr = last_lr if phase.start_lr is None else phase.start_lr
-            whole = phase.model_copy(update={"length": length, "start_lr": start_lr})
-            whole.check(span, index)
-            last_lr = whole.last_lr
-            phases.append(whole.model_copy(update={"end_lr": last_lr}))
-            if not isinstance(length, int):  # refused: the phases after it cannot be placed
-                return self
-            used += length
-        return self.model_copy(update={"phases": tuple(phases)})
-
-    def _rest(self, index: int, used: int, span: Span) -> int:
-        """The length of a last phase that names none."""
-        if index < len(self.phases) - 1:
-            span.refuse(("phases", index, "length"), "is required in every phase but the last", None)
-        elif used >= span.iterations:
-            rule = f"has no default here: the phases before take all {span.iterations} iterations"
-            span.refuse(("phases", index, "length"), rule, None)
-        return max(span.iterations - used, 1)
-
-    @override
-    def formula(self, group: int = 0) -> str:
-        text = _lr(self.phases[-1].end_lr)
-        # From the last phase back, since each is the `else` of the one before.
-        for phase, (start, end) in reversed(list(zip(self.phases, pairwise(self.starts), strict=True))):
-            text = f"({phase.formula(start)} if s < {end} else {text})"
-        return text
-
-    @override
-    def turns(self, start: int, stop: int) -> Iterable[int]:
-        return (point for begin in self.starts for point in (begin - 1, begin))
-
-    @override
-    def suspects(self, length: int) -> Iterable[int]:
-        """Where a phase begins: an exponential one divides by its `from`, which may be b, and b may be 0."""
-        return (start for start in self.starts if start <= length)
-
-
-def _lr(lr: float | None) -> str:
-    return "b" if lr is None else number(lr)

@@ -9,15 +9,18 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import falling, number
-from preheat.specs.after_schedulers.scheduler import Named, Shape, log_growth_to, some
+from preheat.specs.after_schedulers.scheduler import Named, Shape, are_some, log_growth_to, some
 from preheat.specs.durations import Iterations
-from preheat.specs.fields import LR, MAX_ITERATION, NonNegative, Ratio
+from preheat.specs.fields import LR, MAX_ITERATION, Int, NonNegative, Ratio
 from preheat.specs.span import Span
 
 _MAX_CYCLES = 400
 # Near a T_mult of 1 the sum of a geometric series, (T_mult^k − 1) / (T_mult − 1), loses its digits.
 _CLOSE = 1e-4
 _LOG_FOREVER = 40.0
+# What float64 loses on the way to a cycle's number: logarithms up to _LOG_FOREVER, each rounded a few times. More would
+# take the last iteration of a cycle of 10⁹ for the first of the next.
+_ROUNDING = 2e-14
 _OfPeriod = Callable[[int, int, int], str]
 
 
@@ -33,13 +36,14 @@ class CosineRestartsLR(Shape):
 
     may_rise: ClassVar[bool] = True
     epoch_fields: ClassVar[tuple[str, ...]] = ("T_0", "periods")
+    resolved_apart: ClassVar[frozenset[str]] = frozenset({"periods"})
     type: Literal["CosineRestartsLR"]
     T_0: Iterations | None = Field(None, description="Iterations of the first cycle.", examples=[10])
     T_mult: Annotated[float, Field(ge=0.001, le=1e6)] = Field(
         1.0, description="Factor from one cycle's length to the next.", examples=[1.5]
     )
     decay: Ratio = Field(1.0, description="Factor from one cycle's peak to the next.", examples=[0.5])
-    cycles: Annotated[int, Field(ge=1, le=MAX_ITERATION)] | None = Field(
+    cycles: Annotated[Int, Field(ge=1, le=MAX_ITERATION)] | None = Field(
         None, description="Most cycles; by default they go on to the end of the run.", examples=[3]
     )
     periods: Annotated[tuple[Iterations, ...], Field(min_length=1, max_length=_MAX_CYCLES, fail_fast=True)] | None = (
@@ -65,7 +69,17 @@ class CosineRestartsLR(Shape):
             span.refuse(("weights",), rule, self.weights)
         if self.periods and self.cycles is not None:
             span.refuse(("cycles",), "must not be given beside periods", self.cycles)
-        return self
+        return self.model_copy(update={"periods": self._resolved_periods(span)}) if self.periods else self
+
+    def _resolved_periods(self, span: Span) -> tuple[int, ...]:
+        """Iterations of each period, which begins where the one before has ended."""
+        periods: list[int] = []
+        for index, period in enumerate(self.periods or ()):
+            length = span.resolved(period, ("periods", index), sum(periods))
+            if not isinstance(length, int):  # refused: the periods after it cannot be placed
+                break
+            periods.append(length)
+        return tuple(periods)
 
     @override
     def formula(self, group: int = 0) -> str:
@@ -81,6 +95,15 @@ class CosineRestartsLR(Shape):
         # A cycle of a fractional length begins between two iterations: the later one is its first.
         starts = {math.ceil(self._start(cycle) - 1e-6) for cycle in {*cycles, last + 1} if cycle >= 0}
         return {point for begin in starts for point in (begin - 1, begin)}
+
+    @override
+    def unproved(self, start: int, stop: int) -> range:
+        is_whole = self._has_even_cycles or not are_some(self._cycle(start), self._cycle(stop - 1))
+        return range(0) if is_whole else range(start, stop)
+
+    @override
+    def repeats(self, stop: int) -> bool:
+        return self._cycle(stop) > 0
 
     @override
     def log_growth(self, iterations: int) -> float:
@@ -100,7 +123,7 @@ class CosineRestartsLR(Shape):
         return super().named_epochs(iterations) if self.T_mult <= 1 else []
 
     @override
-    def repeats_within(self, iterations: int) -> bool:
+    def restarts_within(self, iterations: int) -> bool:
         cycles = len(self.periods) if self.periods else self._limit()
         return cycles != 1 and self._start(1) < iterations
 
@@ -142,8 +165,15 @@ class CosineRestartsLR(Shape):
             return limit
         if self.T_mult == 1:
             return iteration // (self.T_0 or 1)
-        # 1e-9: at a restart the quotient may come out just below the whole number.
-        return math.floor(math.log(1 + iteration * (self.T_mult - 1) / (self.T_0 or 1)) / math.log(self.T_mult) + 1e-9)
+        # A rounding later: a restart itself may come out just before it.
+        start, scale = self._rounded_up
+        grown = (start + iteration * (self.T_mult - 1) / (self.T_0 or 1)) * scale
+        return math.floor(math.log(grown) / math.log(self.T_mult))
+
+    @property
+    def _rounded_up(self) -> tuple[float, float]:
+        """Beginning and factor of T_mult ** cycle: growing, its error grows with it; shrinking, it is that of a 1."""
+        return (1.0, 1 + _ROUNDING) if self.T_mult > 1 else (1 - _ROUNDING, 1.0)
 
     # The same as formulas of s.
 
@@ -157,7 +187,8 @@ class CosineRestartsLR(Shape):
         if self._has_even_cycles:
             return f"s // {self.T_0}"
         growth = number((self.T_mult - 1) / (self.T_0 or 1))
-        return f"floor(log(1 + s * {growth}) / {number(math.log(self.T_mult))} + 1e-9)"
+        start, scale = self._rounded_up
+        return f"floor(log(({start!r} + s * {growth}) * {scale!r}) / {number(math.log(self.T_mult))})"
 
     def _share(self) -> str:
         if self.periods is not None:

@@ -68,6 +68,11 @@ class Scheduler(Closed):
         """
         raise NotImplementedError
 
+    def check_formula(self, length: int) -> None:
+        """Raises NotExpressible if `formula` does not give the LRs of own iterations 0 … length."""
+        for child, own_length in zip(self.children.values(), self.child_lengths(length), strict=True):
+            child.check_formula(own_length)
+
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """A few iterations between which, in start … stop − 1, the LR only rises or only falls.
 
@@ -78,6 +83,14 @@ class Scheduler(Closed):
     def turning_points(self, start: int, stop: int) -> set[int]:
         """Iterations of start … stop − 1 that hold, with the two ends, the window's lowest and highest LR."""
         return {point for point in self.turns(start, stop) if start <= point < stop} if start < stop else set()
+
+    def unproved(self, start: int, stop: int) -> range:
+        """The part of start … stop − 1 in which `turns` has a sample only, and may miss a peak or a valley."""
+        return hull(child.unproved(start, stop) for child in self.children.values())
+
+    def repeats(self, stop: int) -> bool:
+        """Whether in 0 … stop − 1 it may turn elsewhere too, without a lower or a higher LR than where `turns` says."""
+        return any(child.repeats(stop) for child in self.children.values())
 
     @property
     def stages(self) -> list[Stage]:
@@ -114,7 +127,7 @@ class Scheduler(Closed):
         """Iterations into the cycle, and the cycle's length (0 past the last); None if there are no cycles."""
         return None
 
-    def repeats_within(self, iterations: int) -> bool | None:
+    def restarts_within(self, iterations: int) -> bool | None:
         """Whether a cycle is over and another begins before `iterations` are; None if it has no cycles."""
         return None
 
@@ -230,16 +243,35 @@ class Decay(Shape):
         return f"{self.low} + (b - {self.low}) * ({height})"
 
 
+_SOME = 100
+
+
 def some(first: int, last: int) -> set[int]:
-    """Numbers first … last, at most about a hundred of them, at even distances, and both ends."""
+    """Numbers first … last, at most about two hundred of them, at even distances, and both ends."""
     # last - 1 too: of a window that ends within a wave, the last whole one is the one before.
-    return {*range(first, last + 1, max((last - first) // 100, 1)), last - 1, last}
+    return {*range(first, last + 1, max((last - first) // _SOME, 1)), last - 1, last}
+
+
+def are_some(first: int, last: int) -> bool:
+    """Whether `some` leaves any of the numbers out."""
+    return (last - first) // _SOME > 1
 
 
 def sixteen(start: int, stop: int) -> list[int]:
     """Sixteen iterations of start … stop − 1 at even distances, where nothing tells where an LR turns."""
     # In whole numbers: floats would round the products of iterations near 2**53.
     return [start + (stop - 1 - start) * part // 15 for part in range(16)] if stop > start else []
+
+
+def hull(parts: Iterable[range]) -> range:
+    """The shortest range that all the parts lie in."""
+    parts = [part for part in parts if part]
+    return range(min(part.start for part in parts), max(part.stop for part in parts)) if parts else range(0)
+
+
+def moved(part: range, by: int) -> range:
+    """A range on a clock that is ahead by so much."""
+    return range(part.start + by, part.stop + by)
 
 
 def log_growth_to(factor: float, exponent: float = 1.0) -> float:

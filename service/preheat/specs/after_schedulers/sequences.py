@@ -11,9 +11,10 @@ from typing_extensions import override
 from preheat.errors import NotExpressible
 from preheat.formula.language import substituted
 from preheat.specs.after_schedulers.compositions import MAX_CHILDREN, Several
-from preheat.specs.after_schedulers.scheduler import Named, Scheduler, Stage
-from preheat.specs.after_schedulers.torch_decays import SWALR, ConstantLR, check_milestones
+from preheat.specs.after_schedulers.scheduler import Named, Scheduler, Stage, hull, moved
+from preheat.specs.after_schedulers.torch_decays import SWALR, ConstantLR, CosineAnnealingLR, LinearLR, check_milestones
 from preheat.specs.durations import Iterations
+from preheat.specs.fields import MIN_RATE
 from preheat.specs.span import Span
 
 
@@ -96,6 +97,15 @@ class SequentialLR(Several):
                 for point in child.turning_points(max(start - begin, 0), min(stop, end) - begin):
                     yield point + begin
 
+    @override
+    def unproved(self, start: int, stop: int) -> range:
+        bounds = pairwise((0, *self.milestones, max(stop, *self.milestones, 0)))
+        return hull(
+            moved(child.unproved(max(start - begin, 0), min(stop, end) - begin), begin)
+            for child, (begin, end) in zip(self.schedulers, bounds, strict=True)
+            if begin < stop and end > max(start, begin)
+        )
+
 
 class ChainedScheduler(Several):
     """Every scheduler at once, each multiplying the LR that the one before it left: for pure factors, the product."""
@@ -116,9 +126,18 @@ class ChainedScheduler(Several):
         if not scheduler.can_be_chained:
             rule = "cannot be chained: it would overwrite the LR of the schedulers before it; use a ProductLR"
             span.refuse(("schedulers", index, "type"), rule, scheduler.type, "non-recursive-in-chain")
-        if isinstance(scheduler, ConstantLR) and scheduler.factor == 0:
-            rule = "must be > 0 in a ChainedScheduler: torch divides by it at total_iters"
-            span.refuse(("schedulers", index, "factor"), rule, scheduler.factor)
+        field = {ConstantLR: "factor", LinearLR: "start_factor"}.get(type(scheduler))
+        if field and getattr(scheduler, field) < MIN_RATE:
+            rule = f"must be at least {MIN_RATE:g} in a ChainedScheduler: torch divides by it"
+            span.refuse(("schedulers", index, field), rule, getattr(scheduler, field))
+
+    @override
+    def check_formula(self, length: int) -> None:
+        super().check_formula(length)
+        for child in self.schedulers:
+            # At T_max the whole chain is at 0, and torch begins anew from b, whatever the others have made of it.
+            if isinstance(child, CosineAnnealingLR) and len(self.schedulers) > 1 and length > (child.T_max or 0):
+                raise NotExpressible(f"a chained CosineAnnealingLR is no product past its T_max ({child.T_max})")
 
     @override
     def formula(self, group: int = 0) -> str:

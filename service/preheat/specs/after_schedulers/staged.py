@@ -17,7 +17,8 @@ class WSDLR(Decay):
     """b until s = length − decay_length, then low + (b − low) · g(x), x the share of decay_length that is over.
 
     g is 1 − x (linear), (1 + cos(πx)) / 2 (cosine), 1 − √x (1-sqrt), 1 − x^power (power), or (q^x − q) / (1 − q) with
-    q = decay_ratio (exponential). The last iteration at b is length − decay_length; low from s = length on.
+    q = decay_ratio (exponential). The last iteration at b is length − decay_length; low from s = length on. With a
+    decay_length of 0 the last iteration at b is length − 1.
 
     Source: Hu et al., MiniCPM (arXiv 2404.06395); Hägele et al. (arXiv 2405.18392) for 1-sqrt; transformers
     `get_wsd_schedule`, timm `WSDLRScheduler`, Megatron WSD (exponential is q = 1/2), torchtitan.
@@ -40,7 +41,8 @@ class WSDLR(Decay):
     @property
     def decay_start(self) -> int:
         """The last iteration at b."""
-        return (self.length or 1) - (self.decay_length or 0)
+        # A decay of no iterations has its fall between two, at length.
+        return (self.length or 1) - (self.decay_length or 1)
 
     @property
     @override
@@ -60,9 +62,8 @@ class WSDLR(Decay):
 
     @override
     def formula(self, group: int = 0) -> str:
-        # A decay of no iterations would be a division by 0: b stays.
         if not self.decay_length:
-            return "b"
+            return f"b if s < {self.length} else {self.low}"
         x = f"((s - {self.decay_start}) / {self.decay_length})"
         q = number(self.decay_ratio)
         match self.decay:
@@ -126,6 +127,7 @@ class TriStageLR(Shape):
 
     epoch_fields: ClassVar[tuple[str, ...]] = ("hold_iterations", "decay_iterations")
     brief_fields: ClassVar[tuple[str, ...]] = ("warmup_iterations",)
+    resolved_apart: ClassVar[frozenset[str]] = frozenset({"hold_iterations", "decay_iterations"})
     type: Literal["TriStageLR"]
     warmup_iterations: IterationsOrZero = Field(description="Iterations up.", examples=["10%"])
     hold_iterations: IterationsOrZero = Field(description="Iterations at b.", examples=["40%"])
@@ -134,6 +136,15 @@ class TriStageLR(Shape):
     final_ratio: Annotated[float, Field(ge=1e-12, le=1)] = Field(
         0.01, description="Factor of b at the end.", examples=[0.05]
     )
+
+    @override
+    def filled_in(self, span: Span) -> Self:
+        # In order: in a ramp of the batch a duration depends on where its stage begins.
+        hold = span.resolved(self.hold_iterations, ("hold_iterations",), self.warmup_iterations)
+        if not isinstance(hold, int):
+            return self
+        decay = span.resolved(self.decay_iterations, ("decay_iterations",), self.warmup_iterations + hold)
+        return self.model_copy(update={"hold_iterations": hold, "decay_iterations": decay})
 
     @property
     def _bounds(self) -> tuple[int, int, int]:

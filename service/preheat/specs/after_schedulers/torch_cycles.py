@@ -12,10 +12,10 @@ from preheat.specs.after_schedulers.restarts import CosineRestartsLR
 from preheat.specs.after_schedulers.scheduler import Named, log_growth_to
 from preheat.specs.after_schedulers.torch_decays import EtaMin, Gamma, Strategy, TorchScheduler, annealing, of_group
 from preheat.specs.durations import Iterations
-from preheat.specs.fields import MAX_ITERATION, MAX_LR, NonNegative, PerGroupLR, PerGroupMomentum, Share
+from preheat.specs.fields import MAX_ITERATION, MAX_LR, Int, NonNegative, PerGroupLR, PerGroupMomentum, Share
 from preheat.specs.span import Span
 
-_Count = Annotated[int, Field(ge=1, le=MAX_ITERATION)]
+_Count = Annotated[Int, Field(ge=1, le=MAX_ITERATION)]
 _CycleMomentum = Annotated[bool, Field(description="Whether momentum (or β1) runs against the LR.", examples=[True])]
 
 
@@ -49,6 +49,10 @@ class CosineAnnealingWarmRestarts(TorchScheduler):
         return (first_restart - 1, first_restart, last_restart - 1, last_restart)
 
     @override
+    def repeats(self, stop: int) -> bool:
+        return stop > self.T_0
+
+    @override
     def cycle_position(self, iteration: int) -> tuple[int, int]:
         return cycle_position(iteration, self.T_0, self.T_mult)
 
@@ -58,7 +62,7 @@ class CosineAnnealingWarmRestarts(TorchScheduler):
         return super().named_epochs(iterations) if self.T_mult == 1 else []
 
     @override
-    def repeats_within(self, iterations: int) -> bool:
+    def restarts_within(self, iterations: int) -> bool:
         return iterations > self.T_0
 
 
@@ -111,7 +115,7 @@ class CyclicLR(_MomentumCycle):
         return self._named((*self.epoch_fields, *falls))
 
     @override
-    def repeats_within(self, iterations: int) -> bool:
+    def restarts_within(self, iterations: int) -> bool:
         """One whole cycle is enough: a run may be meant to be it."""
         return self._length <= iterations
 
@@ -161,6 +165,10 @@ class CyclicLR(_MomentumCycle):
             yield from (valley, valley + self.step_size_up, valley + self._length)
             if (peak := self._shifted_peak()) is not None:
                 yield from (valley + math.floor(peak), valley + math.ceil(peak))
+
+    @override
+    def repeats(self, stop: int) -> bool:
+        return stop > self._length
 
     def _shifted_peak(self) -> float | None:
         """Where in a cycle u · gamma^u on the rise, or (length − u) · gamma^u on the fall, is higher than at its top.

@@ -189,6 +189,10 @@ class CosineAnnealingLR(TorchScheduler):
         # One of the two is a top and the other a bottom; further ones repeat them.
         return (first, first + length)
 
+    @override
+    def repeats(self, stop: int) -> bool:
+        return stop > 2 * (self.T_max or 1)
+
 
 class SWALR(TorchScheduler):
     """swa_lr · α + b · (1 − α); α goes from 0 to 1 within anneal_epochs, then swa_lr is held."""

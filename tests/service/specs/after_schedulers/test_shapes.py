@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 import support.specs
 from after_schedulers import COMPOSITIONS, EXAMPLES, LEFT, SHAPES, TOTAL, WARMUP, example_id
@@ -75,6 +77,23 @@ def test_restarts_with_shrinking_cycles_end_with_the_last_whole_one() -> None:
     values = lrs({"type": "CosineRestartsLR", "T_0": 8, "T_mult": 0.5, "min_lr": 0.01}, 30)
     assert [n for n, lr in enumerate(values) if lr == 1.0] == [0, 8, 12, 14]
     assert set(values[15:]) == {0.01}
+
+
+@given(
+    first=st.integers(1, 10**6),
+    growth=st.integers(2, 9),
+    cycle=st.integers(0, 39),
+    before=st.sampled_from([0, 1, 2, 17]),
+)
+@example(first=10, growth=3, cycle=17, before=1)  # iteration 1,937,102,439
+def test_restarts_are_at_their_iteration_in_a_long_run(first: int, growth: int, cycle: int, before: int) -> None:
+    """Up to 10¹² iterations a cycle begins at T_0 · (T_mult^k − 1) / (T_mult − 1), and not one earlier."""
+    length = first * growth**cycle
+    n = first * (growth ** (cycle + 1) - 1) // (growth - 1) - before
+    assume(n <= 10**12 and before <= length)
+    x = 1 - before / length if before else 0.0
+    asked = curve({"type": "CosineRestartsLR", "T_0": first, "T_mult": float(growth)}, 0, 10**12, (1.0,))
+    assert asked.lr(n) == pytest.approx([math.cos(math.pi * x / 2) ** 2], rel=1e-6, abs=1e-9)
 
 
 def test_deepseek_v3_hands_over_continuously() -> None:
