@@ -8,7 +8,8 @@ import yaml
 from preheat.cli.arguments import SpecArgument, failing, with_specs
 from preheat.cli.output import ERR, fail, write_data
 from preheat.specs import InvalidSpec
-from preheat.specs.durations import Unit, Units
+from preheat.specs.duration_text import Unit
+from preheat.specs.durations import Units
 
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
     from preheat.curve import Curve

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from preheat.lint import Finding, lint
 from preheat.specs import SCHEDULER_TYPES
-from preheat.specs.durations import DurationText
+from preheat.specs.duration_text import DurationText
 from support.specs import curve
 
 TOTAL = 450_000
