@@ -16,7 +16,8 @@ from preheat.conversions import Target
 from preheat.curve import Curve
 from preheat.plot.options import Iteration, PlotOptions, Window
 from preheat.specs import Column
-from preheat.specs.durations import Unit, Units
+from preheat.specs.duration_text import Unit
+from preheat.specs.durations import Units
 from preheat.specs.fields import MAX_ITERATION
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from preheat.formula.language import compiled
 from preheat.specs.after_schedulers.scheduler import Scheduler
-from preheat.specs.durations import Clock, Duration, Units, dataset_violations, ramp_violations, with_epochs
+from preheat.specs.duration_text import Duration
+from preheat.specs.durations import Clock, Units, dataset_violations, ramp_violations, with_epochs
 from preheat.specs.fields import MAX_LR, MIN_RATE, Closed
 from preheat.specs.hyperparameters import GroupHyperparameter
 from preheat.specs.span import Span

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from preheat.specs.durations import Clock, Duration
+from preheat.specs.duration_text import Duration
+from preheat.specs.durations import Clock
 from preheat.specs.fields import Closed
 from preheat.specs.violations import Kind, Location, Violation, violation
 

@@ -7,7 +7,8 @@ from pydantic import BeforeValidator, Field
 
 from preheat.formula.easing import number, power, rising
 from preheat.formula.language import substituted
-from preheat.specs.durations import Clock, Duration, DurationText, Iterations, IterationsOrZero
+from preheat.specs.duration_text import Duration, DurationText
+from preheat.specs.durations import Clock, Iterations, IterationsOrZero
 from preheat.specs.fields import LR, Closed, Positive, Ratio
 from preheat.specs.violations import Location, Violation, violation
 

@@ -15,7 +15,8 @@ from preheat.specs import InvalidSpec
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 from preheat.specs.after_schedulers.phases import Segment
 from preheat.specs.after_schedulers.piecewise import Point
-from preheat.specs.durations import Duration, Iterations, IterationsOrZero
+from preheat.specs.duration_text import Duration
+from preheat.specs.durations import Iterations, IterationsOrZero
 from support.specs import spec
 
 TOTAL, WARMUP = 1000, 100

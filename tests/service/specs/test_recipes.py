@@ -9,7 +9,8 @@ import pytest
 from preheat.curve import Curve
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, parse_spec, spec_of
-from preheat.specs.durations import Unit, Units
+from preheat.specs.duration_text import Unit
+from preheat.specs.durations import Units
 from preheat.specs.recipes import recipes
 
 

@@ -132,7 +132,8 @@ class PhasesLR(Shape):
     @override
     def filled_in(self, span: Span) -> Self:
         phases: list[Segment] = []
-        used, last = 0, (None, None)
+        used = 0
+        last: tuple[float | None, float | None] = (None, None)
         # In order: in a ramp of the batch a duration depends on where its phase begins.
         for index, phase in enumerate(self.phases):
             length = span.resolved(phase.length, ("phases", index, "length"), used)

@@ -8,7 +8,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import number
-from preheat.specs.durations import Duration, Iterations
+from preheat.specs.duration_text import Duration
+from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, Closed, Ratio
 from preheat.specs.span import Span
 from preheat.specs.violations import Location
