@@ -107,7 +107,10 @@ def problems() -> list[tuple[str, int, str, str]]:
 
 
 def commands() -> dict[str, Any]:
-    """The command line's commands, as click has them."""
+    """The command line's commands by name, as click has them; those of a group behind its name."""
+    found: dict[str, Any] = {}
     group: Any = typer.main.get_command(command_line)
-    found: dict[str, Any] = group.commands
+    for name, command in group.commands.items():
+        below = getattr(command, "commands", None)
+        found |= {name: command} if below is None else {f"{name} {each}": sub for each, sub in below.items()}
     return found

@@ -12,6 +12,7 @@ from preheat.cli.output import take_any_encoding
 from preheat.cli.resume import resume
 from preheat.cli.schedules import diff, lint, lrs, plot
 from preheat.cli.serve import serve
+from preheat.cli.store import store
 
 app = typer.Typer(
     name="preheat",
@@ -35,6 +36,7 @@ for name, command in (
     ("demo", demo),
 ):
     app.command(name)(command)
+app.add_typer(store, name="store")
 
 
 def main() -> None:

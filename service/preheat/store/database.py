@@ -49,15 +49,10 @@ class Database:
 
         Raises StoreUnavailable if the database is locked, read-only, full, corrupt, gone or of another version.
         """
-        try:
+        with self._translated():
             self._migrate()
             with self._begin(purpose) as connection:
                 yield connection
-        except self._errors as error:
-            self._is_migrated = False  # what comes back may be another file, an empty one or a backup
-            raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from error
-        except CommandError as error:
-            raise StoreUnavailable(f"it was written by another version of Preheat ({error})") from error
 
     def insert_or_ignore(self, table: Table) -> Insert:
         """An INSERT whose rows are left out, and not counted, where a unique key is there already."""
@@ -68,9 +63,38 @@ class Database:
         with self.transaction("write") as connection:
             connection.execute(select(1))
 
+    def backup(self, file: Path) -> None:
+        """Writes a copy of everything committed to a new file. Raises StoreUnavailable; ValueError with another way."""
+        with self._translated():
+            self._migrate()
+            self._dialect.backup(self._url, file)
+
+    def restore(self, file: Path) -> None:
+        """Replaces everything with what a backup has. Raises StoreUnavailable; ValueError with another way."""
+        with self._translated():
+            self._dialect.prepare(self._url)
+            self._dialect.restore(self._url, file)
+            self._is_migrated = False  # it may be of an earlier version
+
+    def problems(self) -> list[str]:
+        """What the database itself finds damaged. Raises StoreUnavailable."""
+        with self.transaction() as connection:
+            return self._dialect.problems(connection)
+
     def close(self) -> None:
         """Closes the connections that are not in use; the next transaction opens others."""
         self._engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turns what SQLAlchemy, drivers, Alembic and the file system raise into StoreUnavailable."""
+        try:
+            yield
+        except self._errors as error:
+            self._is_migrated = False  # what comes back may be another file, an empty one or a backup
+            raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from error
+        except CommandError as error:
+            raise StoreUnavailable(f"it was written by another version of Preheat ({error})") from error
 
     @contextmanager
     def _begin(self, purpose: Purpose) -> Iterator[Connection]:

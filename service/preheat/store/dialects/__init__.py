@@ -1,8 +1,9 @@
 """Database dialects: what one kind of database does its own way, one file and one entry in `DIALECTS` each."""
 
+from pathlib import Path
 from typing import Literal, Protocol
 
-from sqlalchemy import URL, Engine, Insert, Table
+from sqlalchemy import URL, Connection, Engine, Insert, Table
 
 from preheat.store.dialects import postgresql, sqlite
 
@@ -34,6 +35,18 @@ class Dialect(Protocol):
 
     def insert_or_ignore(self, table: Table) -> Insert:
         """An INSERT whose rows are left out, and not counted, where a unique key is there already."""
+        ...
+
+    def backup(self, url: URL, file: Path) -> None:
+        """Writes a copy of everything committed to a new file. Raises ValueError if there is another way to do it."""
+        ...
+
+    def restore(self, url: URL, file: Path) -> None:
+        """Replaces everything with what a backup has. Raises ValueError if there is another way to do it."""
+        ...
+
+    def problems(self, connection: Connection) -> list[str]:
+        """What the database itself finds damaged."""
         ...
 
 

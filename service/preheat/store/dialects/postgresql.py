@@ -1,5 +1,7 @@
 """PostgreSQL, through psycopg: any number of services on one database, each with a pool of connections."""
 
+from pathlib import Path
+
 from sqlalchemy import URL, Connection, Engine, Insert, Table, event
 from sqlalchemy import create_engine as create_engine_of_url
 from sqlalchemy.dialects import postgresql
@@ -52,6 +54,21 @@ def is_shared(_url: URL) -> bool:
 def insert_or_ignore(table: Table) -> Insert:
     """INSERT … ON CONFLICT DO NOTHING."""
     return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def backup(_url: URL, file: Path) -> None:
+    """PostgreSQL's own programs do it."""
+    raise ValueError(f"pg_dump writes a backup of PostgreSQL: pg_dump --format=custom --file={file} NAME")
+
+
+def restore(_url: URL, file: Path) -> None:
+    """PostgreSQL's own programs do it."""
+    raise ValueError(f"pg_restore restores PostgreSQL: pg_restore --clean --if-exists --dbname=NAME {file}")
+
+
+def problems(_connection: Connection) -> list[str]:
+    """Nothing: a page that is damaged fails the reading of its rows, where checksums are on."""
+    return []
 
 
 def _begin(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """SQLite: a file that several processes share, in write-ahead mode and synced at every commit, or memory."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, Insert, Table, event
@@ -43,6 +44,41 @@ def is_shared(url: URL) -> bool:
 def insert_or_ignore(table: Table) -> Insert:
     """INSERT … ON CONFLICT DO NOTHING."""
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def backup(url: URL, file: Path) -> None:
+    """Through SQLite's online backup, beside whoever uses the file."""
+    _copy(_file(url), file)
+
+
+def restore(url: URL, file: Path) -> None:
+    """The same way back, once the backup has been looked at."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as source:
+            found = source.execute("PRAGMA integrity_check").fetchone()[0]
+            source.execute("SELECT version_num FROM alembic_version")  # fails if it is somebody else's database
+    except sqlite3.Error as error:
+        found = str(error)
+    if found != "ok":
+        raise ValueError(f"{file} is no sound database of Preheat: {found}")
+    _copy(file, _file(url))
+
+
+def problems(connection: Connection) -> list[str]:
+    """What SQLite's own check finds."""
+    found = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
+    return [str(each) for each in found if each != "ok"]
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as writing:
+        reading.backup(writing)
+
+
+def _file(url: URL) -> Path:
+    if not is_shared(url):
+        raise ValueError("a database in memory is gone with its process: there is nothing to copy")
+    return Path(str(url.database))
 
 
 def _set_up(connection: sqlite3.Connection, _record: object) -> None:

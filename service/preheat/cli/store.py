@@ -1,0 +1,92 @@
+"""Commands about the database: store backup, restore and check."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from preheat.cli.arguments import failing, valid
+from preheat.cli.output import ERR, OUT, fail
+from preheat.settings import Settings
+
+if TYPE_CHECKING:  # SQLAlchemy takes a while to import; --help does not need it
+    from preheat.store import Database
+    from preheat.store.schedules import Page
+
+store = typer.Typer(help="Back up, restore and check the database of schedules.", no_args_is_help=True)
+
+_ROWS_AT_ONCE = 500
+
+
+@store.command()
+@failing
+def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; must not exist.")]) -> None:
+    """Write a copy of the database to a file, while services go on using it."""
+    if file.exists():
+        fail(f"FILE ({file}) must not exist: a backup is not written over", code=2)
+    with _database() as database:
+        database.backup(file)
+    OUT.print(f"{escape(str(file))}: {file.stat().st_size:,} bytes", soft_wrap=True)
+
+
+@store.command()
+@failing
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Even if the database has schedules.")] = False,
+) -> None:
+    """Make the database what it was when the backup was written; stop the services first."""
+    if not file.is_file():
+        fail(f"FILE ({file}) is no file", code=2)
+    with _database() as database:
+        if not replace and _is_used(database):
+            fail(f"{database.shown_url} has schedules: --replace lets go of them", code=2)
+        database.restore(file)
+        OUT.print(f"restored {escape(database.shown_url)}", soft_wrap=True)
+
+
+@store.command()
+@failing
+def check() -> None:
+    """Read everything in the database; exit code 1 if anything of it is damaged or cannot be read."""
+    with _database() as database:
+        problems = database.problems()
+        count = 0
+        for page in _pages(database):
+            count += len(page.schedules)
+            problems += [f"schedule {each.schedule_id}: {each}" for each in page.unreadable]
+        for problem in problems:
+            ERR.print(f"[bold red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)
+        OUT.print(f"{count:,} schedules read in {escape(database.shown_url)}", soft_wrap=True)
+    raise typer.Exit(1 if problems else 0)
+
+
+@contextmanager
+def _database() -> "Iterator[Database]":
+    """The database of the settings; ends the command where its kind does not do what is asked."""
+    from preheat.store import Database  # noqa: PLC0415
+
+    settings = valid(Settings, {})
+    try:
+        with closing(Database(settings.database_url, settings.database_timeout_s)) as database:
+            yield database
+    except ValueError as error:
+        fail(str(error), code=2)
+
+
+def _pages(database: "Database") -> "Iterator[Page]":
+    from preheat.store import ScheduleStore  # noqa: PLC0415
+
+    page = ScheduleStore(database).newest(_ROWS_AT_ONCE)
+    yield page
+    while page.next is not None:
+        page = ScheduleStore(database).newest(_ROWS_AT_ONCE, page.next)
+        yield page
+
+
+def _is_used(database: "Database") -> bool:
+    first = next(_pages(database))
+    return bool(first.schedules or first.unreadable)
