@@ -219,6 +219,10 @@ class OneCycleLR(_MomentumCycle):
 
     @override
     def filled_in(self, span: Span) -> Self:
+        # With (n-1)/W and from_peak a warm-up as long as the run ends after it.
+        if span.values < 1:
+            span.refuse(("type",), "has no iteration left of the run", self.type)
+            return self
         for field in ("max_lr", "base_momentum", "max_momentum"):
             span.check_per_group(field, getattr(self, field))
         self._check_ends(span)
