@@ -13,7 +13,7 @@ from preheat.api import create_app
 from preheat.cli import app as command_line
 from preheat.curve import Curve
 from preheat.errors import PreheatError
-from preheat.lint import RULES
+from preheat.lint import OTHERS, REFUSALS, RULES
 from preheat.plot.contents import render
 from preheat.plot.options import PlotOptions
 from preheat.schedule import Schedule
@@ -66,8 +66,9 @@ def picture(specs: list[dict[str, Any]], kind: str, **options: Any) -> bytes:
 
 
 def lint_rules() -> list[tuple[str, str]]:
-    """Name and docstring of every lint rule."""
-    return [(rule.__name__.replace("_", "-"), inspect.getdoc(rule) or "") for rule in RULES]
+    """Name and docstring of every lint rule, then what an `error` and the other findings are called."""
+    rules = [(rule.__name__.replace("_", "-"), inspect.getdoc(rule) or "") for rule in RULES]
+    return [*rules, *((kind, f"As an error: {about}") for kind, (about, _) in REFUSALS.items()), *OTHERS.items()]
 
 
 def settings() -> list[tuple[str, str, str]]:

@@ -158,7 +158,7 @@ class HandoverRefused(PreheatError):
     def __init__(self, group: str, iteration: int, old_lr: float, new_lr: float) -> None:
         super().__init__(
             f"the LR of param group {group} would jump from {old_lr!r} to {new_lr!r} at iteration {iteration}: choose "
-            "keep to accept that, or rescale to go on from where it is",
+            "keep to accept that, rescale to go on from where it is, or rewarm to go up from there",
             iteration=iteration,
             old_lr=old_lr,
             new_lr=new_lr,

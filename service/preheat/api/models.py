@@ -184,17 +184,25 @@ class GroupHandover(BaseModel):
     """One param group where one schedule takes over from another."""
 
     group: str = Field(description="Name of the param group.", examples=["default"])
+    last_lr: float = Field(description="LR of the last update before it.", examples=[0.01])
     old_lr: float = Field(description="LR of the first update after the handover by the old schedule.", examples=[0.01])
     new_lr: float = Field(description="The same by the new one, with the policy applied.", examples=[0.01])
     ratio: float | None = Field(description="New over old; null where the old LR is 0.", examples=[1.0])
     is_continuous: bool = Field(description="Whether both are the same.", examples=[True])
+    is_ordinary: bool = Field(
+        description="Whether the step from last_lr to new_lr is no larger than the schedules' own.", examples=[True]
+    )
 
 
 class HandoverAnswer(BaseModel):
     """What becomes of a run that goes over to another schedule."""
 
-    iteration: int = Field(description="The first update after the handover.", examples=[12])
+    iteration: int = Field(description="The first update after the handover, by the new schedule.", examples=[12])
+    old_iteration: int = Field(description="The same update by the count of the old one.", examples=[12])
     groups: list[GroupHandover] = Field(description="Every param group there.")
+    lint: list[Finding] | None = Field(
+        description="What lint says about the spec, of a run that is there; null if it takes too long."
+    )
     spec: dict[str, Any] = Field(description="The spec to go on with; post it to get its schedule.")
 
 

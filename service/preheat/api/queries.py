@@ -4,14 +4,14 @@ import base64
 import binascii
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
-from preheat.analysis.handover import Policy
+from preheat.analysis.handover import Place, Policy
 from preheat.conversions import Target
 from preheat.curve import Curve
 from preheat.plot.options import Iteration, PlotOptions, Window
@@ -88,17 +88,6 @@ class ExportQuery(NoQuery):
     to: Target = Field(description="The library.", examples=["torch"])
 
 
-class HandoverQuery(NoQuery):
-    """Where a run goes over to another schedule, and what to do about a jump."""
-
-    iteration: Iteration = Field(description="The last update of the old schedule.", examples=[11])
-    policy: Policy = Field(
-        "keep",
-        description="Take the new schedule as it is, rescale it to the old LR, or refuse a jump (409).",
-        examples=["keep"],
-    )
-
-
 class UnitQuery(NoQuery):
     """A place in a run, in one of the units."""
 
@@ -113,7 +102,7 @@ class UnitQuery(NoQuery):
             raise ValueError("must be exactly one of iteration, epoch, samples, tokens")
         return self
 
-    def iteration_in(self, units: Units) -> int:
+    def iteration_in(self, units: Units, whose: str = "the schedule's spec") -> int:
         """The nearest iteration. Raises RequestValidationError if the schedule does not say how long its units are."""
         if self.iteration is not None:
             return self.iteration
@@ -122,8 +111,28 @@ class UnitQuery(NoQuery):
         try:
             return units.iterations(unit, amount)
         except ValueError as reason:
-            error = {"type": "value_error", "ctx": {"error": f"{reason} in the schedule's spec"}}
+            error = {"type": "value_error", "ctx": {"error": f"{reason} in {whose}"}}
             raise RequestValidationError([{**error, "loc": ("query", unit), "input": amount}]) from None
+
+
+class HandoverQuery(UnitQuery):
+    """Where a run goes over to another schedule, and what to do about a jump."""
+
+    iteration: Iteration | None = Field(
+        None, description="The last update of the old schedule, and as many of the new one.", examples=[11]
+    )
+    policy: Literal[Policy, "rewarm"] = Field(
+        "keep",
+        description=(
+            "Take the new schedule as it is (keep), rescale it to the old LR, rewarm from the LR of now to its target, "
+            "or refuse a jump (409)."
+        ),
+        examples=["keep"],
+    )
+
+    def place(self, old: Units, new: Units) -> Place:
+        """The last update of the old schedule, by the units of each. Raises RequestValidationError."""
+        return Place(self.iteration_in(old), self.iteration_in(new, "the posted spec"))
 
 
 async def refuse_repeated_parameters(request: Request) -> None:

@@ -9,6 +9,7 @@ from preheat import __version__
 from preheat.cli.conversions import export_spec, import_spec, list_recipes
 from preheat.cli.demo import demo
 from preheat.cli.output import take_any_encoding
+from preheat.cli.resume import resume
 from preheat.cli.schedules import diff, lint, lrs, plot
 from preheat.cli.serve import serve
 from preheat.cli.store import store
@@ -28,6 +29,7 @@ for name, command in (
     ("plot", plot),
     ("lint", lint),
     ("diff", diff),
+    ("resume", resume),
     ("recipes", list_recipes),
     ("export", export_spec),
     ("import", import_spec),

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -39,7 +40,20 @@ class SpecArgument:
         """The normalised spec. Raises InvalidSpec; ends the command if the file cannot be read."""
         if self.is_recipe:
             return spec_of({"recipe": self.name, **self.changes})
-        return parse_spec_file(text_of(self.name))
+        return parse_spec_file(self._text)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """A valid spec as it was written: what is filled in may depend on where it is put."""
+        if self.is_recipe:
+            return {"recipe": self.name, **self.changes}
+        is_json = self._text.lstrip().startswith("{")
+        content: dict[str, Any] = json.loads(self._text) if is_json else yaml.load(self._text, YamlLoader)  # noqa: S506 - a SafeLoader
+        return content
+
+    @functools.cached_property
+    def _text(self) -> str:
+        return text_of(self.name)  # once: stdin cannot be read again
 
     def curve(self) -> "Curve":
         """The curve; ends the command if the spec breaks rules. Raises LimitExceeded."""

@@ -3,28 +3,53 @@
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
 from preheat.errors import UndefinedLR
-from preheat.lint import ends, lengths
+from preheat.lint import effects, ends, lengths
 from preheat.lint.track import MOST_STEPS, Finding, LintedTrack
-from preheat.specs import InvalidSpec
+from preheat.specs import InvalidSpec, Violation
 from preheat.specs.tracks import LR_NAME
+from preheat.specs.violations import Kind
 
-__all__ = ["RULES", "Finding", "lint", "refusals"]
+__all__ = ["OTHERS", "REFUSALS", "RULES", "Finding", "lint", "refusals"]
 
-RULES = (*ends.RULES, *lengths.RULES)
-"""Every rule; two more, milestone-beyond-end and non-recursive-in-chain, are among the reasons to refuse a spec."""
+RULES = (*ends.RULES, *lengths.RULES, *effects.RULES)
+"""Every rule; the reasons for which a spec is refused are in REFUSALS."""
+
+REFUSALS: dict[Kind, tuple[str, str | None]] = {
+    "invalid": ("A value breaks a rule, which the detail says.", None),
+    "length-mismatch": (
+        "A `total_steps` of a OneCycleLR that is not what is left of the run.",
+        "leave it out: by default it is what is left of the run",
+    ),
+    "milestone-beyond-end": (
+        "A milestone of torch's schedulers after the end of the run.",
+        "take it out, or lengthen the run",
+    ),
+    "non-recursive-in-chain": (
+        "A scheduler in a ChainedScheduler that would overwrite the LRs before it.",
+        "use a ProductLR, which multiplies any schedulers",
+    ),
+}
+"""Every kind of violation for which a spec is refused: what it means, and what to change where that is known."""
+
+OTHERS = {
+    "undefined-lr": "A formula has no finite value ≥ 0 at an iteration.",
+    "not-examined": f"A schedule that must be stepped is longer than the {MOST_STEPS:,} iterations that are examined.",
+}
+"""Findings that no rule gives, with what they mean."""
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
-def lint(curve: Curve, deadline: Deadline = NO_DEADLINE) -> list[Finding]:
+def lint(curve: Curve, deadline: Deadline = NO_DEADLINE, first: int = 0) -> list[Finding]:
     """Findings about a valid schedule, the most severe first; of what it does to LRs, not to other hyperparameters.
 
-    Raises ComputeTimeout past the deadline.
+    Of a run that is about to do iteration `first`: what begins before it is no finding. Raises ComputeTimeout past the
+    deadline.
     """
     findings: list[Finding] = []
     for track in curve.schedule.spec.tracks:
         if all(curve.columns[column].hyperparameter == LR_NAME for column in track.columns):
-            findings += _findings(LintedTrack(curve, track, deadline))
+            findings += _findings(LintedTrack(curve, track, deadline, first))
     # Said once, of the curve: each rule itself passes over what it cannot see.
     if not curve.has_closed_form and curve.total_iterations > MOST_STEPS:
         detail = f"iterations past {MOST_STEPS} are not examined: this schedule must be stepped to them"
@@ -35,11 +60,19 @@ def lint(curve: Curve, deadline: Deadline = NO_DEADLINE) -> list[Finding]:
 
 
 def refusals(error: InvalidSpec) -> list[Finding]:
-    """What an invalid spec is refused for, as findings."""
+    """What an invalid spec is refused for, as findings; a remedy says what to change, or where the fields are told."""
     return [
-        Finding("error", violation.kind, violation.pointer, None, violation.detail, "see the rule in the detail")
-        for violation in error.violations
+        Finding("error", each.kind, each.pointer, None, each.detail, REFUSALS[each.kind][1] or _where(each))
+        for each in error.violations
     ]
+
+
+def _where(violation: Violation) -> str:
+    if not violation.location:
+        return "a spec is one object, in JSON or YAML: docs/reference/spec.md has an example"
+    is_in_scheduler = "after_scheduler" in violation.location
+    whose, page = ("a scheduler", "schedulers") if is_in_scheduler else ("a spec", "spec")
+    return f"docs/reference/{page}.md has the fields of {whose}, each with its bounds and an example"
 
 
 def _findings(track: LintedTrack) -> list[Finding]:

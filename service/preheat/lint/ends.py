@@ -1,4 +1,4 @@
-"""Lint rules about values: the first and the last LR, the peak, jumps, and LRs too small to matter.
+"""Lint rules about LRs: the first and the last, the peak, jumps, and LRs that are too small or stay where they are.
 
 Each rule is a function from a track to findings; a new one is a function and an entry in RULES.
 """
@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from preheat.lint.track import Finding, LintedTrack
 from preheat.specs import parse_spec
-from preheat.specs.after_schedulers.torch_decays import ConstantLR
+from preheat.specs.after_schedulers.torch_decays import SWALR, ConstantLR
 from preheat.specs.recipes import recipes
 
 _JUMP = 0.1
@@ -18,6 +18,12 @@ _JUMP = 0.1
 
 _RESOLUTION = 1e-9
 """Below this an update of a float32 weight of 0.01 rounds to nothing."""
+
+_MOST_AT_ZERO = 0.05
+"""Share of the run that may be at LR 0: such updates are wasted, and a twentieth is more than rounding leaves."""
+
+_MOST_AT_FLOOR = 1 / 3
+"""Share of the run that may be at a decay's end LR: of the recipes GPT-3's is the longest, with 13%."""
 
 # A difference in the last bits is no rise, and no peak that was missed.
 _EQUAL = 1 + 1e-9
@@ -27,7 +33,7 @@ _SCHEDULER = ("after_scheduler",)
 def first_update_at_zero(track: LintedTrack) -> Iterator[Finding]:
     """Update 1 at LR 0 changes nothing; at iteration 0 that is so for loops that count from 0."""
     name = "first-update-at-zero"
-    if track.target == 0 or track.last < 1:
+    if track.target == 0 or track.last < 1 or track.first > 1:
         return
     if track.lr(1) == 0:
         detail = "the first update runs at LR 0 and changes nothing but the optimizer's moments"
@@ -43,7 +49,8 @@ def jump_at_boundary(track: LintedTrack) -> Iterator[Finding]:
     """Where one phase hands over to the next the LR leaps."""
     for before, phase in pairwise(track.phases):
         n = phase.start
-        if n + 1 > track.last or n < 2:  # noqa: PLR2004 - there must be a step on either side
+        # There must be a step on either side, and what a run has behind it is no news.
+        if n + 1 > track.last or n < max(2, track.first):
             continue
         # A steep fall is no jump: the steps before and after it tell.
         steps = [track.lr(i + 1) - track.lr(i) for i in (n - 2, n - 1, n)]
@@ -86,6 +93,33 @@ def last_update_at_zero(track: LintedTrack) -> Iterator[Finding]:
         detail = "the last update runs at LR 0 and changes nothing"
         remedy = "give the decay an end LR, or a run that is one iteration shorter"
         yield track.finding("info", "last-update-at-zero", _SCHEDULER, track.last, detail, remedy)
+
+
+def stays_at_zero(track: LintedTrack) -> Iterator[Finding]:
+    """The LR is 0 for more than a twentieth of the run, at its end."""
+    if not track.reaches_the_end or track.target == 0 or track.lr(track.last) > 0:
+        return
+    if track.tail_share > _MOST_AT_ZERO:
+        begin = max(track.tail, track.first)
+        detail = f"the LR is 0 from iteration {begin} to the end: {track.tail_share:.0%} of the updates change nothing"
+        remedy = "let the decay end with the run (leave its length out), give it an end LR, or shorten the run"
+        yield track.finding("warning", "stays-at-zero", _SCHEDULER, begin, detail, remedy)
+
+
+def stays_at_floor(track: LintedTrack) -> Iterator[Finding]:
+    """A decay is over, and the LR stays at its end for more than a third of the run."""
+    # An SWALR holds its LR for averaging, however long.
+    if not track.reaches_the_end or any(isinstance(part.scheduler, SWALR) for part in track.parts):
+        return
+    begin, end = track.tail, track.lr(track.last)
+    if track.tail_share <= _MOST_AT_FLOOR or not 0 < end < track.target or begin - 2 < max(track.warmup.last, 0):
+        return
+    # Before the last of a stair's steps the LR stays, too; a decay comes down to its end.
+    if track.lr(begin - 2) > track.lr(begin - 1) > end:
+        share = f"{track.tail_share:.0%} of the run"
+        detail = f"the decay is over at iteration {begin}, and the LR stays at {end:g} to the end: {share}"
+        remedy = "let the decay end with the run: leave its length out"
+        yield track.finding("warning", "stays-at-floor", _SCHEDULER, begin, detail, remedy)
 
 
 def under_resolution(track: LintedTrack) -> Iterator[Finding]:
@@ -134,6 +168,8 @@ RULES: tuple[Callable[[LintedTrack], Iterator[Finding]], ...] = (
     peak_never_reached,
     rising_at_end,
     last_update_at_zero,
+    stays_at_zero,
+    stays_at_floor,
     under_resolution,
     decay_never_starts,
     unusual_peak,

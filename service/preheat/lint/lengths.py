@@ -11,8 +11,8 @@ from preheat.specs.violations import Location
 _FEW, _MANY = 1000, 10_000
 """A duration of at most few iterations in a run of at least many, a hundred times as long, was meant in epochs."""
 
-_SHORT_WARMUP = 100
-"""A warm-up of at most so many iterations in a run a thousand times as long was meant in epochs."""
+_BRIEF = 100
+"""A warm-up or a tail of at most so many iterations in a run a thousand times as long was meant in epochs."""
 
 _NEARLY_OVER = 0.95
 """Share of a cycle after which a run may end without being cut off."""
@@ -25,20 +25,26 @@ def length_mismatch(track: LintedTrack) -> Iterator[Finding]:
         if named is None:
             continue
         (*_, field), length = named
-        location, left = (*part.location, field), part.length
+        location, left, warmup = (*part.location, field), part.length, track.warmup.iterations
+        # Taken off twice, or never: the whole run's clock and the decay's own differ by the warm-up.
+        by_warmup = left == track.length and abs(length - left) == warmup > 0
         if part.scheduler.counts_values:
             # total_steps counts values, of which there are left + 1; another length is refused before lint.
             if length == left:
                 detail = f"the cycle ends at its iteration {length - 1}, and its last LR is held for one more"
                 yield _mismatch("info", location, track, length - 1, detail)
         elif length > left:
-            detail = f"{field} ({length}) exceeds the {left} iterations that are left: the decay is cut off"
+            why = " it is one warm-up too long, as if it counted from the start of the run, and" if by_warmup else ""
+            detail = f"{field} ({length}) exceeds the {left} iterations that are left:{why} the decay is cut off"
             yield _mismatch("warning", location, track, left, detail)
         elif length < left:
             rises = part.scheduler.rises_past_length
             then = "rises again" if rises else "stays at its end"
-            detail = f"{field} ({length}) is less than the {left} iterations that are left: after it the LR {then}"
-            yield _mismatch("warning" if rises else "info", location, track, length, detail)
+            why = f"it is one warm-up ({warmup}) short, and " if by_warmup else ""
+            detail = f"{field} ({length}) is less than the {left} iterations that are left: {why}after it the LR {then}"
+            # A floor above 0 may be held for as long as a warm-up on purpose: cool-down epochs are.
+            is_mistake = rises or (by_warmup and track.reaches_the_end and track.lr(track.last) == 0)
+            yield _mismatch("warning" if is_mistake else "info", location, track, length, detail)
 
 
 def _mismatch(severity: Severity, location: Location, track: LintedTrack, own: int, detail: str) -> Finding:
@@ -76,20 +82,44 @@ def milestone_beyond_end(track: LintedTrack) -> Iterator[Finding]:
 def looks_like_epochs(track: LintedTrack) -> Iterator[Finding]:
     """Numbers as small as epochs in a run as long as iterations."""
     total = track.total_iterations
+    if total < _MANY:
+        return
     for part in track.parts:
-        named = part.scheduler.named_epochs()
-        if named is not None and named[1] <= _FEW and total >= _MANY and total >= 100 * named[1]:
-            (field,), value = named
-            detail = f"{field} ({value}) is 1/{total // value} of the run: it reads like epochs, and counts iterations"
-            remedy = f'write "{value}ep" and give units.iterations_per_epoch'
-            location = (*part.location, field)
-            yield track.finding("warning", "looks-like-epochs", location, value, detail, remedy)
-    warmup = track.warmup.iterations
-    if 0 < warmup <= _SHORT_WARMUP and total >= _MANY and total >= 1000 * warmup:
-        detail = f"the warm-up ({warmup}) is less than a thousandth of the run: it reads like epochs"
-        remedy = f'write "{warmup}ep" and give units.iterations_per_epoch'
-        location = ("warmup", "iterations")
-        yield track.finding("warning", "looks-like-epochs", location, warmup, detail, remedy)
+        named = [
+            named
+            for named in part.scheduler.named_epochs(part.length)
+            # As long as what it has of a sequence is as long as it should be.
+            if _is_few(named[1], total) and named[1] < part.length
+        ]
+        # 1 is often meant, as where a decay begins one iteration late; the warm-up's own length is reported there.
+        named += [
+            named
+            for named in part.scheduler.named_briefs()
+            if named[1] not in {1, track.warmup.iterations} and _is_brief(named[1], total)
+        ]
+        for below, value in named:
+            detail = (
+                f"{below[-1]} ({value}) is 1/{total // value} of the run: it reads like epochs, and counts iterations"
+            )
+            yield _epochs(track, (*part.location, *below), value, detail)
+    warmup = track.warmup
+    # A warm-up that follows from β2 is as short as it is.
+    if warmup.beta2 is None and _is_brief(warmup.iterations, total):
+        detail = f"the warm-up ({warmup.iterations}) is less than a thousandth of the run: it reads like epochs"
+        yield _epochs(track, ("warmup", "iterations"), warmup.iterations, detail)
+
+
+def _is_few(value: int, total: int) -> bool:
+    return 0 < value <= _FEW and total >= 100 * value
+
+
+def _is_brief(value: int, total: int) -> bool:
+    return 0 < value <= _BRIEF and total >= 1000 * value
+
+
+def _epochs(track: LintedTrack, location: Location, value: int, detail: str) -> Finding:
+    remedy = f'write "{value}ep" and give units.iterations_per_epoch'
+    return track.finding("warning", "looks-like-epochs", location, value, detail, remedy)
 
 
 def warmup_over_half(track: LintedTrack) -> Iterator[Finding]:
@@ -113,6 +143,16 @@ def restart_cut_off(track: LintedTrack) -> Iterator[Finding]:
             yield track.finding("warning", "restart-cut-off", part.location, iteration, detail, remedy)
 
 
+def never_restarts(track: LintedTrack) -> Iterator[Finding]:
+    """A scheduler with cycles has no second one in this run, or not one that is whole."""
+    for part in track.parts:
+        if part.scheduler.restarts_within(part.length) is False:
+            kind = part.scheduler.type
+            detail = f"{kind} never restarts: its first cycle is its only one, or lasts as long as the run that is left"
+            remedy = "give it shorter or more cycles, or take CosineLR, which has none"
+            yield track.finding("warning", "never-restarts", part.location, None, detail, remedy)
+
+
 RULES: tuple[Callable[[LintedTrack], Iterator[Finding]], ...] = (
     length_mismatch,
     min_lr_above_target,
@@ -120,4 +160,5 @@ RULES: tuple[Callable[[LintedTrack], Iterator[Finding]], ...] = (
     looks_like_epochs,
     warmup_over_half,
     restart_cut_off,
+    never_restarts,
 )

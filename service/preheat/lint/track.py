@@ -48,13 +48,14 @@ class Part:
 
 
 class LintedTrack:
-    """One track of a curve."""
+    """One track of a curve, of a run that is about to do iteration `first`."""
 
-    def __init__(self, curve: Curve, track: Track, deadline: Deadline) -> None:
+    def __init__(self, curve: Curve, track: Track, deadline: Deadline, first: int = 0) -> None:
         self.track, self.warmup, self.after = track, track.warmup, track.after_scheduler
         self.total_iterations = curve.total_iterations
         self.last = curve.total_iterations if curve.has_closed_form else min(curve.total_iterations, MOST_STEPS)
         self.names = [curve.columns[column].group for column in track.columns]
+        self.first = first
         self._curve, self._deadline = curve, deadline
         self._rows: dict[int, list[float]] = {}
 
@@ -103,11 +104,31 @@ class LintedTrack:
         return [(n, self.lr(n)) for n in sorted({*places, self.last})]
 
     @cached_property
+    def tops(self) -> list[float]:
+        """The highest LR of every group after the warm-up."""
+        first = min(self.warmup.last + 1, self.last)
+        _, _, highs = self._curve.envelope(first, self.last + 1, 1, self._deadline)
+        return [float(highs[0, column]) for column in self.track.columns]
+
+    @cached_property
     def is_constant(self) -> bool:
         """Whether every LR from the end of the warm-up on is the same."""
-        first = min(max(self.warmup.last, 0), self.last)
-        _, lows, highs = self._curve.envelope(first, self.last + 1, 1, self._deadline)
-        return all(lows[0, column] == highs[0, column] for column in self.track.columns)
+        return self._stays_from(min(max(self.warmup.last, 0), self.last))
+
+    @cached_property
+    def tail(self) -> int:
+        """The first iteration from which on every LR stays as it is."""
+        begin, end = 0, self.last
+        # What stays from one iteration on stays from every later one: so the first can be bisected.
+        while begin < end:
+            middle = (begin + end) // 2
+            begin, end = (begin, middle) if self._stays_from(middle) else (middle + 1, end)
+        return begin
+
+    @property
+    def tail_share(self) -> float:
+        """The share of what is still to be done in which every LR stays as it is at the end."""
+        return (self.last - max(self.tail, self.first)) / max(self.last - self.first, 1)
 
     @cached_property
     def phases(self) -> list[Phase]:
@@ -118,6 +139,10 @@ class LintedTrack:
     def parts(self) -> list[Part]:
         """Every scheduler that the track is made of, the outermost first."""
         return [] if self.after is None else list(_parts(("after_scheduler",), self.after, self.length))
+
+    def _stays_from(self, iteration: int) -> bool:
+        _, lows, highs = self._curve.envelope(iteration, self.last + 1, 1, self._deadline)
+        return all(lows[0, column] == highs[0, column] for column in self.track.columns)
 
     def every_part(self, claim: str) -> bool:
         """Whether a class flag of Scheduler holds for every scheduler that the track is made of."""

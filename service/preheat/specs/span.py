@@ -7,7 +7,7 @@ from typing import Any
 from preheat.specs.duration_text import Duration
 from preheat.specs.durations import Clock
 from preheat.specs.fields import Closed
-from preheat.specs.violations import Location, Violation, violation
+from preheat.specs.violations import Kind, Location, Violation, violation
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Span:
     violations: list[Violation]
     depth: int = 0
 
-    def refuse(self, field: Location, rule: str, value: Any, kind: str = "invalid") -> None:
+    def refuse(self, field: Location, rule: str, value: Any, kind: Kind = "invalid") -> None:
         """Notes that the value of `field` breaks `rule`."""
         self.violations.append(violation((*self.location, *field), rule, value, kind))
 

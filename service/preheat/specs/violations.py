@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import ErrorDetails
 
@@ -14,19 +14,22 @@ _NO_VALUE = object()
 Location = tuple[str | int, ...]
 """Where a value stands in a JSON document: names of fields and indices of lists."""
 
+Kind = Literal["invalid", "length-mismatch", "milestone-beyond-end", "non-recursive-in-chain"]
+"""A mistake by its name; `invalid` is every one that has none of its own."""
+
 
 @dataclass(frozen=True)
 class Violation:
     """One value that breaks one rule.
 
     `location` leads to the value, `rule` says what it must be, `value` is its JSON text (None where it is missing),
-    `kind` names the mistake where it has a name of its own.
+    `kind` names the mistake.
     """
 
     location: Location
     rule: str
     value: str | None = None
-    kind: str = "invalid"
+    kind: Kind = "invalid"
 
     @property
     def pointer(self) -> str:
@@ -48,7 +51,7 @@ class InvalidSpec(ValueError):
         super().__init__("; ".join(violation.detail for violation in violations))
 
 
-def violation(location: Location, rule: str, value: Any = _NO_VALUE, kind: str = "invalid") -> Violation:
+def violation(location: Location, rule: str, value: Any = _NO_VALUE, kind: Kind = "invalid") -> Violation:
     """A violation whose value is shown as short JSON."""
     # A key may be a megabyte of lone surrogates: what is sent back is short, and UTF-8 can hold it.
     parts = tuple(encodable(part)[:60] if isinstance(part, str) else part for part in location)

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import httpx
@@ -103,6 +104,68 @@ def test_a_handover_is_advised_on(http: httpx.Client) -> None:
     refused = http.post(f"{path}/resume", params={"iteration": 14, "policy": "refuse"}, json=longer)
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:preheat:seam-refused")
     assert refused.json()["old_lr"] == LRS[15]
+
+
+def test_a_run_rewarms_to_a_spec_that_can_be_posted(http: httpx.Client) -> None:
+    """From the LR of the last update up to a new peak, then down: the answer's spec is the schedule to go on with."""
+    path = created(http)
+    new = {**REFERENCE_SPEC, "total_iterations": 60, "target_lr": 0.02}
+    answer = http.post(f"{path}/resume", params={"iteration": 14, "policy": "rewarm"}, json=new)
+    assert answer.status_code == 200
+    found = answer.json()
+    (group,) = found["groups"]
+    assert (group["last_lr"], group["old_lr"]) == (LRS[14], LRS[15])
+    assert group["new_lr"] == pytest.approx(LRS[14] + (0.02 - LRS[14]) / 10)
+    assert group["is_ordinary"]
+    lrs = http.post("/v1/schedules", json=found["spec"]).json()["groups"][0]["lr"]
+    assert lrs[24] == pytest.approx(0.02)
+    assert lrs[42] == pytest.approx(0.01)
+    assert lrs[60] == pytest.approx(0, abs=1e-17)
+    refused = http.post(f"{path}/resume", params={"iteration": 14, "policy": "rewarm"}, json={**new, "warmup": {}})
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:preheat:not-comparable")
+
+
+@pytest.mark.parametrize(
+    ("unit", "amount", "old_units", "new_units"),
+    [
+        ("samples", 409_600, {"samples_per_iteration": 1024}, {"samples_per_iteration": 2048}),
+        ("tokens", 4e8, {"tokens_per_iteration": 1e6}, {"tokens_per_iteration": 2e6}),
+        ("epoch", 4, {"iterations_per_epoch": 100}, {"iterations_per_epoch": 50}),
+    ],
+)
+def test_a_run_goes_on_at_the_same_place_with_other_units(
+    http: httpx.Client, unit: str, amount: float, old_units: dict[str, int], new_units: dict[str, int]
+) -> None:
+    """A place in epochs, samples or tokens is another iteration for each schedule, by its own units."""
+    run = {"target_lr": 0.01, "after_scheduler": {"type": "CosineLR"}}
+    old = {**run, "total_iterations": 1000, "units": old_units}
+    new = {**run, "total_iterations": 500, "units": new_units}
+    schedule = http.post("/v1/schedules?stop=0", json=old).json()["id"]
+    found = http.post(f"/v1/schedules/{schedule}/resume", params={unit: amount}, json=new).json()
+    assert (found["iteration"], found["old_iteration"]) == (201, 401)
+    assert found["groups"][0]["last_lr"] == pytest.approx(0.005 * (1 + math.cos(math.pi * 0.4)))
+    assert found["groups"][0]["new_lr"] == pytest.approx(0.005 * (1 + math.cos(math.pi * 201 / 500)))
+    without = {**new, "units": None}
+    refused = http.post(f"/v1/schedules/{schedule}/resume", params={unit: amount}, json=without)
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert error["parameter"] == unit
+    assert "in the posted spec" in error["rule"]
+    twice = http.post(f"/v1/schedules/{schedule}/resume", params={unit: amount, "iteration": 400}, json=new)
+    assert "exactly one of iteration, epoch, samples, tokens" in twice.text
+
+
+def test_what_is_left_of_a_handed_over_run_is_linted(http: httpx.Client) -> None:
+    """The answer has lint's findings about the spec to go on with, of what is still to come."""
+    run = {"target_lr": 5e-5, "total_iterations": 1000, "after_scheduler": {"type": "PolynomialDecayLR"}}
+    schedule = http.post("/v1/schedules?stop=0", json=run).json()["id"]
+    longer = {**run, "total_iterations": 2000, "after_scheduler": {"type": "PolynomialDecayLR", "length": 1500}}
+    found = http.post(f"/v1/schedules/{schedule}/resume", params={"iteration": 900}, json=longer).json()
+    details = {finding["rule"]: finding["detail"] for finding in found["lint"]}
+    assert "45% of the updates" in details["stays-at-zero"]
+    dead = http.post(f"/v1/schedules/{schedule}/resume", params={"iteration": 1000, "policy": "rescale"}, json=longer)
+    assert (dead.status_code, dead.json()["type"]) == (422, "urn:preheat:not-comparable")
+    assert "Choose rewarm" in dead.json()["detail"]
 
 
 def test_a_crossing_says_where_it_may_be_missed(http: httpx.Client) -> None:

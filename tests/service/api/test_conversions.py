@@ -79,3 +79,15 @@ def test_no_source_is_more_than_refused(http: httpx.Client, source: Any) -> None
             answer = http.post("/v1/import", json={"library": library, "source": source, **known})
             assert answer.status_code in {200, 422}
             assert answer.json()["detail" if answer.status_code == 422 else "spec"]
+
+
+@pytest.mark.parametrize(("cycles", "is_told"), [(None, True), (1, True), (4, False)])
+def test_an_imported_cosine_with_restarts_that_never_restarts_is_told(
+    http: httpx.Client, cycles: int | None, *, is_told: bool
+) -> None:
+    """In transformers it has one cycle unless told otherwise, which lint says of the imported spec."""
+    own = {} if cycles is None else {"lr_scheduler_kwargs": {"num_cycles": cycles}}
+    source = {"max_steps": 1000, "learning_rate": 1e-4, "lr_scheduler_type": "cosine_with_restarts", **own}
+    spec = http.post("/v1/import", json={"library": "transformers", "source": source}).json()["spec"]
+    findings = http.post("/v1/lint", json=spec).json()["findings"]
+    assert ("never-restarts" in {finding["rule"] for finding in findings}) == is_told

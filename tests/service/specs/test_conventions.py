@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from preheat.specs import InvalidSpec, spec_of
 from support.specs import curve_after
 
 COSINE = {"type": "CosineLR"}
@@ -160,3 +161,12 @@ def test_every_library_reads_its_own_sequence(library: str) -> None:
     for iteration, value in enumerate(values):
         half_a_digit = 0.51 * 0.1 ** len(value.partition(".")[2])
         assert actual[iteration] == pytest.approx(float(value), abs=half_a_digit if "." in value else 1e-15)
+
+
+def test_a_one_cycle_after_the_end_of_the_run_is_refused() -> None:
+    """With (n-1)/W a warm-up as long as the run reaches its peak one iteration later: no cycle of 0 values is left."""
+    warmup = {"iterations": 20, "convention": "(n-1)/W", "decay_clock": "from_peak"}
+    whole = {"target_lr": 0.1, "total_iterations": 20, "after_scheduler": {"type": "OneCycleLR", "max_lr": 0.1}}
+    with pytest.raises(InvalidSpec, match="has no iteration left of the run"):
+        spec_of({**whole, "warmup": warmup})
+    assert spec_of({**whole, "warmup": {**warmup, "iterations": 19}}).after_scheduler is not None

@@ -1,5 +1,6 @@
 """Routes: analyses of one schedule (sum, crossing, handover) and of two (diff)."""
 
+import json
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated
@@ -7,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from preheat.analysis.difference import ValuePair, difference
-from preheat.analysis.handover import hand_over
+from preheat.analysis.handover import Handover, hand_over, rewarm
 from preheat.analysis.window import first_crossing, totals
 from preheat.api.caching import IMMUTABLE, REVALIDATE, conditional, response
-from preheat.api.dependencies import Context, PostedSchedule, RequestContext, ScheduleId
+from preheat.api.dependencies import Context, JSONBody, PostedSchedule, RequestContext, ScheduleId
 from preheat.api.models import (
     ColumnName,
     ColumnTotal,
@@ -24,12 +25,14 @@ from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
 from preheat.api.queries import BoundsQuery, CrossingQuery, DifferenceQuery, HandoverQuery
 from preheat.budget import check_values
 from preheat.curve import Curve
-from preheat.errors import NotComparable
+from preheat.errors import ComputeTimeout, NotComparable
 from preheat.formats import JSON, PICTURES, negotiate
+from preheat.lint import lint
 from preheat.plot.contents import render_difference
 from preheat.plot.drawing import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
 from preheat.schedule import Schedule
+from preheat.specs.durations import Units
 
 router = APIRouter(tags=["questions"], default_response_class=Response)
 
@@ -100,13 +103,41 @@ def diff_schedules(context: Context, query: Annotated[DifferenceQuery, Query()])
     responses={**answer("The handover.", HandoverAnswer), **problems(404, 409, 413, 415, 422, 503)},
 )
 def resume_with(
-    context: Context, schedule_id: ScheduleId, schedule: PostedSchedule, query: Annotated[HandoverQuery, Query()]
+    context: Context,
+    schedule_id: ScheduleId,
+    schedule: PostedSchedule,
+    body: JSONBody,
+    query: Annotated[HandoverQuery, Query()],
 ) -> Response:
-    """The LR on both sides of the handover after update `iteration`, and the spec to go on with; nothing is stored."""
+    """The LR on both sides of the handover after an update, and the spec to go on with; nothing is stored.
+
+    The update is named by its iteration, or by the epochs, samples or tokens that are done: each schedule counts them
+    in iterations by the units of its own spec.
+    """
     old, new = context.catalogue.curve(schedule_id), context.catalogue.curve_of(schedule)
-    found = hand_over(old, query.iteration, new, query.policy, context.deadline)
-    content = {"iteration": found.iteration, "groups": found.groups, "spec": Schedule(found.spec).spec_dict}
-    return response(HandoverAnswer.model_validate(content, from_attributes=True))
+    place = query.place(*(curve.schedule.spec.units or Units() for curve in (old, new)))
+    if query.policy == "rewarm":
+        # As it was written: what is filled in depends on where it begins.
+        found = rewarm(old, place, new, json.loads(body), context.deadline)
+    else:
+        found = hand_over(old, place, new, query.policy, context.deadline)
+    return response(_handover(context, found))
+
+
+def _handover(context: RequestContext, found: Handover) -> HandoverAnswer:
+    curve = context.catalogue.curve_of(Schedule(found.spec))
+    try:
+        findings = lint(curve, context.deadline, found.iteration)
+    except ComputeTimeout:  # what the LRs are is known, and asking again would not go on where lint was stopped
+        findings = None
+    content = {
+        "iteration": found.iteration,
+        "old_iteration": found.old_iteration,
+        "groups": found.groups,
+        "lint": findings,
+        "spec": curve.schedule.spec_dict,
+    }
+    return HandoverAnswer.model_validate(content, from_attributes=True)
 
 
 def _totals(context: RequestContext, curve: Curve, window: range) -> TotalAnswer:

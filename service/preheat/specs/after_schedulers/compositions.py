@@ -160,6 +160,7 @@ class WindowLR(Wrapper):
     At s ≤ begin its LR at 0, at s ≥ end its LR at end − begin. Source: MMEngine's begin and end.
     """
 
+    brief_fields: ClassVar[tuple[str, ...]] = ("begin", "end")
     type: Literal["WindowLR"]
     begin: IterationsOrZero = Field(0, description="Iteration at which it begins.", examples=[10])
     end: Iterations | None = Field(
@@ -224,6 +225,7 @@ class CooldownLR(Wrapper):
     """
 
     resolved_apart: ClassVar[frozenset[str]] = frozenset({"length"})
+    brief_fields: ClassVar[tuple[str, ...]] = ("length",)
     type: Literal["CooldownLR"]
     length: Iterations = Field(description="Iterations of the tail.", examples=["10%"])
     shape: Literal["linear", "cosine", "1-sqrt"] = Field(

@@ -7,10 +7,13 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import falling, number, power
-from preheat.specs.after_schedulers.scheduler import Decay, Shape, are_some, log_growth_to, some
+from preheat.specs.after_schedulers.scheduler import Decay, Named, Shape, are_some, is_over, log_growth_to, some
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, Int, NonNegative, Positive
 from preheat.specs.span import Span
+
+_LOW = 100
+"""A divisor of an inverse-time decay that no run is meant to end with."""
 
 
 class PolynomialDecayLR(Decay):
@@ -43,6 +46,10 @@ class PolynomialDecayLR(Decay):
     @override
     def repeats(self, stop: int) -> bool:
         return self.cycle and stop > (self.length or 1)
+
+    @override
+    def restarts_within(self, iterations: int) -> bool | None:
+        return (self.length or 1) < iterations if self.cycle else None
 
 
 class CosineLR(Decay):
@@ -150,6 +157,7 @@ class ExponentialDecayLR(Shape):
     decay to. Source: Keras `ExponentialDecay`, optax `exponential_decay` (end_value = min_lr), fastai `SchedExp`.
     """
 
+    epoch_fields: ClassVar[tuple[str, ...]] = ("decay_length",)
     type: Literal["ExponentialDecayLR"]
     decay_rate: Positive = Field(description="Factor reached after decay_length.", examples=[0.1])
     decay_length: Iterations | None = Field(
@@ -172,6 +180,12 @@ class ExponentialDecayLR(Shape):
     def log_growth(self, iterations: int) -> float:
         return log_growth_to(self.decay_rate, iterations / (self.decay_length or 1))
 
+    @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """Of many decays by a factor near 1 there is none: only of those that leave nothing of the LR."""
+        is_dead = is_over(self.decay_rate, iterations // (self.decay_length or 1))
+        return super().named_epochs(iterations) if is_dead else []
+
 
 class InverseTimeLR(Shape):
     """b / (1 + decay_rate · s / decay_length); with `staircase` the fraction is rounded down.
@@ -179,6 +193,7 @@ class InverseTimeLR(Shape):
     b at s = 0, b / (1 + decay_rate) at s = decay_length. Source: Keras `InverseTimeDecay`.
     """
 
+    epoch_fields: ClassVar[tuple[str, ...]] = ("decay_length",)
     type: Literal["InverseTimeLR"]
     decay_rate: Positive = Field(description="Growth of the divisor within decay_length.", examples=[0.5])
     decay_length: Iterations = Field(description="Iterations of one unit of decay.", examples=[1000])
@@ -189,6 +204,12 @@ class InverseTimeLR(Shape):
         units = f"(s // {self.decay_length})" if self.staircase else f"s / {self.decay_length}"
         return f"b / (1 + {number(self.decay_rate)} * {units})"
 
+    @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """Of many units at a small rate there is none: only of those that leave little of the LR."""
+        is_low = self.decay_rate * iterations / self.decay_length > _LOW
+        return super().named_epochs(iterations) if is_low else []
+
 
 class InverseSqrtLR(Shape):
     """b · √(timescale / (s + shift + timescale)).
@@ -198,6 +219,7 @@ class InverseSqrtLR(Shape):
     timescale of warm-up + 1 NeMo's InverseSquareRootAnnealing.
     """
 
+    brief_fields: ClassVar[tuple[str, ...]] = ("timescale",)
     type: Literal["InverseSqrtLR"]
     timescale: Iterations | None = Field(
         None, description="Iterations until the LR is b / √2; by default the warm-up's.", examples=[4000]
@@ -221,6 +243,7 @@ class NoamLR(Shape):
     """
 
     peaks_at_target: ClassVar[bool] = False
+    brief_fields: ClassVar[tuple[str, ...]] = ("warmup_iterations",)
     type: Literal["NoamLR"]
     d_model: Annotated[Int, Field(ge=1, le=10**9)] = Field(description="Width of the model.", examples=[512])
     warmup_iterations: Iterations = Field(description="Iterations until the peak.", examples=[4000])

@@ -111,6 +111,25 @@ class PhasesLR(Shape):
         return [(("phases", index), start) for index, start in enumerate(self.starts[:-1])]
 
     @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """The longest phase's."""
+        lengths = {index: phase.length or 0 for index, phase in enumerate(self.phases)}
+        longest = max(lengths, key=lengths.__getitem__)
+        return [(("phases", longest, "length"), lengths[longest])]
+
+    @override
+    def idle_fields(self) -> list[Location]:
+        """The start of a constant phase that has another end, at which all of it is."""
+        before = [(None, None), *((phase.end_lr, phase.end_factor) for phase in self.phases)]
+        found: list[Location] = []
+        for index, (phase, last) in enumerate(zip(self.phases, before, strict=False)):
+            start, end = (phase.start_lr, phase.start_factor), (phase.end_lr, phase.end_factor)
+            # Where it is the one that the phase before ends at, it is filled in.
+            if phase.shape == "constant" and start not in {(None, None), end, last}:
+                found.append(("phases", index, "from" if phase.start_factor is None else "from_factor"))
+        return found
+
+    @override
     def filled_in(self, span: Span) -> Self:
         phases: list[Segment] = []
         used = 0

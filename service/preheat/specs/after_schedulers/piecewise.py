@@ -21,6 +21,9 @@ MAX_VALUES = 100_000
 NAMES = ("n", "T", "W", "s", "N")
 _SUSPECTS = 10_000
 
+_MANY = 100
+"""So many times as long as a table a run is that was meant to last as long as it, in epochs."""
+
 
 class Point(Closed):
     """One point of a piecewise shape: an absolute LR, or a factor of b."""
@@ -77,6 +80,11 @@ class PiecewiseLR(Shape):
         return [(("points", index, "at"), point.at) for index, point in enumerate(self.points)]
 
     @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """The last point's, which is where the LR stays."""
+        return [named for named in self.named_beginnings()[-1:] if named[1]]
+
+    @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         ats = [point.at for point in self.points]
         inside = ats[bisect.bisect_left(ats, start) : bisect.bisect_right(ats, stop)]
@@ -118,6 +126,12 @@ class TableLR(Shape):
     @override
     def named_beginnings(self) -> list[Named]:
         return [(("values", index), index * self.hold) for index in range(len(self.values))]
+
+    @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """Of a table that ends within the run, how long each value lasts: one of an epoch is often written so."""
+        duration = len(self.values) * self.hold
+        return [(("hold",), self.hold)] if len(self.values) > 1 and iterations >= _MANY * duration else []
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import falling, number
-from preheat.specs.after_schedulers.scheduler import Shape, are_some, log_growth_to, some
+from preheat.specs.after_schedulers.scheduler import Named, Shape, are_some, log_growth_to, some
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, MAX_ITERATION, Int, NonNegative, Ratio
 from preheat.specs.span import Span
@@ -35,6 +35,7 @@ class CosineRestartsLR(Shape):
     """
 
     may_rise: ClassVar[bool] = True
+    epoch_fields: ClassVar[tuple[str, ...]] = ("T_0", "periods")
     resolved_apart: ClassVar[frozenset[str]] = frozenset({"periods"})
     type: Literal["CosineRestartsLR"]
     T_0: Iterations | None = Field(None, description="Iterations of the first cycle.", examples=[10])
@@ -115,6 +116,16 @@ class CosineRestartsLR(Shape):
         cycle = self._cycle(iteration)
         start = self._start(cycle)
         return int(iteration - start), self._start(cycle + 1) - start
+
+    @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """Of cycles that grow there is none: a short first one is usual."""
+        return super().named_epochs(iterations) if self.T_mult <= 1 else []
+
+    @override
+    def restarts_within(self, iterations: int) -> bool:
+        cycles = len(self.periods) if self.periods else self._limit()
+        return cycles != 1 and self._start(1) < iterations
 
     @property
     def _has_even_cycles(self) -> bool:

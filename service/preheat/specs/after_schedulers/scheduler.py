@@ -17,6 +17,8 @@ from preheat.specs.violations import Location
 MAX_DEPTH = 20
 """Schedulers within schedulers."""
 
+_MOMENTUM = frozenset({"cycle_momentum", "base_momentum", "max_momentum"})
+
 Stage = tuple[str, int]
 """Name of a stage, and the iteration of the scheduler's own clock at which it begins."""
 
@@ -37,7 +39,8 @@ class Scheduler(Closed):
     `peaks_at_target`: its highest LR is meant to be the target.
     `may_rise`: it is meant to rise at the end of a run that is cut anywhere.
     `length_field`: the field with the length of the whole decay, which usually is what is left of the run.
-    `epoch_field`: a field with a duration that is often written in epochs by mistake.
+    `epoch_fields`: fields with durations that are a good part of the run, and often written in epochs by mistake.
+    `brief_fields`: fields with durations that may be brief, such as a warm-up's or a tail's, and are so mistaken too.
     `counts_values`: `length_field` counts the values of the decay, and not the iterations from its first to its last.
     `rises_past_length`: after the whole decay its LR goes up again.
     `formula_field`: the location of what a user can change about a formula that has no value.
@@ -51,7 +54,8 @@ class Scheduler(Closed):
     peaks_at_target: ClassVar[bool] = True
     may_rise: ClassVar[bool] = False
     length_field: ClassVar[str | None] = None
-    epoch_field: ClassVar[str | None] = None
+    epoch_fields: ClassVar[tuple[str, ...]] = ()
+    brief_fields: ClassVar[tuple[str, ...]] = ()
     counts_values: ClassVar[bool] = False
     rises_past_length: ClassVar[bool] = False
     formula_field: ClassVar[Location] = ()
@@ -108,10 +112,13 @@ class Scheduler(Closed):
         value = getattr(self, self.length_field) if self.length_field else None
         return None if value is None else ((str(self.length_field),), value)
 
-    def named_epochs(self) -> Named | None:
-        """The field with a duration that is often written in epochs, and the longest there."""
-        value = getattr(self, self.epoch_field) if self.epoch_field else None
-        return None if value is None else ((str(self.epoch_field),), max(value) if isinstance(value, tuple) else value)
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """Fields with durations that are a good part of a run, and the longest there; `iterations` are left of it."""
+        return self._named(self.epoch_fields)
+
+    def named_briefs(self) -> list[Named]:
+        """Fields with durations that may be brief, and the longest there."""
+        return self._named(self.brief_fields)
 
     def named_beginnings(self) -> list[Named]:
         """Fields with something that begins later than the scheduler, and the iteration at which it does."""
@@ -121,9 +128,25 @@ class Scheduler(Closed):
         """Iterations into the cycle, and the cycle's length (0 past the last); None if there are no cycles."""
         return None
 
+    def restarts_within(self, iterations: int) -> bool | None:
+        """Whether a cycle is over and another begins before `iterations` are; None if it has no cycles."""
+        return None
+
     def suspects(self, length: int) -> Iterable[int]:
         """Iterations of 0 … length at which the formula may have no value, to be tried before a spec is accepted."""
         return ()
+
+    def idle_fields(self) -> list[Location]:
+        """Fields that are not at their default and yet change nothing, since the formula is the same without them."""
+        mine = {} if self.children else type(self).model_fields
+        kept = _MOMENTUM if self.cycles_momentum else frozenset({"cycle_momentum"})
+        changed = [
+            name
+            for name, field in mine.items()
+            if name not in kept and not field.is_required() and field.default not in {None, getattr(self, name)}
+        ]
+        formulas = {name: self.model_copy(update={name: mine[name].default}).formula() for name in changed}
+        return [(name,) for name, formula in formulas.items() if formula == self.formula()]
 
     @property
     def cycles_momentum(self) -> bool:
@@ -143,6 +166,11 @@ class Scheduler(Closed):
     def log_growth(self, iterations: int) -> float:
         """Natural logarithm of the factor by which the LR may outgrow b within `iterations`; 0 if it never does."""
         return sum(child.log_growth(iterations) for child in self.children.values())
+
+    def _named(self, fields: Iterable[str]) -> list[Named]:
+        values = ((field, getattr(self, field)) for field in fields)
+        longest = ((field, max(value) if isinstance(value, tuple) else value) for field, value in values)
+        return [((field,), value) for field, value in longest if value]
 
     def normalised(self, span: Span) -> Self:
         """The same scheduler with every default filled in; what breaks a rule goes to `span.violations`."""
@@ -175,6 +203,7 @@ class Decay(Shape):
     """A shape that ends at min_lr, or at min_ratio · b, after `length` iterations, and stays there."""
 
     length_field: ClassVar[str | None] = "length"
+    epoch_fields: ClassVar[tuple[str, ...]] = ("length",)
     length: Iterations | None = Field(
         None, description="Iterations until the end LR; by default what is left of the run.", examples=[90]
     )
@@ -249,6 +278,11 @@ def moved(part: range, by: int) -> range:
 def log_growth_to(factor: float, exponent: float = 1.0) -> float:
     """Logarithm of a power of a factor above 1; 0 for others."""
     return math.log(factor) * exponent if factor > 1 else 0.0
+
+
+def is_over(factor: float, steps: int) -> bool:
+    """Whether so many steps, each by a factor, leave less than a thousandth."""
+    return factor < 1 and (factor == 0 or steps * math.log(factor) < math.log(1e-3)) if steps else False
 
 
 def _has_durations(value: object) -> bool:

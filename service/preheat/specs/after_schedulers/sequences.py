@@ -11,7 +11,7 @@ from typing_extensions import override
 from preheat.errors import NotExpressible
 from preheat.formula.language import substituted
 from preheat.specs.after_schedulers.compositions import MAX_CHILDREN, Several
-from preheat.specs.after_schedulers.scheduler import Scheduler, Stage, hull, moved
+from preheat.specs.after_schedulers.scheduler import Named, Scheduler, Stage, hull, moved
 from preheat.specs.after_schedulers.torch_decays import SWALR, ConstantLR, CosineAnnealingLR, LinearLR, check_milestones
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import MIN_RATE
@@ -46,6 +46,15 @@ class SequentialLR(Several):
     @override
     def child_lengths(self, length: int) -> list[int]:
         return [end - begin for begin, end in pairwise((0, *self.milestones, length))]
+
+    @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        return self._named(("milestones",)) if len(self.milestones) > 1 else []
+
+    @override
+    def named_briefs(self) -> list[Named]:
+        """A first part before a single milestone is often a warm-up."""
+        return self._named(("milestones",)) if len(self.milestones) == 1 else []
 
     @override
     def filled_in(self, span: Span) -> Self:

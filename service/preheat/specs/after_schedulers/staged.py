@@ -25,6 +25,7 @@ class WSDLR(Decay):
     """
 
     resolved_apart: ClassVar[frozenset[str]] = frozenset({"decay_length"})
+    brief_fields: ClassVar[tuple[str, ...]] = ("decay_length",)
     type: Literal["WSDLR"]
     decay_length: IterationsOrZero | None = Field(
         None, description="Iterations of the decay at the end; by default a tenth of the run.", examples=["10%"]
@@ -85,6 +86,7 @@ class FlatCosineLR(Decay):
     b at s = flat_length, low from s = length on. Source: fastai `fit_flat_cos` (pct_start is the flat share, 0.75).
     """
 
+    brief_fields: ClassVar[tuple[str, ...]] = ("flat_length",)
     type: Literal["FlatCosineLR"]
     flat_length: IterationsOrZero | None = Field(
         None, description="Iterations at b; by default three quarters of length.", examples=["75%"]
@@ -123,6 +125,8 @@ class TriStageLR(Shape):
     fairseq `tri_stage` (phase_ratio in shares, init_lr_scale, final_lr_scale).
     """
 
+    epoch_fields: ClassVar[tuple[str, ...]] = ("hold_iterations", "decay_iterations")
+    brief_fields: ClassVar[tuple[str, ...]] = ("warmup_iterations",)
     resolved_apart: ClassVar[frozenset[str]] = frozenset({"hold_iterations", "decay_iterations"})
     type: Literal["TriStageLR"]
     warmup_iterations: IterationsOrZero = Field(description="Iterations up.", examples=["10%"])
@@ -175,6 +179,8 @@ class SlantedTriangularLR(Shape):
     Ruder, ULMFiT (arXiv 1801.06146) §3.2.
     """
 
+    length_field: ClassVar[str | None] = "length"
+    epoch_fields: ClassVar[tuple[str, ...]] = ("length",)
     type: Literal["SlantedTriangularLR"]
     length: Iterations | None = Field(
         None, description="Iterations; by default what is left of the run.", examples=[90]
@@ -217,6 +223,8 @@ class RangeTestLR(Shape):
     """
 
     may_rise: ClassVar[bool] = True
+    length_field: ClassVar[str | None] = "length"
+    epoch_fields: ClassVar[tuple[str, ...]] = ("length",)
     type: Literal["RangeTestLR"]
     start_lr: Annotated[LR, Field(gt=0)] = Field(1e-7, description="LR at the start.", examples=[1e-7])
     length: Iterations | None = Field(

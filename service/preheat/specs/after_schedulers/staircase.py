@@ -1,7 +1,7 @@
 """StaircaseLR: any scheduler whose LR is held, for an epoch, say."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
@@ -23,6 +23,7 @@ class StaircaseLR(Wrapper):
     first that is its own it is at its start. Source: loops that step once per epoch (timm), `staircase` in Keras.
     """
 
+    brief_fields: ClassVar[tuple[str, ...]] = ("hold",)
     type: Literal["StaircaseLR"]
     hold: Iterations = Field(description="Iterations for which each LR is held.", examples=["1ep"])
     start: Annotated[Int, Field(ge=0, le=MAX_ITERATION)] | None = Field(

@@ -27,7 +27,7 @@ class CosineAnnealingWarmRestarts(TorchScheduler):
 
     can_be_chained: ClassVar[bool] = False
     may_rise: ClassVar[bool] = True
-    epoch_field: ClassVar[str | None] = "T_0"
+    epoch_fields: ClassVar[tuple[str, ...]] = ("T_0",)
     type: Literal["CosineAnnealingWarmRestarts"]
     T_0: Iterations = Field(description="Iterations of the first cycle.", examples=[10])
     T_mult: _Count = Field(1, le=1_000_000, description="Factor from one cycle's length to the next.", examples=[2])
@@ -57,9 +57,13 @@ class CosineAnnealingWarmRestarts(TorchScheduler):
         return cycle_position(iteration, self.T_0, self.T_mult)
 
     @override
-    def named_epochs(self) -> Named | None:
+    def named_epochs(self, iterations: int) -> list[Named]:
         """Of cycles that grow there is none: a short first one is usual."""
-        return super().named_epochs() if self.T_mult == 1 else None
+        return super().named_epochs(iterations) if self.T_mult == 1 else []
+
+    @override
+    def restarts_within(self, iterations: int) -> bool:
+        return iterations > self.T_0
 
 
 class _MomentumCycle(TorchScheduler):
@@ -76,6 +80,7 @@ class CyclicLR(_MomentumCycle):
     `scale` is 1 (triangular), 1 / 2^(cycle − 1) (triangular2) or gamma^s (exp_range). Takes no notice of target_lr.
     """
 
+    epoch_fields: ClassVar[tuple[str, ...]] = ("step_size_up",)
     type: Literal["CyclicLR"]
     base_lr: PerGroupLR = Field(description="LR at the bottom of the first cycle.", examples=[0.001])
     max_lr: PerGroupLR = Field(description="LR at the top of the first cycle.", examples=[0.01])
@@ -102,6 +107,17 @@ class CyclicLR(_MomentumCycle):
         setting = _momentum_setting(self, span)
         self._check_growth(span, with_momentum=setting.get("cycle_momentum", self.cycle_momentum))
         return self.model_copy(update={"step_size_down": self.step_size_down or self.step_size_up} | setting)
+
+    @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """The fall too, where it is not as long as the rise, which is its default."""
+        falls = ("step_size_down",) if self.step_size_down != self.step_size_up else ()
+        return self._named((*self.epoch_fields, *falls))
+
+    @override
+    def restarts_within(self, iterations: int) -> bool:
+        """One whole cycle is enough: a run may be meant to be it."""
+        return self._length <= iterations
 
     def _check_growth(self, span: Span, *, with_momentum: bool) -> None:
         """Refuses an amplitude that grows until a value which falls in each cycle is negative (torch lets it)."""
@@ -180,6 +196,7 @@ class OneCycleLR(_MomentumCycle):
     """
 
     length_field: ClassVar[str | None] = "total_steps"
+    epoch_fields: ClassVar[tuple[str, ...]] = ("total_steps",)
     counts_values: ClassVar[bool] = True
     type: Literal["OneCycleLR"]
     max_lr: PerGroupLR = Field(description="LR at the top.", examples=[0.1])
@@ -202,6 +219,10 @@ class OneCycleLR(_MomentumCycle):
 
     @override
     def filled_in(self, span: Span) -> Self:
+        # With (n-1)/W and from_peak a warm-up as long as the run ends after it.
+        if span.values < 1:
+            span.refuse(("type",), "has no iteration left of the run", self.type)
+            return self
         for field in ("max_lr", "base_momentum", "max_momentum"):
             span.check_per_group(field, getattr(self, field))
         self._check_ends(span)

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from preheat.errors import NotExpressible
 from preheat.formula.easing import falling, number, power, rising
-from preheat.specs.after_schedulers.scheduler import Scheduler, log_growth_to
+from preheat.specs.after_schedulers.scheduler import Named, Scheduler, is_over, log_growth_to
 from preheat.specs.durations import Iterations, IterationsOrZero
 from preheat.specs.fields import LR, FactorOrList, NonNegative, PerGroupLR, Share
 from preheat.specs.span import Span
@@ -34,7 +34,7 @@ class TorchScheduler(Scheduler):
 class StepLR(TorchScheduler):
     """b · gamma^(s // step_size). At s = step_size − 1 still b, at s = step_size b · gamma."""
 
-    epoch_field: ClassVar[str | None] = "step_size"
+    epoch_fields: ClassVar[tuple[str, ...]] = ("step_size",)
     type: Literal["StepLR"]
     step_size: Iterations = Field(description="Iterations between two decays.", examples=[30])
     gamma: Gamma = 0.1
@@ -48,11 +48,16 @@ class StepLR(TorchScheduler):
     def log_growth(self, iterations: int) -> float:
         return log_growth_to(self.gamma, iterations // self.step_size)
 
+    @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        """Of small steps by a factor near 1 there is none: only of those that leave nothing of the LR."""
+        return super().named_epochs(iterations) if is_over(self.gamma, iterations // self.step_size) else []
+
 
 class MultiStepLR(TorchScheduler):
     """b · gamma^(number of milestones ≤ s)."""
 
-    epoch_field: ClassVar[str | None] = "milestones"
+    epoch_fields: ClassVar[tuple[str, ...]] = ("milestones",)
     type: Literal["MultiStepLR"]
     milestones: tuple[Iterations, ...] = Field(
         min_length=1,
@@ -81,6 +86,7 @@ class MultiStepLR(TorchScheduler):
 class ConstantLR(TorchScheduler):
     """b · factor for s < total_iters, then b."""
 
+    brief_fields: ClassVar[tuple[str, ...]] = ("total_iters",)
     type: Literal["ConstantLR"]
     factor: Share = Field(1 / 3, description="Factor until total_iters.", examples=[0.5])
     total_iters: Iterations = Field(5, description="Iterations the factor lasts.", examples=[5])
@@ -89,11 +95,16 @@ class ConstantLR(TorchScheduler):
     def formula(self, group: int = 0) -> str:
         return f"b * {number(self.factor)} if s < {self.total_iters} else b"
 
+    @override
+    def named_briefs(self) -> list[Named]:
+        """With a factor of 1 it is b to the end, whatever it names."""
+        return super().named_briefs() if self.factor != 1 else []
+
 
 class LinearLR(TorchScheduler):
     """b · (start_factor + (end_factor − start_factor) · min(s, total_iters) / total_iters)."""
 
-    epoch_field: ClassVar[str | None] = "total_iters"
+    epoch_fields: ClassVar[tuple[str, ...]] = ("total_iters",)
     type: Literal["LinearLR"]
     start_factor: Share = Field(1 / 3, description="Factor at s = 0, above 0.", examples=[0.1])
     end_factor: Share = Field(1.0, description="Factor from s = total_iters on.", examples=[1.0])
@@ -110,6 +121,15 @@ class LinearLR(TorchScheduler):
     def formula(self, group: int = 0) -> str:
         rise = number(self.end_factor - self.start_factor)
         return f"b * ({number(self.start_factor)} + {rise} * min(s, {self.total_iters}) / {self.total_iters})"
+
+    @override
+    def named_epochs(self, iterations: int) -> list[Named]:
+        return super().named_epochs(iterations) if self.end_factor < self.start_factor else []
+
+    @override
+    def named_briefs(self) -> list[Named]:
+        """A rise is a warm-up."""
+        return self._named(self.epoch_fields) if self.end_factor > self.start_factor else []
 
 
 class ExponentialLR(TorchScheduler):
@@ -131,7 +151,7 @@ class PolynomialLR(TorchScheduler):
     """b · (1 − min(s, total_iters) / total_iters)^power; 0 from s = total_iters on."""
 
     length_field: ClassVar[str | None] = "total_iters"
-    epoch_field: ClassVar[str | None] = "total_iters"
+    epoch_fields: ClassVar[tuple[str, ...]] = ("total_iters",)
     type: Literal["PolynomialLR"]
     total_iters: Iterations = Field(5, description="Iterations until the LR is 0.", examples=[5])
     power: NonNegative = Field(1.0, le=1000, description="Exponent; 1 is a straight line.", examples=[2.0])
@@ -146,7 +166,7 @@ class CosineAnnealingLR(TorchScheduler):
 
     length_field: ClassVar[str | None] = "T_max"
     rises_past_length: ClassVar[bool] = True
-    epoch_field: ClassVar[str | None] = "T_max"
+    epoch_fields: ClassVar[tuple[str, ...]] = ("T_max",)
     type: Literal["CosineAnnealingLR"]
     T_max: Iterations | None = Field(
         None, description="Iterations from b down to eta_min; by default what is left of the run.", examples=[90]
@@ -179,6 +199,7 @@ class SWALR(TorchScheduler):
 
     has_closed_form: ClassVar[bool] = False
     goes_on: ClassVar[bool] = True
+    brief_fields: ClassVar[tuple[str, ...]] = ("anneal_epochs",)
     type: Literal["SWALR"]
     swa_lr: PerGroupLR = Field(description="LR to anneal to.", examples=[0.05])
     anneal_epochs: IterationsOrZero = Field(10, description="Iterations of the annealing.", examples=[10])
