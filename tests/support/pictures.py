@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.image import imread
 
-FIRST_LINE, SECOND_LINE, THIRD_LINE = "#0072b2", "#d55e00", "#009e73"
+FIRST_LINE, SECOND_LINE, TEXT = "#0072b2", "#d55e00", "#22262b"
 
 
 def texts(svg: bytes) -> list[str]:
