@@ -39,14 +39,14 @@ def content_of(curves: list[Curve], options: PlotOptions, deadline: Deadline = N
     check_options(curves, options)
     stop = _longest(curves) + 1 if options.stop is None else options.stop
     shown = [_Shown(curve, name, options, stop, deadline) for curve, name in zip(curves, _names(curves), strict=True)]
-    lines = [line for each in shown for line in each.lrs]
-    if len(shown) > 1 and len(lines) > MOST_NAMED:
-        lines = [line for each in shown for line in each.under_one_name()]
+    if len(shown) > 1 and sum(len(each.lrs) for each in shown) > MOST_NAMED:
+        for each in shown:
+            each.unite()
     return Content(
         _title(curves),
         options.start,
         stop - 1,
-        Panel("learning rate", lines),
+        Panel("learning rate", [line for each in shown for line in each.lrs]),
         {each.name: each.curve.schedule.spec.phases for each in shown},
         _merged([mark for each in shown for mark in each.marks(deadline)]),
         _panels(shown),
@@ -102,6 +102,7 @@ class _Shown:
 
     def __init__(self, curve: Curve, name: str, options: PlotOptions, stop: int, deadline: Deadline) -> None:
         self.curve, self.name, self._at = curve, name, options.at
+        self._common_name = name
         end = min(stop, curve.total_iterations + 1)
         self._window = range(min(options.start, end - 1), end)
         firsts, lows, highs = curve.envelope(self._window.start, end, options.width_px, deadline)
@@ -116,11 +117,11 @@ class _Shown:
         """A line for each param group."""
         return self._lines[: len(self.curve.group_names)]
 
-    def under_one_name(self) -> list[Line]:
-        """The same in one colour: of several schedules with many groups, it says which schedule."""
+    def unite(self) -> None:
+        """Gives all lines one name, and so one colour: of schedules with many groups, it says which schedule."""
         groups = len(self.curve.group_names)
-        name = f"{self.name} ({groups} groups)" if groups > 1 else self.name
-        return [Line(name, line.firsts, line.lasts, line.lows, line.highs) for line in self.lrs]
+        self._common_name = f"{self.name} ({groups} groups)" if groups > 1 else self.name
+        self._lines = [replace(line, name=self._common_name) for line in self._lines]
 
     def others(self) -> dict[str, list[Line]]:
         """The lines of every other hyperparameter; one without a group's name if all groups have the same values."""
@@ -128,7 +129,7 @@ class _Shown:
         for column, line in zip(self.curve.columns, self._lines, strict=True):
             if column.hyperparameter != LR_NAME:
                 lines.setdefault(column.hyperparameter, []).append(line)
-        return {name: self._merged(of_name) for name, of_name in lines.items()}
+        return {name: self._once(of_name) for name, of_name in lines.items()}
 
     def marks(self, deadline: Deadline) -> list[Mark]:
         """The peak of all param groups, their LRs at the end of the run, and those of the iteration asked for."""
@@ -156,13 +157,13 @@ class _Shown:
             return self.name or ("LR" if group == "default" else group)
         return f"{self.name} · {group}" if self.name else group
 
-    def _merged(self, lines: list[Line]) -> list[Line]:
+    def _once(self, lines: list[Line]) -> list[Line]:
         first = lines[0]
         if len(lines) == 1 or any(
             (line.lows != first.lows).any() or (line.highs != first.highs).any() for line in lines
         ):
             return lines
-        return [Line(self.name, first.firsts, first.lasts, first.lows, first.highs)]
+        return [replace(first, name=self._common_name)]
 
 
 def _merged(marks: list[Mark]) -> list[Mark]:

@@ -82,7 +82,7 @@ class Furniture:
         # two slanted strokes with nothing between them
         middle, half = (axis.scale.bottom + axis.scale.zero) / 2, 0.15 * self._size
         slants = [
-            segment(box.left - 2 * half, y + half, box.left + 2 * half, y - half, colour, 1.0)
+            segment(box.left - 3 * half, y + half, box.left + 0.5, y - half, colour, 1.0)
             for y in (middle - half, middle + half)
         ]
         return [

@@ -10,7 +10,7 @@ from preheat.plot.fonts import width_em
 
 Pixels = NDArray[np.float64]
 
-ASCENT, DESCENT = 0.8, 0.25
+ASCENT, DESCENT = 0.93, 0.25
 """How far letters reach above and below their baseline, in units of their size."""
 
 

@@ -51,11 +51,11 @@ def linear_ticks(low: float, high: float, wanted: int, most: int) -> Ticks:
         step, exponent = _next_step(step, exponent)
     multiples = _multiples(low, high, step, exponent)
     while len(multiples) < _FEW:
-        step, exponent = _finer_step(step, exponent)
-        finer = _multiples(low, high, step, exponent)
+        finer_step, finer_exponent = _finer_step(step, exponent)
+        finer = _multiples(low, high, finer_step, finer_exponent)
         if len(finer) > most and multiples:
             break
-        multiples = finer
+        multiples, step, exponent = finer, finer_step, finer_exponent
     return Ticks(tuple(float(f"{multiple}e{exponent}") for multiple in multiples), _labels(multiples, exponent))
 
 
@@ -64,7 +64,7 @@ def log_ticks(low: float, high: float, most: int) -> Ticks:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     within = [decade for decade in decades if low <= _power(1, decade) <= high]
     if len(within) > 1:
-        stride = math.ceil(len(within) / max(most, 1))
+        stride = next(stride for stride in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500) if len(within) <= most * stride)
         chosen = [(1, decade) for decade in within if decade % stride == 0]
         finer = [(digit, decade) for decade in decades for digit in (1, 2, 5) if low <= _power(digit, decade) <= high]
         chosen = finer if len(finer) <= most and stride == 1 else chosen

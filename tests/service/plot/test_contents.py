@@ -131,7 +131,8 @@ def test_a_panel_that_has_no_room_is_named_below() -> None:
     """Ten hyperparameters do not fit into a small picture, and none is drawn too small to be read."""
     hyperparameters = {f"number_{n}": {"value": n + 1.0} for n in range(10)}
     written = texts(render([curve(hyperparameters=hyperparameters)], PlotOptions(height_px=240), "svg"))
-    assert "no room for number 0 · no room for number 1 · 8 more without room" in written
+    assert "no room for number 2 · no room for number 3 · 6 more without room" in written
+    assert {"number 0", "number 1"} <= set(written)
 
 
 def test_a_hyperparameter_of_all_groups_is_one_line() -> None:
