@@ -57,9 +57,11 @@ class Furniture:
         return iteration_ticks(content.start, content.last, 1)
 
     def _label_box(self, label: str, value: float) -> Box:
-        box = text_box(label, self._small)
-        top = self._layout.axes[-1].box.bottom + 0.35 * self._size
-        return moved(box, self._scale.x(value) - box.width / 2, top)
+        box, axis = text_box(label, self._small), self._layout.axes[-1].box
+        top = axis.bottom + 0.35 * self._size
+        # a wide label moves inwards: off the value axis' lowest label, and off the edge of the picture
+        least, most = axis.left - 0.4 * self._size, self._layout.width - box.width - 1
+        return moved(box, max(min(self._scale.x(value) - box.width / 2, most), least), top)
 
     def _grid(self, axis: Axis, x_ticks: Ticks, texts: list[Box]) -> list[Stroke]:
         box, colour, strokes = axis.box, self._theme.grid, []
@@ -104,11 +106,9 @@ class Furniture:
         return texts
 
     def _iteration_labels(self, ticks: Ticks) -> list[Text]:
-        boxes = [self._label_box(label, value) for label, value in zip(ticks.labels, ticks.values, strict=True)]
         return [
-            Text(box, label, self._small, self._theme.text)
-            for box, label in zip(boxes, ticks.labels, strict=True)
-            if box.left > 0 and box.right < self._layout.width
+            Text(self._label_box(label, value), label, self._small, self._theme.text)
+            for label, value in zip(ticks.labels, ticks.values, strict=True)
         ]
 
     def _title(self, content: Content) -> list[Text]:

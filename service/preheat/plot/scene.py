@@ -122,8 +122,8 @@ class Scene:
 
 
 def text_box(text: str, size: float, *, is_upright: bool = False) -> Box:
-    """The box of a text at the origin. A little wider than its letters: hinting moves them by parts of a pixel."""
-    long, high = width_em(text) * size * 1.02 + 1, (ASCENT + DESCENT) * size
+    """The box of a text at the origin."""
+    long, high = width_em(text) * size + 1, (ASCENT + DESCENT) * size
     return Box(0, 0, high, long) if is_upright else Box(0, 0, long, high)
 
 
