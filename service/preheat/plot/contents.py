@@ -12,7 +12,6 @@ from preheat.curve import Curve
 from preheat.errors import IterationOutOfRange
 from preheat.plot.content import Content, Line, Mark, Panel
 from preheat.plot.drawing import draw
-from preheat.plot.fonts import Kind
 from preheat.plot.layout import MOST_NAMED
 from preheat.plot.options import PlotOptions
 from preheat.plot.ticks import count, short
@@ -24,7 +23,7 @@ _MOST_VALUES = 3
 """Different LRs at one iteration that are written out; of more, the lowest and the highest."""
 
 
-def render(curves: list[Curve], options: PlotOptions, kind: Kind = "png", deadline: Deadline = NO_DEADLINE) -> bytes:
+def render(curves: list[Curve], options: PlotOptions, kind: str = "png", deadline: Deadline = NO_DEADLINE) -> bytes:
     """The picture of one curve, or of several in the same axes, each with its phases and marks.
 
     `kind` is "png" or "svg". The same arguments give the same bytes. A curve longer than the picture is wide keeps
@@ -54,7 +53,7 @@ def content_of(curves: list[Curve], options: PlotOptions, deadline: Deadline = N
 
 
 def render_difference(
-    a: Curve, b: Curve, options: PlotOptions, kind: Kind = "png", deadline: Deadline = NO_DEADLINE
+    a: Curve, b: Curve, options: PlotOptions, kind: str = "png", deadline: Deadline = NO_DEADLINE
 ) -> bytes:
     """The picture of two curves and, below, of b − a in the columns that both have, at up to 2000 iterations.
 
@@ -231,7 +230,7 @@ class PictureCache:
         """Pictures that were not."""
         return self._pictures.misses
 
-    def picture(self, curves: list[Curve], options: PlotOptions, kind: Kind, deadline: Deadline) -> bytes:
+    def picture(self, curves: list[Curve], options: PlotOptions, kind: str, deadline: Deadline) -> bytes:
         """The picture's bytes, as `preheat.plot.contents.render` gives them."""
         key = repr(([curve.schedule.id for curve in curves], options, kind))
         picture = self._pictures.get(key)

@@ -24,9 +24,10 @@ _MOST_LEFT_OUT = 3
 _MISSING = "… stands for letters that no font of the service has; the SVG has them"
 
 
-def draw(content: Content, options: PlotOptions, kind: Kind) -> bytes:
+def draw(content: Content, options: PlotOptions, kind: str) -> bytes:
     """The picture as PNG or, if `kind` is "svg", as SVG. The same arguments give the same bytes."""
-    return encode(compose(content, options, kind), kind)
+    letters: Kind = "svg" if kind == "svg" else "png"
+    return encode(compose(content, options, letters), letters)
 
 
 def compose(content: Content, options: PlotOptions, kind: Kind) -> Scene:

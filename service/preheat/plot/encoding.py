@@ -29,7 +29,7 @@ PICTURE_VERSION = f"mpl{mpl.__version__}"
 _COMPRESSION = 4  # less than the usual 6 takes less time, and hardly more bytes for a few lines
 _POINT_PX = 72 / 96  # an SVG is measured in points: as wide in a browser as the PNG
 _RENDERING = threading.Lock()
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "preheat",
     "svg.fonttype": "none",
     "text.hinting": "none",  # hinting rounds every letter to whole pixels, so that texts outgrow their boxes

@@ -13,8 +13,9 @@ from preheat.curve import Curve
 from preheat.plot.contents import content_of
 from preheat.plot.drawing import compose
 from preheat.plot.encoding import encode
+from preheat.plot.fonts import Kind
 from preheat.plot.options import PlotOptions
-from preheat.plot.scene import Scene, Text
+from preheat.plot.scene import Ring, Scene, Text
 from support.pictures import crosses, pixels
 from support.specs import curve
 
@@ -91,7 +92,8 @@ def test_no_text_lies_on_another_or_on_a_line(data: st.DataObject) -> None:
     """Nor does any leave the picture: checked with the lines themselves, by another way than they were placed by."""
     curves = data.draw(_curves())
     options = data.draw(_options(curves))
-    kind = data.draw(st.sampled_from(["png", "svg"]))
+    kinds: list[Kind] = ["png", "svg"]
+    kind = data.draw(st.sampled_from(kinds))
     scene = compose(content_of(curves, options), options, kind)
     for one, other in combinations(scene.texts, 2):
         assert not one.box.overlaps(other.box), (one, other)
@@ -163,7 +165,7 @@ def test_the_text_of_a_mark_is_nearest_to_its_own_ring() -> None:
     options = PlotOptions()
     content = content_of(curves, options)
     scene = compose(content, options, "png")
-    rings = {item.x: item for item in scene.items if type(item).__name__ == "Ring"}
+    rings = {item.x: item for item in scene.items if isinstance(item, Ring)}
     at = {f"peak 0.01 at {10 + 50 * n}": sorted(rings.values(), key=lambda ring: ring.x)[n] for n in range(4)}
     placed = [text for text in scene.texts if text.text in at]
     assert placed
