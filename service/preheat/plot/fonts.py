@@ -86,8 +86,8 @@ def cut_middle(text: str, most_em: float) -> str:
     """The text, or its ends with an ellipsis between them: names of a list often differ in their last letters."""
     if width_em(text) <= most_em + 1e-6:
         return text
-    end = text[-max(len(text) // 3, 1) :]
-    while len(end) > 1 and width_em(end) > most_em / 3:
+    end = text[-max(len(text) // 2, 1) :]
+    while len(end) > 1 and width_em(end) > most_em / 2:
         end = end[1:]
     return cut(text[: -len(end)], most_em - width_em(end)) + end
 

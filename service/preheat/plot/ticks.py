@@ -63,16 +63,13 @@ def log_ticks(low: float, high: float, most: int) -> Ticks:
     """Powers of ten in low … high; also 2 and 5 times these where there is room, and multiples where there are few."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     within = [decade for decade in decades if low <= _power(1, decade) <= high]
+    finer = [(digit, decade) for decade in decades for digit in (1, 2, 5) if low <= _power(digit, decade) <= high]
     if len(within) > 1:
-        stride = next(stride for stride in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500) if len(within) <= most * stride)
-        chosen = [(1, decade) for decade in within if decade % stride == 0]
-        finer = [(digit, decade) for decade in decades for digit in (1, 2, 5) if low <= _power(digit, decade) <= high]
-        chosen = finer if len(finer) <= most and stride == 1 else chosen
+        chosen = finer if len(finer) <= most else [(1, decade) for decade in _spread(within, max(most, 2))]
+    elif len(finer) < _FEW:  # which would not show that the axis is logarithmic
+        return linear_ticks(low, high, most, most)
     else:
-        chosen = [(digit, decade) for decade in decades for digit in (1, 2, 5) if low <= _power(digit, decade) <= high]
-        if len(chosen) < _FEW:  # which would not show that the axis is logarithmic
-            return linear_ticks(low, high, most, most)
-        chosen = chosen if len(chosen) <= most else chosen[:: math.ceil(len(chosen) / max(most, 1))]
+        chosen = finer[:: math.ceil(len(finer) / max(most, 1))]
     values = tuple(_power(digit, decade) for digit, decade in chosen)
     if values and values[0] >= _PLAIN[0] and values[-1] < _PLAIN[1]:
         return Ticks(values, tuple(f"{value:g}" for value in values))
@@ -126,6 +123,14 @@ def _labels(multiples: Sequence[int], exponent: int) -> tuple[str, ...]:
 def _round_step(least: float) -> tuple[int, int]:
     """A step just below or above `least`: digit 1, 2 or 5 and exponent."""
     return 1, math.floor(math.log10(least)) if least > 0 else 0
+
+
+def _spread(decades: list[int], most: int) -> list[int]:
+    """Up to `most` ≥ 2 of successive decades, at even distances."""
+    # each stride is at most twice the one before, so that no step leads from too many to none
+    strides = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500)
+    multiples = ([decade for decade in decades if decade % stride == 0] for stride in strides)
+    return next(chosen for chosen in multiples if len(chosen) <= most)
 
 
 def _multiples(low: float, high: float, step: int, exponent: int) -> list[int]:
