@@ -21,7 +21,7 @@ SMALL = 0.87
 
 _LINE = ASCENT + DESCENT
 _MAIN_SHARE, _MAIN_LEAST = 0.4, 6.0  # of the height, and in lines of text
-_PANEL_SHARE, _PANEL_LEAST, _HEADER = 0.3, 3.0, 1.5
+_PANEL_SHARE, _PANEL_LEAST, _HEADER = 0.3, 3.2, 1.5
 _HANDLE = 2.4  # of a legend's entry: its line and the gap after it
 _MOST_NOTE_ROWS = 2
 
@@ -127,7 +127,7 @@ class Layout:
         ]
         heights = [(scale.bottom - scale.top) / size for scale in scales]
         ticks = [
-            scale.ticks(max(int(high / 2.8), 2), int(high / 1.2)) for scale, high in zip(scales, heights, strict=True)
+            scale.ticks(max(int(high / 2.8), 2), int(high / 1.05) - 1) for scale, high in zip(scales, heights, strict=True)
         ]
         widest = max(width_em(label) for each in ticks for label in (*each.labels, "0")) * self.small
         left = 0.5 * size + _LINE * size + 0.4 * size + widest + 0.5 * size
