@@ -127,7 +127,8 @@ class Layout:
         ]
         heights = [(scale.bottom - scale.top) / size for scale in scales]
         ticks = [
-            scale.ticks(max(int(high / 2.8), 2), int(high / 1.05) - 1) for scale, high in zip(scales, heights, strict=True)
+            scale.ticks(max(int(high / 2.8), 2), int(high / 1.05) - 1)
+            for scale, high in zip(scales, heights, strict=True)
         ]
         widest = max(width_em(label) for each in ticks for label in (*each.labels, "0")) * self.small
         left = 0.5 * size + _LINE * size + 0.4 * size + widest + 0.5 * size
