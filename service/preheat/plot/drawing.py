@@ -70,9 +70,7 @@ class _Picture:
         layout = self._layout
         main = layout.axes[0]
         curves = {axis.panel.label: self._curves(axis) for axis in layout.axes}
-        obstacles = Obstacles(main.box, 0.15 * layout.size)
-        for curve in curves[main.panel.label]:
-            obstacles.add_curve(curve)
+        obstacles = Obstacles(main.box, 0.15 * layout.size, curves[main.panel.label])
         current = self._current_lines()
         for stroke in current[:1]:
             obstacles.add_box(Box(float(stroke.xs[0]), main.box.top, float(stroke.xs[0]), main.box.bottom).grown(1))

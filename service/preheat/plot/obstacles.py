@@ -1,6 +1,6 @@
 """Obstacles: what is in the way of a text, that is lines, rings and other texts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,14 @@ from preheat.plot.scene import Box, Pixels, Stroke
 class Obstacles:
     """Boxes and curves of a panel. A curve is kept as the pixels from top to bottom that it has in each column."""
 
-    def __init__(self, box: Box, margin: float) -> None:
+    def __init__(self, box: Box, margin: float, curves: Sequence[Stroke]) -> None:
         self._box, self._margin = box, margin
         self._left = int(box.left)
         self._columns = int(box.right) - self._left + 2
-        self._tops: list[Pixels] = []
-        self._bottoms: list[Pixels] = []
+        extents = [column_extent(curve, self._left, self._columns) for curve in curves]
+        reach = np.array([[curve.width / 2 + curve.dot] for curve in curves])
+        self._tops = np.array([tops for tops, _ in extents]) - reach
+        self._bottoms = np.array([bottoms for _, bottoms in extents]) + reach
         self._boxes: list[Box] = []
 
     @property
@@ -28,13 +30,6 @@ class Obstacles:
         """Keeps texts off a box."""
         self._boxes.append(box)
 
-    def add_curve(self, curve: Stroke) -> None:
-        """Keeps texts off a curve."""
-        tops, bottoms = column_extent(curve, self._left, self._columns)
-        reach = curve.width / 2 + curve.dot
-        self._tops.append(tops - reach)
-        self._bottoms.append(bottoms + reach)
-
     def is_free(self, box: Box) -> bool:
         """Whether a text can be here: within the panel, and nothing is nearer than the margin."""
         if not self._box.holds(box.grown(1)):
@@ -43,10 +38,8 @@ class Obstacles:
         if any(near.overlaps(other) for other in self._boxes):
             return False
         columns = slice(max(int(near.left) - self._left, 0), int(near.right) - self._left + 1)
-        return not any(
-            bool(((tops[columns] < near.bottom) & (bottoms[columns] > near.top)).any())
-            for tops, bottoms in zip(self._tops, self._bottoms, strict=True)
-        )
+        hides = (self._tops[:, columns] < near.bottom) & (self._bottoms[:, columns] > near.top)
+        return not bool(hides.any())
 
     def first_free(self, boxes: Iterable[Box]) -> Box | None:
         """The first of the boxes where a text can be, which from then on is in the way of others."""
