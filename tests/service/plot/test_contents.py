@@ -131,8 +131,11 @@ def test_a_panel_that_has_no_room_is_named_below() -> None:
     """Ten hyperparameters do not fit into a small picture, and none is drawn too small to be read."""
     hyperparameters = {f"number_{n}": {"value": n + 1.0} for n in range(10)}
     written = texts(render([curve(hyperparameters=hyperparameters)], PlotOptions(height_px=240), "svg"))
-    assert "no room for number 2 · no room for number 3 · 6 more without room" in written
-    assert {"number 0", "number 1"} <= set(written)
+    panels = sum(text.startswith("number ") for text in written)
+    assert panels >= 1
+    (note,) = [text for text in written if "no room for" in text]
+    assert note.count("no room for number ") == 2
+    assert note.endswith(f" · {10 - panels - 2} more without room")
 
 
 def test_a_hyperparameter_of_all_groups_is_one_line() -> None:
