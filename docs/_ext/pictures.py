@@ -19,21 +19,26 @@ PICTURES: dict[str, list[dict[str, Any]]] = {
     ],
     "run": [{"recipe": "pythia-160m", "total_iterations": 2000}],
     "conventions": [
-        {**_RUN, "total_iterations": 10, "warmup": {"iterations": 5, "convention": convention}, "label": convention}
+        {
+            "target_lr": 1,
+            "total_iterations": 6,
+            "warmup": {"iterations": 4, "convention": convention},
+            "label": convention,
+        }
         for convention in ("n/W", "(n+1)/W", "(n+1)/(W+1)", "n/(W-1)", "(n-1)/W")
     ],
     "clocks": [
         {
             **_RUN,
-            "warmup": {"iterations": 10, "decay_clock": clock},
+            "warmup": {"iterations": 10, "convention": "(n+1)/W", "decay_clock": clock},
             "after_scheduler": {"type": "CosineLR"},
             "label": clock,
         }
-        for clock in ("after_warmup", "from_zero", "dampened", "meets_decay")
+        for clock in ("after_warmup", "from_peak", "from_zero", "dampened", "meets_decay")
     ],
     "groups": [
         {
-            **_RUN,
+            "target_lr": 1e-3,
             "total_iterations": 100,
             "warmup": {"iterations": 10},
             "after_scheduler": {"type": "CosineLR"},
@@ -42,7 +47,7 @@ PICTURES: dict[str, list[dict[str, Any]]] = {
         }
     ],
 }
-"""The specs that each picture shows, by its name; the first gives the title."""
+"""The specs that each picture shows, by its name; those of a page have the numbers of the page's example."""
 
 README = ("reference", "compare")
 """Those in the README."""

@@ -89,9 +89,9 @@ class TestReading:
         """The file's name tells which, and options are the route's."""
         with Preheat(url) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
-            schedule.plot(tmp_path / "a.png", width_px=300, at=5)
+            schedule.plot(tmp_path / "a.png", width_px=400, at=5)
             schedule.plot(str(tmp_path / "a.svg"))
-            assert (tmp_path / "a.png").read_bytes()[16:20] == (300).to_bytes(4)
+            assert (tmp_path / "a.png").read_bytes()[16:20] == (400).to_bytes(4)
             assert (tmp_path / "a.svg").read_text().startswith("<?xml")
             with pytest.raises(InvalidSpec, match="must be in 0 … 20"):
                 schedule.plot(tmp_path / "b.png", at=21)

@@ -126,7 +126,7 @@ def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start:
             1,
             "at (9) must be in 0 … 5",
         ),
-        (("plot", "-", "-o", "-", "--width-px", "9"), "{}", 2, "width_px (9) must be ≥ 200"),
+        (("plot", "-", "-o", "-", "--width-px", "9"), "{}", 2, "width_px (9) must be ≥ 320"),
         (
             ("plot", "-", "-o", "-", "--height-px", "4001"),
             '{"target_lr": 1, "total_iterations": 5}',

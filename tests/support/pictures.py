@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.image import imread
 
-FIRST_LINE, SECOND_LINE, THIRD_LINE = "#0072b2", "#d55e00", "#009e73"
+from preheat.plot.scene import Box, Stroke
+
+FIRST_LINE, SECOND_LINE, TEXT = "#0072b2", "#d55e00", "#22262b"
 
 
 def texts(svg: bytes) -> list[str]:
@@ -41,3 +43,18 @@ def line_extent(png: bytes, colour: str = FIRST_LINE) -> tuple[Any, Any]:
     tops = on_line.argmax(axis=0)[columns]
     bottoms = on_line.shape[0] - 1 - on_line[::-1].argmax(axis=0)[columns]
     return tops, bottoms
+
+
+def crosses(stroke: Stroke, box: Box) -> bool:
+    """Whether any piece of a line through points has more than an end in a box (Liang and Barsky's clipping)."""
+    xs, ys = np.asarray(stroke.xs), np.asarray(stroke.ys)
+    begins, ends = np.zeros(len(xs) - 1), np.ones(len(xs) - 1)
+    for places, low, high in ((xs, box.left, box.right), (ys, box.top, box.bottom)):
+        steps, starts = np.diff(places), places[:-1]
+        still = steps == 0
+        divisors = np.where(still, 1.0, steps)
+        to_low, to_high = (low - starts) / divisors, (high - starts) / divisors
+        is_within = (starts > low) & (starts < high)
+        begins = np.where(still, np.where(is_within, begins, 2.0), np.maximum(begins, np.minimum(to_low, to_high)))
+        ends = np.where(still, ends, np.minimum(ends, np.maximum(to_low, to_high)))
+    return bool((begins < ends).any())

@@ -1,6 +1,5 @@
 """Contents of plots: which lines, phases and marks a picture shows of curves; pictures kept in memory."""
 
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -11,35 +10,47 @@ from preheat.budget import NO_DEADLINE, Deadline
 from preheat.cache import BoundedCache
 from preheat.curve import Curve
 from preheat.errors import IterationOutOfRange
-from preheat.plot.drawing import MAX_LINES, Content, Line, Mark, draw
+from preheat.plot.content import Content, Line, Mark, Panel
+from preheat.plot.drawing import draw
+from preheat.plot.layout import MOST_NAMED
 from preheat.plot.options import PlotOptions
-from preheat.specs.tracks import LR_NAME, Column
+from preheat.plot.ticks import count, short
+from preheat.specs.tracks import LR_NAME
 
 _MAX_DIFFERENCES = 2000
+_MOST_TITLES = 3
+_MOST_VALUES = 3
+"""Different LRs at one iteration that are written out; of more, the lowest and the highest."""
 
 
 def render(curves: list[Curve], options: PlotOptions, kind: str = "png", deadline: Deadline = NO_DEADLINE) -> bytes:
-    """The picture of one curve, or of several in the same axes; the first gives title, phases and marks.
+    """The picture of one curve, or of several in the same axes, each with its phases and marks.
 
     `kind` is "png" or "svg". The same arguments give the same bytes. A curve longer than the picture is wide keeps
     every spike and step. Raises IterationOutOfRange if the window or `at` leaves the run, ComputeTimeout past the
     deadline.
     """
+    return draw(content_of(curves, options, deadline), options, kind)
+
+
+def content_of(curves: list[Curve], options: PlotOptions, deadline: Deadline = NO_DEADLINE) -> Content:
+    """What `render` draws. Raises what it raises."""
     check_options(curves, options)
-    main = curves[0]
     stop = _longest(curves) + 1 if options.stop is None else options.stop
-    lines: list[Line] = []
-    panel_lines: list[Line] = []
-    for curve in curves:
-        of_curve = _lines(curve, options, stop, deadline, is_alone=len(curves) == 1)
-        # the columns of a curve are its groups' LRs, and then other hyperparameters
-        lines += of_curve[: len(curve.group_names)]
-        panel_lines += of_curve[len(curve.group_names) :]
-    marks = _marks(main, lines[: len(main.group_names)], options, stop, deadline)
-    panel = _distinct(panel_lines)
-    label = _x_label(curves, options, stop)
-    content = Content(_title(main), main.schedule.spec.phases, lines, marks, stop - 1, panel, x_label=label)
-    return draw(content, options, kind)
+    shown = [_Shown(curve, name, options, stop, deadline) for curve, name in zip(curves, _names(curves), strict=True)]
+    if len(shown) > 1 and sum(len(each.lrs) for each in shown) > MOST_NAMED:
+        for each in shown:
+            each.unite()
+    return Content(
+        _title(curves),
+        options.start,
+        stop - 1,
+        Panel("learning rate", [line for each in shown for line in each.lrs]),
+        {each.name: each.curve.schedule.spec.phases for each in shown},
+        _merged([mark for each in shown for mark in each.marks(deadline)]),
+        _panels(shown),
+        _notes(shown),
+    )
 
 
 def render_difference(
@@ -55,18 +66,26 @@ def render_difference(
     iterations = evenly(range(options.start, stop), _MAX_DIFFERENCES)
     differences = values_of(b, columns, iterations, deadline) - values_of(a, columns, iterations, deadline)
     x = np.array(iterations, dtype=float)
-    panel_lines = [
-        Line(f"difference in {column.name}" if len(columns) > 1 else "difference", x, x, y, y)
-        for column, y in zip(columns, differences.T, strict=True)
-    ]
-    lines = [
-        line
-        for curve in (a, b)
-        for line in _lines(curve, options, stop, deadline, is_alone=False)[: len(curve.group_names)]
-    ]
-    title = f"{_curve_name(a)} and {_curve_name(b)}"
-    label = _x_label([a, b], options, stop)
-    content = Content(title, a.schedule.spec.phases, lines, [], stop - 1, panel_lines, "difference", label)
+    names = _names([a, b])
+    panel = Panel(
+        f"difference: {names[1]} − {names[0]}",
+        [
+            Line(f"difference in {column.name}" if len(columns) > 1 else "", x, x, y, y)
+            for column, y in zip(columns, differences.T, strict=True)
+        ],
+    )
+    shown = [_Shown(curve, name, options, stop, deadline) for curve, name in zip((a, b), names, strict=True)]
+    lines = [line for each in shown for line in each.lrs]
+    phases = {each.name: each.curve.schedule.spec.phases for each in shown}
+    content = Content(
+        _title([a, b]),
+        options.start,
+        stop - 1,
+        Panel("learning rate", lines),
+        phases,
+        panels=[panel],
+        notes=_notes(shown),
+    )
     return draw(content, options, kind)
 
 
@@ -86,102 +105,154 @@ def _longest(curves: list[Curve]) -> int:
     return max(curve.total_iterations for curve in curves)
 
 
-def _window(curve: Curve, options: PlotOptions, stop: int) -> range:
-    """The iterations of the curve that are shown; its last one if the window begins after its end."""
-    end = min(stop, curve.total_iterations + 1)
-    return range(min(options.start, end - 1), end)
+def _notes(shown: "list[_Shown]") -> list[str]:
+    is_sampled = any(each.is_sampled for each in shown)
+    return ["sampled: peaks and valleys may be missing"] if is_sampled else []
 
 
-def _x_label(curves: list[Curve], options: PlotOptions, stop: int) -> str:
-    """Says where a picture may lack a peak or a valley."""
-    windows = [(curve, _window(curve, options, stop)) for curve in curves]
-    is_sampled = any(curve.is_sampled(window.start, window.stop) for curve, window in windows)
-    return "iteration (sampled: peaks and valleys may be missing)" if is_sampled else "iteration"
+class _Shown:
+    """The part of a curve that is in the window; its last iteration if the window begins after its end."""
+
+    def __init__(self, curve: Curve, name: str, options: PlotOptions, stop: int, deadline: Deadline) -> None:
+        self.curve, self.name, self._at = curve, name, options.at
+        self._common_name = name
+        end = min(stop, curve.total_iterations + 1)
+        self._window = range(min(options.start, end - 1), end)
+        firsts, lows, highs = curve.envelope(self._window.start, end, options.width_px, deadline)
+        lasts = np.append(firsts[1:], end) - 1.0
+        self._lines = [
+            Line(self._line_name(column.group), firsts.astype(float), lasts, lows[:, index], highs[:, index])
+            for index, column in enumerate(curve.columns)
+        ]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether its line may lack a peak or a valley."""
+        return self.curve.is_sampled(self._window.start, self._window.stop)
+
+    @property
+    def lrs(self) -> list[Line]:
+        """A line for each param group."""
+        return self._lines[: len(self.curve.group_names)]
+
+    def unite(self) -> None:
+        """Gives all lines one name, and so one colour: of schedules with many groups, it says which schedule."""
+        groups = len(self.curve.group_names)
+        self._common_name = f"{self.name} ({groups} groups)" if groups > 1 else self.name
+        self._lines = [replace(line, name=self._common_name) for line in self._lines]
+
+    def others(self) -> dict[str, list[Line]]:
+        """The lines of every other hyperparameter; one without a group's name if all groups have the same values."""
+        lines: dict[str, list[Line]] = {}
+        for column, line in zip(self.curve.columns, self._lines, strict=True):
+            if column.hyperparameter != LR_NAME:
+                lines.setdefault(column.hyperparameter, []).append(line)
+        return {name: self._once(of_name) for name, of_name in lines.items()}
+
+    def marks(self, deadline: Deadline) -> list[Mark]:
+        """The peak of all param groups, their LRs at the end of the run, and those of the iteration asked for."""
+        highest = max(range(len(self.lrs)), key=lambda index: float(self.lrs[index].highs.max()))
+        iteration, lr = peak(self.curve, highest, self._window, deadline)
+        marks = [Mark(iteration, lr, f"peak {short(lr)} at {count(iteration)}", self.lrs[highest].name)]
+        last = self.curve.total_iterations
+        if last in self._window and last != iteration:
+            marks += self._marks_at(last, "final ", deadline)
+        if self._at is not None and self._at in self._window:
+            marks += self._marks_at(self._at, "", deadline, is_current=True)
+        return marks
+
+    def _marks_at(self, iteration: int, said: str, deadline: Deadline, *, is_current: bool = False) -> list[Mark]:
+        """A mark for each LR that a group has at an iteration; of many, one for the lowest and the highest."""
+        by_lr = dict(zip(self.curve.lr(iteration, deadline), (line.name for line in self.lrs), strict=False))
+        texts = {lr: f"{said}{short(lr)} at {count(iteration)}" for lr in by_lr}
+        if len(by_lr) > _MOST_VALUES:
+            low, high = min(by_lr), max(by_lr)
+            texts = {high: f"{said}{short(low)} … {short(high)} at {count(iteration)}", low: ""}
+        return [Mark(iteration, lr, text, by_lr[lr], is_current) for lr, text in texts.items()]
+
+    def _line_name(self, group: str) -> str:
+        if len(self.curve.group_names) == 1:
+            return self.name or ("LR" if group == "default" else group)
+        return f"{self.name} · {group}" if self.name else group
+
+    def _once(self, lines: list[Line]) -> list[Line]:
+        first = lines[0]
+        if len(lines) == 1 or any(
+            (line.lows != first.lows).any() or (line.highs != first.highs).any() for line in lines
+        ):
+            return lines
+        return [replace(first, name=self._common_name)]
 
 
-def _lines(curve: Curve, options: PlotOptions, stop: int, deadline: Deadline, *, is_alone: bool) -> list[Line]:
-    """A line for each column, with the curve's name in its own if there are other curves."""
-    window = _window(curve, options, stop)
-    firsts, lows, highs = curve.envelope(window.start, window.stop, options.width_px, deadline)
-    lasts = np.append(firsts[1:], window.stop) - 1.0
+def _merged(marks: list[Mark]) -> list[Mark]:
+    """Marks of several schedules that are the same, once and without a name; a peak's text does for `at`, too."""
+    by_place: dict[tuple[int, float, str], Mark] = {}
+    for mark in marks:
+        key = (mark.iteration, mark.lr, mark.text)
+        by_place[key] = replace(mark, name="") if key in by_place else mark
+    said = {(mark.iteration, mark.lr) for mark in by_place.values() if mark.text and not mark.is_current}
     return [
-        Line(_line_name(curve, column, is_alone=is_alone), firsts.astype(float), lasts, lows[:, index], highs[:, index])
-        for index, column in enumerate(curve.columns)
+        replace(mark, text="") if mark.is_current and (mark.iteration, mark.lr) in said else mark
+        for mark in by_place.values()
     ]
 
 
-def _line_name(curve: Curve, column: Column, *, is_alone: bool) -> str:
-    parts = [] if is_alone else [_curve_name(curve)]
-    is_lr = column.hyperparameter == LR_NAME
-    if len(curve.group_names) > 1 or (is_alone and is_lr):
-        parts.append("LR" if is_lr and curve.group_names == ("default",) else column.group)
-    return " · ".join(parts if is_lr else [*parts, column.hyperparameter.replace("_", " ")])
+def _panels(shown: list[_Shown]) -> list[Panel]:
+    """A panel for each hyperparameter that any of the curves has."""
+    lines: dict[str, list[Line]] = {}
+    for each in shown:
+        for name, of_curve in each.others().items():
+            lines.setdefault(name, []).extend(of_curve)
+    return [Panel(name.replace("_", " "), of_name) for name, of_name in lines.items()]
 
 
-def _curve_name(curve: Curve) -> str:
-    return curve.schedule.spec.label or curve.schedule.id[:8]
+def _names(curves: list[Curve]) -> list[str]:
+    """What each schedule is called beside others: its label, with its id too if several have that; one alone, "" ."""
+    if len(curves) == 1:
+        return [""]
+    labels = [curve.schedule.spec.label for curve in curves]
+    return [
+        f"{label} ({curve.schedule.id[:8]})" if label and labels.count(label) > 1 else label or curve.schedule.id[:8]
+        for label, curve in zip(labels, curves, strict=True)
+    ]
 
 
-def _distinct(lines: list[Line]) -> list[Line]:
-    """Lines that have the same values once, with the name of the hyperparameter alone."""
-    distinct: dict[bytes, Line] = {}
-    for line in lines:
-        hyperparameter = line.name.rpartition(" · ")[2]
-        key = line.lows.tobytes() + line.highs.tobytes() + hyperparameter.encode()
-        distinct[key] = replace(line, name=hyperparameter) if key in distinct else line
-    return list(distinct.values())
-
-
-def _marks(curve: Curve, lines: list[Line], options: PlotOptions, stop: int, deadline: Deadline) -> list[Mark]:
-    """The peak of all param groups, the last LR of up to three, and the LRs of the iteration asked for."""
-    window = _window(curve, options, stop)
-    highest_group = max(range(len(lines)), key=lambda index: float(lines[index].highs.max()))
-    iteration, lr = peak(curve, highest_group, window, deadline)
-    marks = [Mark(iteration, lr, f"peak {lr:.6g} at {_count(iteration)}")]
-    last = window.stop - 1
-    if last != iteration:
-        finals = list(dict.fromkeys(curve.lr(last, deadline)[: len(lines)]))[:3]
-        marks += [Mark(last, lr, f"final {lr:.6g} at {_count(last)}") for lr in finals]
-    at = options.at
-    if at is not None and options.start <= at < stop:
-        lrs = list(dict.fromkeys(curve.lr(at, deadline)[: len(lines)]))[:MAX_LINES]
-        marks += [Mark(at, lr, f"{lr:.6g} at {_count(at)}", is_current=True) for lr in lrs]
-    return marks
-
-
-def _title(curve: Curve) -> str:
-    spec = curve.schedule.spec
+def _title(curves: list[Curve]) -> str:
+    """The names of all schedules; of one without a label, what is in its spec."""
+    names = _names(curves)
+    if len(names) > _MOST_TITLES:
+        names = [*names[: _MOST_TITLES - 1], f"{len(names) - _MOST_TITLES + 1} more"]
+    if len(names) > 1:
+        return f"{', '.join(names[:-1])} and {names[-1]}"
+    spec = curves[0].schedule.spec
     if spec.label:
         return spec.label
     after = spec.after_scheduler.type if spec.after_scheduler else "constant"
-    warmup = f"warm-up {_count(spec.warmup.iterations)}, " if spec.warmup.iterations else ""
+    warmup = f"warm-up {count(spec.warmup.iterations)}, " if spec.warmup.iterations else ""
     plural = "" if spec.total_iterations == 1 else "s"
-    return f"target LR {spec.target_lr:g}: {warmup}{after}, {_count(spec.total_iterations)} iteration{plural}"
-
-
-def _count(iterations: int) -> str:
-    """A number of iterations as text: 12 000, 25M, 1.5T."""
-    for unit, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M")):
-        if iterations >= max(unit, 10**7):  # below ten million every digit is written
-            return f"{iterations / unit:.6g}{letter}"
-    return f"{iterations:,}".replace(",", "\u202f")
+    return f"target LR {short(spec.target_lr)}: {warmup}{after}, {count(spec.total_iterations)} iteration{plural}"
 
 
 class PictureCache:
     """Renders pictures and keeps the most recently used; `hits` and `misses` count what was asked for."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.hits = self.misses = 0
-        self._counting = threading.Lock()
         self._pictures: BoundedCache[bytes] = BoundedCache(max_bytes, len)
+
+    @property
+    def hits(self) -> int:
+        """Pictures that were there when asked for."""
+        return self._pictures.hits
+
+    @property
+    def misses(self) -> int:
+        """Pictures that were not."""
+        return self._pictures.misses
 
     def picture(self, curves: list[Curve], options: PlotOptions, kind: str, deadline: Deadline) -> bytes:
         """The picture's bytes, as `preheat.plot.contents.render` gives them."""
         key = repr(([curve.schedule.id for curve in curves], options, kind))
         picture = self._pictures.get(key)
-        with self._counting:
-            self.hits += picture is not None
-            self.misses += picture is None
         if picture is None:
             # two threads may render the same picture at once: rarely, and to the same bytes
             picture = render(curves, options, kind, deadline)

@@ -1,348 +1,278 @@
-"""Drawing of one picture: axes, lines, shades and texts, with matplotlib's object interface."""
+"""Drawing of one picture: the scene of a content, in which every text has a place of its own."""
 
-import io
-import math
-import threading
-from dataclasses import dataclass, field
-from functools import cache
-from itertools import cycle, islice
-from typing import Literal
+from dataclasses import replace
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
 
+from preheat.plot.content import Content, Line, Mark, Panel
+from preheat.plot.encoding import PICTURE_VERSION, encode
+from preheat.plot.fonts import Kind, drawable
+from preheat.plot.furniture import Furniture
+from preheat.plot.labels import place_mark, place_phase
+from preheat.plot.layout import Axis, Layout
+from preheat.plot.obstacles import Obstacles, column_extent
 from preheat.plot.options import PlotOptions
+from preheat.plot.scales import IterationScale
+from preheat.plot.scene import Area, Box, Pixels, Ring, Scene, Stroke, Text, segment
+from preheat.plot.themes import THEMES, blend
 from preheat.specs import Phase
 
-PICTURE_VERSION = f"mpl{mpl.__version__}"
-"""What the bytes of a picture depend on besides schedule and options."""
+__all__ = ["PICTURE_VERSION", "compose", "draw"]
 
-MAX_LINES = 20
-"""Lines drawn at most in each axes; the legend says how many more there are."""
-
-_DPI = 100
-_PX_PER_POINT = 1.39  # at 100 dots per inch; font sizes are in points
-_MAX_POINTS_WITH_MARKERS = 60
-_PANEL_SHARE = 0.28
-_DRAWING = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Line:
-    """Lows and highs of an LR in successive parts of the window, iterations firsts … lasts; each of shape (parts,)."""
-
-    name: str
-    firsts: NDArray[np.float64]
-    lasts: NDArray[np.float64]
-    lows: NDArray[np.float64]
-    highs: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Mark:
-    """An iteration and its LR, with what to write beside them; a line is drawn through the current iteration."""
-
-    iteration: int
-    lr: float
-    text: str
-    is_current: bool = False
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a picture shows of iterations options.start … `last`: LRs and, if there are any, the panel's lines below."""
-
-    title: str
-    phases: list[Phase]
-    lines: list[Line]
-    marks: list[Mark]
-    last: int
-    panel_lines: list[Line] = field(default_factory=list)
-    panel_label: str = "others"
-    x_label: str = "iteration"
-
-
-@dataclass(frozen=True)
-class _Theme:
-    background: str
-    text: str
-    grid: str
-    shades: tuple[str, str]
-    lines: tuple[str, ...]
-
-
-_LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
-"""Okabe and Ito's colours, told apart with any colour vision (https://jfly.uni-koeln.de/color/)."""
-
-_THEMES = {
-    "light": _Theme("#ffffff", "#22262b", "#d9dde2", ("#fff3dc", "#eef4fb"), _LINES),
-    "dark": _Theme("#15181c", "#e4e7eb", "#3a4048", ("#33291a", "#1c2632"), ("#5ab4f0", *_LINES[1:])),
-}
+_MOST_POINTS_WITH_DOTS = 60
+_MOST_LEFT_OUT = 3
+_MISSING = "… stands for letters that no font of the service has; the SVG has them"
 
 
 def draw(content: Content, options: PlotOptions, kind: str) -> bytes:
-    """The picture as PNG or, if `kind` is "svg", as SVG; several lines get a legend.
+    """The picture as PNG or, if `kind` is "svg", as SVG. The same arguments give the same bytes."""
+    letters: Kind = "svg" if kind == "svg" else "png"
+    return encode(compose(content, options, letters), letters)
 
-    The same arguments give the same bytes.
+
+def compose(content: Content, options: PlotOptions, kind: Kind) -> Scene:
+    """Everything in its place: no text lies on another or on a line.
+
+    What has no room is left out and said in the notes below.
     """
-    # matplotlib's settings and font cache belong to the process: one picture at a time
-    with _DRAWING, mpl.rc_context({"svg.hashsalt": "preheat", "svg.fonttype": "none"}):
-        picture = _Picture(content, options)
-        picture.draw_phases()
-        picture.draw_lines()
-        for mark in content.marks:
-            picture.draw_mark(mark)
-        picture.draw_title()
-        return picture.encode(kind)
+    content = _with_letters(content, kind)
+    left_out: list[str] = []
+    while True:
+        picture = _Picture(content, options, left_out)
+        scene = picture.scene()
+        # the notes take room themselves, so that the next picture may have to leave out more, but never the same again
+        if not picture.left_out:
+            return scene
+        left_out += picture.left_out
 
 
 class _Picture:
-    """One figure: the LR's axes and, if there are lines for it, a panel of other values below."""
+    """One attempt at a scene; `left_out` says afterwards what else had no room."""
 
-    def __init__(self, content: Content, options: PlotOptions) -> None:
-        self._content, self._options = content, options
-        self._theme = _THEMES[options.theme]
-        self._font_size = min(max(options.width_px / 100, 7.0), 12.0)
-        self._lines, self._panel_lines = content.lines[:MAX_LINES], content.panel_lines[:MAX_LINES]
-        drawn = [*self._lines, *self._panel_lines]
-        self._names = [_drawable(line.name) for line in drawn] if len(drawn) > 1 else []
-        left_out = len(content.lines) + len(content.panel_lines) - len(drawn)
-        if left_out:
-            self._names[-1] += f" (… {left_out} more not drawn)"
-        self._figure = Figure(
-            (options.width_px / _DPI, options.height_px / _DPI), dpi=_DPI, facecolor=self._theme.background
-        )
-        self._axes, self._panel = self._make_all_axes()
-        self._all_axes = [self._axes] if self._panel is None else [self._axes, self._panel]
+    def __init__(self, content: Content, options: PlotOptions, known: list[str]) -> None:
+        self._content, self._known = content, set(known)
+        self._theme = THEMES[options.theme]
+        self._options = options
+        notes = [*content.notes, *(known if len(known) <= _MOST_LEFT_OUT else _summary(known))]
+        self._layout = Layout(content, options, " · ".join(notes))
+        left_out = [f"no room for {name}" for name in self._layout.left_out]
+        if self._layout.hides_phases:
+            left_out.append(f"no room for the phases of {len(content.phases)} schedules")
+        self.left_out = [said for said in left_out if said not in self._known]
+        box = self._layout.axes[0].box
+        self._scale = IterationScale(content.start, content.last, box.left, box.right)
+        names = self._layout.names
+        colours = self._theme.ramp_colours(len(names)) if self._layout.has_bar else self._theme.line_colours(len(names))
+        self._colours = dict(zip(names, colours, strict=True)) | {"": self._theme.text}
 
-    def _make_all_axes(self) -> tuple[Axes, Axes | None]:
-        """Axes between margins that grow with the font and the legend, in shares of the figure."""
-        size, width, height = self._font_size, self._options.width_px, self._options.height_px
-        left, right = 6.2 * size / width * _PX_PER_POINT, 1 - 2.0 * size / width
-        bottom = (4.2 + 1.5 * self._legend_rows()) * size / height * _PX_PER_POINT
-        top = 1 - 2.6 * size / height * _PX_PER_POINT
-        if not self._panel_lines:
-            return self._make_axes((left, bottom, right - left, top - bottom), "learning rate", is_lowest=True), None
-        panel_height, gap = (top - bottom) * _PANEL_SHARE, 1.6 * size / height
-        place = (left, bottom + panel_height + gap, right - left, top - bottom - panel_height - gap)
-        axes = self._make_axes(place, "learning rate", is_lowest=False)
-        place = (left, bottom, right - left, panel_height)
-        return axes, self._make_axes(place, self._content.panel_label, is_lowest=True)
+    def scene(self) -> Scene:
+        """Draws from back to front; texts are placed first, because the grid stops at them."""
+        layout = self._layout
+        main = layout.axes[0]
+        curves = {axis.panel.label: self._curves(axis) for axis in layout.axes}
+        obstacles = Obstacles(main.box, 0.15 * layout.size, curves[main.panel.label])
+        current = self._current_lines()
+        for stroke in current[:1]:
+            obstacles.add_box(Box(float(stroke.xs[0]), main.box.top, float(stroke.xs[0]), main.box.bottom).grown(1))
+        rings = [self._ring(mark) for mark in self._content.marks]
+        for ring in rings:
+            obstacles.add_box(ring.box)
+        shades, texts = self._phases(obstacles)
+        texts += self._marks(obstacles, rings)
+        furniture = Furniture(layout, self._theme, self._colours, self._scale)
+        frame = furniture.frames(self._content, texts)
+        scene = Scene(self._options.width_px, self._options.height_px, self._theme.background)
+        scene.items += [*shades, *frame, *current]
+        scene.items += [curve for axis in layout.axes for curve in curves[axis.panel.label]]
+        scene.items += [*rings, *texts, *furniture.surroundings(self._content)]
+        return scene
 
-    def _make_axes(self, place: tuple[float, float, float, float], label: str, *, is_lowest: bool) -> Axes:
-        theme, size, start, last = self._theme, self._font_size, self._options.start, self._content.last
-        axes = self._figure.add_axes(place, facecolor=theme.background)
-        axes.set_ylabel(label, color=theme.text, fontsize=size)
-        axes.tick_params(colors=theme.text, labelsize=size * 0.9)
-        axes.grid(color=theme.grid, linewidth=0.6)
-        axes.set_axisbelow(True)
-        for name, spine in axes.spines.items():
-            spine.set_color(theme.grid)
-            spine.set_visible(name in {"left", "bottom"})
-        margin = (last - start) * 0.02 or 0.5
-        axes.set_xlim(start - margin, last + margin)
-        ticks = max(3, self._options.width_px // 80)
-        axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, steps=[1, 2, 5, 10]))
-        if last >= 10_000:  # noqa: PLR2004 - five digits and more read better as 10k
-            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        if is_lowest:
-            axes.set_xlabel(self._content.x_label, color=theme.text, fontsize=size)
-        else:
-            axes.tick_params(labelbottom=False)
-        return axes
+    def _curves(self, axis: Axis) -> list[Stroke]:
+        """The lines of a panel; of those that run over each other the first are wider, so that all are seen."""
+        lines = _distinct(axis.panel.lines) if self._layout.has_bar else axis.panel.lines
+        width = self._layout.size / (12 if self._layout.has_bar else 7)
+        curves = [self._curve(line, axis, width) for line in lines]
+        if self._layout.has_bar or len(curves) == 1:
+            return curves
+        columns = (int(axis.box.left), int(axis.box.width) + 2)
+        tops = [column_extent(curve, *columns)[0] for curve in curves]
+        return [
+            replace(curve, width=width * (1 + 1.2 * min(_over(place, lines, tops), 2)))
+            for place, curve in enumerate(curves)
+        ]
 
-    def draw_phases(self) -> None:
-        """Shades the phases in turn and writes their names along the top."""
-        start, last = self._options.start, self._content.last
-        shown = [phase for phase in self._content.phases if phase.stop > start and phase.start <= last]
-        for phase, shade in zip(shown, cycle(self._theme.shades), strict=False):
-            # half an iteration to the left: an edge falls between two iterations
-            begin, end = max(phase.start, start) - 0.5, min(phase.stop - 0.5, last + 0.5)
-            for axes in self._all_axes:
-                axes.axvspan(begin, end, color=shade, linewidth=0, zorder=0)
-            self._write_phase(phase.name, begin, end)
-
-    def _write_phase(self, name: str, begin: float, end: float) -> None:
-        low, high = self._axes.get_xlim()
-        width_px = (end - begin) / (high - low) * self._axes.get_position().width * self._options.width_px
-        upright = width_px < _text_width_px(name, self._font_size * 0.9)
-        self._axes.text(
-            (begin + end) / 2,
-            0.975,
-            name,
-            transform=self._axes.get_xaxis_transform(),
-            rotation=90 if upright else 0,
-            ha="center",
-            va="top",
-            fontsize=self._font_size * 0.9,
-            color=self._theme.text,
-            alpha=0.75,
-            clip_on=True,
-        )
-
-    def draw_lines(self) -> None:
-        """One line per param group and one per other hyperparameter, with a legend if there are several."""
-        colours = cycle(self._theme.lines)
-        self._set_lr_axis()
-        artists = [self._draw_line(self._axes, line, next(colours)) for line in self._lines]
-        if self._panel is not None:
-            self._set_panel_axis(self._panel)
-            artists += [self._draw_line(self._panel, line, next(colours)) for line in self._panel_lines]
-        if self._names:
-            self._draw_legend(artists)
-
-    def _draw_line(self, axes: Axes, line: Line, colour: str) -> Artist:
-        # each part is drawn from low to high where the line rises into the next, and from high to low where it falls
-        rises = np.append(line.highs[1:] >= line.highs[:-1], True)
+    def _curve(self, line: Line, axis: Axis, width: float) -> Stroke:
+        # of a part the lowest and the highest are known, not which comes first: that which makes the shorter line
+        middles = (line.lows + line.highs) / 2
+        before, after = np.append(middles[:1], middles[:-1]), np.append(middles[1:], middles[-1:])
+        rising = np.abs(line.lows - before) + np.abs(after - line.highs)
+        rises = rising <= np.abs(line.highs - before) + np.abs(after - line.lows)
         begins, ends = np.where(rises, line.lows, line.highs), np.where(rises, line.highs, line.lows)
-        x = np.column_stack([line.firsts, line.lasts]).ravel()
-        y = np.column_stack([begins, ends]).ravel()
-        marker = "o" if len(line.firsts) <= _MAX_POINTS_WITH_MARKERS else ""
-        width = self._font_size / 6
-        (artist,) = axes.plot(x, y, color=colour, linewidth=width, marker=marker, markersize=width * 2.2, zorder=3)
-        return artist
+        xs = self._scale.xs(np.column_stack([line.firsts, line.lasts]).ravel())
+        ys = axis.scale.ys(np.column_stack([begins, ends]).ravel())
+        is_new = np.append(True, (np.diff(xs) != 0) | (np.diff(ys) != 0))
+        has_dots = len(line.firsts) <= _MOST_POINTS_WITH_DOTS and not self._layout.has_bar
+        return Stroke(xs[is_new], ys[is_new], self._colours[line.name], width, (), width * 1.4 if has_dots else 0.0)
 
-    def _set_panel_axis(self, panel: Axes) -> None:
-        lowest = min(float(line.lows.min()) for line in self._panel_lines)
-        highest = max(float(line.highs.max()) for line in self._panel_lines)
-        margin = (highest - lowest) * 0.1 or abs(highest) * 0.1 or 1.0
-        panel.set_ylim(lowest - margin, highest + margin)
-        panel.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-        panel.yaxis.set_major_formatter(FuncFormatter(_tick_label))
+    def _current_lines(self) -> list[Stroke]:
+        """The dashed line through the current iteration, in every panel."""
+        current = next((mark for mark in self._content.marks if mark.is_current), None)
+        if current is None:
+            return []
+        x = self._scale.x(current.iteration)
+        return [
+            replace(segment(x, axis.box.top, x, axis.box.bottom, self._theme.text, 1.0), dashes=(4.0, 3.0))
+            for axis in self._layout.axes
+        ]
 
-    def _set_lr_axis(self) -> None:
-        highest = max(float(line.highs.max()) for line in self._lines)
-        if self._options.scale == "log":
-            positive = [value for line in self._lines for value in (*line.lows, *line.highs) if value > 0]
-            lowest = min(positive, default=1e-12)
-            highest = max(highest, lowest)
-            self._axes.set_yscale("log", nonpositive="mask")
-            self._axes.set_ylim(lowest / 1.5, highest * (highest / lowest) ** 0.18 * 1.5)
-            return
-        headroom = 1.2 if self._panel is None else 1.35  # the phases' names are along the top
-        self._axes.set_ylim(0, highest * headroom or 1.0)
-        self._axes.yaxis.set_major_locator(MaxNLocator(max(3, self._options.height_px // 50), steps=[1, 2, 5, 10]))
-        self._axes.yaxis.set_major_formatter(FuncFormatter(_tick_label))
+    def _ring(self, mark: Mark) -> Ring:
+        y = self._layout.axes[0].scale.y(mark.lr)
+        edge = self._colours[mark.name] if len(self._content.phases) > 1 else self._theme.text
+        radius = 0.32 * self._layout.size
+        return Ring(self._scale.x(mark.iteration), y, radius, self._theme.background, edge, 0.1 * self._layout.size)
 
-    def _legend_columns(self) -> int:
-        widest = max(_text_width_px(name, self._font_size * 0.85) for name in self._names) + 5 * self._font_size
-        return min(len(self._names), max(1, int(self._options.width_px // widest)))
+    def _marks(self, obstacles: Obstacles, rings: list[Ring]) -> list[Text]:
+        """Texts beside their points: the current iteration first, then peaks, then ends."""
+        texts = []
+        for mark in sorted(self._content.marks, key=lambda mark: not mark.is_current):
+            said = f"{mark.name}: {mark.text}" if mark.name and len(self._content.phases) > 1 else mark.text
+            if not mark.text or said in self._known:
+                continue
+            x, y = self._scale.x(mark.iteration), self._layout.axes[0].scale.y(mark.lr)
+            others = [ring for ring in rings if (ring.x, ring.y) != (x, y)]
+            box = place_mark(mark.text, self._layout.small, x, y, obstacles, others, is_on_line=mark.is_current)
+            if box is None:
+                self.left_out.append(said)
+            else:
+                texts.append(Text(box, mark.text, self._layout.small, self._theme.text))
+        return texts
 
-    def _legend_rows(self) -> int:
-        return math.ceil(len(self._names) / self._legend_columns()) if self._names else 0
+    def _phases(self, obstacles: Obstacles) -> tuple[list[Area], list[Text]]:
+        """Shades through all panels with the names along the top; of several schedules that differ, a strip each."""
+        if not self._layout.strips:
+            phases = [] if self._layout.hides_phases else next(iter(self._content.phases.values()))
+            return self._shades(phases), self._names("", phases, 0, obstacles)
+        areas, texts = [], []
+        for row, (name, phases) in enumerate(self._content.phases.items()):
+            strip = self._strip(name, phases, row)
+            areas += strip
+            texts += self._names(name, phases, row, obstacles)
+            for area in strip:
+                obstacles.add_box(area.box)
+        return areas, texts
 
-    def _draw_legend(self, artists: list[Artist]) -> None:
-        """Below the axes, where it hides nothing."""
-        legend = self._figure.legend(
-            artists,
-            [str(index) for index in range(len(artists))],  # matplotlib drops labels that start with an underscore
-            loc="lower center",
-            ncols=self._legend_columns(),
-            fontsize=self._font_size * 0.85,
-            labelcolor=self._theme.text,
-            frameon=False,
-            borderpad=0.2,
-        )
-        for text, name in zip(legend.get_texts(), self._names, strict=True):
-            text.set_parse_math(False)
-            text.set_text(name)
+    def _shades(self, phases: list[Phase]) -> list[Area]:
+        return [
+            Area(Box(begin, axis.box.top, end, axis.box.bottom), self._theme.shades[phases.index(phase) % 2])
+            for phase, begin, end in self._shown(phases)
+            for axis in self._layout.axes
+        ]
 
-    def draw_mark(self, mark: Mark) -> None:
-        """A ring and a text, and a vertical line through the current iteration."""
-        if self._options.scale == "log" and mark.lr <= 0:
-            return  # a logarithmic axis has no place for it
-        if mark.is_current:
-            for axes in self._all_axes:
-                axes.axvline(mark.iteration, color=self._theme.text, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
-        self._axes.plot(
-            [mark.iteration],
-            [mark.lr],
-            marker="o",
-            markersize=self._font_size * 0.6,
-            color=self._theme.background,
-            markeredgecolor=self._theme.text,
-            markeredgewidth=1.2,
-            zorder=4,
-            clip_on=False,
-        )
-        self._write_beside(mark)
+    def _strip(self, name: str, phases: list[Phase], row: int) -> list[Area]:
+        colour = next((self._colours[each] for each in self._layout.names if each.startswith(name)), self._theme.text)
+        top, height = self._row_top(row), 1.2 * self._layout.size
+        return [
+            Area(
+                Box(begin, top, end, top + height),
+                blend(colour, self._theme.background, (0.3, 0.16)[phases.index(phase) % 2]),
+            )
+            for phase, begin, end in self._shown(phases)
+        ]
 
-    def _write_beside(self, mark: Mark) -> None:
-        # towards the middle of the picture near its edges, so that nothing is cut off
-        low, high = self._axes.get_xlim()
-        share = (mark.iteration - low) / (high - low)
-        side: Literal["left", "center", "right"] = "left" if share < 0.2 else "right" if share > 0.8 else "center"  # noqa: PLR2004
-        offset = (0.0, self._font_size * (1.8 if side == "right" else 1.0))
-        if mark.is_current:
-            side = "right" if share > 0.6 else "left"  # noqa: PLR2004
-            offset = (self._font_size * (-1 if side == "right" else 1), -self._font_size * 0.3)
-        self._axes.annotate(
-            mark.text,
-            (mark.iteration, mark.lr),
-            xytext=offset,
-            textcoords="offset points",
-            ha=side,
-            va="baseline",
-            fontsize=self._font_size * 0.9,
-            color=self._theme.text,
-            bbox={"facecolor": self._theme.background, "edgecolor": "none", "alpha": 0.7, "pad": 1},
-            zorder=5,
-        )
+    def _names(self, schedule: str, phases: list[Phase], row: int, obstacles: Obstacles) -> list[Text]:
+        texts = []
+        for phase, begin, end in self._shown(phases):
+            said = f"{schedule}: " if schedule else ""
+            said += f"{phase.name} from {phase.start} to {phase.stop - 1}"
+            if said in self._known:
+                continue
+            top = self._row_top(row) + 0.12 * self._layout.size
+            may_stand = not self._layout.strips
+            place = place_phase(phase.name, self._layout.small, begin, end, top, obstacles, may_stand=may_stand)
+            if place is None:
+                self.left_out.append(said)
+            else:
+                texts.append(Text(place[0], phase.name, self._layout.small, self._theme.text, place[1]))
+        return texts
 
-    def draw_title(self) -> None:
-        """Writes the title, shortened to the width of the picture."""
-        size = self._font_size * 1.15
-        text = _drawable(self._content.title)
-        while _text_width_px(text, size) > self._options.width_px - 2 * size:
-            text = text[:-2].rstrip("…") + "…"
-        self._figure.text(
-            0.5,
-            1 - 0.9 * size / self._options.height_px,
-            text,
-            ha="center",
-            va="top",
-            fontsize=size,
-            color=self._theme.text,
-            parse_math=False,
-        )
+    def _row_top(self, row: int) -> float:
+        return self._layout.axes[0].box.top + (0.1 + 1.35 * row) * self._layout.size
 
-    def encode(self, kind: str) -> bytes:
-        """The picture's bytes."""
-        data = io.BytesIO()
-        if kind == "svg":
-            # a date in the file would make equal pictures differ
-            FigureCanvasSVG(self._figure).print_svg(data, metadata={"Date": None})  # type: ignore[no-untyped-call]
-        else:
-            FigureCanvasAgg(self._figure).print_png(data)  # type: ignore[no-untyped-call]
-        return data.getvalue()
+    def _shown(self, phases: list[Phase]) -> list[tuple[Phase, float, float]]:
+        """The phases in the window, each with its first and last column."""
+        start, last, box = self._content.start, self._content.last, self._layout.axes[0].box
+        return [
+            (
+                phase,
+                # half an iteration to the left: an edge falls between two iterations
+                box.left if phase.start <= start else self._scale.x(phase.start - 0.5),
+                box.right if phase.stop > last else self._scale.x(phase.stop - 0.5),
+            )
+            for phase in phases
+            if phase.stop > start and phase.start <= last
+        ]
 
 
-def _tick_label(value: float, _position: int | None) -> str:
-    return f"{value:.6g}"
-
-
-def _text_width_px(text: str, size: float) -> float:
-    """Rough: the letters of the default font are 0.6 em wide on average."""
-    return len(text) * size * 0.6 * _DPI / 72
-
-
-@cache
-def _font_path() -> str:
-    return findfont(FontProperties())
-
-
-def _drawable(text: str) -> str:
-    """The text with a box for each character that the font lacks, and a space for each control character."""
-    known = get_font(_font_path())
-    return "".join(
-        " " if ord(letter) < 32 else letter if known.get_char_index(ord(letter)) else "□"  # noqa: PLR2004
-        for letter in islice(text, 400)
+def _over(place: int, lines: list[Line], tops: list[Pixels]) -> int:
+    """How many of the later lines, of other names, run over a line."""
+    return sum(
+        later.name != lines[place].name and _meet(tops[place], top)
+        for later, top in zip(lines[place + 1 :], tops[place + 1 :], strict=True)
     )
+
+
+def _meet(one: Pixels, other: Pixels) -> bool:
+    """Whether two curves run over each other for more than a crossing."""
+    both = np.isfinite(one) & np.isfinite(other)
+    return bool((np.abs(one[both] - other[both]) < 0.5).sum() > 0.15 * both.sum())  # noqa: PLR2004 - pixels
+
+
+def _distinct(lines: list[Line]) -> list[Line]:
+    """Lines of the same values once: of a thousand layers, most have another's LRs or lie under it."""
+    return list({(line.lows.tobytes(), line.highs.tobytes()): line for line in lines}.values())
+
+
+def _summary(left_out: list[str]) -> list[str]:
+    return [*left_out[: _MOST_LEFT_OUT - 1], f"{len(left_out) - _MOST_LEFT_OUT + 1} more without room"]
+
+
+def _with_letters(content: Content, kind: Kind) -> Content:
+    """The content with texts that can be drawn, and a note if letters are missing."""
+    missing = False
+
+    def clean(text: str) -> str:
+        nonlocal missing
+        drawn, lacks = drawable(text, kind)
+        missing = missing or lacks
+        return drawn
+
+    names = {name: clean(name) for name in _names_of(content)}
+    names = _told_apart(names)
+
+    def panel(of: Panel) -> Panel:
+        return Panel(clean(of.label), [replace(line, name=names[line.name]) for line in of.lines])
+
+    cleaned = replace(
+        content,
+        title=clean(content.title),
+        lrs=panel(content.lrs),
+        panels=[panel(each) for each in content.panels],
+        phases={names[name]: phases for name, phases in content.phases.items()},
+        marks=[replace(mark, name=names[mark.name]) for mark in content.marks],
+        notes=[clean(note) for note in content.notes],
+    )
+    return replace(cleaned, notes=[*cleaned.notes, _MISSING]) if missing else cleaned
+
+
+def _names_of(content: Content) -> list[str]:
+    lines = [line.name for panel in (content.lrs, *content.panels) for line in panel.lines]
+    return list(dict.fromkeys([*lines, *content.phases, *(mark.name for mark in content.marks)]))
+
+
+def _told_apart(names: dict[str, str]) -> dict[str, str]:
+    """Names that became equal without some letters get their place in the list."""
+    drawn = list(names.values())
+    return {
+        name: f"{clean} ({place})" if name and drawn.count(clean) > 1 else clean
+        for place, (name, clean) in enumerate(names.items(), start=1)
+    }

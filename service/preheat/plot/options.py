@@ -27,8 +27,8 @@ class Window(BaseModel):
 class PlotOptions(Window):
     """How a picture looks; the fields of the plot routes and of `preheat plot`."""
 
-    width_px: int = Field(960, ge=200, le=100_000, description="Width in pixels.", examples=[960])
-    height_px: int = Field(480, ge=150, le=100_000, description="Height in pixels.", examples=[480])
+    width_px: int = Field(960, ge=320, le=100_000, description="Width in pixels.", examples=[960])
+    height_px: int = Field(480, ge=200, le=100_000, description="Height in pixels.", examples=[480])
     scale: Literal["linear", "log"] = Field("linear", description="LR axis.", examples=["linear"])
     theme: Literal["light", "dark"] = Field("light", description="Colours.", examples=["light"])
     at: Iteration | None = Field(None, description="Iteration to mark, with its LR.", examples=[12])

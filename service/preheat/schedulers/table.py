@@ -24,8 +24,8 @@ class SchedulerTable:
     """The schedulers of a normalised spec; random access as in `RandomAccess`, for all columns at once."""
 
     def __init__(self, spec: Spec) -> None:
-        self._spec = spec
-        self._tracks = [(track.columns, _scheduler(track)) for track in spec.tracks]
+        self._spec_tracks = spec.tracks  # made anew at every look
+        self._tracks = [(track.columns, _scheduler(track)) for track in self._spec_tracks]
         self._columns = len(spec.columns)
         places = [column for columns, _ in self._tracks for column in columns]
         self._is_in_order = places == list(range(self._columns))
@@ -80,7 +80,7 @@ class SchedulerTable:
 
     def turning_points(self, start: int, stop: int) -> set[int]:
         """A few iterations of start … stop − 1 that hold, with both ends, every column's lowest and highest value."""
-        return set().union(*(track.turning_points(start, stop) for track in self._spec.tracks))
+        return set().union(*(track.turning_points(start, stop) for track in self._spec_tracks))
 
     def unproved(self, start: int, stop: int) -> range:
         """The part of start … stop − 1 within which `turning_points` may lack an extreme."""

@@ -11,7 +11,7 @@ from preheat.errors import IterationOutOfRange
 from preheat.plot.contents import render, render_difference
 from preheat.plot.options import PlotOptions
 from reference import REFERENCE_ROWS
-from support.pictures import FIRST_LINE, SECOND_LINE, THIRD_LINE, line_extent, points, texts
+from support.pictures import FIRST_LINE, SECOND_LINE, TEXT, line_extent, points, texts
 from support.specs import curve
 
 COSINE = {"type": "CosineAnnealingLR"}
@@ -57,7 +57,7 @@ def test_the_current_iteration_is_marked_with_the_lr_of_every_group() -> None:
 
 def test_the_points_of_a_line_are_the_reference_table() -> None:
     """Every iteration is drawn at even distances, as high as its LR."""
-    line = points(render([curve(after_scheduler=COSINE)], PlotOptions(), "svg"), FIRST_LINE)[::2]
+    line = points(render([curve(after_scheduler=COSINE)], PlotOptions(), "svg"), FIRST_LINE)
     assert len(line) == 21
     assert distance(line[:, 0], list(range(21))) < 0.01
     assert distance(-line[:, 1], LRS) < 0.01
@@ -66,7 +66,7 @@ def test_the_points_of_a_line_are_the_reference_table() -> None:
 def test_a_window_shows_its_iterations_alone() -> None:
     """Nothing before `start` or from `stop` on is drawn, and the peak is that of the window."""
     svg = render([curve(after_scheduler=COSINE)], PlotOptions(start=3, stop=9), "svg")
-    line = points(svg, FIRST_LINE)[::2]
+    line = points(svg, FIRST_LINE)
     assert len(line) == 6
     assert distance(-line[:, 1], LRS[3:9]) < 0.01
     assert "peak 0.008 at 8" in texts(svg)
@@ -76,11 +76,66 @@ def test_curves_are_compared_in_the_same_axes() -> None:
     """A second curve is drawn on the scale of the first, as long as it is, under its own name."""
     other = curve(target_lr=0.005, total_iterations=40, label="the other one")
     svg = render([curve(after_scheduler=COSINE), other], PlotOptions(), "svg")
-    first, second = points(svg, FIRST_LINE)[::2], points(svg, SECOND_LINE)[::2]
+    first, second = points(svg, FIRST_LINE), points(svg, SECOND_LINE)
     assert (len(first), len(second)) == (21, 41)
     heights = [*LRS, *(min(n, 10) * 0.0005 for n in range(41))]
     assert distance(-np.concatenate([first[:, 1], second[:, 1]]), heights) < 0.01
     assert "the other one" in texts(svg)
+
+
+def test_every_schedule_of_a_comparison_is_marked() -> None:
+    """Title, phases, peaks and ends are those of each schedule, and what all have in common is written once."""
+    other = curve(target_lr=0.005, total_iterations=40, after_scheduler={"type": "WSDLR"}, label="the other one")
+    written = texts(render([curve(after_scheduler=COSINE, label="this one"), other], PlotOptions(), "svg"))
+    assert "this one and the other one" in written
+    assert written.count("warm-up") == 2
+    assert {"CosineAnnealingLR", "stable", "linear decay"} <= set(written)
+    assert {"peak 0.01 at 10", "final 0 at 20", "peak 0.005 at 10", "final 0 at 40"} <= set(written)
+
+
+def test_a_title_names_three_schedules_at_most() -> None:
+    """The legend has the others."""
+    curves = [curve(target_lr=0.01 * n, label=f"number {n}") for n in range(1, 6)]
+    for shown, title in (
+        (curves[:3], "number 1, number 2 and number 3"),
+        (curves, "number 1, number 2 and 3 more"),
+    ):
+        assert title in texts(render(shown, PlotOptions(), "svg"))
+
+
+def test_schedules_of_the_same_label_are_told_apart_by_their_ids() -> None:
+    """Title and legend have label and id."""
+    curves = [curve(target_lr=lr, label="same") for lr in (0.01, 0.02)]
+    names = [f"same ({each.schedule.id[:8]})" for each in curves]
+    assert {" and ".join(names), *names} <= set(texts(render(curves, PlotOptions(), "svg")))
+
+
+def test_final_is_said_of_the_end_of_the_run_alone() -> None:
+    """The last iteration of a window that ends before is not called so."""
+    for stop, is_said in ((20, False), (21, True)):
+        written = texts(render([curve(after_scheduler=COSINE)], PlotOptions(start=3, stop=stop), "svg"))
+        assert any("final" in text for text in written) == is_said
+
+
+def test_each_hyperparameter_has_a_panel() -> None:
+    """With its name and with ticks for its own values."""
+    hyperparameters = {
+        "weight_decay": {"value": 300.0, "after_scheduler": {"type": "CosineLR", "min_lr": 100.0}},
+        "momentum": {"value": 0.9, "after_scheduler": {"type": "CosineLR", "min_lr": 0.5}},
+    }
+    written = texts(render([curve(hyperparameters=hyperparameters)], PlotOptions(height_px=600), "svg"))
+    assert {"learning rate", "weight decay", "momentum", "100", "200", "300", "0.6", "0.8"} <= set(written)
+
+
+def test_a_panel_that_has_no_room_is_named_below() -> None:
+    """Ten hyperparameters do not fit into a small picture, and none is drawn too small to be read."""
+    hyperparameters = {f"number_{n}": {"value": n + 1.0} for n in range(10)}
+    written = texts(render([curve(hyperparameters=hyperparameters)], PlotOptions(height_px=240), "svg"))
+    panels = sum(text.startswith("number ") for text in written)
+    assert panels >= 1
+    (note,) = [text for text in written if "no room for" in text]
+    assert note.count("no room for number ") == 2
+    assert note.endswith(f" · {10 - panels - 2} more without room")
 
 
 def test_a_hyperparameter_of_all_groups_is_one_line() -> None:
@@ -92,13 +147,13 @@ def test_a_hyperparameter_of_all_groups_is_one_line() -> None:
 
 
 def test_the_difference_is_drawn_below_both_curves() -> None:
-    """The third line is b − a, at every iteration that both have."""
-    a, b = curve(after_scheduler=COSINE), curve(total_iterations=30)
+    """The line in the colour of text is b − a, at every iteration that both have, and its panel says so."""
+    a, b = curve(after_scheduler=COSINE, label="a"), curve(total_iterations=30, label="b")
     svg = render_difference(a, b, PlotOptions(), "svg")
-    panel = points(svg, THIRD_LINE)[::2]
+    panel = points(svg, TEXT)
     assert len(panel) == 21
     assert distance(-panel[:, 1], [min(n, 10) * 0.001 - LRS[n] for n in range(21)]) < 0.01
-    assert "difference" in texts(svg)
+    assert "difference: b − a" in texts(svg)
 
 
 def test_a_single_spike_in_a_million_is_seen() -> None:

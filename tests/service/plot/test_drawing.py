@@ -1,24 +1,30 @@
 """Drawing: sizes, axes, themes, marks and texts, read from the pixels and the SVG."""
 
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from xml.parsers import expat
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from after_schedulers import EXAMPLES, example_id
 from preheat.curve import Curve
-from preheat.plot.contents import render
+from preheat.plot.contents import content_of, render
+from preheat.plot.drawing import compose
 from preheat.plot.options import PlotOptions
-from support.pictures import FIRST_LINE, dashed_lines, line_extent, pixels, points, texts
+from preheat.plot.scene import Area
+from support.pictures import FIRST_LINE, SECOND_LINE, dashed_lines, line_extent, pixels, points, texts
 from support.specs import curve
 
 COSINE = {"type": "CosineAnnealingLR"}
 
 
 @pytest.mark.parametrize(
-    "label", ["a $x^2$ label", "_underscore", "<b>&amp;", "tab\tand\nline", "日本 🚀", "x" * 200, "%"]
+    "label",
+    ["a $x^2$ label", "_underscore", "<b>&amp;", "tab\tand\nline", "日本 🚀", "x" * 200, "%", "\ufffe\u202e\ue000"],
 )
 def test_any_label_can_be_drawn(label: str) -> None:
     """No label is taken for markup, and none breaks the picture."""
@@ -26,7 +32,8 @@ def test_any_label_can_be_drawn(label: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert render([labelled], PlotOptions()).startswith(b"\x89PNG")
-        assert render([labelled, curve()], PlotOptions(), "svg").startswith(b"<?xml")
+        svg = render([labelled, curve()], PlotOptions(), "svg")
+    assert expat.ParserCreate().Parse(svg, True) == 1
 
 
 @pytest.mark.parametrize("after", [None, *EXAMPLES], ids=lambda spec: example_id(spec) if spec else "none")
@@ -50,7 +57,7 @@ def test_every_type_can_be_drawn(after: dict[str, Any] | None, scale: Any) -> No
     ids=["one iteration", "one warm-up", "all zero", "a trillion"],
 )
 @pytest.mark.parametrize("scale", ["linear", "log"])
-@pytest.mark.parametrize("size", [(200, 150), (480, 300), (1600, 900)])
+@pytest.mark.parametrize("size", [(320, 200), (480, 300), (1600, 900)])
 def test_extremes_can_be_drawn(drawn: Curve, scale: Any, size: tuple[int, int]) -> None:
     """Runs of one iteration and of a trillion, and without a positive LR, have the size asked for."""
     with warnings.catch_warnings():
@@ -72,26 +79,37 @@ def test_an_exponential_is_straight_on_a_logarithmic_axis() -> None:
     """scale=log draws equal ratios at equal distances, and scale=linear does not."""
     drawn = curve(total_iterations=40, warmup=None, after_scheduler={"type": "ExponentialLR", "gamma": 0.9})
     steps = {
-        scale: np.diff(points(render([drawn], PlotOptions(scale=scale), "svg"), FIRST_LINE)[::2, 1])
+        scale: np.diff(points(render([drawn], PlotOptions(scale=scale), "svg"), FIRST_LINE)[:, 1])
         for scale in ("linear", "log")
     }
     assert np.ptp(steps["log"]) < 0.01
     assert steps["linear"][0] / steps["linear"][-1] == pytest.approx(0.9**-39, rel=0.01)
 
 
-def test_what_is_not_positive_is_left_out_of_a_logarithmic_axis() -> None:
-    """The first LR of a warm-up is 0: it has neither a point nor a mark."""
-    linear, log = (render([curve()], PlotOptions(scale=scale, at=0), "svg") for scale in ("linear", "log"))
-    assert "0 at 0" in texts(linear)
-    assert "0 at 0" not in texts(log)
-    assert len(points(log, FIRST_LINE)) == len(points(linear, FIRST_LINE)) - 2
+def test_zeros_lie_on_the_bottom_line_of_a_logarithmic_axis() -> None:
+    """The LR is 0 at the start and at the end: both points are at the tick "0", below all others."""
+    svg = render([curve(after_scheduler=COSINE)], PlotOptions(scale="log"), "svg")
+    ys = points(svg, FIRST_LINE)[:, 1]
+    assert len(ys) == 21
+    assert ys[0] == ys[20] == ys.max()
+    assert ys[1:20].max() < ys[0] - 10
+    zero = re.search(r'translate\([\d.]+ ([\d.]+)\)">0</text>', svg.decode())
+    assert zero is not None
+    assert float(zero[1]) == pytest.approx(ys[0], abs=5)
+    assert {"1e-3", "1e-2", "final 0 at 20"} <= set(texts(svg))
+
+
+def test_a_logarithmic_axis_without_zeros_has_no_zero() -> None:
+    """Nor a break."""
+    exponential = curve(total_iterations=40, warmup=None, after_scheduler={"type": "ExponentialLR", "gamma": 0.9})
+    assert texts(render([exponential], PlotOptions(scale="log"), "svg")).count("0") == 1  # of the iterations
 
 
 def test_a_dashed_line_goes_through_the_current_iteration() -> None:
     """`at` draws it from bottom to top, where the line has that iteration; without `at` there is none."""
     svg = render([curve(after_scheduler=COSINE)], PlotOptions(at=12), "svg")
     (dashes,) = dashed_lines(svg)
-    assert dashes[:, 0] == pytest.approx(points(svg, FIRST_LINE)[2 * 12, 0], abs=0.01)
+    assert dashes[:, 0] == pytest.approx(points(svg, FIRST_LINE)[12, 0], abs=0.01)
     assert "0.00904508 at 12" in texts(svg)
     assert dashed_lines(render([curve()], PlotOptions(), "svg")) == []
 
@@ -106,17 +124,58 @@ def test_a_title_is_shortened_to_the_width_of_the_picture() -> None:
     """A long label ends in an ellipsis, and has more letters in a wider picture."""
     titles = {
         width: next(
-            text for text in texts(render([curve(label="x" * 200)], PlotOptions(width_px=width), "svg")) if "x" in text
+            text for text in texts(render([curve(label="x" * 200)], PlotOptions(width_px=width), "svg")) if "xx" in text
         )
-        for width in (200, 960)
+        for width in (320, 960)
     }
     assert all(title == "x" * (len(title) - 1) + "…" for title in titles.values())
-    assert 10 < len(titles[200]) < len(titles[960]) / 2
+    assert 10 < len(titles[320]) < len(titles[960]) / 1.5
 
 
-def test_a_legend_says_how_many_groups_are_not_drawn() -> None:
-    """Twenty lines are drawn, and the last of their names counts the rest."""
+def test_all_groups_are_drawn_with_a_colour_bar() -> None:
+    """Thirty groups have thirty lines in thirty colours, and names along a bar from the first to the last."""
     groups = [{"target_lr": 0.001 * n} for n in range(1, 31)]
-    written = texts(render([curve(param_groups=groups)], PlotOptions(), "svg"))
-    assert "group_19 (… 10 more not drawn)" in written
-    assert "group_20" not in written
+    options = PlotOptions(height_px=800)
+    scene = compose(content_of([curve(param_groups=groups)], options), options, "png")
+    colours = {stroke.colour for stroke in scene.strokes if len(stroke.xs) > 10}
+    assert len(colours) == 30
+    bar = {area.colour for area in scene.items if isinstance(area, Area)}
+    assert colours <= bar
+    assert {"group_0", "group_29"} <= {text.text for text in scene.texts}
+
+
+def test_lines_that_run_over_each_other_are_both_seen() -> None:
+    """Two groups with the same LRs: the first is wider, so that its colour is on both sides of the second's."""
+    groups = [{"name": "decay"}, {"name": "no_decay"}]
+    picture = pixels(render([curve(param_groups=groups, after_scheduler=COSINE)], PlotOptions()))
+    counts = [
+        int((np.abs(picture - [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]).max(axis=2) < 0.1).sum())
+        for colour in (FIRST_LINE, SECOND_LINE)
+    ]
+    assert min(counts) > 500
+
+
+def test_an_svg_has_every_letter_and_families_that_may_have_it() -> None:
+    """Letters that are on no machine of ours may be on the reader's."""
+    svg = render([curve(label="学習率 🚀")], PlotOptions(), "svg").decode()
+    assert ">学習率 🚀</text>" in svg
+    assert "'Noto Sans CJK SC'" in svg
+    assert "sans-serif" in svg
+
+
+def test_a_png_says_which_letters_are_missing() -> None:
+    """No boxes: an ellipsis in their place, a note, and names that are still told apart."""
+    options = PlotOptions()
+    lacking = "\U0001f680\U0001f6f8"  # a rocket and a saucer, which come as coloured images alone
+    groups = [{"name": lacking[0]}, {"name": lacking[1], "factor": 0.5}]
+    scene = compose(content_of([curve(label=f"to {lacking}", param_groups=groups)], options), options, "png")
+    written = [text.text for text in scene.texts]
+    assert {"to …", "… (1)", "… (2)"} <= set(written)
+    assert any("letters that no font of the service has" in text for text in written)
+
+
+@pytest.mark.parametrize("size", [{"width_px": 319}, {"height_px": 199}])
+def test_pictures_too_small_to_be_read_are_refused(size: dict[str, int]) -> None:
+    """320 × 200 is the least."""
+    with pytest.raises(ValidationError, match="greater than or equal"):
+        PlotOptions(**size)
