@@ -18,6 +18,7 @@ from preheat.plot.options import Iteration, PlotOptions, Window
 from preheat.specs import Column
 from preheat.specs.durations import Unit, Units
 from preheat.specs.fields import MAX_ITERATION
+from preheat.store import Search
 
 
 class NoQuery(BaseModel):
@@ -46,6 +47,11 @@ class WindowQuery(BoundsQuery):
     """Iterations start, start + step, … below stop."""
 
     step: int = Field(1, ge=1, le=MAX_ITERATION, description="Distance of two iterations.", examples=[1])
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a window was asked for."""
+        return bool(self.model_fields_set)
 
     @override
     def window(self, curve: Curve) -> range:
@@ -162,6 +168,21 @@ class ListQuery(NoQuery):
     label: str | None = Field(
         None, min_length=1, max_length=200, description="Only schedules with this label.", examples=["resnet-50"]
     )
+    label_prefix: str | None = Field(
+        None, min_length=1, max_length=200, description="Only those whose label begins so.", examples=["resnet"]
+    )
+    label_contains: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Only those whose label has this in it; a to z stand for A to Z too.",
+        examples=["net"],
+    )
+
+    @property
+    def search(self) -> Search:
+        """What the label is like."""
+        return Search(self.label, self.label_prefix, self.label_contains)
 
     @property
     def before(self) -> int | None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import alembic.command
@@ -63,10 +63,8 @@ class Database:
         with self.transaction("write") as connection:
             connection.execute(select(1))
 
-    @contextmanager
-    def _begin(self, purpose: Purpose) -> Iterator[Connection]:
-        with self._engine.execution_options(purpose=purpose).begin() as connection:
-            yield connection
+    def _begin(self, purpose: Purpose) -> AbstractContextManager[Connection]:
+        return self._engine.execution_options(purpose=purpose).begin()
 
     def _migrate(self) -> None:
         """Brings the tables to their newest form; a database that has it already is only read."""
