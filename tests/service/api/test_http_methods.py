@@ -11,7 +11,7 @@ from rest import UNKNOWN, problem
 ALLOWED = {
     "/": "GET, HEAD, OPTIONS",
     "/docs": "GET, HEAD, OPTIONS",
-    "/redoc": "GET, HEAD, OPTIONS",
+    "/docs/swagger-ui.css": "GET, HEAD, OPTIONS",
     "/openapi.json": "GET, HEAD, OPTIONS",
     "/livez": "GET, HEAD, OPTIONS",
     "/v1/schedules": "GET, HEAD, OPTIONS, POST",
