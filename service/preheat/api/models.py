@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from preheat.api.links import Links, ScheduleLinks, WindowLinks
 from preheat.conversions import Source
 from preheat.lint import Finding
 from preheat.specs import Spec
-from preheat.specs.fields import LR, MAX_ITERATION
+from preheat.specs.fields import LR, MAX_ITERATION, Closed
 
 _LINT = "What its author may not have meant, the most severe first."
 _OTHERS = "Others that have a schedule, by name, if there are any."
@@ -235,10 +235,8 @@ class RecipeList(BaseModel):
     recipes: list[RecipeSummary] = Field(description="The recipes.")
 
 
-class ImportRequest(BaseModel):
+class ImportRequest(Closed):
     """A schedule of another library."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     library: Source | None = Field(
         None, description="Whose schedule it is; by default the one that its names tell.", examples=["torch"]

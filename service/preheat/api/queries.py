@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
 from fastapi import Request
@@ -73,10 +73,8 @@ class CrossingQuery(BoundsQuery):
         for index, column in enumerate(columns):
             if column.hyperparameter == self.hyperparameter and self.group in {None, column.group}:
                 return index
-        # As FastAPI itself raises it: a name that only the schedule can tell is answered as any other mistake.
         known = ", ".join(column.name for column in columns)
-        error = {"type": "value_error", "ctx": {"error": f"must name a column of the schedule (known: {known})"}}
-        raise RequestValidationError([{**error, "loc": ("query", "group"), "input": self.group}])
+        raise _refusal(f"must name a column of the schedule (known: {known})", {"group": self.group})
 
 
 class DifferenceQuery(WindowQuery):
@@ -127,8 +125,7 @@ class UnitQuery(NoQuery):
         try:
             return units.iterations(unit, amount)
         except ValueError as reason:
-            error = {"type": "value_error", "ctx": {"error": f"{reason} in the schedule's spec"}}
-            raise RequestValidationError([{**error, "loc": ("query", unit), "input": amount}]) from None
+            raise _refusal(f"{reason} in the schedule's spec", {unit: amount}) from None
 
 
 async def refuse_repeated_parameters(request: Request) -> None:
@@ -137,9 +134,15 @@ async def refuse_repeated_parameters(request: Request) -> None:
     given = Counter(name for name, _ in request.query_params.multi_items())
     repeated = [name for name, times in given.items() if times > 1 and name != "compare"]
     if repeated:
-        error = {"type": "value_error", "ctx": {"error": "must be given once"}}
-        values = request.query_params
-        raise RequestValidationError([{**error, "loc": ("query", name), "input": values[name]} for name in repeated])
+        raise _refusal("must be given once", {name: request.query_params[name] for name in repeated})
+
+
+def _refusal(rule: str, parameters: Mapping[str, object]) -> RequestValidationError:
+    """A rule that parameters break, as FastAPI raises those that it checks: both are answered alike."""
+    error = {"type": "value_error", "ctx": {"error": rule}}
+    return RequestValidationError(
+        [{**error, "loc": ("query", name), "input": value} for name, value in parameters.items()]
+    )
 
 
 def _cursor_number(cursor: str) -> str:
