@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("reading", "lookup", "listing", "point", "pictures", "shapes", "outages", "starting", "memory")
+NAMES = ("reading", "lookup", "listing", "point", "pictures", "shapes", "outages", "starting", "commands", "memory")
 
 
 def main(names: list[str]) -> None:

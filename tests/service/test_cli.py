@@ -5,13 +5,13 @@ import csv
 import io
 import json
 import os
+import re
 import runpy
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from preheat.cli import app
 from preheat.plot.options import PlotOptions
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
-from running_service import free_port, wait_until
+from running_service import free_port
 
 COMMAND = (sys.executable, "-m", "preheat.cli")
 
@@ -54,8 +54,7 @@ def test_lrs_lists_the_reference_table(spec_file: str) -> None:
     """A spec from a file or stdin is listed as a table, CSV or JSON, digit for digit."""
     table = preheat("lrs", spec_file).stdout
     for n, row in enumerate(REFERENCE_ROWS, start=1):
-        assert f"│        {n:>2} │" in table
-        assert row in table
+        assert re.search(rf"^ +{n}  +{re.escape(row)}$", table, re.MULTILINE)
     rows = list(csv.reader(io.StringIO(preheat("lrs", spec_file, "--csv", "--start", "1").stdout)))
     assert rows == [["iteration", "default"], *([str(n), row] for n, row in enumerate(REFERENCE_ROWS, start=1))]
     answer = json.loads(preheat("lrs", "-", "--json", stdin=json.dumps(REFERENCE_SPEC)).stdout)
@@ -99,6 +98,22 @@ def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start:
         (("lrs", "-"), "a: [", 1, "is not valid YAML"),
         (("lrs", "-"), '{"[/red]": 1}', 1, "[/red] is not a known field"),
         (("lrs", "/no/such/file"), "", 2, "SPEC (/no/such/file) cannot be read: No such file or directory"),
+        (("lrs", "minicpm"), "", 2, "there is a recipe of this name: --recipe minicpm"),
+        (("lrs",), "", 2, "one SPEC or --recipe must be given, not 0"),
+        (("lrs", "a", "--recipe", "minicpm"), "", 2, "one SPEC or --recipe must be given, not 2"),
+        (("plot", "-o", "a.png"), "", 2, "at least 1 SPEC or --recipe must be given, not 0"),
+        (("diff", "-"), "{}", 2, "2 SPECs or --recipe must be given, not 1"),
+        (("lrs", "-", "--target-lr", "1"), "{}", 2, "--target-lr and --total-iterations are for --recipe"),
+        (("lrs", "--recipe", "pythia-160"), "", 1, "did you mean pythia-160m?"),
+        (("lrs", "--recipe", "minicpm", "--total-iterations", "9 parsecs"), "", 1, "total_iterations"),
+        (("recipes", "pythia-160"), "", 1, "recipe (pythia-160) is not a known recipe; did you mean pythia-160m?"),
+        (("diff", "--recipe", "minicpm", "--recipe", "minicpm", "-o", "a.gif"), "", 2, "must end in .png or .svg"),
+        (
+            ("diff", "--recipe", "minicpm", "--recipe", "dino-vit-s", "--start", "9", "--stop", "9"),
+            "",
+            1,
+            "the window has no iteration",
+        ),
         (("lrs", "-", "--csv", "--json"), "{}", 2, "--csv and --json exclude each other"),
         (("lrs", "-", "--stop", "99"), '{"target_lr": 1, "total_iterations": 5}', 1, "stop (99) must be in 0 … 6"),
         (("lrs", "-"), '{"target_lr": 1, "total_iterations": 1000000000}', 1, "max_values_per_answer"),
@@ -143,23 +158,24 @@ def test_a_port_in_use_is_said() -> None:
         taken.listen()
         run = preheat_process("serve", "--port", str(taken.getsockname()[1]))
     assert run.returncode == 1
-    assert "choose another with --host and --port" in run.stderr
+    assert "choose another with --host and --port, or for make: PREHEAT_PORT=9000 make serve" in run.stderr
 
 
 def test_help_names_every_command() -> None:
     """Help and version are printed, with every command by name."""
     output = preheat("--help").stdout
-    commands = ("serve", "lrs", "plot", "lint", "recipes", "export", "import", "demo")
+    commands = ("serve", "lrs", "plot", "lint", "diff", "recipes", "export", "import", "demo")
     assert all(command in output for command in commands)
     assert preheat("--version").stdout == "0.1.0\n"
+    assert preheat("-h").stdout == output
 
 
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [
         (["--help"], {"torch", "fastapi", "matplotlib", "uvicorn"}),
-        (["lrs", "-", "--csv"], {"fastapi", "matplotlib", "sqlalchemy"}),
-        (["lint", "-", "--json"], {"fastapi", "matplotlib", "sqlalchemy"}),
+        (["lrs", "-", "--csv"], {"fastapi", "matplotlib", "sqlalchemy", "torch._dynamo"}),
+        (["lint", "-", "--json"], {"fastapi", "matplotlib", "sqlalchemy", "torch._dynamo"}),
     ],
 )
 def test_a_command_imports_what_it_needs(arguments: list[str], unwanted: set[str]) -> None:
@@ -186,9 +202,9 @@ def test_options_are_the_fields_of_models() -> None:
     for name, field in PlotOptions.model_fields.items():
         assert f"--{name.replace('_', '-')}" in output
         assert str(field.description) in output
-    assert "Width in pixels. [default: (960)]" in output
+    assert "Width in pixels. [default: 960]" in output
     served = " ".join(preheat("serve", "--help", COLUMNS="250").stdout.split())
-    assert "Address to listen on. [default: (127.0.0.1)]" in served
+    assert "Address to listen on. [default: 127.0.0.1]" in served
 
 
 def test_a_setting_of_the_environment_is_overruled_by_an_option() -> None:
@@ -200,16 +216,15 @@ def test_a_setting_of_the_environment_is_overruled_by_an_option() -> None:
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str, shown: str) -> None:
-    """The printed line, pasted into a shell, answers with the LRs, of an IPv6 host too; Ctrl-C ends the service."""
+    """The printed line works as soon as it is there, of an IPv6 host too; Ctrl-C ends the service, and is no error."""
     port = free_port()
     command = [*COMMAND, "serve", "--host", host, "--port", str(port)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
-            printed = [process.stdout.readline() for _ in range(4)]
+            printed = [process.stdout.readline() for _ in range(5)][1:]
             assert f"on http://{shown}:{port} " in printed[0]
-            wait_until(lambda: _answers(f"http://{shown}:{port}/livez"), 60)
             curl = subprocess.run(printed[2].strip(), shell=True, capture_output=True, text=True, check=True)  # noqa: S602 - our own line
             assert [str(lr) for lr in json.loads(curl.stdout)["groups"][0]["lr"][1:]] == list(REFERENCE_ROWS)
         finally:
@@ -217,7 +232,7 @@ def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str
         give_up = time.monotonic() + 15
         while process.poll() is None and time.monotonic() < give_up:
             time.sleep(0.05)
-        assert process.returncode is not None
+        assert process.returncode == 0
 
 
 def test_a_demo_whose_service_cannot_start_says_so(tmp_path: Path) -> None:
@@ -235,14 +250,6 @@ def test_demo_trains_and_draws(tmp_path: Path) -> None:
     assert (run.returncode, run.stderr) == (0, "")
     assert "both trainers read the same 60 learning rates, digit for digit" in run.stdout
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own service
-            return True
-    except OSError:
-        return False
 
 
 def test_lint_says_what_is_wrong_and_exits_with_1_on_errors(spec_file: str) -> None:
@@ -271,6 +278,72 @@ def test_a_recipe_is_listed_shown_and_used(tmp_path: Path) -> None:
     assert by_name.stdout.splitlines()[3] == "780,3.2"
     unknown = preheat("recipes", "goyal")
     assert (unknown.exit_code, unknown.stdout) == (1, "")
+
+
+def test_a_recipe_stands_for_a_file(tmp_path: Path) -> None:
+    """`--recipe` with changes gives what a file with the recipe and its fields gives."""
+    spec = {"recipe": "pythia-160m", "total_iterations": 300, "target_lr": 1e-3}
+    by_name = ("--recipe", "pythia-160m", "--total-iterations", "300", "--target-lr", "1e-3")
+    assert preheat("lrs", *by_name, "--csv").stdout == preheat("lrs", "-", "--csv", stdin=json.dumps(spec)).stdout
+    assert preheat("lint", *by_name).exit_code == 0
+    drawn = preheat("plot", *by_name, "-o", str(tmp_path / "recipe.png"))
+    assert (drawn.exit_code, drawn.stderr) == (0, "")
+
+
+def test_several_specs_share_a_picture(spec_file: str, tmp_path: Path) -> None:
+    """Each has a line, named by its label, or by its file where it has none."""
+    labelled = tmp_path / "other.yaml"
+    labelled.write_text("label: flat\ntarget_lr: 2e-3\ntotal_iterations: 30\n")
+    output = tmp_path / "both.svg"
+    assert preheat("plot", spec_file, str(labelled), "-o", str(output)).exit_code == 0
+    drawn = output.read_text()
+    assert {">spec<", ">flat<"} <= set(re.findall(">(?:spec|flat)<", drawn))
+
+
+def test_diff_says_where_two_specs_part(spec_file: str, tmp_path: Path) -> None:
+    """The first and the largest difference, and a table whose middle row is the second LR minus the first."""
+    output, picture = ("diff", spec_file, "-", "--rows", "3"), tmp_path / "diff.png"
+    flat = json.dumps({"label": "flat", "target_lr": 0.004, "total_iterations": 25, "warmup": {"iterations": 4}})
+    found = preheat(*output, "-o", str(picture), stdin=flat)
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    lines = found.stdout.splitlines()
+    assert "largest difference at iteration 10: default 0.01 and 0.004, -0.006" in lines
+    assert lines[-3].split() == ["0", "default", "0.0", "0.0", "+0"]
+    assert lines[-2].split() == ["7", "default", "0.007000000000000001", "0.004", "-0.003"]
+    assert preheat("diff", spec_file, spec_file).stdout.startswith("no difference in iterations 0 … 20\n")
+
+
+def test_nothing_is_cut_in_a_pipe() -> None:
+    """Names are whole whatever the width of the terminal, without lines around them."""
+    output = preheat("recipes", COLUMNS="30").stdout
+    assert re.search("^wav2vec2-base-pretrain  ", output, re.MULTILINE)
+    assert "│" not in output
+    assert "torchtitan|megatron|detectron2|mmengine" in preheat("import", "--help", COLUMNS="30").stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_any_encoding_of_stdout_will_do(encoding: str) -> None:
+    """What the encoding lacks is escaped in text; data are UTF-8 whatever it is."""
+    spec = '{"target_lr": 1, "total_iterations": 100, "label": "学习率 \U0001f525"}'
+    command = [*COMMAND, "lrs", "-"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    table, data = (
+        subprocess.run([*command, *options], input=spec.encode(), capture_output=True, check=False, env=environment)
+        for options in ((), ("--json",))
+    )
+    assert (table.returncode, table.stderr) == (0, b"")
+    assert b"\\u5b66" in table.stdout
+    assert json.loads(data.stdout)["spec"]["label"] == "学习率 \U0001f525"
+
+
+def test_completion_knows_the_recipes() -> None:
+    """The shell is told the names that go on from what was typed."""
+    variables = {"_PREHEAT_COMPLETE": "complete_bash", "COMP_WORDS": "preheat recipes pyth", "COMP_CWORD": "2"}
+    script = "import sys; sys.argv[0] = 'preheat'; import preheat.cli; preheat.cli.main()"
+    environment = {**os.environ, **variables}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    assert sorted(run.stdout.split()) == ["pythia-12b", "pythia-160m"]
 
 
 def test_a_schedule_goes_in_and_out(spec_file: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from preheat.budget import Deadline
 from preheat.curve import Curve
 from preheat.errors import ComputeTimeout, IterationOutOfRange
 from preheat.schedule import Schedule
-from preheat.schedulers import build, stand_in_optimizer
+from preheat.schedulers import StandInOptimizer, build
 from reference import REFERENCE_ROWS, REFERENCE_SPEC, torch_stepped
 
 TARGETS = (0.01, 0.1)
@@ -38,7 +38,7 @@ def curve(after_scheduler: dict[str, Any] | None, total: int = TOTAL, warmup: in
 
 def stepped_one_by_one(of: Curve) -> list[list[float]]:
     """The LRs that a training loop meets which asks the warm-up class for 0, 1, 2, … in turn."""
-    optimizer = stand_in_optimizer(of.schedule.spec.target_lrs)
+    optimizer = StandInOptimizer(of.schedule.spec.target_lrs)
     scheduler = build(of.schedule.spec.tracks[0], optimizer)
     rows = []
     for iteration in range(of.total_iterations + 1):

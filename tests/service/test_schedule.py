@@ -15,7 +15,7 @@ from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES, example_id
 from preheat.curve import Curve
 from preheat.errors import ScheduleUnreadable
 from preheat.schedule import TORCH_FINGERPRINTS, TORCH_VERSION, Schedule
-from preheat.schedulers import stand_in_optimizer
+from preheat.schedulers import StandInOptimizer
 from preheat.schedulers.build import build_after_scheduler
 from preheat.specs import InvalidSpec, parse_spec
 from preheat.store import Database, ScheduleStore
@@ -80,7 +80,7 @@ class TestTorch:
         text = json.dumps({"target_lr": 0.1, "total_iterations": 50, "after_scheduler": after_scheduler})
         scheduler = parse_spec(text).tracks[0].after_scheduler
         assert scheduler is not None
-        built = build_after_scheduler(scheduler, stand_in_optimizer([0.1]))
+        built = build_after_scheduler(scheduler, StandInOptimizer([0.1]))
         assert scheduler.is_computed_by_torch == type(built).__module__.startswith("torch.")
 
     def test_formulas_have_the_same_id_under_every_torch(self) -> None:

@@ -15,12 +15,9 @@ from preheat.api.openapi import complete_openapi, problems
 from preheat.api.problems import add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, documentation, plots, schedules, specs
-from preheat.curve import Curve
 from preheat.errors import StoreUnavailable
 from preheat.plot.contents import PictureCache
-from preheat.schedule import Schedule
 from preheat.settings import Settings
-from preheat.specs import Spec
 from preheat.store import Database, ScheduleStore
 from preheat.store.curves import Catalogue
 
@@ -82,13 +79,12 @@ def readyz(request: Request) -> Health:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Gets slow things over with before the first request.
+    """Before the first request.
 
-    torch imports half of itself when the first optimizer is made, and FastAPI makes its routes when they are first
-    asked for, which two requests at once must not do. A broken database is reported, and tried again with each request.
+    FastAPI makes its routes when they are first asked for, which two requests at once must not do. A broken database is
+    reported, and tried again with each request.
     """
     await to_thread.run_sync(app.openapi)
-    await to_thread.run_sync(Curve, Schedule(Spec(target_lr=0.1, total_iterations=1)))
     try:
         await to_thread.run_sync(app.state.database.check)
     except StoreUnavailable as error:

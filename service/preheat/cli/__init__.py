@@ -1,5 +1,6 @@
 """The command line: `preheat` and its commands."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -7,7 +8,8 @@ import typer
 from preheat import __version__
 from preheat.cli.conversions import export_spec, import_spec, list_recipes
 from preheat.cli.demo import demo
-from preheat.cli.schedules import lint, lrs, plot
+from preheat.cli.output import take_any_encoding
+from preheat.cli.schedules import diff, lint, lrs, plot
 from preheat.cli.serve import serve
 
 app = typer.Typer(
@@ -15,13 +17,16 @@ app = typer.Typer(
     help="Learning-rate schedules as a service.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    # In a pipe help is plain text: lines around it would cut long names.
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
 )
 for name, command in (
     ("serve", serve),
     ("lrs", lrs),
     ("plot", plot),
     ("lint", lint),
+    ("diff", diff),
     ("recipes", list_recipes),
     ("export", export_spec),
     ("import", import_spec),
@@ -32,6 +37,7 @@ for name, command in (
 
 def main() -> None:
     """Runs the command line."""
+    take_any_encoding()
     app()
 
 

@@ -1,49 +1,107 @@
-"""Arguments of commands: options that are a model's fields, spec files, settings; and how a mistake in them is told."""
+"""Arguments of commands: specs and recipes, options that are a model's fields; and how a mistake in them is told."""
 
 import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
+import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from rich.console import Console
-from rich.markup import escape
 
+from preheat.cli.output import fail
 from preheat.errors import PreheatError
 from preheat.settings import Settings
-from preheat.specs import InvalidSpec, Spec, from_pydantic, parse_spec_file
+from preheat.specs import InvalidSpec, Spec, from_pydantic, parse_spec_file, spec_of
+from preheat.specs.parse import YamlLoader
+from preheat.specs.recipes import recipes
 
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
     from preheat.curve import Curve
 
 Model = TypeVar("Model", bound=BaseModel)
-
-OUT, ERR = Console(), Console(stderr=True)
-
-SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="File with a spec in JSON or YAML; - for stdin.")]
+Command = Callable[..., None]
 
 
-def with_options(model: type[BaseModel], names: Iterable[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command an option for each named field of a model: type, default and help are the field's.
+@dataclass(frozen=True)
+class SpecArgument:
+    """A spec that a command was given: the file of it, or a recipe with changes."""
 
-    The command's last parameter, `given`, gets those of them that were set, by name.
+    name: str
+    is_recipe: bool = False
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def parsed(self) -> Spec:
+        """The normalised spec. Raises InvalidSpec; ends the command if the file cannot be read."""
+        if self.is_recipe:
+            return spec_of({"recipe": self.name, **self.changes})
+        return parse_spec_file(text_of(self.name))
+
+    def curve(self) -> "Curve":
+        """The curve. Raises InvalidSpec, LimitExceeded."""
+        return checked_curve(self.parsed())
+
+
+def _recipe_names(begin: str) -> list[str]:
+    return [name for name in recipes() if name.startswith(begin)]
+
+
+_FILES = typer.Argument(metavar="SPEC", help="File with a spec in JSON or YAML; - for stdin.", show_default=False)
+_RECIPES = typer.Option(
+    "--recipe", metavar="NAME", help="A recipe, instead of a file.", autocompletion=_recipe_names, show_default=False
+)
+_TARGET_LR = typer.Option("--target-lr", help="Target LR of the recipe, if not its own.")
+_TOTAL = typer.Option("--total-iterations", metavar="DURATION", help="Length of the recipe's run: 2000, say, or 90ep.")
+RecipeName = Annotated[str | None, typer.Argument(help="Show this one, as a spec.", autocompletion=_recipe_names)]
+
+
+def with_specs(least: int, most: int | None = None) -> Callable[[Command], Command]:
+    """Gives a command, as its first parameter `specs`, the SPEC files and recipes that it is called with.
+
+    There must be at least `least` of them and, where `most` is not None, at most `most`.
     """
-    options = [_option(name, model.model_fields[name]) for name in names]
+    added = [
+        _parameter("files", Annotated[list[str] | None, _FILES]),
+        _parameter("recipe", Annotated[list[str] | None, _RECIPES]),
+        _parameter("target_lr", Annotated[float | None, _TARGET_LR]),
+        _parameter("total_iterations", Annotated[str | None, _TOTAL]),
+    ]
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapper(**arguments: Any) -> None:
-            values = {option.name: arguments.pop(option.name) for option in options}
-            command(**arguments, given={name: value for name, value in values.items() if value is not None})
+            specs = _specs(*(arguments.pop(parameter.name) for parameter in added))
+            if len(specs) < least or (most is not None and len(specs) > most):
+                wanted = "one SPEC" if most == 1 else f"{least} SPECs" if least == most else f"at least {least} SPEC"
+                fail(f"{wanted} or --recipe must be given, not {len(specs)}", code=2)
+            command(specs=specs, **arguments)
 
-        own = [each for each in inspect.signature(command).parameters.values() if each.name != "given"]
-        # Where typer looks first: a parameter for each option in the place of `given`.
-        wrapper.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
-        return wrapper
+        return _with_parameters(wrapper, command, "specs", added, is_first=True)
+
+    return decorate
+
+
+def with_options(model: type[BaseModel], names: Iterable[str]) -> Callable[[Command], Command]:
+    """Gives a command an option for each named field of a model: type, default and help are the field's.
+
+    The command's parameter `given` gets those of them that were set, by name.
+    """
+    options = [_option(name, model.model_fields[name]) for name in names]
+    context_parameter = _parameter("context", typer.Context, inspect.Parameter.empty)
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapper(context: typer.Context, **arguments: Any) -> None:
+            values = {option.name: arguments.pop(option.name) for option in options}
+            # A default is the model's to fill in, after the environment.
+            given = {name: value for name, value in values.items() if _is_given(context, name)}
+            command(**arguments, given=given)
+
+        return _with_parameters(wrapper, command, "given", [context_parameter, *options])
 
     return decorate
 
@@ -51,24 +109,12 @@ def with_options(model: type[BaseModel], names: Iterable[str]) -> Callable[[Call
 def text_of(file: str) -> str:
     """The text of a file, or of stdin for `-`; ends the command if it cannot be read."""
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode()
     except OSError as error:
-        fail(f"SPEC ({file}) cannot be read: {error.strerror}", code=2)
+        advice = f"; there is a recipe of this name: --recipe {file}" if file in recipes() else ""
+        fail(f"SPEC ({file}) cannot be read: {error.strerror}{advice}", code=2)
     except UnicodeDecodeError:
         fail(f"SPEC ({file}) must be UTF-8 text", code=2)
-
-
-def parsed(spec_file: str) -> Spec:
-    """The normalised spec in a file. Raises InvalidSpec."""
-    return parse_spec_file(text_of(spec_file))
-
-
-def curve_of(spec_file: str) -> "Curve":
-    """The curve of the spec in a file; ends the command if it breaks rules."""
-    try:
-        return checked_curve(parsed(spec_file))
-    except InvalidSpec as error:
-        fail(*(violation.detail for violation in error.violations))
 
 
 def checked_curve(spec: Spec) -> "Curve":
@@ -89,33 +135,62 @@ def valid(model: type[Model], given: dict[str, Any]) -> Model:
         fail(*(violation.detail for violation in from_pydantic(error.errors())), code=2)
 
 
-def failing(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, which ends with the message of an error of ours and exit code 1."""
+def failing(command: Command) -> Command:
+    """The command, which ends with the message of an error of ours, or with every rule broken, and exit code 1."""
 
     @functools.wraps(command)
     def wrapper(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
+        except InvalidSpec as error:
+            fail(*(violation.detail for violation in error.violations))
         except PreheatError as error:
             fail(str(error))
 
     return wrapper
 
 
-def fail(*messages: str, code: int = 1) -> NoReturn:
-    """Ends the command: 1 for what the input says, 2 for how the command was called."""
-    for message in messages:
-        ERR.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
+def _specs(
+    files: list[str] | None, names: list[str] | None, target_lr: float | None, total_iterations: str | None
+) -> list[SpecArgument]:
+    """Files first, then recipes, each with the changes."""
+    changes: dict[str, Any] = {}
+    if target_lr is not None:
+        changes["target_lr"] = target_lr
+    if total_iterations is not None:
+        # As it would read in a file: 2000 is a number, and so is 1e6.
+        changes["total_iterations"] = yaml.load(total_iterations, YamlLoader)  # noqa: S506 - a SafeLoader
+    if changes and not names:
+        fail("--target-lr and --total-iterations are for --recipe: a SPEC says its own", code=2)
+    return [*map(SpecArgument, files or []), *(SpecArgument(name, True, changes) for name in names or [])]
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _with_parameters(
+    wrapper: Command, command: Command, replaced: str, added: list[inspect.Parameter], *, is_first: bool = False
+) -> Command:
+    """The wrapper with the command's parameters, but for the replaced one, and those that were added."""
+    parameters = inspect.signature(command).parameters.values()
+    # By keyword alone: typer calls so, and then any order will do.
+    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters if each.name != replaced]
+    signature = inspect.Signature([*added, *own] if is_first else [*own, *added])
+    wrapper.__signature__ = signature  # type: ignore[attr-defined]
+    return wrapper
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """The option of one field, which is None unless it was given: the model has the default."""
-    default = "" if field.is_required() or field.default_factory or field.default is None else f"{field.default}"
-    option = typer.Option(help=field.description, show_default=default or False)
+    """The option of one field, with its default if that is a plain value."""
+    default = None if field.is_required() or field.default_factory else field.default
     # typer knows neither pydantic's constraints nor an optional Literal with them.
-    annotation = Annotated[_bare(field.annotation) | None, option]  # type: ignore[valid-type] # known when it runs
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    return _parameter(name, Annotated[_bare(field.annotation) | None, typer.Option(help=field.description)], default)
+
+
+def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _bare(annotation: Any) -> Any:

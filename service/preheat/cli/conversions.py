@@ -1,51 +1,46 @@
 """Commands that convert schedules: export and import, and recipes to start from."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 from rich.markup import escape
-from rich.table import Table
 
-from preheat.cli.arguments import ERR, OUT, SpecFile, curve_of, fail, failing, text_of
+from preheat.cli.arguments import RecipeName, SpecArgument, failing, text_of, with_specs
+from preheat.cli.output import ERR, fail, print_table, write_data
 from preheat.conversions import Source, Target
-from preheat.specs import InvalidSpec, spec_of
+from preheat.specs import spec_of
+from preheat.specs.violations import unknown
 
 
-def list_recipes(
-    name: Annotated[str | None, typer.Argument(help="Show this one, as a spec in YAML.")] = None,
-) -> None:
+def list_recipes(name: RecipeName = None) -> None:
     """List the recipes, or show one as a spec to start from."""
     from preheat.specs.recipes import recipes  # noqa: PLC0415 - parses its file
 
     if name is None:
-        table = Table("name", "what it trains", "source")
-        for recipe in recipes().values():
-            table.add_row(escape(recipe.name), escape(recipe.title), escape(recipe.source))
-        OUT.print(table)
+        rows = [(recipe.name, recipe.title, recipe.source) for recipe in recipes().values()]
+        print_table(("name", "what it trains", "source"), rows)
         return
     if name not in recipes():
-        fail(f"no recipe has the name {name}: preheat recipes lists them")
+        fail(f"recipe ({name}) {unknown('recipe', name, recipes())}")
     recipe = recipes()[name]
-    typer.echo(f"# {recipe.title}. {recipe.source}")
-    if recipe.notes:
-        typer.echo(f"# {recipe.notes}")
-    typer.echo(_yaml(recipe.spec))
+    notes = f"# {recipe.notes}\n" if recipe.notes else ""
+    write_data(f"# {recipe.title}. {recipe.source}\n{notes}{_yaml(recipe.spec)}\n")
 
 
 @failing
+@with_specs(1, 1)
 def export_spec(
-    spec: SpecFile,
+    specs: list[SpecArgument],
     to: Annotated[Target, typer.Option("--to", help="The library to write it for.")] = "torch",
 ) -> None:
     """Write a spec as a script, or a configuration, of another library."""
-    curve = curve_of(spec)
+    curve = specs[0].curve()
 
     from preheat.conversions.exporters import export  # noqa: PLC0415
 
-    sys.stdout.write(export(curve.schedule, to))
+    write_data(export(curve.schedule, to))
 
 
 @failing
@@ -80,11 +75,8 @@ def import_spec(
         target_lr, total_iterations, warmup_iterations, dataset_size, batch_size, accumulation, devices, epochs
     )
     found = import_schedule(library, content, known)
-    try:
-        spec_of(found.spec)
-    except InvalidSpec as error:
-        fail(*(violation.detail for violation in error.violations))
-    typer.echo(_yaml(found.spec))
+    spec_of(found.spec)  # what breaks rules is said, and not written down
+    write_data(_yaml(found.spec) + "\n")
     for left in found.not_carried:
         ERR.print(f"[yellow]not carried over:[/] {escape(left.field)} {escape(left.reason)}", highlight=False)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from preheat.cli.arguments import OUT, fail
+from preheat.cli.output import OUT, fail
 
 if TYPE_CHECKING:
     from preheat_client import Preheat, Schedule

@@ -2,7 +2,7 @@
 
 from preheat.schedulers.build import build
 from preheat.schedulers.closed_forms import CycledMomentum
-from preheat.schedulers.compositions import stand_in_optimizer
+from preheat.schedulers.stand_in import StandInOptimizer
 from preheat.schedulers.warmup import LearningRateWarmUP
 
-__all__ = ["CycledMomentum", "LearningRateWarmUP", "build", "stand_in_optimizer"]
+__all__ = ["CycledMomentum", "LearningRateWarmUP", "StandInOptimizer", "build"]

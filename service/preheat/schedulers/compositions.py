@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from torch import Tensor
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
@@ -16,6 +15,7 @@ from preheat.errors import UndefinedLR
 from preheat.formula.language import Evaluate
 from preheat.schedulers.closed_forms import LRs, shift
 from preheat.schedulers.random_access import RandomAccess, random_access
+from preheat.schedulers.stand_in import StandInOptimizer
 
 Build = Callable[[Optimizer], LRScheduler]
 """Makes a scheduler for a given optimizer."""
@@ -36,7 +36,7 @@ class Composite(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, build: Sequence[Build]) -> None:
         self.initial_lrs = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
-        self.schedulers = [make(stand_in_optimizer(self.initial_lrs)) for make in build]
+        self.schedulers = [make(StandInOptimizer(self.initial_lrs)) for make in build]
         self._parts: list[RandomAccess] = [random_access(scheduler) for scheduler in self.schedulers]
         super().__init__(optimizer)
 
@@ -201,12 +201,6 @@ class Cooled(Composite):
 def product(b: float, lrs: Sequence[float]) -> float:
     """B · Π (lr / b); 0 where b is 0."""
     return b * math.prod(lr / b for lr in lrs) if b else 0.0
-
-
-def stand_in_optimizer(lrs: Sequence[float | Tensor]) -> SGD:
-    """An optimizer that trains nothing: a place for a scheduler to write the LRs of `len(lrs)` param groups to."""
-    groups = [{"params": [Tensor([0.0])], "lr": float(lr)} for lr in lrs]
-    return SGD(groups, lr=0.0, momentum=0.9)
 
 
 def _bound(bound: Bound, b: float, otherwise: float) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from preheat.schedulers.build import build
 from preheat.schedulers.closed_forms import CycledMomentum
-from preheat.schedulers.compositions import stand_in_optimizer
+from preheat.schedulers.stand_in import StandInOptimizer
 from preheat.schedulers.warmup import LearningRateWarmUP
 from preheat.specs import Spec, Track
 
@@ -73,7 +73,7 @@ class SchedulerTable:
 
 
 def _scheduler(track: Track) -> LearningRateWarmUP | CycledMomentum:
-    scheduler = build(track, stand_in_optimizer(track.targets))
+    scheduler = build(track, StandInOptimizer(track.targets))
     if track.is_momentum and scheduler.after_scheduler is not None:
         return CycledMomentum(scheduler.after_scheduler, track.warmup.origin)
     return scheduler

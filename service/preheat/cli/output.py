@@ -1,0 +1,60 @@
+"""Output of commands: tables and text for a terminal, a pipe or a file, in any encoding."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from io import TextIOWrapper
+from typing import Literal, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+OUT, ERR = Console(), Console(stderr=True)
+
+
+def take_any_encoding() -> None:
+    """Lets stdout and stderr write what their encoding lacks as an escape, where Python would end with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def write_data(data: str | bytes) -> None:
+    """Writes data to stdout, in UTF-8 whatever the terminal's encoding: JSON, CSV and YAML are read by programs."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data.encode() if isinstance(data, str) else data)
+
+
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", *, are_numbers: bool = False
+) -> None:
+    """A table; on a terminal with lines around, elsewhere as aligned columns in which nothing is cut or wrapped."""
+    cells = [list(map(str, row)) for row in rows]
+    if OUT.is_terminal:
+        side: Literal["left", "right"] = "right" if are_numbers else "left"
+        table = Table(title=escape(title) or None)
+        for place, heading in enumerate(headings):
+            # A name that is folded can be read, one that is cut cannot.
+            table.add_column(escape(heading), overflow="fold", no_wrap=place == 0, justify=side)
+        for row in cells:
+            table.add_row(*map(escape, row))
+        OUT.print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    if title:
+        sys.stdout.write(f"{title}\n")
+    for row in (list(headings), *cells):
+        padded = [_padded(cell, width, are_numbers) for cell, width in zip(row, widths, strict=True)]
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+
+
+def fail(*messages: str, code: int = 1) -> NoReturn:
+    """Ends the command: 1 for what the input says, 2 for how the command was called."""
+    for message in messages:
+        ERR.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def _padded(cell: str, width: int, is_number: bool) -> str:
+    return cell.rjust(width) if is_number else cell.ljust(width)

@@ -1,0 +1,52 @@
+"""Settings: what the environment may say, and what of it is none of ours."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from preheat.settings import Settings, unknown_variables
+from preheat_client._core.configuration import configuration_rows
+
+BESIDE_A_SERVICE = {
+    "PREHEAT_SERVICE_HOST": "10.96.0.10",
+    "PREHEAT_SERVICE_PORT": "8000",
+    "PREHEAT_SERVICE_PORT_HTTP": "8000",
+    "PREHEAT_PORT": "tcp://10.96.0.10:8000",
+    "PREHEAT_PORT_8000_TCP": "tcp://10.96.0.10:8000",
+    "PREHEAT_PORT_8000_TCP_PROTO": "tcp",
+    "PREHEAT_PORT_8000_TCP_PORT": "8000",
+    "PREHEAT_PORT_8000_TCP_ADDR": "10.96.0.10",
+}
+"""What a pod finds in its environment beside a Service named preheat (kubernetes.io, Service, discovering services)."""
+
+
+def test_what_kubernetes_injects_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port stays the default, and no variable is reported."""
+    for name, value in BESIDE_A_SERVICE.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().port == 8000
+    assert unknown_variables(BESIDE_A_SERVICE) == []
+
+
+def test_an_unknown_variable_is_named_with_the_nearest() -> None:
+    """A slip of the pen is not ignored in silence."""
+    assert unknown_variables(["PREHEAT_WORKER", "PATH", "PREHEAT_HOST"]) == [
+        "PREHEAT_WORKER is no setting; did you mean PREHEAT_WORKERS?"
+    ]
+    assert unknown_variables(["PREHEAT_ZZZ"]) == ["PREHEAT_ZZZ is no setting"]
+
+
+def test_the_variables_of_the_client_are_known() -> None:
+    """A job that starts a service of its own has both kinds in its environment."""
+    assert unknown_variables(variable for _, variable, _, _ in configuration_rows() if variable) == []
+
+
+def test_serve_warns_of_an_unknown_variable() -> None:
+    """The warning stands before whatever else it says."""
+    environment = {**os.environ, "PREHEAT_WORKER": "3", "PREHEAT_DATABASE_URL": "mysql://x"}
+    command = [sys.executable, "-m", "preheat.cli", "serve"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert run.returncode == 2
+    assert run.stderr.startswith("warning: PREHEAT_WORKER is no setting; did you mean PREHEAT_WORKERS?\n")
