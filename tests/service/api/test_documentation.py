@@ -1,6 +1,7 @@
 """The page at /docs works where no other host can be reached, under a prefix too."""
 
 import re
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
@@ -31,7 +32,7 @@ def test_the_page_asks_this_service_alone(root: str, is_mounted: bool) -> None:
     """Its HTML and CSS name no other host, and what they name is there, below the prefix if there is one."""
     app = create_app(Settings(database_url="sqlite:///:memory:"))
     outer = Starlette(routes=[Mount(root, app)]) if is_mounted else app
-    options = {} if is_mounted else {"root_path": root}
+    options: dict[str, Any] = {} if is_mounted else {"root_path": root}
     with serving(outer, **options) as url, httpx.Client(base_url=url, timeout=30) as http:
         taken_off = "" if is_mounted else root
         page = http.get(f"{root}/docs".removeprefix(taken_off))
