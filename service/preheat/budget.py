@@ -22,6 +22,9 @@ class Deadline:
             raise ComputeTimeout(self._timeout_s)
 
 
+MOST_VALUES_UNASKED = 5_000
+"""Values of an answer to which no window was asked for: some screens of them, 100 kB."""
+
 NO_DEADLINE = Deadline(float("inf"))
 
 
@@ -35,6 +38,11 @@ def check_length(spec: Spec, settings: Settings) -> None:
         way_around = "this scheduler must be stepped; use one with a closed form, such as ExponentialLR"
     if spec.total_iterations > limit:
         raise LimitExceeded("total_iterations", spec.total_iterations, setting, limit, way_around)
+
+
+def rows_unasked(columns: int, settings: Settings) -> int:
+    """Most iterations of so many columns in an answer to which no window was asked for."""
+    return min(MOST_VALUES_UNASKED, settings.max_values_per_answer) // columns
 
 
 def check_values(rows: int, columns: int, settings: Settings) -> None:

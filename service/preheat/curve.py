@@ -176,7 +176,9 @@ class Curve:
         """The first of the iterations, each computed for itself."""
         deadline.check()
         with self._lock:
-            return self._closed_bench().rows(iterations[: self._block_size])
+            values = self._closed_bench().rows(iterations[: self._block_size])
+        self.on_growth()  # the first time, by the bench
+        return values
 
     def _pick_from_block(self, iterations: range, deadline: Deadline) -> Floats:
         """Those of the iterations that lie in the first one's block."""

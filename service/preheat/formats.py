@@ -4,11 +4,14 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, get_args
+from urllib.parse import urlencode
 
 import numpy as np
 import orjson
 
+from preheat.conversions import Target
 from preheat.curve import Curve, Floats
 from preheat.errors import NotAcceptable
 from preheat.lint import Finding
@@ -47,10 +50,49 @@ def schedule_content(schedule: Schedule) -> dict[str, Any]:
     """A schedule without its learning rates, as plain data: an `api.models.ScheduleAnswer`."""
     return {
         **_heading(schedule),
+        "links": all_links(schedule.id),
         "spec": schedule.spec_dict,
         "torch_version": schedule.torch_version,
         "computes": schedule.computes,
         "groups": [{"name": name} for name in schedule.spec.group_names],
+    }
+
+
+def summary_content(schedule: Schedule, created_at: int | None) -> dict[str, Any]:
+    """What a list says of a schedule, as plain data: an `api.models.ScheduleSummary`; `created_at` in seconds."""
+    spec = schedule.spec
+    return {
+        "id": schedule.id,
+        "label": spec.label,
+        "target_lr": spec.target_lr,
+        "total_iterations": spec.total_iterations,
+        "after_scheduler": spec.after_scheduler and spec.after_scheduler.type,
+        "created_at": None if created_at is None else f"{datetime.fromtimestamp(created_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "links": links(schedule.id),
+    }
+
+
+def links(schedule_id: str) -> dict[str, Any]:
+    """Where to find a schedule, its LRs and its pictures: an `api.links.Links`."""
+    path = f"/v1/schedules/{schedule_id}"
+    return {"self": path, "lr": f"{path}/lr", "plot_png": f"{path}/plot.png", "plot_svg": f"{path}/plot.svg"}
+
+
+def all_links(schedule_id: str) -> dict[str, Any]:
+    """Where to find everything about a schedule: an `api.links.ScheduleLinks`."""
+    own = links(schedule_id)
+    path = own["self"]
+    return {
+        **own,
+        "point": f"{path}/lr/{{iteration}}",
+        "at": f"{path}/at?epoch={{epoch}}",
+        "lint": f"{path}?lint=true",
+        "sum": f"{path}/sum",
+        "crossing": f"{path}/crossing?value={{value}}",
+        "diff": f"/v1/diff?a={schedule_id}&b={{other_id}}",
+        "resume": f"{path}/resume?iteration={{iteration}}",
+        "export": {target: f"{path}/export?to={target}" for target in get_args(Target)},
+        "delete": path,
     }
 
 
@@ -61,14 +103,18 @@ def findings_content(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 def window_json(curve: Curve, window: range, lrs: Floats) -> bytes:
     """A window as JSON, every float with all its digits: an `api.models.WindowAnswer`."""
-    return _json(_window_content(curve, window, lrs))
+    return _json({**_heading(curve.schedule), **_bounds(window), "groups": _lists_by_group(curve, lrs)})
 
 
 def schedule_window_json(curve: Curve, window: range, lrs: Floats, findings: Sequence[Finding] | None) -> bytes:
-    """A schedule with a window of its LRs: an `api.models.ScheduleWindowAnswer`, without lint if that is None."""
-    content = schedule_content(curve.schedule) | _window_content(curve, window, lrs)
-    if findings is not None:
-        content["lint"] = findings_content(findings)
+    """A schedule with a window of its LRs: an `api.models.ScheduleWindowAnswer`; `lint` is null without findings."""
+    content = schedule_content(curve.schedule)
+    following = _following(window, curve.total_iterations)
+    content["links"]["next"] = following and f"{content['links']['lr']}?{urlencode(_bounds(following))}"
+    content["groups"] = _lists_by_group(curve, lrs)
+    content |= _bounds(window)
+    content["is_complete"] = window == range(curve.total_iterations + 1)
+    content["lint"] = None if findings is None else findings_content(findings)
     return _json(content)
 
 
@@ -94,19 +140,30 @@ def point_json(curve: Curve, iteration: int, lrs: list[float]) -> bytes:
     return orjson.dumps({"iteration": iteration, "groups": _by_group(curve, lrs)})
 
 
-def _window_content(curve: Curve, window: range, lrs: Floats) -> dict[str, Any]:
+def _bounds(window: range) -> dict[str, int]:
+    return {"start": window.start, "stop": window.stop, "step": window.step}
+
+
+def _following(window: range, total_iterations: int) -> range | None:
+    """The window of up to as many iterations that follows; None at the end of the run, and after an empty one."""
+    size = len(window) * window.step
+    start = window.start + size
+    if not size or start > total_iterations:
+        return None
+    return range(start, min(start + size, total_iterations + 1), window.step)
+
+
+def _lists_by_group(curve: Curve, lrs: Floats) -> list[dict[str, Any]]:
     # orjson writes only arrays whose rows are contiguous in memory, and a row here is a column of the window.
-    bounds = {"start": window.start, "stop": window.stop, "step": window.step}
-    return {**_heading(curve.schedule), **bounds, "groups": _by_group(curve, np.ascontiguousarray(lrs.T))}
+    return _by_group(curve, np.ascontiguousarray(lrs.T))
 
 
 def _heading(schedule: Schedule) -> dict[str, Any]:
-    path = f"/v1/schedules/{schedule.id}"
     return {
         "id": schedule.id,
         "total_iterations": schedule.spec.total_iterations,
         "columns": [asdict(column) for column in schedule.spec.columns],
-        "links": {"self": path, "lr": f"{path}/lr", "plot_png": f"{path}/plot.png", "plot_svg": f"{path}/plot.svg"},
+        "links": links(schedule.id),
     }
 
 

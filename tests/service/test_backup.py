@@ -33,7 +33,7 @@ def fill(database: Path, *lengths: int) -> None:
 def lengths(database: Path) -> list[int]:
     """Those of all schedules, newest first."""
     page = ScheduleStore(Database(f"sqlite:///{database}", 5)).newest(200)
-    return [each.spec.total_iterations for each in page.schedules]
+    return [each.schedule.spec.total_iterations for each in page.schedules]
 
 
 def test_a_backup_is_what_was_there(tmp_path: Path) -> None:

@@ -116,6 +116,39 @@ def test_a_curve_that_grows_in_use_is_weighed_again() -> None:
     assert kept.cache.bytes_held == curves[1].nbytes
 
 
+def test_a_curve_that_is_read_in_steps_is_weighed_again() -> None:
+    """No block is kept then, but schedulers are made for it."""
+    kept = catalogue(1_000_000)
+    curve = Curve(Schedule.of({"target_lr": 0.1, "total_iterations": 10**6, "after_scheduler": {"type": "CosineLR"}}))
+    kept.keep(curve)
+    before = curve.nbytes
+    curve.window(0, 10**6, 1000)
+    assert kept.cache.bytes_held == curve.nbytes > before
+
+
+class CountingStore(ScheduleStore):
+    """A store that counts the rows that are read from it."""
+
+    reads = 0
+
+    def get(self, schedule_id: str) -> Schedule:
+        """Counts, and reads."""
+        self.reads += 1
+        return super().get(schedule_id)
+
+
+def test_a_schedule_and_its_curve_are_one_read() -> None:
+    """Whoever describes a schedule that is not in memory reads its row once, and computes from what it read."""
+    store = CountingStore(Database("sqlite:///:memory:", 1))
+    schedule = Schedule.of({"target_lr": 0.1, "total_iterations": 20})
+    store.add(schedule)
+    kept = Catalogue(store, 1_000_000)
+    curve = kept.curve_of_stored(kept.schedule(schedule.id))
+    assert (store.reads, kept.curve(schedule.id)) == (1, curve)
+    assert kept.schedule(schedule.id) is curve.schedule
+    assert store.reads == 1
+
+
 def test_a_curve_is_weighed_once_whether_it_was_saved_before_or_after() -> None:
     """What was drawn or linted first and then posted is the same curve, under one key."""
     kept = catalogue(1_000_000)

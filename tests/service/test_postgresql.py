@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 from end_to_end.test_durability import post_until_dead
 from preheat.errors import ScheduleNotFound, StoreUnavailable
 from preheat.schedule import Schedule
-from preheat.store import Database, ScheduleStore
+from preheat.store import Database, ScheduleStore, Search
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import service, service_process
 from support.postgresql import PostgreSQL, postgresql_server
@@ -59,7 +59,7 @@ def test_what_was_added_is_found(store: ScheduleStore, label: str) -> None:
     found = store.get(kept.id)
     assert (found, found.spec) == (kept, kept.spec)
     store.add(schedule(label="another"))
-    assert [each.id for each in store.newest(9, label=label).schedules] == [kept.id]
+    assert [each.schedule.id for each in store.newest(9, search=Search(label=label)).schedules] == [kept.id]
     with pytest.raises(ScheduleNotFound, match="0000"):
         store.get("0" * 32)
 
@@ -69,10 +69,30 @@ def test_newest_come_first_page_by_page(store: ScheduleStore) -> None:
     for n in range(1, 6):
         store.add(schedule(n, "odd" if n % 2 else "even"))
     page = store.newest(3)
-    assert [each.spec.total_iterations for each in page.schedules] == [5, 4, 3]
+    assert [each.schedule.spec.total_iterations for each in page.schedules] == [5, 4, 3]
     rest = store.newest(3, before=page.next)
-    assert ([each.spec.total_iterations for each in rest.schedules], rest.next) == ([2, 1], None)
-    assert [each.spec.total_iterations for each in store.newest(9, label="odd").schedules] == [5, 3, 1]
+    assert ([each.schedule.spec.total_iterations for each in rest.schedules], rest.next) == ([2, 1], None)
+    assert [each.schedule.spec.total_iterations for each in store.newest(9, search=Search("odd")).schedules] == [
+        5,
+        3,
+        1,
+    ]
+
+
+def test_labels_are_searched(store: ScheduleStore) -> None:
+    """By their beginning, in which % and _ stand for themselves, and by a part, whatever the case of A to Z."""
+    for n, label in enumerate(["Run 1", "run 2", "r%n", "a\0b", "日本 RUN"], start=1):
+        store.add(schedule(n, label))
+
+    def found(**search: str) -> list[str | None]:
+        return [each.schedule.spec.label for each in store.newest(9, search=Search(**search)).schedules]
+
+    assert found(prefix="r") == ["r%n", "run 2"]
+    assert found(prefix="r%") == ["r%n"]
+    assert found(prefix="a\0") == ["a\0b"]
+    assert found(part="rUN") == ["日本 RUN", "run 2", "Run 1"]
+    assert found(part="%") == ["r%n"]
+    assert found(part="本") == ["日本 RUN"]
 
 
 def test_many_services_make_the_tables_and_add_the_same(database: str) -> None:
@@ -97,7 +117,7 @@ def test_an_older_database_is_brought_forward(database: str, store: ScheduleStor
         connection.execute(insert, [dict(zip("nistl", row, strict=True)) for row in rows])
     engine.dispose()
     page = store.newest(200)
-    assert [each.id for each in page.schedules] == [row[1] for row in reversed(rows)]
+    assert [each.schedule.id for each in page.schedules] == [row[1] for row in reversed(rows)]
     assert page.unreadable == []
 
 

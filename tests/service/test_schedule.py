@@ -138,14 +138,15 @@ from preheat.store import Database, ScheduleStore
 database, specs = sys.argv[1], json.loads(sys.argv[2])
 store = ScheduleStore(Database(f"sqlite:///{database}", 5))
 page = store.newest(200)
+listed = [kept.schedule for kept in page.schedules]
 with_field = Schedule.of({**specs[1], "after_scheduler": {**specs[1]["after_scheduler"], "eased": 0.5}})
 store.add(with_field)
 read = store.get(with_field.id)
 print(json.dumps({
-    "fields": [page.schedules[0].spec.warmup.knees, page.schedules[0].spec.region],
-    "listed": {each.id: each.spec_dict for each in page.schedules},
+    "fields": [listed[0].spec.warmup.knees, listed[0].spec.region],
+    "listed": {each.id: each.spec_dict for each in listed},
     "unreadable": [str(each) for each in page.unreadable],
-    "lrs": {each.id: Curve(each).lr(each.spec.total_iterations) for each in page.schedules
+    "lrs": {each.id: Curve(each).lr(each.spec.total_iterations) for each in listed
             if '"StepLR"' not in each.text},  # its builder would have to know the field
     "again": [Schedule.of(spec).id for spec in specs],
     "with_field": [with_field.id, read.spec.after_scheduler.eased, read.spec_dict["after_scheduler"]["eased"]],
@@ -183,7 +184,8 @@ def test_a_field_with_a_default_that_is_added_later_changes_no_id(tmp_path: Path
     )
     assert run.returncode == 0, run.stderr
     report = json.loads(run.stdout)
-    before, with_field = store.newest(200).schedules, report["with_field"][0]
+    before = [kept.schedule for kept in store.newest(200).schedules]
+    with_field = report["with_field"][0]
     assert (report["fields"], report["unreadable"]) == ([3, "x"], [])
     assert report["listed"] == {each.id: each.spec_dict for each in before}
     assert len(before) == 134

@@ -21,7 +21,7 @@ from preheat.curve import Curve
 from preheat.errors import ScheduleNotFound, ScheduleUnreadable, StoreUnavailable
 from preheat.schedule import Schedule
 from preheat.specs import parse_spec
-from preheat.store import Database, ScheduleStore
+from preheat.store import Database, Page, ScheduleStore, Search
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import service
 
@@ -54,6 +54,11 @@ def store_of(database: Path, timeout_s: float = 0.2) -> ScheduleStore:
     return ScheduleStore(Database(f"sqlite:///{database}", timeout_s))
 
 
+def listed(page: Page) -> list[Schedule]:
+    """The schedules of a page."""
+    return [kept.schedule for kept in page.schedules]
+
+
 def change(database: Path, statement: str, *values: object) -> None:
     """Another program writes the file."""
     with closing(sqlite3.connect(database)) as connection, connection:
@@ -79,10 +84,10 @@ def test_newest_come_first_page_by_page(database: Path) -> None:
         store.add(schedule(n, label="odd" if n % 2 else "even"))
     pages = [store.newest(3)]
     pages.append(store.newest(3, before=pages[0].next))
-    assert [[s.spec.total_iterations for s in page.schedules] for page in pages] == [[5, 4, 3], [2, 1]]
+    assert [[s.spec.total_iterations for s in listed(page)] for page in pages] == [[5, 4, 3], [2, 1]]
     assert pages[1].next is None
     assert store.newest(5).next is None
-    assert [s.spec.total_iterations for s in store.newest(9, label="even").schedules] == [4, 2]
+    assert [s.spec.total_iterations for s in listed(store.newest(9, search=Search("even")))] == [4, 2]
 
 
 def test_many_threads_add_the_same_and_one_is_first(database: Path) -> None:
@@ -142,9 +147,9 @@ class TestUnreadable:
             store.get(damaged.id)
         assert caught.value.reason == "damaged"
         page = store.newest(3)
-        assert (page.schedules, [each.schedule_id for each in page.unreadable]) == ([last, first], [damaged.id])
+        assert (listed(page), [each.schedule_id for each in page.unreadable]) == ([last, first], [damaged.id])
         assert store.add(damaged) is False
-        assert store.newest(3).schedules == [last, damaged, first]
+        assert listed(store.newest(3)) == [last, damaged, first]
 
     def test_a_byte_flipped_in_the_file(self, database: Path) -> None:
         """Not by a program that writes rows, but in the file itself, behind the database's back."""
@@ -158,7 +163,7 @@ class TestUnreadable:
         data[data.index(b'"label":"a label') + 10] ^= 0x80
         database.write_bytes(data)
         page = store.newest(3)
-        assert (page.schedules, [each.schedule_id for each in page.unreadable]) == ([kept], [damaged.id])
+        assert (listed(page), [each.schedule_id for each in page.unreadable]) == ([kept], [damaged.id])
 
     @pytest.mark.parametrize(
         ("content", "reason"),
@@ -180,7 +185,7 @@ class TestUnreadable:
             store.get(later)
         assert caught.value.reason == "unknown-content"
         page = store.newest(3)
-        assert (page.schedules, [each.schedule_id for each in page.unreadable]) == ([kept], [later])
+        assert (listed(page), [each.schedule_id for each in page.unreadable]) == ([kept], [later])
 
 
 class TestFormat1:
@@ -216,7 +221,7 @@ class TestFormat1:
         store = store_of(format_1)
         store.add(new := schedule())
         page = store.newest(200)
-        assert [each.id for each in page.schedules] == [new.id, *reversed(self.rows())]
+        assert [each.id for each in listed(page)] == [new.id, *reversed(self.rows())]
         assert not page.unreadable
 
     @pytest.mark.parametrize("spec", ['{"target_lr":9.0,"total_iterations":20}', "{"])

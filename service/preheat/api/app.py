@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import RedirectResponse
 
 from preheat import __version__
 from preheat.api.dependencies import FindingsByCurve
@@ -15,7 +14,7 @@ from preheat.api.models import Health
 from preheat.api.openapi import complete_openapi, problems
 from preheat.api.problems import add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
-from preheat.api.routes import analysis, conversions, plots, schedules, specs
+from preheat.api.routes import analysis, conversions, documentation, plots, schedules, specs
 from preheat.errors import StoreUnavailable
 from preheat.plot.contents import PictureCache
 from preheat.settings import Settings
@@ -36,6 +35,8 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         summary="Learning-rate schedules as a service",
         lifespan=_lifespan,
+        docs_url=None,  # FastAPI's own pages load Swagger UI and ReDoc from another host
+        redoc_url=None,
         # Both differ in what is required alone, and generated clients would get two types for each model.
         separate_input_output_schemas=False,
         # FastAPI's own telemetry would look at the environment several times a request, even where none is set up.
@@ -49,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (schedules, plots, analysis, specs, conversions):
         app.include_router(module.router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(_health)
-    app.add_api_route("/", _to_the_documentation, include_in_schema=False)
+    app.include_router(documentation.router)
     add_problem_handlers(app)
     # The last one added is the outermost: points need nothing of what HTTPMethods does.
     app.add_middleware(HTTPMethods)
@@ -74,10 +75,6 @@ def readyz(request: Request) -> Health:
     """Answers 200 if the database can be read and written at this moment, 503 if not."""
     request.app.state.database.check()
     return Health(status="ready", version=__version__)
-
-
-def _to_the_documentation() -> RedirectResponse:
-    return RedirectResponse("/docs")
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ from typing import Annotated
 from weakref import WeakKeyDictionary
 
 from fastapi import Depends, Path, Request
-from fastapi.concurrency import run_in_threadpool
 
 from preheat.api.caching import etag
 from preheat.budget import Deadline, check_length
@@ -92,8 +91,8 @@ async def _json_body(context: Context) -> bytes:
 JSONBody = Annotated[bytes, Depends(_json_body)]
 
 
-async def _posted_schedule(body: JSONBody, context: Context) -> Schedule:
-    return context.schedule(await run_in_threadpool(parse_spec, body))  # a large spec takes a second
+def _posted_schedule(body: JSONBody, context: Context) -> Schedule:
+    return context.schedule(parse_spec(body))  # a large spec takes a second
 
 
 PostedSchedule = Annotated[Schedule, Depends(_posted_schedule)]

@@ -2,25 +2,17 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from preheat.api.links import Links, ScheduleLinks, WindowLinks
 from preheat.conversions import Source
 from preheat.lint import Finding
 from preheat.specs import Spec
-from preheat.specs.fields import LR, MAX_ITERATION
+from preheat.specs.fields import LR, MAX_ITERATION, Closed
 
 _LINT = "What its author may not have meant, the most severe first."
 _OTHERS = "Others that have a schedule, by name, if there are any."
 _ID = "630e8304e0352e14c20ae59b8f487901"
-
-
-class Links(BaseModel):
-    """Where to find more about a schedule."""
-
-    self: str = Field(description="The schedule.", examples=[f"/v1/schedules/{_ID}"])
-    lr: str = Field(description="Its learning rates.", examples=[f"/v1/schedules/{_ID}/lr"])
-    plot_png: str = Field(description="Its picture as PNG.", examples=[f"/v1/schedules/{_ID}/plot.png"])
-    plot_svg: str = Field(description="Its picture as SVG.", examples=[f"/v1/schedules/{_ID}/plot.svg"])
 
 
 class GroupName(BaseModel):
@@ -50,7 +42,6 @@ class _Heading(BaseModel):
     id: str = Field(description="Hash of the schedule as it was written down.", examples=[_ID])
     total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
     columns: list[ColumnName] = Field(description="The columns of CSV and NPY, in order: every group's LR first.")
-    links: Links = Field(description="Where to find more.")
 
 
 class _Origin(_Heading):
@@ -62,14 +53,10 @@ class _Origin(_Heading):
 
 
 class ScheduleAnswer(_Origin):
-    """A schedule without its learning rates."""
+    """A schedule without its learning rates, and what lint says about it."""
 
+    links: ScheduleLinks = Field(description="Where to find more.")
     groups: list[GroupName] = Field(description="The param groups, in order.")
-
-
-class LintedScheduleAnswer(ScheduleAnswer):
-    """A schedule and what lint says about it."""
-
     lint: list[Finding] | None = Field(
         description=f"{_LINT} Null if the schedule does not compute, lint is not asked for, or it takes too long."
     )
@@ -84,18 +71,26 @@ class GroupLRs(GroupName):
     )
 
 
-class WindowAnswer(_Heading, _Steps):
-    """Learning rates of iterations start, start + step, … below stop: a column per param group."""
-
+class _Window(_Heading, _Steps):
     groups: list[GroupLRs] = Field(description="The values, a list per param group and hyperparameter.")
 
 
-class ScheduleWindowAnswer(WindowAnswer, _Origin):
-    """A schedule with a window of its learning rates."""
+class WindowAnswer(_Window):
+    """Learning rates of iterations start, start + step, … below stop: a column per param group."""
 
+    links: Links = Field(description="Where to find more.")
+
+
+class ScheduleWindowAnswer(_Window, _Origin):
+    """A schedule with a window of its learning rates: the first 5,000 values, unless another window is asked for."""
+
+    is_complete: bool = Field(
+        description="Whether these are the LRs of the whole run; if not, `links.next` has those that follow.",
+        examples=[True],
+    )
+    links: WindowLinks = Field(description="Where to find more.")
     lint: list[Finding] | None = Field(
-        None,
-        description=f"{_LINT} Absent where the window is empty: who asks for no LR waits for no lint.",
+        description=f"{_LINT} Null if it takes too long, or the window is empty: who asks for no LR waits for no lint.",
         examples=[[]],
     )
 
@@ -122,10 +117,27 @@ class UnreadableSchedule(BaseModel):
     detail: str = Field(description="What is wrong.", examples=["its content is not what its id is the hash of"])
 
 
+class ScheduleSummary(BaseModel):
+    """A schedule in a list."""
+
+    id: str = Field(description="Its id.", examples=[_ID])
+    label: str | None = Field(description="The label of its spec, if there is one.", examples=["resnet-50"])
+    target_lr: float = Field(description="The target LR of its spec.", examples=[0.01])
+    total_iterations: int = Field(description="Iterations of the run, warm-up included.", examples=[20])
+    after_scheduler: str | None = Field(
+        description="Type of the scheduler after the warm-up; null where the LR is held.", examples=["CosineLR"]
+    )
+    created_at: str | None = Field(
+        description="When it was stored (UTC); null for those that a version before stored.",
+        examples=["2026-01-31T12:00:00Z"],
+    )
+    links: Links = Field(description="Where to find more.")
+
+
 class ScheduleList(BaseModel):
     """A page of schedules, newest first."""
 
-    schedules: list[ScheduleAnswer] = Field(description="The page.")
+    schedules: list[ScheduleSummary] = Field(description="The page.")
     unreadable: list[UnreadableSchedule] = Field(description="Schedules of the page that cannot be read.")
     next: str | None = Field(description="Cursor of the next page; null on the last.", examples=["MTI"])
 
@@ -236,10 +248,8 @@ class RecipeList(BaseModel):
     recipes: list[RecipeSummary] = Field(description="The recipes.")
 
 
-class ImportRequest(BaseModel):
+class ImportRequest(Closed):
     """A schedule of another library."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     library: Source | None = Field(
         None, description="Whose schedule it is; by default the one that its names tell.", examples=["torch"]

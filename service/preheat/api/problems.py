@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from preheat.api.caching import NO_STORE
 from preheat.errors import PreheatError, ScheduleUnreadable, StoreUnavailable
+from preheat.messages import printable
 from preheat.specs import InvalidSpec, Violation, from_pydantic
 
 _LOG = logging.getLogger("preheat")
@@ -102,7 +103,7 @@ def _preheat_error(_request: Request, error: PreheatError) -> JSONResponse:
 
 def _http_exception(request: Request, error: HTTPException) -> JSONResponse:
     status = HTTPStatus(error.status_code)
-    path = request.url.path.encode("ascii", "backslashreplace").decode()
+    path = printable(request.url.path)
     detail = {404: f"no route has the path {path}", 405: f"{request.method} is not a method of {path}"}
     kind = status.phrase.lower().replace(" ", "-")
     return problem(status, kind, status.phrase, detail.get(status, error.detail), error.headers)

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from fastapi import Request
@@ -19,6 +19,7 @@ from preheat.specs import Column
 from preheat.specs.duration_text import Unit
 from preheat.specs.durations import Units
 from preheat.specs.fields import MAX_ITERATION
+from preheat.store import Search
 
 
 class NoQuery(BaseModel):
@@ -48,6 +49,11 @@ class WindowQuery(BoundsQuery):
 
     step: int = Field(1, ge=1, le=MAX_ITERATION, description="Distance of two iterations.", examples=[1])
 
+    @property
+    def is_given(self) -> bool:
+        """Whether a window was asked for."""
+        return bool(self.model_fields_set)
+
     @override
     def window(self, curve: Curve) -> range:
         # Sliced after the check: a slice of a window that ends before its start would begin and end at its start.
@@ -68,10 +74,8 @@ class CrossingQuery(BoundsQuery):
         for index, column in enumerate(columns):
             if column.hyperparameter == self.hyperparameter and self.group in {None, column.group}:
                 return index
-        # As FastAPI itself raises it: a name that only the schedule can tell is answered as any other mistake.
         known = ", ".join(column.name for column in columns)
-        error = {"type": "value_error", "ctx": {"error": f"must name a column of the schedule (known: {known})"}}
-        raise RequestValidationError([{**error, "loc": ("query", "group"), "input": self.group}])
+        raise _refusal(f"must name a column of the schedule (known: {known})", {"group": self.group})
 
 
 class DifferenceQuery(WindowQuery):
@@ -111,8 +115,7 @@ class UnitQuery(NoQuery):
         try:
             return units.iterations(unit, amount)
         except ValueError as reason:
-            error = {"type": "value_error", "ctx": {"error": f"{reason} in {whose}"}}
-            raise RequestValidationError([{**error, "loc": ("query", unit), "input": amount}]) from None
+            raise _refusal(f"{reason} in {whose}", {unit: amount}) from None
 
 
 class HandoverQuery(UnitQuery):
@@ -141,9 +144,15 @@ async def refuse_repeated_parameters(request: Request) -> None:
     given = Counter(name for name, _ in request.query_params.multi_items())
     repeated = [name for name, times in given.items() if times > 1 and name != "compare"]
     if repeated:
-        error = {"type": "value_error", "ctx": {"error": "must be given once"}}
-        values = request.query_params
-        raise RequestValidationError([{**error, "loc": ("query", name), "input": values[name]} for name in repeated])
+        raise _refusal("must be given once", {name: request.query_params[name] for name in repeated})
+
+
+def _refusal(rule: str, parameters: Mapping[str, object]) -> RequestValidationError:
+    """A rule that parameters break, as FastAPI raises those that it checks: both are answered alike."""
+    error = {"type": "value_error", "ctx": {"error": rule}}
+    return RequestValidationError(
+        [{**error, "loc": ("query", name), "input": value} for name, value in parameters.items()]
+    )
 
 
 def _cursor_number(cursor: str) -> str:
@@ -172,6 +181,21 @@ class ListQuery(NoQuery):
     label: str | None = Field(
         None, min_length=1, max_length=200, description="Only schedules with this label.", examples=["resnet-50"]
     )
+    label_prefix: str | None = Field(
+        None, min_length=1, max_length=200, description="Only those whose label begins so.", examples=["resnet"]
+    )
+    label_contains: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Only those whose label has this in it; a to z stand for A to Z too.",
+        examples=["net"],
+    )
+
+    @property
+    def search(self) -> Search:
+        """What the label is like."""
+        return Search(self.label, self.label_prefix, self.label_contains)
 
     @property
     def before(self) -> int | None:

@@ -56,11 +56,8 @@ class SpecArgument:
         return text_of(self.name)  # once: stdin cannot be read again
 
     def curve(self) -> "Curve":
-        """The curve; ends the command if the spec breaks rules. Raises LimitExceeded."""
-        try:
-            return checked_curve(self.parsed())
-        except InvalidSpec as error:
-            fail(*(violation.detail for violation in error.violations))
+        """The curve. Raises InvalidSpec, LimitExceeded."""
+        return checked_curve(self.parsed())
 
 
 def _recipe_names(begin: str) -> list[str]:
@@ -153,12 +150,14 @@ def valid(model: type[Model], given: dict[str, Any]) -> Model:
 
 
 def failing(command: Command) -> Command:
-    """The command, which ends with the message of an error of ours and exit code 1."""
+    """The command, which ends with the message of an error of ours, or with every rule broken, and exit code 1."""
 
     @functools.wraps(command)
     def wrapper(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
+        except InvalidSpec as error:
+            fail(*(violation.detail for violation in error.violations))
         except PreheatError as error:
             fail(str(error))
 

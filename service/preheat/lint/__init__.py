@@ -4,7 +4,8 @@ from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
 from preheat.errors import UndefinedLR
 from preheat.lint import effects, ends, lengths
-from preheat.lint.track import MOST_STEPS, Finding, LintedTrack
+from preheat.lint.curve import MOST_STEPS, LintedCurve
+from preheat.lint.track import Finding, LintedTrack
 from preheat.specs import InvalidSpec, Violation
 from preheat.specs.tracks import LR_NAME
 from preheat.specs.violations import Kind
@@ -47,9 +48,10 @@ def lint(curve: Curve, deadline: Deadline = NO_DEADLINE, first: int = 0) -> list
     deadline.
     """
     findings: list[Finding] = []
+    linted = LintedCurve(curve, deadline)
     for track in curve.schedule.spec.tracks:
         if all(curve.columns[column].hyperparameter == LR_NAME for column in track.columns):
-            findings += _findings(LintedTrack(curve, track, deadline, first))
+            findings += _findings(LintedTrack(linted, track, first))
     # Said once, of the curve: each rule itself passes over what it cannot see.
     if not curve.has_closed_form and curve.total_iterations > MOST_STEPS:
         detail = f"iterations past {MOST_STEPS} are not examined: this schedule must be stepped to them"

@@ -8,13 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from preheat.budget import Deadline
-from preheat.curve import Curve
+from preheat.lint.curve import LintedCurve
 from preheat.specs import Phase, Scheduler, Track
 from preheat.specs.violations import Location, pointer
-
-MOST_STEPS = 100_000
-"""Iterations of a stepped schedule that are examined; of one with a closed form it is always all."""
 
 _SAMPLES = 500
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -50,14 +46,13 @@ class Part:
 class LintedTrack:
     """One track of a curve, of a run that is about to do iteration `first`."""
 
-    def __init__(self, curve: Curve, track: Track, deadline: Deadline, first: int = 0) -> None:
+    def __init__(self, curve: LintedCurve, track: Track, first: int = 0) -> None:
         self.track, self.warmup, self.after = track, track.warmup, track.after_scheduler
         self.total_iterations = curve.total_iterations
-        self.last = curve.total_iterations if curve.has_closed_form else min(curve.total_iterations, MOST_STEPS)
+        self.last = curve.last
         self.names = [curve.columns[column].group for column in track.columns]
         self.first = first
-        self._curve, self._deadline = curve, deadline
-        self._rows: dict[int, list[float]] = {}
+        self._curve = curve
 
     @property
     def reaches_the_end(self) -> bool:
@@ -81,18 +76,14 @@ class LintedTrack:
 
     def lr(self, iteration: int) -> float:
         """The LR of the group with the highest target."""
-        if iteration not in self._rows:
-            self._rows[iteration] = self._curve.lr(iteration, self._deadline)
-        # A row is kept whole: rules ask for the same iterations, and each costs a step where there is no formula.
         column = self.track.columns[self.track.targets.index(self.target)]
-        return self._rows[iteration][column]
+        return self._curve.row(iteration)[column]
 
     @cached_property
     def peaks(self) -> list[float]:
         """The highest LR of every group."""
-        # In one part, whose highest values are those of the run.
-        _, _, highs = self._curve.envelope(0, self.last + 1, 1, self._deadline)
-        return [float(highs[0, column]) for column in self.track.columns]
+        _, highs = self._curve.extremes(0)
+        return [float(highs[column]) for column in self.track.columns]
 
     @cached_property
     def samples(self) -> list[tuple[int, float]]:
@@ -107,8 +98,8 @@ class LintedTrack:
     def tops(self) -> list[float]:
         """The highest LR of every group after the warm-up."""
         first = min(self.warmup.last + 1, self.last)
-        _, _, highs = self._curve.envelope(first, self.last + 1, 1, self._deadline)
-        return [float(highs[0, column]) for column in self.track.columns]
+        _, highs = self._curve.extremes(first)
+        return [float(highs[column]) for column in self.track.columns]
 
     @cached_property
     def is_constant(self) -> bool:
@@ -141,8 +132,8 @@ class LintedTrack:
         return [] if self.after is None else list(_parts(("after_scheduler",), self.after, self.length))
 
     def _stays_from(self, iteration: int) -> bool:
-        _, lows, highs = self._curve.envelope(iteration, self.last + 1, 1, self._deadline)
-        return all(lows[0, column] == highs[0, column] for column in self.track.columns)
+        lows, highs = self._curve.extremes(iteration)
+        return all(lows[column] == highs[column] for column in self.track.columns)
 
     def every_part(self, claim: str) -> bool:
         """Whether a class flag of Scheduler holds for every scheduler that the track is made of."""

@@ -1,6 +1,6 @@
 """The database: what is kept when the process ends."""
 
 from preheat.store.database import Database
-from preheat.store.schedules import Page, ScheduleStore
+from preheat.store.schedules import KeptSchedule, Page, ScheduleStore, Search
 
-__all__ = ["Database", "Page", "ScheduleStore"]
+__all__ = ["Database", "KeptSchedule", "Page", "ScheduleStore", "Search"]

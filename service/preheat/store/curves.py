@@ -1,8 +1,10 @@
 """Curves of stored schedules, those used last in memory."""
 
+from contextlib import suppress
+
 from preheat.cache import BoundedCache
 from preheat.curve import Curve
-from preheat.errors import TorchVersionMismatch
+from preheat.errors import ScheduleNotFound, StoreUnavailable, TorchVersionMismatch
 from preheat.schedule import TORCH_VERSION, Schedule
 from preheat.store.schedules import ScheduleStore
 
@@ -28,15 +30,31 @@ class Catalogue:
 
         Raises ScheduleNotFound, ScheduleUnreadable, StoreUnavailable, TorchVersionMismatch.
         """
-        return self.cache.get(schedule_id) or self._curve(schedule_id, self.store.get(schedule_id))
+        # What is in memory is not looked for in the database: LRs follow from the id, deleted elsewhere or not.
+        return self.cache.get(schedule_id) or self.curve_of_stored(self.store.get(schedule_id))
+
+    def curve_of_stored(self, schedule: Schedule) -> Curve:
+        """The curve of a schedule that is in the store. Raises TorchVersionMismatch."""
+        return self.cache.get(schedule.id) or self._curve(schedule.id, schedule)
 
     def schedule(self, schedule_id: str) -> Schedule:
-        """A schedule, whether it computes here or not.
+        """A schedule, whether it computes here or not; what is in memory, if it was not deleted elsewhere.
 
         Raises ScheduleNotFound, ScheduleUnreadable, StoreUnavailable.
         """
         curve = self.cache.get(schedule_id)
-        return curve.schedule if curve else self.store.get(schedule_id)
+        if curve is None:
+            return self.store.get(schedule_id)
+        with suppress(StoreUnavailable):  # no reason not to answer what is known
+            if not self.store.has(schedule_id):
+                self.cache.drop(schedule_id)
+                raise ScheduleNotFound(schedule_id)
+        return curve.schedule
+
+    def delete(self, schedule_id: str) -> None:
+        """Removes a schedule from the store and from memory. Raises ScheduleNotFound, StoreUnavailable."""
+        self.store.delete(schedule_id)
+        self.cache.drop(schedule_id)
 
     def curve_of(self, schedule: Schedule) -> Curve:
         """The curve of a schedule that need not be stored; asking for its id does not find it before `keep`."""

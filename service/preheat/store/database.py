@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import alembic.command
@@ -10,7 +10,7 @@ import alembic.config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Insert, Table, select
+from sqlalchemy import URL, Connection, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -27,16 +27,16 @@ class Database:
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        self._url, self._dialect = _resolve(url)
-        self._engine = self._dialect.create_engine(self._url, timeout_s)
-        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *self._dialect.DRIVER_ERRORS)
+        self._url, self.dialect = _resolve(url)
+        self._engine = self.dialect.create_engine(self._url, timeout_s)
+        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *self.dialect.DRIVER_ERRORS)
         self._migrating = threading.Lock()
         self._is_migrated = False
 
     @property
     def is_shared(self) -> bool:
         """Whether several processes see the same database."""
-        return self._dialect.is_shared(self._url)
+        return self.dialect.is_shared(self._url)
 
     @property
     def shown_url(self) -> str:
@@ -54,10 +54,6 @@ class Database:
             with self._begin(purpose) as connection:
                 yield connection
 
-    def insert_or_ignore(self, table: Table) -> Insert:
-        """An INSERT whose rows are left out, and not counted, where a unique key is there already."""
-        return self._dialect.insert_or_ignore(table)
-
     def check(self) -> None:
         """Returns if the database can be read and written at this moment. Raises StoreUnavailable."""
         with self.transaction("write") as connection:
@@ -67,19 +63,19 @@ class Database:
         """Writes a copy of everything committed to a new file. Raises StoreUnavailable; ValueError with another way."""
         with self._translated():
             self._migrate()
-            self._dialect.backup(self._url, file)
+            self.dialect.backup(self._url, file)
 
     def restore(self, file: Path) -> None:
         """Replaces everything with what a backup has. Raises StoreUnavailable; ValueError with another way."""
         with self._translated():
-            self._dialect.prepare(self._url)
-            self._dialect.restore(self._url, file)
+            self.dialect.prepare(self._url)
+            self.dialect.restore(self._url, file)
             self._is_migrated = False  # it may be of an earlier version
 
     def problems(self) -> list[str]:
         """What the database itself finds damaged. Raises StoreUnavailable."""
         with self.transaction() as connection:
-            return self._dialect.problems(connection)
+            return self.dialect.problems(connection)
 
     def close(self) -> None:
         """Closes the connections that are not in use; the next transaction opens others."""
@@ -96,16 +92,14 @@ class Database:
         except CommandError as error:
             raise StoreUnavailable(f"it was written by another version of Preheat ({error})") from error
 
-    @contextmanager
-    def _begin(self, purpose: Purpose) -> Iterator[Connection]:
-        with self._engine.execution_options(purpose=purpose).begin() as connection:
-            yield connection
+    def _begin(self, purpose: Purpose) -> AbstractContextManager[Connection]:
+        return self._engine.execution_options(purpose=purpose).begin()
 
     def _migrate(self) -> None:
         """Brings the tables to their newest form; a database that has it already is only read."""
         if self._is_migrated:
             return
-        self._dialect.prepare(self._url)
+        self.dialect.prepare(self._url)
         config = alembic.config.Config()
         # Alembic's configuration is a ConfigParser, in which % begins an interpolation.
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))

@@ -1,8 +1,24 @@
 """Schedules in the database: their table, as SQLAlchemy Core sees it, and what is read from it and written."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    delete,
+    select,
+    update,
+)
 
 from preheat.errors import ScheduleNotFound, ScheduleUnreadable
 from preheat.schedule import Schedule
@@ -16,12 +32,38 @@ schedules = Table(
     Column("number", Integer, primary_key=True, autoincrement=True, doc="Order of arrival."),
     Column("id", String(32), nullable=False, unique=True, doc="Hash of the text."),
     Column("text", Text, nullable=False, doc="What `Schedule.text` was when the schedule was made."),
-    Column("label", Text, nullable=True, doc="The spec's, as `_searchable` writes it."),
+    Column("label", Text, nullable=True, doc="The spec's, as the dialect can store it."),
+    Column("created_at", Integer, nullable=True, doc="Seconds since 1970; NULL where a version before stored it."),
     Index("schedules_by_label", "label", "number"),
     # Otherwise SQLite gives the number of a deleted last row to the next one.
     sqlite_autoincrement=True,
 )
-"""Every schedule that was ever posted."""
+"""Every schedule that was posted and not deleted since."""
+
+_MOST_CHARACTERS = 2_000_000
+"""Characters of the texts on a page but for the last one: of specs as large as a body may be, a page has two."""
+
+_YEAR_10000 = 253_402_300_800
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which schedules to list: those whose label is `label`, begins with `prefix` and has `part` in it.
+
+    `part` takes upper and lower case of the letters A to Z for the same.
+    """
+
+    label: str | None = None
+    prefix: str | None = None
+    part: str | None = None
+
+
+@dataclass(frozen=True)
+class KeptSchedule:
+    """A schedule, and when it was stored, in seconds since 1970; None where a version before stored it."""
+
+    schedule: Schedule
+    created_at: int | None
 
 
 @dataclass(frozen=True)
@@ -31,7 +73,7 @@ class Page:
     `next` is the number that the following page stays below; None on the last.
     """
 
-    schedules: list[Schedule]
+    schedules: list[KeptSchedule]
     unreadable: list[ScheduleUnreadable]
     next: int | None
 
@@ -42,8 +84,9 @@ class ScheduleStore:
     What `add` returned from is on the disk. Each method raises StoreUnavailable while the database is.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
+        self._clock = clock
 
     def add(self, schedule: Schedule) -> bool:
         """Keeps the schedule; returns whether it is new. A row with its id and other content is damaged, and mended."""
@@ -52,11 +95,13 @@ class ScheduleStore:
             kept = connection.execute(
                 select(schedules.c.text, schedules.c.label).where(schedules.c.id == schedule.id)
             ).first()
-        row = {"id": schedule.id, "text": schedule.text, "label": _searchable(schedule.spec.label)}
+        label = schedule.spec.label and self._database.dialect.storable(schedule.spec.label)
+        row = {"id": schedule.id, "text": schedule.text, "label": label}
         if kept is not None and tuple(kept) == (row["text"], row["label"]):
             return False
         with self._database.transaction("write") as connection:
-            insert = self._database.insert_or_ignore(schedules).values(row).returning(schedules.c.number)
+            new = {**row, "created_at": int(self._clock())}
+            insert = self._database.dialect.insert_or_ignore(schedules).values(new).returning(schedules.c.number)
             if connection.scalar(insert) is not None:
                 return True
             # Either damaged, or added by another process since the read: then this changes nothing.
@@ -71,30 +116,65 @@ class ScheduleStore:
             raise ScheduleNotFound(schedule_id)
         return Schedule.stored(schedule_id, _text(text))
 
-    def newest(self, limit: int, before: int | None = None, label: str | None = None) -> Page:
-        """Up to `limit` schedules: those whose number is below `before`, those with `label`."""
+    def has(self, schedule_id: str) -> bool:
+        """Whether there is a schedule with this id, readable or not."""
+        with self._database.transaction() as connection:
+            return connection.scalar(select(schedules.c.number).where(schedules.c.id == schedule_id)) is not None
+
+    def delete(self, schedule_id: str) -> None:
+        """Removes the schedule with this id, readable or not. Raises ScheduleNotFound."""
+        # NOTE: nothing in the database refers to a schedule. A table that does keeps it by a foreign key, which makes
+        # this fail; the transaction then has to raise an error of its own for that.
+        with self._database.transaction("write") as connection:
+            if connection.execute(delete(schedules).where(schedules.c.id == schedule_id)).rowcount == 0:
+                raise ScheduleNotFound(schedule_id)
+
+    def newest(self, limit: int, before: int | None = None, search: Search = Search()) -> Page:
+        """Up to `limit` of the schedules that are searched for: those whose number is below `before`.
+
+        Fewer where their texts together have more than 2 million characters.
+        """
         # A database that numbers rows before they are committed may add one between two pages: that one is not listed
         # until the list is read again, and no row is listed twice.
-        query = select(schedules).order_by(schedules.c.number.desc()).limit(limit + 1)
+        query = select(schedules).order_by(schedules.c.number.desc()).where(*self._conditions(search))
         if before is not None:
             query = query.where(schedules.c.number < before)
-        if label is not None:
-            query = query.where(schedules.c.label == _searchable(label))
+        rows: list[Row[Any]] = []
+        follows, characters = False, 0
         with self._database.transaction() as connection:
-            rows = connection.execute(query).all()
-        # The row beyond `limit` only tells that there is another page.
-        page = Page([], [], next=rows[limit - 1].number if len(rows) > limit else None)
-        for row in rows[:limit]:
+            for row in connection.execute(query.limit(limit + 1)):
+                # The row beyond the last only tells that there is another page.
+                follows = len(rows) == limit or characters > _MOST_CHARACTERS
+                if follows:
+                    break
+                rows.append(row)
+                characters += len(_text(row.text))
+        page = Page([], [], next=rows[-1].number if follows else None)
+        for row in rows:
             try:
-                page.schedules.append(Schedule.stored(_text(row.id), _text(row.text)))
+                schedule = Schedule.stored(_text(row.id), _text(row.text))
             except ScheduleUnreadable as error:
                 page.unreadable.append(error)
+            else:
+                page.schedules.append(KeptSchedule(schedule, _time(row.created_at)))
         return page
 
+    def _conditions(self, search: Search) -> list[ColumnElement[bool]]:
+        dialect, conditions = self._database.dialect, []
+        if search.label is not None:
+            conditions.append(schedules.c.label == dialect.storable(search.label))
+        if search.prefix is not None:
+            conditions.append(dialect.begins(schedules.c.label, dialect.storable(search.prefix)))
+        if search.part is not None:
+            # A condition of its own, for which the index is read alone and no row with its text.
+            has_part = dialect.contains(schedules.c.label, dialect.storable(search.part))
+            conditions.append(schedules.c.number.in_(select(schedules.c.number).where(has_part)))
+        return conditions
 
-def _searchable(label: str | None) -> str | None:
-    # PostgreSQL's texts have no NUL, which a label may have; the schedule's own text has it as an escape.
-    return label and label.replace("\0", "\N{SYMBOL FOR NULL}")
+
+def _time(value: object) -> int | None:
+    """A column as seconds since 1970, None if damage has left something else there."""
+    return value if isinstance(value, int) and 0 <= value < _YEAR_10000 else None
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,7 @@
 import itertools
 import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,31 @@ def test_meanwhile_others_are_answered(watched: Any) -> None:
         time_passed[0] = 2.0
         slow.join(60)
     assert answers[0].status_code == 503
+
+
+def test_meanwhile_a_large_spec_is_validated(watched: Any) -> None:
+    """A point is looked up on the event loop, which a spec of 250 groups, each of 60 schedulers, does not hold."""
+    scheduler = {
+        "type": "SequentialLR",
+        "schedulers": [{"type": "ConstantLR", "factor": 0.5}] * 60,
+        "milestones": list(range(1, 60)),
+    }
+    groups = [{"name": f"g{n}", "target_lr": 0.1, "after_scheduler": scheduler} for n in range(250)]
+    # Too long a run, which is found at the very end of validation: nothing is computed.
+    spec = {"target_lr": 0.1, "total_iterations": 10**13, "param_groups": groups}
+    point = f"/v1/schedules/{posted_id(watched.http, REFERENCE_SPEC)}/lr/7"
+    assert watched.http.get(point).status_code == 200
+    answers: list[httpx.Response] = []
+    began = time.monotonic()
+    posting = threading.Thread(target=lambda: answers.append(post(watched.http, spec)))
+    posting.start()
+    answered_at = [began]
+    while posting.is_alive():
+        assert watched.http.get(point).status_code == 200
+        answered_at.append(time.monotonic())
+    problem(answers[0], 422, "limit-exceeded")
+    longest = max(later - earlier for earlier, later in itertools.pairwise(answered_at))
+    assert longest < (answered_at[-1] - began) / 2
 
 
 def test_asking_again_gets_further(watched: Any) -> None:

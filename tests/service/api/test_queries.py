@@ -22,8 +22,10 @@ def test_a_parameter_of_a_post_has_its_name_suggested(http: httpx.Client) -> Non
 
 def test_a_repeated_parameter_is_refused(http: httpx.Client, schedule_id: str) -> None:
     """Neither of two values is silently taken."""
-    answer = http.get(f"/v1/schedules/{schedule_id}/lr?start=3&start=4")
-    assert problem(answer, 422, "invalid-parameter")["errors"][0]["parameter"] == "start"
+    for name in ("start", "rule", "parameters"):
+        answer = http.get(f"/v1/schedules/{schedule_id}/lr?{name}=3&{name}=4")
+        (error,) = problem(answer, 422, "invalid-parameter")["errors"]
+        assert (error["parameter"], error["rule"]) == (name, "must be given once")
 
 
 @pytest.mark.parametrize("cursor", ["x", "!!!", "AAAA", "LTE", "é"])

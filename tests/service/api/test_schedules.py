@@ -1,6 +1,10 @@
+import io
+import itertools
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from preheat.store.curves import Catalogue
@@ -31,8 +35,101 @@ def test_the_body_has_everything(http: httpx.Client) -> None:
     (group,) = body["groups"]
     assert group["name"] == "default"
     assert [str(lr) for lr in group["lr"]] == ["0.0", *REFERENCE_ROWS]
-    for link in body["links"].values():
-        assert http.get(link).status_code == 200
+    assert (body["is_complete"], body["links"]["next"]) == (True, None)
+
+
+def test_every_link_leads_somewhere(http: httpx.Client) -> None:
+    """Filled in where it has braces; there is one to each route about a schedule, and DELETE removes it."""
+    body = post(http, {**REFERENCE_SPEC, "units": {"iterations_per_epoch": 5}, "label": "with links"}).json()
+    links = {name: link for name, link in body["links"].items() if link is not None}
+    assert http.get(body["links"]["self"]).json()["links"] == {k: v for k, v in body["links"].items() if k != "next"}
+    values = {"iteration": 7, "epoch": 2, "value": 0.004, "other_id": body["id"]}
+    assert http.post(links.pop("resume").format(**values), json=REFERENCE_SPEC).status_code == 200
+    exports, last = links.pop("export"), links.pop("delete")
+    assert {http.get(link).status_code for link in exports.values()} == {200, 422}  # a target may not express it
+    assert "torch.optim" in http.get(exports["torch"]).text
+    for name, link in links.items():
+        assert http.get(link.format(**values)).status_code == 200, name
+    paths = {link.partition("?")[0] for link in (*links.values(), *exports.values())}
+    documented = {path.replace("{schedule_id}", body["id"]) for path in http.get("/openapi.json").json()["paths"]}
+    assert {path for path in documented if body["id"] in path} <= {*paths, f"{last}/resume"}
+    assert (http.delete(last).status_code, http.get(last).status_code) == (204, 404)
+
+
+def test_a_long_run_is_answered_with_its_first_values(http: httpx.Client) -> None:
+    """At most 5,000 values of any valid spec, which the answer says; following `next` meets every iteration once."""
+    scheduler = {"type": "LinearLR", "total_iters": 12_000}
+    spec = {"target_lr": 1.0, "total_iterations": 12_000, "after_scheduler": scheduler}
+    answer = post(http, spec)
+    body = answer.json()
+    assert answer.status_code == 201
+    assert (body["start"], body["stop"], body["step"], body["is_complete"]) == (0, 5000, 1, False)
+    met = list(body["groups"][0]["lr"])
+    assert len(met) == 5000
+    address = body["links"]["next"]
+    while address:
+        window = http.get(address).json()
+        met += window["groups"][0]["lr"]
+        address = post(http, spec, start=window["start"], stop=window["stop"]).json()["links"]["next"]
+    assert met == pytest.approx([1 / 3 + (1 - 1 / 3) * n / 12_000 for n in range(12_001)], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"recipe": "llama-3-405b"},
+        {"target_lr": 1, "total_iterations": 10**7},
+        {"target_lr": 1, "total_iterations": 10**12, "after_scheduler": {"type": "CosineLR"}},
+        {"target_lr": 1, "total_iterations": 10**7, "after_scheduler": {"type": "MultiplicativeLR", "lr_lambda": 1.0}},
+        {"target_lr": 1, "total_iterations": 10**6, "param_groups": [{"factor": 1 / (n + 1)} for n in range(250)]},
+    ],
+    ids=["recipe", "long", "longest", "stepped", "wide"],
+)
+def test_no_valid_spec_is_refused_for_its_length(http: httpx.Client, spec: dict[str, Any]) -> None:
+    """It is stored, and answered within 200 kB with lint's findings and the whole run's picture."""
+    answer = post(http, spec)
+    body = answer.json()
+    assert (answer.status_code, body["is_complete"]) == (201, False)
+    assert len(answer.content) < 200_000
+    assert body["stop"] == 5000 // len(body["columns"])
+    assert body["lint"] is not None
+    assert http.get(f"{body['links']['self']}?lint=false").status_code == 200
+
+
+def test_whoever_asks_for_a_window_gets_it(http: httpx.Client) -> None:
+    """Any of start, stop and step asks for one; CSV and NPY, which cannot say that there is more, have all."""
+    spec = {"target_lr": 1.0, "total_iterations": 9_999}
+    for query, rows in (({"stop": 8000}, 8000), ({"start": 0}, 10_000), ({"step": 1}, 10_000), ({"step": 5000}, 2)):
+        body = post(http, spec, **query).json()
+        assert len(body["groups"][0]["lr"]) == rows
+        assert body["is_complete"] == (rows == 10_000)
+    table = http.post("/v1/schedules", json=spec, headers={"accept": "text/csv"}).text
+    assert table.splitlines()[-1] == "9999,1.0"
+    npy = http.post("/v1/schedules", json=spec, headers={"accept": "application/x-npy"}).content
+    assert np.load(io.BytesIO(npy)).shape == (10_000, 1)
+
+
+def test_following_windows_are_as_long_as_the_first(http: httpx.Client) -> None:
+    """`next` keeps the step and ends with the run; an empty window has none, nor has the last one."""
+
+    def following(**query: int) -> str | None:
+        address: str | None = post(http, REFERENCE_SPEC, **query).json()["links"]["next"]
+        return address and address.rpartition("?")[2]
+
+    assert following(stop=8) == "start=8&stop=16&step=1"
+    assert following(start=8, stop=16) == "start=16&stop=21&step=1"
+    assert following(start=1, stop=10, step=4) == "start=13&stop=21&step=4"
+    assert [following(start=16), following(stop=0), following(start=20, stop=21)] == [None] * 3
+
+
+def test_lint_that_takes_too_long_is_null(watched: Any) -> None:
+    """The schedule is made all the same: LRs come before lint, and one look at the deadline is all they need."""
+    looks = itertools.count()
+    watched.set_deadline(0.5, lambda: max(next(looks) - 1, 0))
+    answer = post(watched.http, {"target_lr": 1, "total_iterations": 100, "after_scheduler": {"type": "CosineLR"}})
+    assert (answer.status_code, answer.json()["lint"]) == (201, None)
+    assert len(answer.json()["groups"][0]["lr"]) == 101
+    assert watched.http.get("/v1/schedules").json()["schedules"][0]["id"] == answer.json()["id"]
 
 
 def test_a_window_chooses_rows(http: httpx.Client) -> None:
@@ -50,8 +147,7 @@ def test_lint_comes_with_lrs_and_with_the_schedule(http: httpx.Client) -> None:
     again = http.get(answer.headers["location"])
     assert [finding["rule"] for finding in answer.json()["lint"]] == ["first-update-at-zero", "last-update-at-zero"]
     assert again.json()["lint"] == answer.json()["lint"]
-    empty = post(http, REFERENCE_SPEC, start=5, stop=5).json()
-    assert empty.keys() == answer.json().keys() - {"lint"}
+    assert post(http, REFERENCE_SPEC, start=5, stop=5).json()["lint"] is None
 
 
 def test_who_does_not_wait_for_lint_is_answered(watched: Any) -> None:
@@ -74,7 +170,7 @@ def test_who_does_not_wait_for_lint_is_answered(watched: Any) -> None:
 def test_a_schedule_by_its_id_is_not_computed(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `?lint=false` no curve is made of a stored schedule: making one takes seconds for many param groups."""
     path = f"/v1/schedules/{posted_id(http, {**REFERENCE_SPEC, 'label': 'opened by id'})}"
-    monkeypatch.setattr(Catalogue, "curve", None)
+    monkeypatch.setattr(Catalogue, "curve_of_stored", None)
     assert http.get(path, params={"lint": "false"}).json()["computes"]
 
 
@@ -102,12 +198,45 @@ def test_pages_are_newest_first_and_complete(http: httpx.Client) -> None:
     assert met == ids[::-1]
 
 
-def test_a_label_filters(http: httpx.Client) -> None:
-    """A list has only schedules with exactly this label, whatever SQL it contains."""
-    for label in ("a", "b", "a'; --"):
+@pytest.mark.parametrize(
+    ("query", "labels"),
+    [
+        ({"label": "a'; --"}, ["a'; --"]),
+        ({"label": "ResNet-50%"}, ["ResNet-50%"]),
+        ({"label": "resnet-50%"}, []),
+        ({"label_prefix": "ResNet-50"}, ["ResNet-50%", "ResNet-50"]),
+        ({"label_prefix": "a'"}, ["a'; --"]),
+        ({"label_contains": "NET-5"}, ["ResNet-50%", "ResNet-50", "my resnet-50"]),
+        ({"label_contains": "%"}, ["ResNet-50%"]),
+        ({"label_contains": "50", "label_prefix": "my"}, ["my resnet-50"]),
+    ],
+)
+def test_a_label_filters(http: httpx.Client, query: dict[str, str], labels: list[str]) -> None:
+    """Exactly, by its beginning, or by what it has in it; nothing in it is taken for SQL or for a pattern."""
+    for label in ("my resnet-50", "ResNet-50", "a'; --", "ResNet-50%"):
         post(http, {"target_lr": 1, "total_iterations": 5, "label": label})
-    found = http.get("/v1/schedules", params={"label": "a'; --"}).json()["schedules"]
-    assert [schedule["spec"]["label"] for schedule in found] == ["a'; --"]
+    found = http.get("/v1/schedules", params=query).json()["schedules"]
+    assert [schedule["label"] for schedule in found] == labels
+
+
+def test_a_list_says_what_tells_schedules_apart(http: httpx.Client) -> None:
+    """Not the whole spec, but what a reader looks for, and where the rest is."""
+    before = datetime.now(UTC).replace(microsecond=0)
+    body = post(http, {**REFERENCE_SPEC, "label": "in a list"}).json()
+    (entry,) = http.get("/v1/schedules", params={"label": "in a list"}).json()["schedules"]
+    created_at = datetime.fromisoformat(entry.pop("created_at"))
+    assert before <= created_at <= datetime.now(UTC)
+    assert entry == {
+        "id": body["id"],
+        "label": "in a list",
+        "target_lr": 0.01,
+        "total_iterations": 20,
+        "after_scheduler": "CosineAnnealingLR",
+        "links": {name: body["links"][name] for name in ("self", "lr", "plot_png", "plot_svg")},
+    }
+    post(http, {"target_lr": 1, "total_iterations": 5, "label": "held"})
+    (held,) = http.get("/v1/schedules", params={"label": "held"}).json()["schedules"]
+    assert held["after_scheduler"] is None
 
 
 @pytest.mark.parametrize("path", ["", "/lr", "/lr/7", "/at?iteration=3", "/sum", "/plot.png", "/export?to=torch"])

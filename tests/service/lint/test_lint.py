@@ -7,6 +7,7 @@ import pytest
 from preheat.budget import NO_DEADLINE
 from preheat.curve import Curve
 from preheat.lint import RULES, Finding, lint, refusals
+from preheat.lint.curve import LintedCurve
 from preheat.lint.track import LintedTrack
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, spec_of
@@ -542,7 +543,7 @@ def test_a_formula_without_a_value_is_one_finding() -> None:
     """A formula that has no value where only lint looks gives one finding, with the iteration."""
     total = 1_000_003
     looked_at = curve_after(total_iterations=total, warmup=None)
-    places = [n for n, _ in LintedTrack(looked_at, looked_at.schedule.spec.tracks[0], NO_DEADLINE).samples]
+    places = [n for n, _ in LintedTrack(LintedCurve(looked_at, NO_DEADLINE), looked_at.schedule.spec.tracks[0]).samples]
     pole = next(n for n in places if n % (total // 10_000))
     found = findings(total_iterations=total, warmup=None, **after("ExpressionLR", expression=f"1 / abs(n - {pole})"))
     assert [(finding.rule, finding.severity, finding.iteration) for finding in found] == [

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Path, Query, Response
 from preheat import formats
 from preheat.api.caching import IMMUTABLE, REVALIDATE, conditional, point_etag, response
 from preheat.api.dependencies import Context, PostedSchedule, RequestContext, ScheduleId
-from preheat.api.models import LintedScheduleAnswer, PointAnswer, ScheduleList, ScheduleWindowAnswer, WindowAnswer
+from preheat.api.models import PointAnswer, ScheduleAnswer, ScheduleList, ScheduleWindowAnswer, WindowAnswer
 from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
 from preheat.api.queries import ListQuery, NoQuery, ScheduleQuery, UnitQuery, WindowQuery, cursor
-from preheat.budget import check_values
+from preheat.budget import check_values, rows_unasked
 from preheat.curve import Curve, Floats
 from preheat.errors import ComputeTimeout
-from preheat.plot.contents import check_options
+from preheat.lint import Finding
 from preheat.plot.drawing import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
 from preheat.schedule import TORCH_VERSION
@@ -42,14 +42,18 @@ _NOT_JSON = tuple(media_type for media_type in formats.WINDOW_FORMATS if media_t
 def create_schedule(context: Context, schedule: PostedSchedule, query: Annotated[WindowQuery, Query()]) -> Response:
     """Stores the spec (the same spec has the same id everywhere) and answers with a window of its LRs.
 
-    With an empty window (`?stop=0`) the JSON has no `lint`, which takes longer than everything else.
+    JSON has the first 5,000 values unless a window is asked for; `is_complete` says whether these are all, `links.next`
+    where the others are. CSV and NPY, which cannot say so, have the whole run. With an empty window (`?stop=0`) there
+    is no lint, which takes longer than everything else.
     """
     media_type = formats.negotiate(context.request.headers.get("accept"))
     curve = context.catalogue.curve_of(schedule)
     window = query.window(curve)
+    if media_type == formats.JSON and not query.is_given:
+        window = window[: rows_unasked(len(curve.columns), context.settings)]
 
     def as_json(curve: Curve, window: range, lrs: Floats) -> bytes:
-        return formats.schedule_window_json(curve, window, lrs, context.lint(curve) if window else None)
+        return formats.schedule_window_json(curve, window, lrs, _findings(context, curve) if window else None)
 
     content = _window(context, curve, window, media_type, as_json)
     # Stored last: a request that is refused or cut off leaves nothing behind.
@@ -65,10 +69,13 @@ def create_schedule(context: Context, schedule: PostedSchedule, query: Annotated
     responses={**answer("A page.", ScheduleList), **NOT_MODIFIED, **problems(422, 503)},
 )
 def list_schedules(context: Context, query: Annotated[ListQuery, Query()]) -> Response:
-    """A page of schedules; `next` is the cursor of the following one. What cannot be read is named apart."""
-    page = context.catalogue.store.newest(query.limit, query.before, query.label)
+    """A page of schedules; `next` is the cursor of the following one. What cannot be read is named apart.
+
+    A page ends early where its specs together have more than 2 million characters.
+    """
+    page = context.catalogue.store.newest(query.limit, query.before, query.search)
     content = {
-        "schedules": [formats.schedule_content(schedule) for schedule in page.schedules],
+        "schedules": [formats.summary_content(kept.schedule, kept.created_at) for kept in page.schedules],
         # One damaged row must not take the page from those who look for another.
         "unreadable": [{**error.members, "detail": str(error)} for error in page.unreadable],
         "next": None if page.next is None else cursor(page.next),
@@ -81,7 +88,7 @@ def list_schedules(context: Context, query: Annotated[ListQuery, Query()]) -> Re
     "/schedules/{schedule_id}",
     operation_id="get_schedule",
     summary="A schedule without its learning rates",
-    responses={**answer("The schedule.", LintedScheduleAnswer), **NOT_MODIFIED, **problems(404, 422, 503)},
+    responses={**answer("The schedule.", ScheduleAnswer), **NOT_MODIFIED, **problems(404, 422, 503)},
 )
 def get_schedule(context: Context, schedule_id: ScheduleId, query: Annotated[ScheduleQuery, Query()]) -> Response:
     """The normalised spec, the torch that computes it, what lint says, and links.
@@ -93,7 +100,8 @@ def get_schedule(context: Context, schedule_id: ScheduleId, query: Annotated[Sch
 
     def described(*, is_linted: bool) -> bytes:
         # Not even a curve is made without lint: of many param groups with their own schedulers that takes seconds.
-        lint = formats.findings_content(context.lint(context.catalogue.curve(schedule_id))) if is_linted else None
+        findings = context.lint(context.catalogue.curve_of_stored(schedule)) if is_linted else None
+        lint = None if findings is None else formats.findings_content(findings)
         return orjson.dumps({**formats.schedule_content(schedule), "lint": lint})
 
     tag = context.etag("schedule", schedule_id, TORCH_VERSION, query.lint)
@@ -103,6 +111,22 @@ def get_schedule(context: Context, schedule_id: ScheduleId, query: Annotated[Sch
     except ComputeTimeout:
         # Without a tag, and so not kept: asking again goes on where lint was stopped.
         return response(described(is_linted=False))
+
+
+@router.delete(
+    "/schedules/{schedule_id}",
+    operation_id="delete_schedule",
+    summary="Remove a schedule",
+    status_code=204,
+    responses={204: {"description": "It is removed."}, **problems(404, 422, 503)},
+)
+def delete_schedule(context: Context, schedule_id: ScheduleId, _query: Annotated[NoQuery, Query()]) -> Response:
+    """Removes the schedule from the database; posting its spec makes it again, under the same id.
+
+    Another worker process may go on giving LRs by the id while it has them in memory: they can never be others.
+    """
+    context.catalogue.delete(schedule_id)
+    return Response(status_code=204)
 
 
 @router.get(
@@ -162,13 +186,20 @@ def _window(
     """A window in one of `formats.WINDOW_FORMATS`. Raises IterationOutOfRange, LimitExceeded, ComputeTimeout."""
     if media_type in formats.PICTURES:
         options = PlotOptions(start=window.start, stop=window.stop)
-        check_options([curve], options)
         return context.pictures.picture([curve], options, formats.PICTURES[media_type], context.deadline)
     check_values(len(window), len(curve.columns), context.settings)
     lrs = curve.window(window.start, window.stop, window.step, context.deadline)
     if media_type == formats.CSV:
         return formats.window_csv(curve, window, lrs)
     return formats.window_npy(lrs) if media_type == formats.NPY else as_json(curve, window, lrs)
+
+
+def _findings(context: RequestContext, curve: Curve) -> list[Finding] | None:
+    """What lint says, None if it takes too long: the schedule is none the worse for it."""
+    try:
+        return context.lint(curve)
+    except ComputeTimeout:
+        return None
 
 
 def _point(context: RequestContext, curve: Curve, iteration: int) -> Response:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Protocol
 
-from sqlalchemy import URL, Connection, Engine, Insert, Table
+from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table
 
 from preheat.store.dialects import postgresql, sqlite
 
@@ -35,6 +35,18 @@ class Dialect(Protocol):
 
     def insert_or_ignore(self, table: Table) -> Insert:
         """An INSERT whose rows are left out, and not counted, where a unique key is there already."""
+        ...
+
+    def storable(self, text: str) -> str:
+        """A text as a column can hold it, to be looked for as it was stored."""
+        ...
+
+    def begins(self, column: Column[str], prefix: str) -> ColumnElement[bool]:
+        """Whether a text begins with another."""
+        ...
+
+    def contains(self, column: Column[str], part: str) -> ColumnElement[bool]:
+        """Whether a text has another in it; upper and lower case of the letters A to Z are the same."""
         ...
 
     def backup(self, url: URL, file: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, Insert, Table, event
+from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table, collate, event, func
 from sqlalchemy import create_engine as create_engine_of_url
 from sqlalchemy.dialects import postgresql
 
@@ -54,6 +54,21 @@ def is_shared(_url: URL) -> bool:
 def insert_or_ignore(table: Table) -> Insert:
     """INSERT … ON CONFLICT DO NOTHING."""
     return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def storable(text: str) -> str:
+    """A text without NUL, which PostgreSQL's have not."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def begins(column: Column[str], prefix: str) -> ColumnElement[bool]:
+    """With LIKE: where an index is of use for it, PostgreSQL knows."""
+    return column.startswith(prefix, autoescape=True)
+
+
+def contains(column: Column[str], part: str) -> ColumnElement[bool]:
+    """By the letters of the collation C: those of others may change their number, İ among them."""
+    return func.strpos(func.lower(column.collate("C")), func.lower(collate(part, "C"))) > 0
 
 
 def backup(_url: URL, file: Path) -> None:

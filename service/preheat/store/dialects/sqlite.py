@@ -4,12 +4,15 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, Insert, Table, event
+from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table, and_, event, func
 from sqlalchemy import create_engine as create_engine_of_url
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import NullPool, QueuePool
 
 DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
+
+_LAST_CHARACTER = "\U0010ffff"
+_FIRST_SURROGATE, _FIRST_AFTER_SURROGATES = 0xD800, 0xE000
 
 
 def create_engine(url: URL, timeout_s: float) -> Engine:
@@ -46,6 +49,22 @@ def insert_or_ignore(table: Table) -> Insert:
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
+def storable(text: str) -> str:
+    """Any text."""
+    return text
+
+
+def begins(column: Column[str], prefix: str) -> ColumnElement[bool]:
+    """As a range and not LIKE, which would read every text: the order of an index is that of code points."""
+    end = _after(prefix)
+    return and_(column >= prefix, column < end) if end else column >= prefix
+
+
+def contains(column: Column[str], part: str) -> ColumnElement[bool]:
+    """INSTR and not LIKE, which ends at a NUL."""
+    return func.instr(func.lower(column), func.lower(part)) > 0
+
+
 def backup(url: URL, file: Path) -> None:
     """Through SQLite's online backup, beside whoever uses the file."""
     _copy(_file(url), file)
@@ -79,6 +98,15 @@ def _file(url: URL) -> Path:
     if not is_shared(url):
         raise ValueError("a database in memory is gone with its process: there is nothing to copy")
     return Path(str(url.database))
+
+
+def _after(prefix: str) -> str:
+    """The first text that is after all that begin with the prefix, by code points; empty if there is none."""
+    shortened = prefix.rstrip(_LAST_CHARACTER)
+    if not shortened:
+        return ""
+    following = ord(shortened[-1]) + 1
+    return shortened[:-1] + chr(_FIRST_AFTER_SURROGATES if following == _FIRST_SURROGATE else following)
 
 
 def _set_up(connection: sqlite3.Connection, _record: object) -> None:

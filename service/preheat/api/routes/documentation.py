@@ -1,0 +1,59 @@
+"""Routes: the page that shows the OpenAPI document (Swagger UI), for which a browser asks no other host."""
+
+import importlib.metadata
+import importlib.resources
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import RedirectResponse
+
+from preheat.api.caching import REVALIDATE, conditional
+from preheat.api.dependencies import Context
+
+router = APIRouter(include_in_schema=False, default_response_class=Response)
+
+_PACKAGE = "fastapi_offline"
+"""Whose wheel has the files of Swagger UI in its folder `static`; no code of it is used."""
+
+_FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+_NO_ICON = "data:,"
+_NO_VALIDATOR = {"validatorUrl": None}  # Swagger UI would show the document to a host of its authors
+
+
+@router.get("/")
+def to_the_documentation(request: Request) -> Response:
+    """Leads whoever opens the service's address in a browser to the page."""
+    return RedirectResponse(f"{_root(request)}/docs")
+
+
+@router.get("/docs")
+def documentation(context: Context) -> Response:
+    """The page, which loads the files and the OpenAPI document."""
+    root = _root(context.request)
+    page = get_swagger_ui_html(
+        openapi_url=f"{root}/openapi.json",
+        title="Preheat",
+        swagger_js_url=f"{root}/docs/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}/docs/swagger-ui.css",
+        swagger_favicon_url=_NO_ICON,
+        swagger_ui_parameters=_NO_VALIDATOR,
+    )
+    html = bytes(page.body)
+    return conditional(context.request, context.etag(html), lambda: html, REVALIDATE, "text/html")
+
+
+def _file(name: str, context: Context) -> Response:
+    tag = context.etag(_PACKAGE, importlib.metadata.version(_PACKAGE), name)
+    read = (importlib.resources.files(_PACKAGE) / "static" / name).read_bytes
+    return conditional(context.request, tag, read, REVALIDATE, _FILES[name])
+
+
+for _name in _FILES:
+    router.add_api_route(f"/docs/{_name}", partial(_file, _name))
+
+
+def _root(request: Request) -> str:
+    """What a proxy has taken off the path, so that a browser must put it before."""
+    root: str = request.scope.get("root_path", "")
+    return root.rstrip("/")
