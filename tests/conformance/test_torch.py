@@ -33,7 +33,7 @@ def _is_torchs_trap(after: Fields) -> bool:
     """What torch itself cannot step, or steps to something else: each is named in the tests of torch's traps."""
     # From 0 a recursion cannot come up again; a factor of 0 is divided by.
     low = {name: after.get(name, 1.0) for name in ("factor", "start_factor", "gamma")}
-    return min(low.values()) < 1e-6 or (after["type"] == "CyclicLR" and after["mode"] == "triangular2")
+    return bool(min(low.values()) < 1e-6) or (after["type"] == "CyclicLR" and after["mode"] == "triangular2")
 
 
 @randomly

@@ -43,7 +43,7 @@ class SchedulerTable:
             for columns, scheduler in self._tracks:
                 for column, value in zip(columns, scheduler.rates(range(iteration, iteration + 1)), strict=True):
                     values[column] = value  # type: ignore[assignment]
-        return values if min(values) >= 0 else self.rows(range(iteration, iteration + 1))[0].tolist()  # type: ignore[no-any-return]
+        return values if min(values) >= 0 else self.rows(range(iteration, iteration + 1))[0].tolist()
 
     def rows(self, iterations: range) -> NDArray[np.float64]:
         """Every column's values at ascending iterations, shape (iterations, columns).

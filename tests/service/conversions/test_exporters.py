@@ -190,7 +190,10 @@ def test_a_deepspeed_configuration_is_read_back(
     after: str, iterations: int, length: int, shape: str, clock: str, start: dict[str, float], ratio: float
 ) -> None:
     """What is exported has, when it is imported, the LRs of the schedule: the import is held against DeepSpeed."""
-    decays = {"PolynomialDecayLR": {"length": length}, "CosineLR": {"length": length, "min_ratio": ratio}}
+    decays: dict[str, dict[str, Any]] = {
+        "PolynomialDecayLR": {"length": length},
+        "CosineLR": {"length": length, "min_ratio": ratio},
+    }
     scheduler = {"type": after, **decays[after]} if after in decays else None
     warmup = {"iterations": iterations, "shape": shape, "convention": "(n-1)/W", "decay_clock": clock, **start}
     schedule = asked(scheduler, warmup=warmup)
