@@ -10,8 +10,9 @@ import json
 from itertools import pairwise, product
 from typing import Any
 
-from preheat.curve import Curve
-from preheat.schedule import TORCH_VERSION, Schedule
+from preheat.schedule import TORCH_VERSION
+from preheat.schedulers.table import SchedulerTable
+from preheat.specs import spec_of
 
 TOTAL, WARMUP = 10_000, 37
 
@@ -27,7 +28,7 @@ def fingerprint() -> str:
             "param_groups": [{"target_lr": 0.1}, {"target_lr": 3e-4}],
             "after_scheduler": after_scheduler,
         }
-        digest.update(Curve(Schedule.of(spec)).window(0, TOTAL + 1, step=3).astype("<f8").tobytes())
+        digest.update(SchedulerTable(spec_of(spec)).computed(range(0, TOTAL + 1, 3)).astype("<f8").tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -123,9 +123,9 @@ class IterationOutOfRange(PreheatError):
 
 
 class UndefinedLR(PreheatError):
-    """A formula that has no finite, non-negative value at iteration `iteration` of its own clock."""
+    """A formula, or a scheduler of torch, without a finite, non-negative value at `iteration` of its own clock."""
 
-    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "undefined-lr", "The formula has no value there"
+    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "undefined-lr", "There is no learning rate at an iteration"
 
     def __init__(self, scheduler: str, iteration: int, reason: str) -> None:
         self.iteration = iteration

@@ -90,6 +90,17 @@ def stepped(on: Optimizer, step: Callable[[int], Any], total: int) -> list[float
 
 
 @contextmanager
+def keras_in_float64() -> Iterator[None]:
+    """Keras with torch behind it, which computes in float32 by default."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    config = library("keras").config
+    before = config.floatx()
+    config.set_floatx("float64")
+    yield
+    config.set_floatx(before)
+
+
+@contextmanager
 def timm_scheduler(module: str) -> Iterator[Any]:
     """A module of timm's schedulers: timm itself imports torchvision, of which there is no build for every CPU."""
     spec = importlib.util.find_spec("timm")

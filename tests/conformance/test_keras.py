@@ -1,6 +1,5 @@
 """Keras: its schedules, called in float64, against the import of what `serialize` writes of them."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,9 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.comparison import LENGTHS, RATES, SHARES, assert_same, imported, library, of_spec, randomly
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
+from conformance.comparison import (
+    LENGTHS,
+    RATES,
+    SHARES,
+    assert_same,
+    imported,
+    keras_in_float64,
+    library,
+    of_spec,
+    randomly,
+)
 
 _steps = st.integers(1, 120)
 _decay: dict[str, Any] = {"decay_steps": _steps, "decay_rate": st.floats(0.01, 2), "staircase": st.booleans()}
@@ -41,12 +48,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def in_float64() -> Iterator[None]:
-    """Keras computes in float32 by default."""
-    keras = library("keras")
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx(before)
+    """As every comparison here."""
+    with keras_in_float64():
+        yield
 
 
 @st.composite

@@ -11,23 +11,9 @@ from preheat.analysis.window import first_crossing, peak
 from preheat.curve import Curve
 from preheat.plot.contents import render
 from preheat.plot.options import PlotOptions
-from support.random_specs import CLOSED, WARMUPS, Fields, combined, composed, whole
+from support.random_specs import CLOSED, DAMPENED, WARMUPS, Fields, combined, composed, whole
 from support.specs import curve
 
-DAMPENED = st.fixed_dictionaries(
-    {
-        "decay_clock": st.just("dampened"),
-        "convention": st.sampled_from(["n/W", "(n+1)/W"]),
-        "iterations": st.integers(1, 500),
-        "shape": st.sampled_from(["linear", "cosine", "log"]),
-    }
-) | st.fixed_dictionaries(
-    {
-        "decay_clock": st.just("dampened"),
-        "shape": st.sampled_from(["radam", "untuned_linear", "untuned_exponential"]),
-        "beta2": st.sampled_from([0.9, 0.99]),
-    }
-)
 EXPRESSIONS = st.sampled_from(
     [
         {"type": "ExpressionLR", "expression": text}

@@ -167,6 +167,24 @@ WARMUPS = st.fixed_dictionaries(
         "decay_clock": st.sampled_from(["after_warmup", "from_peak", "from_zero", "meets_decay"]),
     },
 )
+"""Warm-ups that take the place of what they stand before."""
+
+DAMPENED = st.fixed_dictionaries(
+    {
+        "decay_clock": st.just("dampened"),
+        "convention": st.sampled_from(["n/W", "(n+1)/W", "(n+1)/(W+1)", "n/(W-1)", "(n-1)/W"]),
+        "iterations": st.integers(0, 40),
+        "shape": st.sampled_from(["linear", "cosine", "log", "1-sqrt", "constant"]),
+        "start_factor": st.floats(0.001, 3),
+    }
+) | st.fixed_dictionaries(
+    {
+        "decay_clock": st.just("dampened"),
+        "shape": st.sampled_from(["radam", "untuned_linear", "untuned_exponential"]),
+        "beta2": st.sampled_from([0.9, 0.97]),
+    }
+)
+"""Warm-ups that multiply what they stand before."""
 
 
 def _clamp(child: Fields, low: float, high: float) -> Fields:

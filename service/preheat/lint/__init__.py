@@ -79,5 +79,5 @@ def _findings(track: LintedTrack) -> list[Finding]:
     try:
         return [finding for rule in RULES for finding in rule(track)]
     except UndefinedLR as error:
-        remedy = "let the formula have a finite value ≥ 0 at every iteration"
+        remedy = "change the field so that every iteration has a finite value ≥ 0"
         return [track.finding("error", "undefined-lr", ("after_scheduler",), error.iteration, str(error), remedy)]

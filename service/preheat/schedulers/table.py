@@ -17,7 +17,7 @@ from preheat.specs import Spec, Track
 from preheat.specs.after_schedulers.scheduler import hull
 
 _ROUNDING = 1e-12
-"""Share of the highest LR by which torch may come out below 0 where it means 0: a LinearLR down to 0 does by 1e-16."""
+"""Share of the target, or of the first LR, by which torch may miss 0: a LinearLR down to 0 does so by 1e-16."""
 
 
 class SchedulerTable:
@@ -43,23 +43,26 @@ class SchedulerTable:
             for columns, scheduler in self._tracks:
                 for column, value in zip(columns, scheduler.rates(range(iteration, iteration + 1)), strict=True):
                     values[column] = value  # type: ignore[assignment]
-        return (
-            values
-            if min(values) >= 0
-            else self._without_rounding(np.array([values]), range(iteration, iteration + 1))[0].tolist()
-        )
+        return values if min(values) >= 0 else self.rows(range(iteration, iteration + 1))[0].tolist()  # type: ignore[no-any-return]
 
     def rows(self, iterations: range) -> NDArray[np.float64]:
-        """Every column's values at ascending iterations, shape (iterations, columns)."""
-        if self._only is not None:
-            values = np.reshape(np.array(self._only.rates(iterations)), (-1, self._columns))
-        else:
-            values = np.empty((len(iterations), self._columns))
-            for columns, scheduler in self._tracks:
-                values[:, columns] = np.reshape(np.array(scheduler.rates(iterations)), (-1, len(columns)))
+        """Every column's values at ascending iterations, shape (iterations, columns).
+
+        Raises UndefinedLR where torch computes one that is negative or not finite.
+        """
+        values = self.computed(iterations)
         # Of a NaN neither is true.
         is_sound = values.min(initial=0.0) >= 0 and values.max(initial=0.0) < math.inf
         return values if is_sound else self._without_rounding(values, iterations)
+
+    def computed(self, iterations: range) -> NDArray[np.float64]:
+        """As `rows`, but exactly what torch computes, be it below 0."""
+        if self._only is not None:
+            return np.reshape(np.array(self._only.rates(iterations)), (-1, self._columns))
+        values = np.empty((len(iterations), self._columns))
+        for columns, scheduler in self._tracks:
+            values[:, columns] = np.reshape(np.array(scheduler.rates(iterations)), (-1, len(columns)))
+        return values
 
     def step(self, iteration: int) -> None:
         """Brings the schedulers without a closed form to an iteration, from which a state can be taken."""
@@ -86,12 +89,14 @@ class SchedulerTable:
     def _without_rounding(self, values: NDArray[np.float64], iterations: range) -> NDArray[np.float64]:
         """0 where torch's rounding ends just below it; raises UndefinedLR where a value is negative."""
         for track in self._spec.tracks:
-            found = values[:, track.columns]
-            lowest = -_ROUNDING * max(found[np.isfinite(found)].max(initial=0.0), *track.targets)
+            found, origin = values[:, track.columns], track.warmup.origin
+            # A cycle has LRs of its own, which the target says nothing of.
+            first = SchedulerTable(self._spec).computed(range(origin, origin + 1))[0, track.columns]
+            lowest = -_ROUNDING * max(*first, *track.targets)
             for row, column in np.argwhere(~(found >= lowest) | (found == math.inf))[:1]:
                 kind = track.after_scheduler.type if track.after_scheduler else "warmup"
                 reason = f"torch computes {float(found[row, column])!r}"
-                raise UndefinedLR(kind, iterations[row] - track.warmup.origin, reason)
+                raise UndefinedLR(kind, iterations[row] - origin, reason)
         return np.maximum(values, 0.0)
 
     def _stepped(self) -> list[LearningRateWarmUP]:

@@ -1,7 +1,7 @@
 """Hyperparameters besides the LR: schedules in its words, of all param groups or of one."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
@@ -43,20 +43,20 @@ def _number_or_object(value: Any) -> str:
 
 _Constant = Annotated[NonNegative, Field(le=1e6)]
 
-# Tags with a blank, because no hyperparameter has such a name. A validator around the whole would see what JSON has as
-# Python values, in which a strict model takes no list for a tuple.
-ValueOrHyperparameter = Annotated[
-    Annotated[_Constant, AfterValidator(lambda value: Hyperparameter(value=value)), Tag("a number")]
-    | Annotated[Hyperparameter, Tag("an object")],
-    Discriminator(_number_or_object),
-]
-"""A hyperparameter, or the number that it is at every iteration."""
-
-ValueOrGroupHyperparameter = Annotated[
-    Annotated[_Constant, AfterValidator(lambda value: GroupHyperparameter(value=value)), Tag("a number")]
-    | Annotated[GroupHyperparameter, Tag("an object")],
-    Discriminator(_number_or_object),
-]
+if TYPE_CHECKING:  # a number is validated to a hyperparameter
+    ValueOrHyperparameter = Hyperparameter
+    ValueOrGroupHyperparameter = GroupHyperparameter
+else:
+    # Tags with a blank, because no hyperparameter has such a name. A validator around the whole would see what JSON has
+    # as Python values, in which a strict model takes no list for a tuple.
+    ValueOrHyperparameter, ValueOrGroupHyperparameter = (
+        Annotated[
+            Annotated[_Constant, AfterValidator(lambda value, model=model: model(value=value)), Tag("a number")]
+            | Annotated[model, Tag("an object")],
+            Discriminator(_number_or_object),
+        ]
+        for model in (Hyperparameter, GroupHyperparameter)
+    )
 
 
 @dataclass(frozen=True)

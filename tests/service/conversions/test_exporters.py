@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
 
 from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES
 from preheat.conversions import Target
 from preheat.conversions.exporters import export
 from preheat.curve import Curve
 from preheat.errors import NotExpressible
+from support.imports import lrs
 from support.specs import curve
 
 TOTAL = 60
@@ -152,11 +155,11 @@ def test_traced_scripts_give_the_same_sequences(target: Target, tmp_path: Path) 
         ),
         (
             {"type": "CosineLR", "min_ratio": 0.1},
-            {"iterations": 10, "convention": "(n-1)/W", "start_factor": 0.01},
+            {"iterations": 10, "convention": "(n-1)/W"},
             (
                 "WarmupCosineLR",
                 {
-                    "warmup_min_ratio": 0.01,
+                    "warmup_min_ratio": 0.0,
                     "warmup_num_steps": 10,
                     "cos_min_ratio": 0.1,
                     "total_num_steps": 60,
@@ -171,6 +174,34 @@ def test_deepspeed_gets_a_configuration(after: Any, warmup: dict[str, Any], expe
     config = json.loads(export(asked(after, warmup=warmup).schedule, "deepspeed"))
     assert (config["scheduler"]["type"], config["scheduler"]["params"]) == expected
     assert config["optimizer"]["params"]["lr"] == 0.02
+
+
+@settings(max_examples=60)
+@given(
+    after=st.sampled_from(["None", "PolynomialDecayLR", "CosineLR"]),
+    iterations=st.integers(2, 40),
+    length=st.integers(1, 20),
+    shape=st.sampled_from(["linear", "log"]),
+    clock=st.sampled_from(["after_warmup", "from_peak"]),
+    start=st.sampled_from([{}, {"start_lr": 0.001}, {"start_factor": 0.2}]),
+    ratio=st.sampled_from([0.0, 0.1]),
+)
+def test_a_deepspeed_configuration_is_read_back(
+    after: str, iterations: int, length: int, shape: str, clock: str, start: dict[str, float], ratio: float
+) -> None:
+    """What is exported has, when it is imported, the LRs of the schedule: the import is held against DeepSpeed."""
+    decays = {"PolynomialDecayLR": {"length": length}, "CosineLR": {"length": length, "min_ratio": ratio}}
+    scheduler = {"type": after, **decays[after]} if after in decays else None
+    warmup = {"iterations": iterations, "shape": shape, "convention": "(n-1)/W", "decay_clock": clock, **start}
+    schedule = asked(scheduler, warmup=warmup)
+    try:
+        text = export(schedule.schedule, "deepspeed")
+    except NotExpressible:
+        reject()
+    source = json.loads(text)
+    found = lrs("deepspeed", source, total_iterations=min(iterations + length, TOTAL))
+    expected = schedule.window(0, len(found))[:, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
 
 SWA = {"type": "SWALR", "swa_lr": 0.1}
@@ -213,6 +244,21 @@ def following(scheduler: dict[str, Any]) -> dict[str, Any]:
             {"after_scheduler": {"type": "PolynomialDecayLR", "min_lr": 0.02}},
             "needs an end LR (0.02) below",
         ),
+        *(
+            ("transformers", {"warmup": {"iterations": 8, **other}}, "warms up linearly by n/W from 0")
+            for other in ({"shape": "power"}, {"hold": 2}, {"decay_clock": "meets_decay"})
+        ),
+        (
+            "transformers",
+            {"after_scheduler": {"type": "StaircaseLR", "hold": 5, "scheduler": {"type": "CosineLR"}}},
+            "no scheduler for this StaircaseLR: export to torch",
+        ),
+        (
+            "torch",
+            {"param_groups": [{"hyperparameters": {"weight_decay": 0}}, {}]},
+            "schedules of weight_decay go beyond",
+        ),
+        ("deepspeed", {"warmup": {"iterations": 8, "convention": "(n-1)/W", "hold": 2}}, "holds each LR for 2"),
         ("deepspeed", {}, "by (n-1)/W, one update later than other libraries"),
         ("deepspeed", {"param_groups": [{"target_lr": 0.1}, {}]}, "set one LR"),
         (
@@ -232,6 +278,14 @@ def following(scheduler: dict[str, Any]) -> dict[str, Any]:
                 "after_scheduler": {"type": "CosineLR", "min_lr": 0.001},
             },
             "down to a ratio of the target",
+        ),
+        (
+            "deepspeed",
+            {
+                "warmup": {"iterations": 5, "convention": "(n-1)/W", "start_factor": 0.01},
+                "after_scheduler": {"type": "CosineLR", "min_ratio": 0.1},
+            },
+            "WarmupCosineLR starts at 0",
         ),
     ],
 )

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import support.specs
 from preheat.specs import InvalidSpec, Spec, parse_spec
-from preheat.specs.durations import BatchSize, Clock, Duration, Ramp, Units
+from preheat.specs.duration_text import Duration
+from preheat.specs.durations import BatchSize, Clock, Ramp, Units
 
 
 def spec(**fields: Any) -> Spec:

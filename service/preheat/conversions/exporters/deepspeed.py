@@ -47,17 +47,19 @@ def _scheduler(spec: Spec) -> tuple[str, dict[str, Any]]:
             "WarmupDecayLR starts at 0 and begins its decay where the warm-up reaches its peak (from_peak)"
         )
     if isinstance(after, CosineLR) and after.exponent == 1 and after.num_cycles == 0.5:  # noqa: PLR2004
-        if warmup.decay_clock == "after_warmup" and not after.min_lr:
+        if warmup.decay_clock == "after_warmup" and not after.min_lr and start == 0:
             return "WarmupCosineLR", {
-                # a ratio of the optimizer's LR, where the other two schedulers take warmup_min_lr
-                "warmup_min_ratio": start / target_lr if target_lr else 0.0,
+                # Its first update is at 0 whatever the ratio is, so that no other can be said.
+                "warmup_min_ratio": 0.0,
                 "warmup_num_steps": warmup.iterations,
                 # written out even where it is 0: DeepSpeed's default is 1e-4
                 "cos_min_ratio": after.min_ratio or 0.0,
                 "total_num_steps": warmup.iterations + (after.length or 0),
                 "warmup_type": warmup.shape,
             }
-        raise NotExpressible("WarmupCosineLR counts its decay from W (after_warmup), down to a ratio of the target")
+        raise NotExpressible(
+            "WarmupCosineLR starts at 0, and counts its decay from W (after_warmup), down to a ratio of the target"
+        )
     raise NotExpressible(
         f"DeepSpeed has no scheduler for {after.type}: its own are WarmupLR, WarmupDecayLR, WarmupCosineLR"
     )
@@ -69,3 +71,5 @@ def _check_warmup(warmup: Warmup) -> None:
             "DeepSpeed warms up in two iterations or more by (n-1)/W, one update later than other libraries, linearly "
             f"or by a logarithm; this warm-up has {warmup.iterations}, {warmup.convention}, {warmup.shape}"
         )
+    if warmup.hold > 1:
+        raise NotExpressible(f"DeepSpeed's warm-ups rise at every update; this one holds each LR for {warmup.hold}")

@@ -71,6 +71,12 @@ def test_megatrons_styles_have_its_lrs(style: str, warmup: int) -> None:
     assert lrs("megatron", source) == pytest.approx(expected)
 
 
+def test_megatrons_wsd_without_a_decay_falls_past_its_end() -> None:
+    """optimizer_param_scheduler.py: lr up to and including lr_decay_iters, min_lr from the next iteration on."""
+    source = {"lr": 0.3, "min_lr": 0.01, "lr_decay_style": "WSD", "train_iters": 25, "lr_decay_iters": 20}
+    assert lrs("megatron", {**source, "lr_wsd_decay_iters": 0}) == [0.3] * 21 + [0.01] * 5
+
+
 def test_megatrons_command_line_counts_samples() -> None:
     """Samples become iterations by the batch; a warm-up share is of lr_decay_iters, not of the run."""
     text = (

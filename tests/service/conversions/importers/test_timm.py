@@ -78,3 +78,16 @@ def test_args_yaml_is_read_as_timm_writes_it() -> None:
         "decay_rate": "is not used by cosine",
         "seed": "is not part of a learning-rate schedule",
     }
+
+
+def test_a_power_of_zero_holds_and_then_falls() -> None:
+    """poly_lr.py: (1 − t)^0 is 1 below t_initial, where it is over the LR is min_lr."""
+    source = {"lr": 0.1, "sched": "poly", "epochs": 5, "warmup_epochs": 0, "decay_rate": 0, "cooldown_epochs": 2}
+    assert lrs("timm", source) == pytest.approx([0.1] * 5 + [0.0] * 3)
+
+
+def test_milestones_past_the_run_are_never_reached() -> None:
+    """The default ones are 90, 180 and 270, for a run of 300 epochs."""
+    source = {"lr": 0.1, "sched": "multistep", "warmup_epochs": 0}
+    assert imported("timm", {**source, "epochs": 100}).spec["after_scheduler"]["milestones"] == [89]
+    assert lrs("timm", {**source, "epochs": 50}) == [0.1] * 51
