@@ -19,7 +19,7 @@ import torch
 from torch.optim import SGD, lr_scheduler
 
 from preheat.conversions.importers import import_schedule
-from preheat.conversions.source import Known
+from preheat.conversions.known import Known
 from support.specs import curve, first_column
 
 TOTAL, W = 100, 10

@@ -14,9 +14,8 @@ from typing import Any
 
 import yaml
 
-from preheat.conversions.source import shown
 from preheat.errors import NotImportable
-from preheat.messages import encodable
+from preheat.messages import encodable, excerpt
 from preheat.specs.parse import YamlLoader
 
 _MAX_NODES = 500_000
@@ -30,6 +29,11 @@ _STRING = r'"(?:\\.|[^"\\])*+"?'  # one that never ends is taken whole, or each 
 _COMMENT = re.compile(rf"({_STRING})|//[^\n]*|#[^\n]*|/\*(?:.*?\*/|.*\Z)", re.DOTALL)
 _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
 _FLAG = re.compile(r"(?:^|\s)--[A-Za-z]")
+
+
+def read(source: Any) -> Any:
+    """The values of a source, a text in any form or an object; Python code stays a text. Raises NotImportable."""
+    return read_text(source) if isinstance(source, str) else plain(source)
 
 
 def read_text(text: str) -> Any:
@@ -73,7 +77,7 @@ def _plain(value: Any, path: str, depth: int, count: list[int]) -> Any:
         raise NotImportable(f"source must have at most {_MAX_NODES} values, nested at most {_MAX_DEPTH} deep")
     if isinstance(value, dict):
         return {
-            encodable(str(key)): _plain(each, f"{path}.{shown(str(key))}", depth + 1, count)
+            encodable(str(key)): _plain(each, f"{path}.{excerpt(str(key))}", depth + 1, count)
             for key, each in value.items()
         }
     if isinstance(value, list | tuple):
@@ -115,7 +119,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise NotImportable(f"source has the key {shown(twice)} more than once in one object")
+        raise NotImportable(f"source has the key {excerpt(twice)} more than once in one object")
     return unique
 
 
@@ -185,7 +189,7 @@ def _arguments(text: str) -> Any:
             # as argparse names them: --lr-decay-style is lr_decay_style
             name = name.replace("-", "_")
             if name in options:
-                raise NotImportable(f"source has the option --{shown(name)} more than once")
+                raise NotImportable(f"source has the option --{excerpt(name)} more than once")
             # the same list and no copy: the words that follow are appended to it
             options[name] = values
         else:

@@ -4,7 +4,19 @@ Every list is of that library's own argument parser or schema; a name that ends 
 What is on no list and may change the LR by its name is refused (`Fields.left`).
 """
 
-from preheat.conversions.source import Harmless
+
+class Harmless:
+    """Names of fields of a library that change no LR; a name that ends in * stands for all that begin so."""
+
+    def __init__(self, library: str, names: str) -> None:
+        self.library = library
+        self._names = {name for name in names.split() if not name.endswith("*")}
+        self._beginnings = tuple(name[:-1] for name in names.split() if name.endswith("*"))
+
+    def has(self, name: str) -> bool:
+        """Whether a field is known to change no LR."""
+        return name in self._names or name.startswith(self._beginnings)
+
 
 _TRAINER = """
     output_dir overwrite_output_dir weight_decay adam_* optim_target_modules average_tokens_across_devices
@@ -143,7 +155,15 @@ HARMLESS = {
     validate_* sentence_avg tpu use_old_adam fp16_adam_stats use_bmuf skip_remainder_batch max_tokens_valid
     ddp_backend num_workers patience
 """,
-        "torch": "",
+        "torch": """
+    seed_everything model data ckpt_path _recursive_ _convert_ _partial_ defaults hydra
+    weight_decay betas eps momentum nesterov dampening amsgrad foreach fused maximize capturable params
+    accelerator strategy devices num_nodes precision logger callbacks fast_dev_run limit_* overfit_batches
+    val_check_interval check_val_every_n_epoch num_sanity_val_steps log_every_n_steps enable_*
+    accumulate_grad_batches gradient_clip_* deterministic benchmark inference_mode use_distributed_sampler profiler
+    detect_anomaly barebones plugins sync_batchnorm reload_dataloaders_every_n_epochs default_root_dir max_time
+    min_epochs min_steps
+""",
     }.items()
 }
 """The fields of each library's sources that are known to change no LR."""

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from preheat.conversions.forms import read_text
-from preheat.conversions.importers import guessed_library
+from preheat.conversions.forms import read, read_text
+from preheat.conversions.guess import guessed
 from preheat.errors import NotImportable
 
 
@@ -23,7 +23,7 @@ from preheat.errors import NotImportable
 )
 def test_a_library_is_told_by_its_own_names(source: Any, library: str) -> None:
     """Whatever form the source has."""
-    assert guessed_library(source) == library
+    assert guessed(read(source)) == library
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_library_is_told_by_its_own_names(source: Any, library: str) -> None:
 def test_a_source_of_several_or_none_is_not_guessed(source: Any, reason: str) -> None:
     """The candidates are named, so that the caller can say which."""
     with pytest.raises(NotImportable) as caught:
-        guessed_library(source)
+        guessed(read(source))
     assert reason in str(caught.value)
 
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known
+from preheat.conversions.imported import Imported
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 
@@ -23,16 +25,14 @@ def from_fairseq(source: Any, known: Known) -> Imported:
     for section, unused in ((run_fields, "update_freq"), (run_fields, "stop_min_lr"), (fields, "optimizer")):
         section.take(unused)
     name = own.choice("_name" if is_hydra else "lr_scheduler", _SCHEDULERS, by_metric={"reduce_lr_on_plateau"})
-    epochs = run_fields.number("max_epoch", 0)
     # 0 is fairseq's default for both, and stands for no limit.
-    updates = int(run_fields.number("max_update", 0))
-    if updates <= 0 and epochs and known.total_iterations is None:
-        raise NotImportable("total_iterations is required: the source has max_epoch and no max_update")
-    total = known.length(updates if updates > 0 else None)
+    epochs, updates = run_fields.limit("max_epoch"), run_fields.limit("max_update")
+    total = known.length(updates, "the source has max_epoch and no max_update" if epochs else "give max_update")
     # 4000 is the default of inverse_sqrt alone.
     warmup = own.count("warmup_updates", 4000 if name == "inverse_sqrt" else 0)
-    warmup = warmup if known.warmup_iterations is None else known.warmup_iterations
-    run = _Run(own, known.lr(_lr(own, run_fields)), total, warmup)
+    if name in _WITHOUT_WARMUP:
+        known.without_warmup(name)
+    run = _Run(own, known.lr(_lr(own, run_fields)), total, known.warmup(warmup))
     spec = known.spec(run.lr, total, **_SCHEDULERS[name](run))
     notes = own.unused(_OPTIONS.split(), name)
     return Imported(spec, notes + fields.left(HARMLESS["fairseq"]))
@@ -163,6 +163,8 @@ _OPTIONS = """
     lr_shrink phase_ratio warmup_steps hold_steps decay_steps init_lr_scale final_lr_scale max_lr shrink_min
     lr_deacy_period lr_decay lr_patience lr_threshold
 """
+
+_WITHOUT_WARMUP = {"tri_stage", "triangular"}
 
 _SCHEDULERS: dict[str, Callable[[_Run], dict[str, Any]]] = {
     "polynomial_decay": _polynomial,

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
+from preheat.conversions.imported import Imported
 from preheat.conversions.importers.transformers import from_trainer
-from preheat.conversions.source import Fields, Imported, Known
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 

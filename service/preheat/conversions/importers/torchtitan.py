@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known, NotCarried
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 _DECAYS = {"linear": "linear", "sqrt": "1-sqrt", "cosine": "cosine"}
@@ -23,7 +25,7 @@ def from_torchtitan(source: Any, known: Known) -> Imported:
     total = scheduler.count("total_steps", steps)
     if steps > total:
         raise NotImportable(f"lr_scheduler.total_steps ({total}) must not be below training.steps ({steps})")
-    warmup = scheduler.count("warmup_steps", 200) if known.warmup_iterations is None else known.warmup_iterations
+    warmup = known.warmup(scheduler.count("warmup_steps", 200))
     if warmup > total:
         notes.append(NotCarried("lr_scheduler.warmup_steps", f"is cut off at {total} by torchtitan"))
         warmup = total

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preheat.conversions import Source
-from preheat.conversions.importers import guessed_library, import_schedule
-from preheat.conversions.source import Known
+from preheat.conversions.importers import import_schedule
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 from preheat.specs import InvalidSpec, spec_of
 from support.sources import VALID
@@ -72,8 +72,8 @@ def take(library: Source, source: Any, known: Known) -> None:
     begun = time.monotonic()
     with suppress(NotImportable, InvalidSpec):
         spec_of(import_schedule(library, source, known).spec)
-    with suppress(NotImportable):
-        guessed_library(source)
+    with suppress(NotImportable, InvalidSpec):
+        spec_of(import_schedule(None, source, known).spec)
     assert time.monotonic() - begun < LONGEST_S
 
 
@@ -82,7 +82,7 @@ def test_valid_sources_are_imported_and_their_library_is_guessed(library: Source
     """Every source that the fuzzer damages is whole before: it has a spec, and one library that it can be of."""
     for source in VALID[library]:
         spec_of(import_schedule(library, source, NEEDED.get(library, Known())).spec)
-        assert guessed_library(source) == library
+        assert import_schedule(None, source, NEEDED.get(library, Known())).library == library
 
 
 @pytest.mark.parametrize("library", get_args(Source))
