@@ -29,8 +29,8 @@ _TRAINER = """
     parallelism_config dataloader_num_workers dataloader_p* dataloader_multiprocessing_context dataloader_in_order
     remove_unused_columns label_names train_sampling_strategy group_by_length length_column_name ddp_* fsdp* debug
     skip_memory_metrics do_* resume_from_checkpoint local_rank sortish_sampler predict_with_generate generation_*
-    jit_mode_eval torchdynamo ray_scope mp_parameters past_index _n_gpu fp16_opt_level tpu_* xpu_backend
-    transformers_version eval_use_gather_object
+    jit_mode_eval torchdynamo ray_scope mp_parameters past_index _n_gpu fp16_opt_level tpu_*
+    eval_use_gather_object
 """
 
 HARMLESS = {
@@ -68,7 +68,7 @@ HARMLESS = {
     simpo_gamma ppo_* ref_* reward_* ld_alpha use_galore galore_* use_apollo apollo_* use_badam badam_* use_swanlab
     swanlab_* pure_bf16 use_llama_pro use_adam_mini plot_loss compute_accuracy disable_shuffling
     early_stopping_steps profiler_* enable_torch_profiler profile_* ray_* master_* fp8* print_* max_new_tokens
-    temperature top_p top_k
+    temperature top_p top_k oft_* use_oft use_asft_loss asft_alpha use_dft_loss use_eaft_loss
 """,
         "diffusion": """
     pretrained_* output_* train_data_dir reg_data_dir dataset_* in_json caption_* resolution enable_bucket
@@ -141,15 +141,18 @@ HARMLESS = {
     checkpoints data_stages general lighteval logging model parallelism profiler tokenizer s3_upload metrics_logging
     accumulate_grad_in_fp32 clip_grad optimizer_factory weight_decay weight_decay_exclude_named_params zero_stage
     batch_accumulation_per_replica limit_test_batches limit_val_batches micro_batch_size sequence_length
-    val_check_interval
+    val_check_interval adam_* torch_adam_is_fused doremi data _defaults
 """,
         "nemo": """
     betas weight_decay eps capturable bucket_cap_mb overlap_* contiguous_* exp_manager name devices num_nodes
     accelerator precision logger enable_checkpointing use_distributed_sampler log_every_n_steps val_check_interval
-    limit_* gradient_clip_val benchmark enable_model_summary strategy
+    limit_* gradient_clip_val benchmark enable_model_summary strategy data seed restore_from_path hydra
+    micro_batch_size global_batch_size tensor_* pipeline_* megatron_amp_O2 gradient_as_bucket_view sequence_parallel
+    sync_batch_comm save_nemo_on_validation_end answer_only_loss hidden_dropout attention_dropout ffn_dropout peft
 """,
         "fairseq": """
-    common dataset.* task criterion checkpoint model tokenizer bpe distributed_training generation eval_lm
+    common dataset task hydra debug_param_names
+    criterion checkpoint model tokenizer bpe distributed_training generation eval_lm
     interactive bmuf ema _name adam_betas adam_eps weight_decay clip_norm max_tokens arch share_* dropout
     attention_dropout seed fp16 log_* save_dir save_interval* keep_* no_* label_smoothing criterion batch_size
     validate_* sentence_avg tpu use_old_adam fp16_adam_stats use_bmuf skip_remainder_batch max_tokens_valid

@@ -34,6 +34,8 @@ def from_axolotl(source: Any, known: Known) -> Imported:
             raise NotImportable(f"{field} has no effect with lr_scheduler {name}: axolotl reads it for cosine")
     notes += ignored_warmup(name, "warmup_steps", warmup)
     fields.refuse("jagged_restart_steps", "restarts the warm-up again and again, which no import says")
+    if isinstance(fields.take("deepspeed"), str):
+        notes.append(NotCarried("deepspeed", "is a file: a scheduler in it would replace this one"))
     if "optimizer" in fields:
         reason = "is not part of a learning-rate schedule"
         if "schedule_free" in str(fields.take("optimizer")):

@@ -79,6 +79,8 @@ def _steps(solver: Fields, name: str, total: int, warmup: int, notes: list[NotCa
             listed = ", ".join(f"{step:g}" for step in beyond)
             notes.append(NotCarried("SOLVER.STEPS", f"({listed}) are ignored by detectron2: they lie beyond MAX_ITER"))
         steps = [step for step in steps if step <= total]
+        if total in steps:
+            raise NotImportable(f"SOLVER.STEPS ({total}) must be below MAX_ITER ({total}), as detectron2 requires")
     # fvcore compares shares of the run: from a million iterations on, its epsilon lets a milestone come early.
     # The 1e-9 keeps a rounding in the product from lifting a whole milestone to the next iteration.
     share = (total - warmup) / total

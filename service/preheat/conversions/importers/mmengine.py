@@ -1,7 +1,6 @@
 """Import of MMEngine's configuration: its Python file, or what that comes to."""
 
 import ast
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -71,10 +70,11 @@ def _scale(fields: Fields, known: Known) -> float:
 
 @dataclass(frozen=True)
 class _Clock:
-    """Iterations of the run and of an epoch; `epoch` is 1 where an iteration is an epoch."""
+    """Iterations of the run and of an epoch, which is 1 where an iteration is an epoch; and the epochs of the run."""
 
     total: int
     epoch: int
+    epochs: int
 
     @classmethod
     def of(cls, fields: Fields, schedulers: list[Fields], known: Known) -> "_Clock":
@@ -86,7 +86,8 @@ class _Clock:
         by_epoch = [each.flag("by_epoch", True) for each in schedulers]
         converted = [each.flag("convert_to_iter_based") for each in schedulers]
         if iterations is None and all(by_epoch) and not any(converted):
-            return cls(known.length(known.whole_epochs(epochs)), 1)
+            total = known.length(known.whole_epochs(epochs))
+            return cls(total, 1, total)
         each = None if known.dataset_size is None else known.updates_per_epoch(_batch_size(fields, known), 1)
         if any(by_epoch) and each is None and not iterations:
             raise NotImportable(
@@ -95,15 +96,19 @@ class _Clock:
             )
         if each is None and any(by_epoch):
             raise NotImportable("dataset_size is required: a scheduler by epoch in a run by iterations")
-        run_epochs = known.epochs or epochs
-        by_epochs = math.ceil(run_epochs * each) if run_epochs and each else None
-        return cls(known.length(iterations or by_epochs, "give dataset_size and batch_size"), each or 1)
+        # MMEngine has a run by iterations for one epoch.
+        run_epochs = 1 if iterations else known.whole_epochs(epochs)
+        by_epochs = run_epochs * each if run_epochs and each else None
+        total = known.length(iterations or by_epochs, "give dataset_size and batch_size")
+        return cls(total, each or 1, run_epochs or 1)
 
 
 def _batch_size(fields: Fields, known: Known) -> int:
     """The batch of one device: MMEngine has no default for it."""
     loader = fields.take("train_dataloader")
     size = loader.get("batch_size") if isinstance(loader, dict) else None
+    if size is None and known.batch_size is None:
+        raise NotImportable("batch_size is required: the source has no train_dataloader.batch_size")
     return known.batch_size or count("train_dataloader.batch_size", size, least=1)
 
 
@@ -144,8 +149,9 @@ def _window(scheduler: Fields, clock: _Clock, lr: float) -> _Window:
     scale = clock.epoch if by_epoch and converted else 1
     unit = clock.epoch if by_epoch and not converted else 1
     begin = scheduler.count("begin", 0) * scale
-    given_end = scheduler.number("end", _ENDLESS)
-    end = int(min(given_end, _ENDLESS // max(scale, 1))) * scale
+    # Runner.build_param_scheduler sets an end that is not given to that of the run.
+    given_end = scheduler.count("end", clock.epochs if by_epoch else clock.total)
+    end = min(given_end, _ENDLESS // max(scale, 1)) * scale
     if end <= begin:
         raise NotImportable(f"{scheduler.path('end')} must be larger than begin")
     last = end - begin - 1

@@ -25,6 +25,8 @@ def from_nemo(source: Any, known: Known) -> Imported:
     name = sched.choice("name", _SCHEDULERS, by_metric={"ReduceLROnPlateau"})
     sched.refuse("reduce_on_plateau", "follows a metric")
     sched.take("monitor")
+    if sched.number("last_epoch", -1) != -1:
+        raise NotImportable("optim.sched.last_epoch must be -1: a schedule begins at its iteration 0")
     if sched.text("interval", "step") != "step" or sched.number("frequency", 1) != 1:
         raise NotImportable("optim.sched.interval must be step, and frequency 1: the LR would move more rarely")
     # -1 is Lightning's default for max_steps

@@ -216,4 +216,6 @@ def test_fairseqs_schedules_by_epochs_or_groups_are_refused() -> None:
     source: dict[str, Any] = {"lr_scheduler": {"_name": "fixed"}, "optimization": {"lr": [0.3, 0.1], "max_update": 9}}
     assert "lr must be one LR" in refusal("fairseq", source)
     source["lr_scheduler"]["_name"] = "pass_through"
-    assert "lr_scheduler._name (pass_through) is not one of polynomial_decay" in refusal("fairseq", source)
+    assert "optimizer._name (None) is not one of composite" in refusal("fairseq", source)
+    layers = {**source, "lr_scheduler": {"_name": "fixed"}, "model": {"layer_decay": 0.75}}
+    assert "model.layer_decay gives each layer an LR of its own" in refusal("fairseq", layers)
