@@ -39,7 +39,7 @@ def read(source: Any) -> Any:
 def read_text(text: str) -> Any:
     """The values that a text stands for; the text itself where it is Python code, or none of the forms.
 
-    Raises NotImportable where it is too large, or begins as JSON and is not.
+    Raises NotImportable where it is too large, begins as JSON and is not, or is neither YAML nor Python.
     """
     if len(text) > _MAX_CHARACTERS:
         raise NotImportable(f"source must have at most {_MAX_CHARACTERS} characters")
@@ -60,6 +60,8 @@ def read_text(text: str) -> Any:
         # YAML takes almost any text for a scalar: only named fields are a configuration.
         if isinstance(values, dict) and values:
             return plain(values)
+    if not _is_python(whole):
+        raise NotImportable(f"source is not Python, and not YAML: {_yaml_fault(whole)}")
     return text
 
 
@@ -159,6 +161,18 @@ def _yaml(text: str) -> Any:
         return None
 
 
+def _yaml_fault(text: str) -> str:
+    """Where a text stops to be YAML, and why."""
+    try:
+        yaml.load(text, YamlLoader)  # noqa: S506 - YamlLoader is a safe loader
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        return f"{excerpt(str(error.problem))}{line}"
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        return excerpt(str(error))
+    return "it has no named fields"
+
+
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
     """Values of a YAML node with every alias followed; too many where it contains itself."""
     if id(node) in known:
@@ -199,10 +213,18 @@ def _arguments(text: str) -> Any:
 
 def _is_code(text: str) -> bool:
     """Whether a text is Python that calls something; YAML's `lr: 0.1` is valid Python too."""
+    tree = _parsed(text)
+    return tree is not None and any(isinstance(node, ast.Call) for node in ast.walk(tree))
+
+
+def _is_python(text: str) -> bool:
+    return _parsed(text) is not None
+
+
+def _parsed(text: str) -> ast.Module | None:
     if len(text) > _MAX_CODE_CHARACTERS:
-        return False
+        return None
     try:
-        tree = ast.parse(text)
+        return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return any(isinstance(node, ast.Call) for node in ast.walk(tree))
+        return None

@@ -151,9 +151,9 @@ HARMLESS = {
     sync_batch_comm save_nemo_on_validation_end answer_only_loss hidden_dropout attention_dropout ffn_dropout peft
 """,
         "fairseq": """
-    common dataset task hydra debug_param_names
+    common dataset task hydra debug_param_names update_freq adam_* optimizer
     criterion checkpoint model tokenizer bpe distributed_training generation eval_lm
-    interactive bmuf ema _name adam_betas adam_eps weight_decay clip_norm max_tokens arch share_* dropout
+    interactive bmuf ema _name weight_decay clip_norm max_tokens arch share_* dropout
     attention_dropout seed fp16 log_* save_dir save_interval* keep_* no_* label_smoothing criterion batch_size
     validate_* sentence_avg tpu use_old_adam fp16_adam_stats use_bmuf skip_remainder_batch max_tokens_valid
     ddp_backend num_workers patience

@@ -25,9 +25,6 @@ def from_fairseq(source: Any, known: Known) -> Imported:
         # A name alone stands for Hydra's group of that name, with nothing in it changed.
         own = fields.fields("lr_scheduler") if isinstance(scheduler, dict) else Fields({"_name": scheduler})
         run_fields = fields.fields("optimization")
-    # update_freq is the accumulation, and stop_min_lr ends a run early: neither changes the LR of an update.
-    for unused in ("update_freq", "stop_min_lr"):
-        run_fields.take(unused)
     _check_layers(fields)
     # 0 is fairseq's default for both, and stands for no limit.
     epochs, updates = run_fields.limit("max_epoch"), run_fields.limit("max_update")
@@ -36,9 +33,11 @@ def from_fairseq(source: Any, known: Known) -> Imported:
     if own.take(field) == "pass_through":
         spec, notes = _by_group(fields, run_fields, total, known)
         return Imported(spec, notes + fields.left(HARMLESS["fairseq"]))
-    fields.take("optimizer")
-    lr, parts, notes = _schedule(own, field, known.lr(_lr(own, run_fields)), total, known)
-    return Imported(known.spec(lr, total, **parts), notes + fields.left(HARMLESS["fairseq"]))
+    if isinstance(fields.take("optimizer"), dict):
+        fields.fields("optimizer")
+    notes = _early(run_fields) if updates else []
+    lr, parts, unused = _schedule(own, field, known.lr(_lr(own, run_fields)), total, known)
+    return Imported(known.spec(lr, total, **parts), notes + unused + fields.left(HARMLESS["fairseq"]))
 
 
 def _schedule(
@@ -46,10 +45,12 @@ def _schedule(
 ) -> tuple[float, dict[str, Any], list[NotCarried]]:
     """The LR, the warm-up and what follows of one scheduler, and the options that it does not use."""
     name = own.choice(field, _SCHEDULERS, by_metric={"reduce_lr_on_plateau"})
-    # 4000 is the default of inverse_sqrt alone.
-    warmup = own.count("warmup_updates", 4000 if name == "inverse_sqrt" else 0)
+    warmup = 0
     if name in _WITHOUT_WARMUP:
         known.without_warmup(name)
+    else:
+        # 4000 is the default of inverse_sqrt alone.
+        warmup = own.count("warmup_updates", 4000 if name == "inverse_sqrt" else 0)
     run = _Run(own, lr, total, known.warmup(warmup))
     return lr, _SCHEDULERS[name](run), own.unused(_OPTIONS.split(), name)
 
@@ -66,7 +67,7 @@ def _by_group(fields: Fields, run_fields: Fields, total: int, known: Known) -> t
     found = list[dict[str, Any]]()
     for name in groups.names:
         group = groups.fields(name)
-        group.take("optimizer")
+        group.fields("optimizer")
         lr = group.optional_number("lr_float")
         lr = known.lr(_lr(group, run_fields) if lr is None else lr)
         own = group.fields("lr_scheduler")
@@ -80,6 +81,16 @@ def _by_group(fields: Fields, run_fields: Fields, total: int, known: Known) -> t
     if len(found) == 1:
         return known.spec(found[0]["target_lr"], total, **only), notes
     return known.spec(max(group["target_lr"] for group in found), total, param_groups=found), notes
+
+
+def _early(run_fields: Fields) -> list[NotCarried]:
+    """Notes on what ends a run before max_update."""
+    early = [name for name in ("max_epoch", "stop_min_lr", "stop_time_hours") if name in run_fields]
+    return [
+        NotCarried(run_fields.path(name), "may end the run before max_update")
+        for name in early
+        if run_fields.number(name) > 0
+    ]
 
 
 def _check_layers(fields: Fields) -> None:
@@ -166,9 +177,8 @@ def _tri_stage(run: _Run) -> dict[str, Any]:
     if ratios and (len(ratios) != 3 or sum(ratios) != 1):  # noqa: PLR2004 - stages
         raise NotImportable("phase_ratio must be three shares that add up to 1")
     names = ("warmup_steps", "hold_steps", "decay_steps")
-    steps = [own.count(name, 0) for name in names]
-    if ratios:
-        steps = [int(run.total * ratio) for ratio in ratios]
+    # With phase_ratio fairseq does not use the numbers of steps.
+    steps = [int(run.total * ratio) for ratio in ratios] if ratios else [own.count(name, 0) for name in names]
     after = {
         "type": "TriStageLR",
         "warmup_iterations": steps[0],

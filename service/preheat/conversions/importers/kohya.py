@@ -69,6 +69,9 @@ def from_diffusers(source: Any, known: Known) -> Imported:
     cycles, power = fields.count("lr_num_cycles", 1), fields.number("lr_power", 1.0)
     # diffusers' get_scheduler passes num_cycles and power to these two alone, not to cosine.
     own = {"cosine_with_restarts": {"num_cycles": cycles}, "polynomial": {"power": power}}.get(name, {})
+    for field, of in (("lr_num_cycles", "cosine_with_restarts"), ("lr_power", "polynomial")):
+        if field in fields and name != of:
+            notes.append(NotCarried(field, f"is not used by diffusers for {name}"))
     parts = hf_parts(name, Fields(own, "lr_scheduler"), lr, total, warmup)
     if "lr_warmup_steps" in fields:
         notes += ignored_warmup(name, "lr_warmup_steps", warmup)

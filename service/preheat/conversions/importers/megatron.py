@@ -42,14 +42,13 @@ def from_megatron(source: Any, known: Known) -> Imported:
     style = fields.choice("lr_decay_style", _STYLES, "linear")
     after = _decay(fields, style, unit, (total, decay, warmup, low, lr))
     parts: dict[str, Any] = {"warmup": {"iterations": warmup} | ({"start_lr": start} if start else {})}
-    return Imported(known.spec(lr, total, after, **parts), fields.left(HARMLESS["megatron"]))
+    notes = fields.unused(("lr_wsd_decay_iters", "lr_wsd_decay_samples", "lr_wsd_decay_style"), style)
+    return Imported(known.spec(lr, total, after, **parts), notes + fields.left(HARMLESS["megatron"]))
 
 
 def _decay(fields: Fields, style: str, unit: float, run: tuple[int, int, int, float, float]) -> dict[str, Any] | None:
     total, decay, warmup, low, lr = run
     length = decay - warmup
-    wsd_length = _iterations(fields, "lr_wsd_decay", unit)
-    wsd_style = _WSD_STYLES[fields.choice("lr_wsd_decay_style", _WSD_STYLES, "exponential")]
     match style:
         case "constant":
             return None
@@ -58,6 +57,8 @@ def _decay(fields: Fields, style: str, unit: float, run: tuple[int, int, int, fl
         case "cosine":
             return {"type": "CosineLR", "length": length, "min_lr": low}
         case "WSD":
+            wsd_length = _iterations(fields, "lr_wsd_decay", unit)
+            wsd_style = _WSD_STYLES[fields.choice("lr_wsd_decay_style", _WSD_STYLES, "exponential")]
             if wsd_length is None:
                 raise NotImportable("lr_wsd_decay_iters is required with lr_decay_style WSD")
             wsd = {"type": "WSDLR", "length": length, "decay_length": wsd_length}

@@ -83,6 +83,10 @@ class _Clock:
         for name in ("type", "val_interval", "val_begin", "by_epoch", "dynamic_intervals"):
             train.take(name)
         epochs, iterations = train.optional_count("max_epochs"), train.optional_count("max_iters")
+        if epochs and iterations:
+            raise NotImportable(
+                "train_cfg.max_epochs must not stand beside max_iters: MMEngine's loops have one of both"
+            )
         by_epoch = [each.flag("by_epoch", True) for each in schedulers]
         converted = [each.flag("convert_to_iter_based") for each in schedulers]
         if iterations is None and all(by_epoch) and not any(converted):
@@ -142,7 +146,9 @@ class _Window:
 def _window(scheduler: Fields, clock: _Clock, lr: float) -> _Window:
     name = scheduler.choice("type", (*_SHAPES, "CosineAnnealingLR"), by_metric={"ReduceOnPlateauLR"})
     by_epoch, converted = scheduler.flag("by_epoch", True), scheduler.flag("convert_to_iter_based")
-    for unused in ("verbose", "_scope_", "last_step"):
+    if scheduler.number("last_step", -1) != -1:
+        raise NotImportable(f"{scheduler.path('last_step')} must be -1: a schedule begins at its iteration 0")
+    for unused in ("verbose", "_scope_"):
         scheduler.take(unused)
     # A converted scheduler steps every iteration, its begin, end and steps times the epoch's length.
     # Another by epoch steps once an epoch: its clock is ⌊s / unit⌋.

@@ -6,7 +6,7 @@ from typing import Any
 
 from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.imported import Imported
+from preheat.conversions.imported import Imported, NotCarried
 from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
@@ -32,7 +32,6 @@ def from_nemo(source: Any, known: Known) -> Imported:
     # -1 is Lightning's default for max_steps
     total = known.length(trainer.limit("max_steps") or sched.limit("max_steps"))
     steps = sched.limit("max_steps") or total
-    trainer.take("max_epochs")  # of no effect beside max_steps
     lr = known.lr(optim.optional_number("lr"))
     warmup = known.warmup(_part(sched, "warmup", steps))
     low = sched.number("min_lr", _MIN_LR.get(name, 0.0))
@@ -45,7 +44,10 @@ def from_nemo(source: Any, known: Known) -> Imported:
     after, convention = _SCHEDULERS[name](sched, _Run(lr, low, warmup, steps))
     parts = {"warmup": {"iterations": warmup, "convention": convention}} if convention else {}
     # NeMo computes max_steps from these where it is not given.
-    notes = sched.unused(("t_max_epochs", "iters_per_batch"), "NeMo beside max_steps")
+    notes = (
+        [NotCarried("trainer.max_epochs", "may end the run before max_steps")] if trainer.limit("max_epochs") else []
+    )
+    notes += sched.unused(("t_max_epochs", "iters_per_batch"), "NeMo beside max_steps")
     return Imported(known.spec(lr, total, after, **parts), notes + fields.left(HARMLESS["nemo"]))
 
 

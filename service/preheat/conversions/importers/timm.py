@@ -84,10 +84,14 @@ class _Run:
         self.length = (known.whole_epochs(fields.count("epochs", 300)) or 0) * unit
         self.warmup = known.warmup(fields.count("warmup_epochs", 5) * unit)
         self.warmup_lr = fields.number("warmup_lr", 1e-5)
-        self.min_lr = fields.number("min_lr", 0.0)
         self.cooldown = fields.count("cooldown_epochs", 0) * unit
         self.has_prefix = fields.flag("warmup_prefix")
         self.cycles = 1
+
+    @property
+    def min_lr(self) -> float:
+        """The LR that a decay ends at; a step has none."""
+        return self.fields.number("min_lr", 0.0)
 
     @property
     def decay_rate(self) -> float:

@@ -46,10 +46,9 @@ def from_state(source: dict[str, Any], target_lr: float | None) -> Made:
     if kind == "OneCycleLR":
         after, lrs = _one_cycle(state, target_lr)
         return Made(kind, after, length=length_of(after), lrs=lrs, notes=_position(state))
-    names = [name for name in SCHEDULER_TYPES[kind].model_fields if name in state]
-    after = {name: _value(state, name) for name in names} | {"type": kind}
-    if kind in _OWN:
-        after |= _OWN[kind](state)
+    own = {"type": kind} | (_OWN[kind](state) if kind in _OWN else {})
+    names = [name for name in SCHEDULER_TYPES[kind].model_fields if name in state and name not in own]
+    after = {name: _value(state, name) for name in names} | own
     return Made(kind, after, length=length_of(after), lrs=lrs, notes=_position(state))
 
 

@@ -35,6 +35,8 @@ def from_torchtitan(source: Any, known: Known) -> Imported:
         notes.append(NotCarried("lr_scheduler.decay_ratio", f"is cut off at {total - warmup} steps by torchtitan"))
         decay = total - warmup
     # Older configurations have lr_min, which is a share of lr as well, in spite of its name.
+    if "min_lr_factor" in scheduler and "lr_min" in scheduler:
+        raise NotImportable("lr_scheduler.lr_min must not stand beside min_lr_factor: it is its older name")
     floor = scheduler.number("min_lr_factor", scheduler.number("lr_min", 0.0))
     parts: dict[str, Any] = {"warmup": {"iterations": warmup, "convention": "(n+1)/W"}}
     shape = _DECAYS[scheduler.choice("decay_type", _DECAYS, "linear")]

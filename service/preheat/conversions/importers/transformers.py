@@ -118,8 +118,11 @@ def _check_optimizer(fields: Fields, notes: list[NotCarried]) -> None:
         notes.append(NotCarried("optim", "is schedule-free: the optimizer has a schedule of its own beside this one"))
     elif optimizer:
         notes.append(NotCarried("optim", "is not part of a learning-rate schedule"))
-    if "lr" in str(fields.take("optim_args", "")):
+    arguments = str(fields.take("optim_args", ""))
+    if "lr" in arguments:
         raise NotImportable("optim_args may change the LR: write its lr as learning_rate")
+    if arguments:
+        notes.append(NotCarried("optim_args", "are the optimizer's, and say no LR"))
     if fields.flag("auto_find_batch_size"):
         notes.append(NotCarried("auto_find_batch_size", "may halve the batch, and so lengthen a run given in epochs"))
     split = fields.take("accelerator_config")
