@@ -60,8 +60,9 @@ def read_text(text: str) -> Any:
         # YAML takes almost any text for a scalar: only named fields are a configuration.
         if isinstance(values, dict) and values:
             return plain(values)
-    if not _is_python(whole):
-        raise NotImportable(f"source is not Python, and not YAML: {_yaml_fault(whole)}")
+    fault = _python_fault(whole)
+    if fault:
+        raise NotImportable(f"source is not Python ({fault}), and not YAML ({_yaml_fault(whole)})")
     return text
 
 
@@ -164,7 +165,7 @@ def _yaml(text: str) -> Any:
 def _yaml_fault(text: str) -> str:
     """Where a text stops to be YAML, and why."""
     try:
-        yaml.load(text, YamlLoader)  # noqa: S506 - YamlLoader is a safe loader
+        yaml.compose(text, YamlLoader)
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         return f"{excerpt(str(error.problem))}{line}"
@@ -213,18 +214,23 @@ def _arguments(text: str) -> Any:
 
 def _is_code(text: str) -> bool:
     """Whether a text is Python that calls something; YAML's `lr: 0.1` is valid Python too."""
-    tree = _parsed(text)
-    return tree is not None and any(isinstance(node, ast.Call) for node in ast.walk(tree))
-
-
-def _is_python(text: str) -> bool:
-    return _parsed(text) is not None
-
-
-def _parsed(text: str) -> ast.Module | None:
     if len(text) > _MAX_CODE_CHARACTERS:
-        return None
+        return False
     try:
-        return ast.parse(text)
+        tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+        return False
+    return any(isinstance(node, ast.Call) for node in ast.walk(tree))
+
+
+def _python_fault(text: str) -> str | None:
+    """Where a text stops to be Python, and why; None where it is."""
+    if len(text) > _MAX_CODE_CHARACTERS:
+        return f"more than {_MAX_CODE_CHARACTERS} characters"
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        return f"{excerpt(error.msg)} in line {error.lineno}"
+    except (ValueError, RecursionError, MemoryError):
+        return "too deeply nested"
+    return None

@@ -74,6 +74,7 @@ def test_every_form_is_read_into_plain_values(text: str, values: Any) -> None:
         ("{" * 9000, "is not valid JSON"),
         ("a: " + "[" * 9000, "nested at most 50 deep"),
         ("a." * 9000 + "b = 1", "nested at most 50 deep"),
+        ("lr: 0.1\n  wer: x\n", r"Python \(.*line 2\), and not YAML \(mapping values are not allowed here in line 2"),
         ("x" * 200_001, "at most 200000 characters"),
     ],
 )  # fmt: skip

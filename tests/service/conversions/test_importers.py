@@ -153,7 +153,7 @@ def test_what_torch_text_says_beyond_a_schedule_is_named() -> None:
         ("torch", "MultiplicativeLR(o, lambda e: e)", "must be a lambda of a constant"),
         ("torch", "MultiplicativeLR(o, lambda e: 'x')", "must be a lambda of a constant"),
         ("torch", "StepLR(o, 1e308 * 10)", "StepLR.step_size (1e+308 * 10) must be written out as a value"),
-        ("torch", "StepLR(o, " + "-" * 5000 + "1)", "source is not Python: too"),
+        ("torch", "StepLR(o, " + "-" * 5000 + "1)", "source is not Python (too"),
         ("torch", {"gamma": 0.1, "base_lrs": 0.1}, "base_lrs (0.1) must be a list of numbers"),
         ("torch", {"gamma": 0.1, "base_lrs": [0.1], "milestones": {"x": 1}}, "must be counted by iteration"),
         ("torch", {"last_epoch": 3}, "none of the fields that tell a scheduler (last_epoch)"),

@@ -96,7 +96,7 @@ def test_valid_sources_are_imported_and_their_library_is_guessed(library: Source
 
 
 def damaged(library: Source, data: st.DataObject) -> Any:
-    """A valid source, of which one to three fields have wild values, with a field more, or with another piece of text."""
+    """A valid source, of which up to three fields have wild values, with a field more, or another piece of text."""
     source = data.draw(st.sampled_from(VALID[library]))
     if isinstance(source, str):
         return damaged_text(source, data)
