@@ -1,7 +1,18 @@
 """Harmless fields: those of each library that change no learning rate, so that an import may leave them out.
 
 Every list is of that library's own argument parser or schema; a name that ends in * stands for all that begin so.
-What is on no list and may change the LR by its name is refused (`Fields.left`).
+What is on no list and may change the LR by its name is refused (`Fields.left`). A name is on a list for a reason:
+
+- the model, its precision and its compilation (`bf16`, `lora_r`, `hidden_size`): an LR is of an update, whatever that
+  updates;
+- the data and how they are read (`datasets`, `cutoff_len`): they change how many updates there are, which an importer
+  takes from fields that it reads, or from the caller, and not from these;
+- outputs, logging, evaluation and checkpoints (`save_steps`, `wandb_*`): they look at a run, and do not steer it;
+- devices and how they share the work (`fsdp*`, `tensor_parallel_*`): the importers that scale by devices ask for them;
+- the optimizer besides its LR (`betas`, `weight_decay`) and the loss (`label_smoothing`): they change what an LR does,
+  not which it is. Those that make an LR of their own (schedule-free, Prodigy) are read by the importers and named.
+
+Names that only older versions of a library write stay on its list: argument lists are saved whole, and read later.
 """
 
 

@@ -51,7 +51,8 @@ def _length(fields: Fields, known: Known, notes: list[NotCarried]) -> int:
             "total_iterations is required: sample_packing makes the number of steps depend on the samples' lengths "
             "(axolotl logs it as total_num_steps)"
         )
-    if "gradient_accumulation_steps" not in fields and known.accumulation is None:
+    is_by_epochs = known.total_iterations is None and fields.limit("max_steps") is None
+    if is_by_epochs and "gradient_accumulation_steps" not in fields and known.accumulation is None:
         fields.refuse("batch_size", "sets gradient_accumulation_steps: give that in its place")
     fields.take("batch_size")
     return trainer_length(fields, known, notes, Lengths("micro_batch_size", 1, "num_epochs", 1.0))

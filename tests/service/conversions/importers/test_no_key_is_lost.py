@@ -20,7 +20,8 @@ LEAST = [Known(), Known(total_iterations=45), Known(0.1, 50), Known(0.1, 50, 5)]
 
 WITHOUT_EFFECT = {
     "counts the updates of an epoch, and the number of steps goes before it": """
-        axolotl.micro_batch_size axolotl.gradient_accumulation_steps axolotl.dataloader_drop_last axolotl.sample_packing
+        axolotl.batch_size axolotl.micro_batch_size
+        axolotl.gradient_accumulation_steps axolotl.dataloader_drop_last axolotl.sample_packing
         deepspeed.gradient_accumulation_steps deepspeed.train_micro_batch_size_per_gpu diffusers.train_batch_size
         diffusers.gradient_accumulation_steps llama-factory.gradient_accumulation_steps
         llama-factory.per_device_train_batch_size llama-factory.dataloader_drop_last timm.batch_size
@@ -130,7 +131,7 @@ class Asked(dict[str, Any]):
         super().__init__({key: asked(value, (*path, key), names) for key, value in values.items()})
         self._path, self._names = path, names
 
-    def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
+    def get(self, name: str, default: Any = None) -> Any:
         """The value of a field, which is written down as asked for."""
         self._names.add((*self._path, name))
         return super().get(name, default)
