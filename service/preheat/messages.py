@@ -27,3 +27,8 @@ def shown(value: Any) -> str:
         return shortened(json.dumps(value, default=lambda other: type(other).__name__))
     except (TypeError, ValueError, RecursionError):  # keys that are not texts; more digits than Python writes down
         return type(value).__name__
+
+
+def excerpt(text: str) -> str:
+    """The text as a message shows it: short, and without what no UTF-8 document can hold."""
+    return encodable(shortened(text))

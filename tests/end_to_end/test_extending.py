@@ -146,7 +146,10 @@ def test_an_import_source_is_one_file_one_name_and_one_entry(source: Path) -> No
     conversions = source / "preheat/conversions"
     (conversions / "importers/toy.py").write_text(
         "from typing import Any\n\n"
-        "from preheat.conversions.source import Fields, Harmless, Imported, Known\n\n\n"
+        "from preheat.conversions.fields import Fields\n"
+        "from preheat.conversions.harmless import Harmless\n"
+        "from preheat.conversions.imported import Imported\n"
+        "from preheat.conversions.known import Known\n\n\n"
         "def from_toy(source: Any, known: Known) -> Imported:\n"
         "    fields = Fields(source)\n"
         '    spec = known.spec(fields.number("top", 0.1), fields.count("ticks", 10))\n'
@@ -155,8 +158,8 @@ def test_an_import_source_is_one_file_one_name_and_one_entry(source: Path) -> No
     table = conversions / "importers/__init__.py"
     replace(
         table,
-        "from preheat.conversions.source",
-        "from preheat.conversions.importers.toy import from_toy\nfrom preheat.conversions.source",
+        "from preheat.conversions.known",
+        "from preheat.conversions.importers.toy import from_toy\nfrom preheat.conversions.known",
     )
     replace(table, '    "torch": from_torch,', '    "torch": from_torch,\n    "toy": from_toy,')
     replace(conversions / "__init__.py", '    "fairseq",\n', '    "fairseq",\n    "toy",\n')

@@ -63,18 +63,17 @@ def import_spec(
     epochs: Annotated[float | None, typer.Option(help="Epochs of the run.", min=0)] = None,
 ) -> None:
     """Write the spec of another library's schedule, in YAML; what it cannot say is named on stderr."""
-    from preheat.conversions.importers import guessed_library, import_schedule  # noqa: PLC0415
+    from preheat.conversions.importers import import_schedule  # noqa: PLC0415
     from preheat.conversions.importers.torch_state import is_checkpoint, read_checkpoint  # noqa: PLC0415 - imports torch
-    from preheat.conversions.source import Known  # noqa: PLC0415
+    from preheat.conversions.known import Known  # noqa: PLC0415
 
     content = read_checkpoint(Path(source)) if is_checkpoint(Path(source)) else text_of(source)
-    if library is None:
-        library = guessed_library(content)
-        ERR.print(f"read as {library}", highlight=False)
     known = Known(
         target_lr, total_iterations, warmup_iterations, dataset_size, batch_size, accumulation, devices, epochs
     )
     found = import_schedule(library, content, known)
+    if library is None:
+        ERR.print(f"read as {found.library}", highlight=False)
     spec_of(found.spec)  # what breaks rules is said, and not written down
     write_data(_yaml(found.spec) + "\n")
     for left in found.not_carried:

@@ -14,9 +14,8 @@ from typing import Any
 
 import yaml
 
-from preheat.conversions.source import shown
 from preheat.errors import NotImportable
-from preheat.messages import encodable
+from preheat.messages import encodable, excerpt
 from preheat.specs.parse import YamlLoader
 
 _MAX_NODES = 500_000
@@ -32,10 +31,15 @@ _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
 _FLAG = re.compile(r"(?:^|\s)--[A-Za-z]")
 
 
+def read(source: Any) -> Any:
+    """The values of a source, a text in any form or an object; Python code stays a text. Raises NotImportable."""
+    return read_text(source) if isinstance(source, str) else plain(source)
+
+
 def read_text(text: str) -> Any:
     """The values that a text stands for; the text itself where it is Python code, or none of the forms.
 
-    Raises NotImportable where it is too large, or begins as JSON and is not.
+    Raises NotImportable where it is too large, begins as JSON and is not, or is neither YAML nor Python.
     """
     if len(text) > _MAX_CHARACTERS:
         raise NotImportable(f"source must have at most {_MAX_CHARACTERS} characters")
@@ -56,6 +60,9 @@ def read_text(text: str) -> Any:
         # YAML takes almost any text for a scalar: only named fields are a configuration.
         if isinstance(values, dict) and values:
             return plain(values)
+    fault = _python_fault(whole)
+    if fault:
+        raise NotImportable(f"source is not Python ({fault}), and not YAML ({_yaml_fault(whole)})")
     return text
 
 
@@ -73,7 +80,7 @@ def _plain(value: Any, path: str, depth: int, count: list[int]) -> Any:
         raise NotImportable(f"source must have at most {_MAX_NODES} values, nested at most {_MAX_DEPTH} deep")
     if isinstance(value, dict):
         return {
-            encodable(str(key)): _plain(each, f"{path}.{shown(str(key))}", depth + 1, count)
+            encodable(str(key)): _plain(each, f"{path}.{excerpt(str(key))}", depth + 1, count)
             for key, each in value.items()
         }
     if isinstance(value, list | tuple):
@@ -115,7 +122,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise NotImportable(f"source has the key {shown(twice)} more than once in one object")
+        raise NotImportable(f"source has the key {excerpt(twice)} more than once in one object")
     return unique
 
 
@@ -155,6 +162,18 @@ def _yaml(text: str) -> Any:
         return None
 
 
+def _yaml_fault(text: str) -> str:
+    """Where a text stops to be YAML, and why."""
+    try:
+        yaml.compose(text, YamlLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        return f"{excerpt(str(error.problem))}{line}"
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        return excerpt(str(error))
+    return "it has no named fields"
+
+
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
     """Values of a YAML node with every alias followed; too many where it contains itself."""
     if id(node) in known:
@@ -185,7 +204,7 @@ def _arguments(text: str) -> Any:
             # as argparse names them: --lr-decay-style is lr_decay_style
             name = name.replace("-", "_")
             if name in options:
-                raise NotImportable(f"source has the option --{shown(name)} more than once")
+                raise NotImportable(f"source has the option --{excerpt(name)} more than once")
             # the same list and no copy: the words that follow are appended to it
             options[name] = values
         else:
@@ -202,3 +221,16 @@ def _is_code(text: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(isinstance(node, ast.Call) for node in ast.walk(tree))
+
+
+def _python_fault(text: str) -> str | None:
+    """Where a text stops to be Python, and why; None where it is."""
+    if len(text) > _MAX_CODE_CHARACTERS:
+        return f"more than {_MAX_CODE_CHARACTERS} characters"
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        return f"{excerpt(error.msg)} in line {error.lineno}"
+    except (ValueError, RecursionError, MemoryError):
+        return "too deeply nested"
+    return None

@@ -57,9 +57,9 @@ OWN: dict[Source, str] = {
     " max_train_epochs network_module *.max_train_epochs *.network_module *.lr_scheduler_num_cycles",
     "diffusers": "lr_num_cycles lr_power",
     "torchtitan": "lr_scheduler.decay_ratio lr_scheduler.decay_type lr_scheduler.min_lr_factor"
-    " lr_scheduler.warmup_steps",
+    " training.steps training.local_batch_size job.dump_folder",
     "megatron": "lr_decay_style lr_warmup_fraction lr_decay_iters lr_warmup_iters lr_decay_samples train_iters",
-    "detectron2": "SOLVER",
+    "detectron2": "SOLVER _BASE_",
     # lr_config is that of MMCV 1: the importer refuses it, and says how to write it
     "mmengine": "param_scheduler optim_wrapper lr_config",
     "nanotron": "optimizer.learning_rate_scheduler",

@@ -1,10 +1,33 @@
 """Harmless fields: those of each library that change no learning rate, so that an import may leave them out.
 
 Every list is of that library's own argument parser or schema; a name that ends in * stands for all that begin so.
-What is on no list and may change the LR by its name is refused (`Fields.left`).
+What is on no list and may change the LR by its name is refused (`Fields.left`). A name is on a list for a reason:
+
+- the model, its precision and its compilation (`bf16`, `lora_r`, `hidden_size`): an LR is of an update, whatever that
+  updates;
+- the data and how they are read (`datasets`, `cutoff_len`): they change how many updates there are, which an importer
+  takes from fields that it reads, or from the caller, and not from these;
+- outputs, logging, evaluation and checkpoints (`save_steps`, `wandb_*`): they look at a run, and do not steer it;
+- devices and how they share the work (`fsdp*`, `tensor_parallel_*`): the importers that scale by devices ask for them;
+- the optimizer besides its LR (`betas`, `weight_decay`) and the loss (`label_smoothing`): they change what an LR does,
+  not which it is. Those that make an LR of their own (schedule-free, Prodigy) are read by the importers and named.
+
+Names that only older versions of a library write stay on its list: argument lists are saved whole, and read later.
 """
 
-from preheat.conversions.source import Harmless
+
+class Harmless:
+    """Names of fields of a library that change no LR; a name that ends in * stands for all that begin so."""
+
+    def __init__(self, library: str, names: str) -> None:
+        self.library = library
+        self._names = {name for name in names.split() if not name.endswith("*")}
+        self._beginnings = tuple(name[:-1] for name in names.split() if name.endswith("*"))
+
+    def has(self, name: str) -> bool:
+        """Whether a field is known to change no LR."""
+        return name in self._names or name.startswith(self._beginnings)
+
 
 _TRAINER = """
     output_dir overwrite_output_dir weight_decay adam_* optim_target_modules average_tokens_across_devices
@@ -17,8 +40,8 @@ _TRAINER = """
     parallelism_config dataloader_num_workers dataloader_p* dataloader_multiprocessing_context dataloader_in_order
     remove_unused_columns label_names train_sampling_strategy group_by_length length_column_name ddp_* fsdp* debug
     skip_memory_metrics do_* resume_from_checkpoint local_rank sortish_sampler predict_with_generate generation_*
-    jit_mode_eval torchdynamo ray_scope mp_parameters past_index _n_gpu fp16_opt_level tpu_* xpu_backend
-    transformers_version eval_use_gather_object
+    jit_mode_eval torchdynamo ray_scope mp_parameters past_index _n_gpu fp16_opt_level tpu_*
+    eval_use_gather_object
 """
 
 HARMLESS = {
@@ -56,7 +79,7 @@ HARMLESS = {
     simpo_gamma ppo_* ref_* reward_* ld_alpha use_galore galore_* use_apollo apollo_* use_badam badam_* use_swanlab
     swanlab_* pure_bf16 use_llama_pro use_adam_mini plot_loss compute_accuracy disable_shuffling
     early_stopping_steps profiler_* enable_torch_profiler profile_* ray_* master_* fp8* print_* max_new_tokens
-    temperature top_p top_k
+    temperature top_p top_k oft_* use_oft use_asft_loss asft_alpha use_dft_loss use_eaft_loss
 """,
         "diffusion": """
     pretrained_* output_* train_data_dir reg_data_dir dataset_* in_json caption_* resolution enable_bucket
@@ -129,21 +152,32 @@ HARMLESS = {
     checkpoints data_stages general lighteval logging model parallelism profiler tokenizer s3_upload metrics_logging
     accumulate_grad_in_fp32 clip_grad optimizer_factory weight_decay weight_decay_exclude_named_params zero_stage
     batch_accumulation_per_replica limit_test_batches limit_val_batches micro_batch_size sequence_length
-    val_check_interval
+    val_check_interval adam_* torch_adam_is_fused doremi data _defaults
 """,
         "nemo": """
     betas weight_decay eps capturable bucket_cap_mb overlap_* contiguous_* exp_manager name devices num_nodes
     accelerator precision logger enable_checkpointing use_distributed_sampler log_every_n_steps val_check_interval
-    limit_* gradient_clip_val benchmark enable_model_summary strategy
+    limit_* gradient_clip_val benchmark enable_model_summary strategy data seed restore_from_path hydra
+    micro_batch_size global_batch_size tensor_* pipeline_* megatron_amp_O2 gradient_as_bucket_view sequence_parallel
+    sync_batch_comm save_nemo_on_validation_end answer_only_loss hidden_dropout attention_dropout ffn_dropout peft
 """,
         "fairseq": """
-    common dataset.* task criterion checkpoint model tokenizer bpe distributed_training generation eval_lm
-    interactive bmuf ema _name adam_betas adam_eps weight_decay clip_norm max_tokens arch share_* dropout
+    common dataset task hydra debug_param_names update_freq adam_* optimizer
+    criterion checkpoint model tokenizer bpe distributed_training generation eval_lm
+    interactive bmuf ema _name weight_decay clip_norm max_tokens arch share_* dropout
     attention_dropout seed fp16 log_* save_dir save_interval* keep_* no_* label_smoothing criterion batch_size
     validate_* sentence_avg tpu use_old_adam fp16_adam_stats use_bmuf skip_remainder_batch max_tokens_valid
     ddp_backend num_workers patience
 """,
-        "torch": "",
+        "torch": """
+    seed_everything model data ckpt_path _recursive_ _convert_ _partial_ defaults hydra
+    weight_decay betas eps momentum nesterov dampening amsgrad foreach fused maximize capturable params
+    accelerator strategy devices num_nodes precision logger callbacks fast_dev_run limit_* overfit_batches
+    val_check_interval check_val_every_n_epoch num_sanity_val_steps log_every_n_steps enable_*
+    accumulate_grad_batches gradient_clip_* deterministic benchmark inference_mode use_distributed_sampler profiler
+    detect_anomaly barebones plugins sync_batchnorm reload_dataloaders_every_n_epochs default_root_dir max_time
+    min_epochs min_steps
+""",
     }.items()
 }
 """The fields of each library's sources that are known to change no LR."""

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from preheat.conversions.source import Fields
+from preheat.conversions.fields import Fields
+from preheat.conversions.imported import NotCarried
 from preheat.errors import NotImportable
 
 # num_cycles counts whole cosine waves in transformers: its default goes down from the peak once.
@@ -34,6 +35,12 @@ def hf_parts(name: str, own: Fields, lr: float, total: int, warmup: int) -> dict
     warmup = 0 if name == "constant" else warmup  # get_scheduler ignores warmup_steps there
     parts = {"warmup": {"iterations": warmup}, **read(_Run(own, lr, warmup, total - warmup))}
     return {field: value for field, value in parts.items() if value is not None}
+
+
+def ignored_warmup(name: str, field: str, warmup: int) -> list[NotCarried]:
+    """A note on a warm-up that `get_scheduler(name, …)` does not run."""
+    is_ignored = name == "constant" and warmup > 0
+    return [NotCarried(field, f"is ignored by get_scheduler for {name}")] if is_ignored else []
 
 
 def _linear(_run: _Run) -> dict[str, Any]:
@@ -67,9 +74,7 @@ def _cosine_with_restarts(run: _Run) -> dict[str, Any]:
     In floats the product of a whole number of cycles may miss the next one by a rounding, where transformers then is
     at 0 and not at the peak; there, and where a cycle is no whole number of iterations, the formula itself is taken.
     """
-    cycles, left = run.own.count("num_cycles", 1), run.left
-    if cycles < 1:
-        raise NotImportable("lr_scheduler_kwargs.num_cycles must be ≥ 1")
+    cycles, left = run.own.count("num_cycles", 1, least=1), run.left
     # The check below visits every cycle; past this many the formula is taken without it.
     many = 1000
     period = left // cycles
@@ -88,8 +93,8 @@ def _polynomial(run: _Run) -> dict[str, Any]:
 
 
 def _inverse_sqrt(run: _Run) -> dict[str, Any]:
-    # as transformers has it: `num_warmup_steps or 10_000` where timescale is None
-    timescale = run.own.optional_count("timescale") or run.warmup or _DEFAULT_TIMESCALE
+    # as transformers has it where timescale is None; it divides by one of 0
+    timescale = run.own.count("timescale", run.warmup or _DEFAULT_TIMESCALE, least=1)
     return {"after_scheduler": {"type": "InverseSqrtLR", "timescale": timescale}}
 
 
@@ -100,7 +105,7 @@ def _wsd(run: _Run) -> dict[str, Any]:
         raise NotImportable("lr_scheduler_kwargs.num_cycles must be 0.5 in a warmup_stable_decay")
     shapes = ("linear", "cosine", "1-sqrt")
     warmup = {"iterations": run.warmup, "shape": own.choice("warmup_type", shapes, "linear")}
-    decay_length = own.count("num_decay_steps")
+    decay_length = own.count("num_decay_steps", least=1)
     stable = own.optional_count("num_stable_steps")
     after = {
         "type": "WSDLR",

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from preheat.conversions.source import shown
 from preheat.errors import NotImportable
+from preheat.messages import excerpt
 
 MAX_CHARACTERS = 20_000
 _MAX_NODES = 50_000
@@ -139,7 +139,7 @@ def parsed(text: str, most: int = MAX_CHARACTERS) -> list[ast.stmt]:
     try:
         return ast.parse(text.strip()).body
     except (SyntaxError, ValueError) as error:
-        raise NotImportable(f"source is not Python: {shown(str(getattr(error, 'msg', error)))}") from None
+        raise NotImportable(f"source is not Python: {excerpt(str(getattr(error, 'msg', error)))}") from None
     except (RecursionError, MemoryError):
         raise NotImportable("source is not Python: too deeply nested") from None
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from preheat.conversions.forms import read_text
-from preheat.conversions.importers import guessed_library
+from preheat.conversions.forms import read, read_text
+from preheat.conversions.guess import guessed
 from preheat.errors import NotImportable
 
 
@@ -23,7 +23,7 @@ from preheat.errors import NotImportable
 )
 def test_a_library_is_told_by_its_own_names(source: Any, library: str) -> None:
     """Whatever form the source has."""
-    assert guessed_library(source) == library
+    assert guessed(read(source)) == library
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_library_is_told_by_its_own_names(source: Any, library: str) -> None:
 def test_a_source_of_several_or_none_is_not_guessed(source: Any, reason: str) -> None:
     """The candidates are named, so that the caller can say which."""
     with pytest.raises(NotImportable) as caught:
-        guessed_library(source)
+        guessed(read(source))
     assert reason in str(caught.value)
 
 
@@ -74,6 +74,7 @@ def test_every_form_is_read_into_plain_values(text: str, values: Any) -> None:
         ("{" * 9000, "is not valid JSON"),
         ("a: " + "[" * 9000, "nested at most 50 deep"),
         ("a." * 9000 + "b = 1", "nested at most 50 deep"),
+        ("lr: 0.1\n  wer: x\n", r"Python \(.*line 2\), and not YAML \(mapping values are not allowed here in line 2"),
         ("x" * 200_001, "at most 200000 characters"),
     ],
 )  # fmt: skip

@@ -7,8 +7,11 @@ import pytest
 
 from preheat.conversions import Source, Target
 from preheat.conversions.exporters import TARGETS, export
+from preheat.conversions.fields import Fields
+from preheat.conversions.harmless import Harmless
+from preheat.conversions.imported import Imported
 from preheat.conversions.importers import SOURCES, import_schedule
-from preheat.conversions.source import Fields, Harmless, Imported, Known
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 from preheat.schedule import Schedule
 from support.specs import curve, first_column

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from preheat.conversions import Source
+from preheat.conversions.fields import Fields
+from preheat.conversions.harmless import Harmless
+from preheat.conversions.imported import Imported, NotCarried
 from preheat.conversions.importers import import_schedule
-from preheat.conversions.source import Fields, Harmless, Imported, Known, NotCarried, shown
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
+from preheat.messages import excerpt
 from preheat.specs import InvalidSpec, spec_of
 
 
@@ -71,8 +75,8 @@ def test_what_is_known_of_the_run_goes_before_the_source() -> None:
 
 def test_a_shown_text_has_sixty_characters_at_most() -> None:
     """What is longer ends in an ellipsis."""
-    assert shown("x" * 60) == "x" * 60
-    assert shown("x" * 61) == "x" * 59 + "…"
+    assert excerpt("x" * 60) == "x" * 60
+    assert excerpt("x" * 61) == "x" * 59 + "…"
 
 
 def test_an_imported_spec_is_json_whatever_it_has() -> None:

@@ -11,8 +11,8 @@ from preheat.api.models import ImportAnswer, ImportRequest, NotCarriedAnswer
 from preheat.api.openapi import IMPORT_BODY, NOT_MODIFIED, answer, problems
 from preheat.api.queries import ExportQuery, NoQuery
 from preheat.conversions.exporters import export
-from preheat.conversions.importers import guessed_library, import_schedule
-from preheat.conversions.source import Known
+from preheat.conversions.importers import import_schedule
+from preheat.conversions.known import Known
 from preheat.formats import TEXT
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, from_pydantic, spec_of
@@ -30,12 +30,11 @@ router = APIRouter(tags=["exchange"], default_response_class=Response)
 def import_route(body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Response:
     """What another library would run, as a spec; nothing is stored and no code is run."""
     asked = _import_request(body)
-    library = asked.library or guessed_library(asked.source)
-    found = import_schedule(library, asked.source, Known(**asked.model_dump(exclude={"library", "source"})))
+    found = import_schedule(asked.library, asked.source, Known(**asked.model_dump(exclude={"library", "source"})))
     # What another library means is checked as if its user had written the spec.
     spec = Schedule(spec_of(found.spec)).spec_dict
     not_carried = [NotCarriedAnswer.model_validate(left, from_attributes=True) for left in found.not_carried]
-    return response(ImportAnswer(library=library, spec=spec, not_carried=not_carried))
+    return response(ImportAnswer(library=found.library, spec=spec, not_carried=not_carried))
 
 
 @router.get(

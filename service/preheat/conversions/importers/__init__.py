@@ -1,11 +1,13 @@
 """Import: a spec from a schedule of another library."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from preheat.conversions import Source
-from preheat.conversions.forms import plain, read_text
+from preheat.conversions.forms import read
 from preheat.conversions.guess import guessed
+from preheat.conversions.imported import Imported
 from preheat.conversions.importers.axolotl import from_axolotl
 from preheat.conversions.importers.deepspeed import from_deepspeed
 from preheat.conversions.importers.detectron2 import from_detectron2
@@ -21,9 +23,10 @@ from preheat.conversions.importers.timm import from_timm
 from preheat.conversions.importers.torch import from_torch
 from preheat.conversions.importers.torchtitan import from_torchtitan
 from preheat.conversions.importers.transformers import from_transformers
-from preheat.conversions.source import Imported, Known
+from preheat.conversions.known import Known
+from preheat.errors import NotImportable
 
-__all__ = ["SOURCES", "Imported", "guessed_library", "import_schedule"]
+__all__ = ["SOURCES", "Imported", "import_schedule"]
 
 SOURCES: dict[Source, Callable[[Any, Known], Imported]] = {
     "torch": from_torch,
@@ -43,26 +46,21 @@ SOURCES: dict[Source, Callable[[Any, Known], Imported]] = {
     "nemo": from_nemo,
     "fairseq": from_fairseq,
 }
-"""Who reads the source of each library."""
-
-_TAKE_TEXT = {"torch", "mmengine"}
-"""Libraries whose configuration may be Python code: they read texts themselves."""
+"""Who reads the source of each library: plain values, or the text of Python code."""
 
 
-def import_schedule(library: Source, source: Any, known: Known) -> Imported:
-    """The spec of a schedule of `library`, and which fields of the source are not in it.
+def import_schedule(library: Source | None, source: Any, known: Known) -> Imported:
+    """The spec of a schedule of `library`, or of the one that the source's names tell, and what is not in it.
 
     The source is an object, or a text in any form that `forms` reads. Raises NotImportable where it cannot be
-    understood, or does something that a spec cannot express.
+    understood, or does something that a spec cannot express; with the candidates, where its library cannot be told.
     """
-    takes_text = isinstance(source, str) and library in _TAKE_TEXT
-    return SOURCES[library](source if takes_text else _values(source), known)
-
-
-def guessed_library(source: Any) -> Source:
-    """The library that a source is of. Raises NotImportable, with the candidates, where that cannot be told."""
-    return guessed(_values(source))
-
-
-def _values(source: Any) -> Any:
-    return read_text(source) if isinstance(source, str) else plain(source)
+    values = read(source)
+    of = library or guessed(values)
+    try:
+        return replace(SOURCES[of](values, known), library=of)
+    except NotImportable as error:
+        if library is not None:
+            raise
+        # Whoever gave no library must learn whose rules the reason is of.
+        raise NotImportable(f"{error} (read as {of})") from None

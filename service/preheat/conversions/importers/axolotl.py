@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.hf_schedule import BY_METRIC, SCHEDULES, hf_parts
-from preheat.conversions.importers.transformers import scheduler_arguments, trainer_length
-from preheat.conversions.source import Fields, Imported, Known, NotCarried
+from preheat.conversions.hf_schedule import BY_METRIC, SCHEDULES, hf_parts, ignored_warmup
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.importers.transformers import Lengths, scheduler_arguments, trainer_length
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 
@@ -30,7 +32,10 @@ def from_axolotl(source: Any, known: Known) -> Imported:
     for field in ("cosine_min_lr_ratio", "cosine_constant_lr_ratio", "lr_quadratic_warmup"):
         if field in fields and fields.take(field) and name not in _SCHEDULERS:
             raise NotImportable(f"{field} has no effect with lr_scheduler {name}: axolotl reads it for cosine")
+    notes += ignored_warmup(name, "warmup_steps", warmup)
     fields.refuse("jagged_restart_steps", "restarts the warm-up again and again, which no import says")
+    if isinstance(fields.take("deepspeed"), str):
+        notes.append(NotCarried("deepspeed", "is a file: a scheduler in it would replace this one"))
     if "optimizer" in fields:
         reason = "is not part of a learning-rate schedule"
         if "schedule_free" in str(fields.take("optimizer")):
@@ -41,21 +46,16 @@ def from_axolotl(source: Any, known: Known) -> Imported:
 
 def _length(fields: Fields, known: Known, notes: list[NotCarried]) -> int:
     """max_steps, or what the epochs come to; with sample packing that depends on the lengths of the samples."""
-    if fields.flag("sample_packing") and known.total_iterations is None and fields.number("max_steps", -1) <= 0:
+    if fields.flag("sample_packing") and known.total_iterations is None and fields.limit("max_steps") is None:
         raise NotImportable(
             "total_iterations is required: sample_packing makes the number of steps depend on the samples' lengths "
             "(axolotl logs it as total_num_steps)"
         )
-    names = {"micro_batch_size": "per_device_train_batch_size", "num_epochs": "num_train_epochs"}
-    given = {name: fields.take(own) for own, name in names.items() if own in fields}
-    given |= {name: fields.take(name) for name in ("max_steps", "gradient_accumulation_steps") if name in fields}
+    is_by_epochs = known.total_iterations is None and fields.limit("max_steps") is None
+    if is_by_epochs and "gradient_accumulation_steps" not in fields and known.accumulation is None:
+        fields.refuse("batch_size", "sets gradient_accumulation_steps: give that in its place")
     fields.take("batch_size")
-    # axolotl's own defaults, where Trainer has a batch of 8 and 3 epochs.
-    as_trainer = Fields({"per_device_train_batch_size": 1, "num_train_epochs": 1.0} | given)
-    found: list[NotCarried] = []
-    total = trainer_length(as_trainer, known, found)
-    notes += [NotCarried("num_epochs", note.reason) for note in found if "num_epochs" in fields]
-    return total
+    return trainer_length(fields, known, notes, Lengths("micro_batch_size", 1, "num_epochs", 1.0))
 
 
 def _warmup(fields: Fields, total: int, known: Known, notes: list[NotCarried]) -> int:
@@ -63,13 +63,11 @@ def _warmup(fields: Fields, total: int, known: Known, notes: list[NotCarried]) -
     steps, ratio = fields.optional_count("warmup_steps"), fields.optional_number("warmup_ratio")
     if steps and ratio:
         raise NotImportable("warmup_ratio must not stand beside warmup_steps: axolotl refuses both")
-    if known.warmup_iterations is not None:
-        return known.warmup_iterations
-    if steps is None and ratio is None:
+    if steps is None and ratio is None and known.warmup_iterations is None:
         notes.append(NotCarried("warmup_steps", "is not given: axolotl's default, 3 % up to 100 steps, is taken"))
     found = int(ratio * total) if ratio is not None and steps is None else steps
     found = min(int(0.03 * total), 100) if found is None else found
-    return 2 if found == 1 else found
+    return known.warmup(2 if found == 1 else found)
 
 
 def _cosine(fields: Fields, own: Fields, _lr: float, total: int, warmup: int) -> dict[str, Any] | None:

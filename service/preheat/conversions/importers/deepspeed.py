@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known, NotCarried
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 _AUTO = "auto"
@@ -38,15 +40,11 @@ def from_deepspeed(source: Any, known: Known) -> Imported:
 
 def _filled_in(given: Fields, config: Fields, known: Known) -> dict[str, Any]:
     """The parameters with a value for each "auto". Raises NotImportable with all that are missing."""
-    batch, accumulation = config.take("train_micro_batch_size_per_gpu"), config.take("gradient_accumulation_steps")
-    # A batch that is "auto" counts as 1 here; the caller's own batch_size goes before it.
-    sizes = [size if isinstance(size, int) else 1 for size in (batch, accumulation)]
-    total = known.total_iterations or known.updates(None, *sizes)
     values = {
         "warmup_min_lr": 0.0,
         "warmup_max_lr": known.target_lr,
         "warmup_num_steps": known.warmup_iterations,
-        "total_num_steps": total,
+        "total_num_steps": known.total_iterations or _updates(config, known),
     }
     names = {
         "warmup_max_lr": "target_lr",
@@ -62,6 +60,21 @@ def _filled_in(given: Fields, config: Fields, known: Known) -> dict[str, Any]:
     return {name: values[name] if value == _AUTO else value for name, value in params.items()}
 
 
+def _updates(config: Fields, known: Known) -> int | None:
+    """Updates of the run, from the caller's epochs and data; None where a size is "auto" and the caller has none."""
+    batch = known.batch_size or _size(config, "train_micro_batch_size_per_gpu", _AUTO)
+    accumulation = known.accumulation or _size(config, "gradient_accumulation_steps", 1)
+    return None if batch is None or accumulation is None else known.updates(None, batch, accumulation)
+
+
+def _size(config: Fields, name: str, default: Any) -> int | None:
+    return None if config.take(name, default) == _AUTO else config.count(name, default, least=1)
+
+
+def _warmup_steps(params: Fields, known: Known) -> int:
+    return known.warmup(params.count("warmup_num_steps", 1000))
+
+
 def _warmup(params: Fields, *, steps: int, start: dict[str, float], clock: str) -> dict[str, Any]:
     shape = params.choice("warmup_type", ("log", "linear"), "log")
     # DeepSpeed takes the logarithm of warmup_num_steps, and makes it at least 2
@@ -70,14 +83,14 @@ def _warmup(params: Fields, *, steps: int, start: dict[str, float], clock: str) 
 
 def _warmup_lr(params: Fields, known: Known, _lr: float | None) -> dict[str, Any]:
     """Ignores the optimizer's LR: warmup_max_lr is 1e-3 unless it is given."""
-    steps, start = params.count("warmup_num_steps", 1000), params.number("warmup_min_lr", 0.0)
+    steps, start = _warmup_steps(params, known), params.number("warmup_min_lr", 0.0)
     warmup = _warmup(params, steps=steps, start={"start_lr": start} if start else {}, clock="from_peak")
     return known.spec(params.number("warmup_max_lr", 1e-3), None, None, warmup=warmup)
 
 
 def _warmup_decay(params: Fields, known: Known, _lr: float | None) -> dict[str, Any]:
     """Its decay is of the distance to warmup_min_lr too, but ends there: low + (peak − low) · what is left."""
-    steps, total = params.count("warmup_num_steps", 1000), params.count("total_num_steps")
+    steps, total = _warmup_steps(params, known), params.count("total_num_steps")
     low = params.number("warmup_min_lr", 0.0)
     after = {"type": "PolynomialDecayLR", "length": max(total - max(steps, 2), 1), "min_lr": low}
     warmup = _warmup(params, steps=steps, start={"start_lr": low} if low else {}, clock="from_peak")
@@ -89,7 +102,7 @@ def _warmup_cosine(params: Fields, known: Known, lr: float | None) -> dict[str, 
 
     The cosine is at n − W after that, one step ahead of its warm-up. It rises again past total_num_steps.
     """
-    steps, start = max(params.count("warmup_num_steps", 1000), 2), params.number("warmup_min_ratio", 0.0)
+    steps, start = max(_warmup_steps(params, known), 2), params.number("warmup_min_ratio", 0.0)
     total, low = params.count("total_num_steps"), params.number("cos_min_ratio", 1e-4)
     warmup, length = _warmup(params, steps=steps, start={}, clock="after_warmup"), max(total - steps, 1)
     # A CosineLR holds its end LR, so that it fits only a run that stops by total_num_steps.
@@ -102,7 +115,9 @@ def _warmup_cosine(params: Fields, known: Known, lr: float | None) -> dict[str, 
 
 
 def _range_test(params: Fields, known: Known, _lr: float | None) -> dict[str, Any]:
-    size, rate = params.count("lr_range_test_step_size", 2000), params.number("lr_range_test_step_rate", 1.0)
+    known.without_warmup("LRRangeTest")
+    size = params.count("lr_range_test_step_size", 2000, least=1)
+    rate = params.number("lr_range_test_step_rate", 1.0)
     steps = f"floor(n / {size})" if params.flag("lr_range_test_staircase") else f"n / {size}"
     # The test has no end of its own: the run's length must be known.
     after = {"type": "ExpressionLR", "expression": f"1 + {rate} * {steps}"}
@@ -115,6 +130,7 @@ def _one_cycle(params: Fields, known: Known, _lr: float | None) -> dict[str, Any
     k counts decay_step_size iterations from the end of the cycle. DeepSpeed reads cycle_first_stair_count and its like
     but does not use them.
     """
+    known.without_warmup("OneCycle")
     low, high = params.number("cycle_min_lr"), params.number("cycle_max_lr")
     up = params.count("cycle_first_step_size", 2000)
     down = params.count("cycle_second_step_size", up)

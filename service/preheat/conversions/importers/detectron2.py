@@ -3,8 +3,11 @@
 import math
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known, NotCarried, number
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.known import Known
+from preheat.conversions.number import number
 from preheat.errors import NotImportable
 
 _EPSILON = 1e-6
@@ -25,7 +28,7 @@ def from_detectron2(source: Any, known: Known) -> Imported:
     solver = fields.fields("SOLVER")
     _check_scale(solver)
     lr, total = known.lr(solver.number("BASE_LR", 0.001)), known.length(solver.count("MAX_ITER", 40_000))
-    warmup = solver.count("WARMUP_ITERS", 1000) if known.warmup_iterations is None else known.warmup_iterations
+    warmup = known.warmup(solver.count("WARMUP_ITERS", 1000))
     if warmup >= total:
         raise NotImportable(f"SOLVER.WARMUP_ITERS ({warmup}) must be below MAX_ITER ({total})")
     factor, rescaled = solver.number("WARMUP_FACTOR", 1.0 / 1000), solver.flag("RESCALE_INTERVAL")
@@ -76,6 +79,8 @@ def _steps(solver: Fields, name: str, total: int, warmup: int, notes: list[NotCa
             listed = ", ".join(f"{step:g}" for step in beyond)
             notes.append(NotCarried("SOLVER.STEPS", f"({listed}) are ignored by detectron2: they lie beyond MAX_ITER"))
         steps = [step for step in steps if step <= total]
+        if total in steps:
+            raise NotImportable(f"SOLVER.STEPS ({total}) must be below MAX_ITER ({total}), as detectron2 requires")
     # fvcore compares shares of the run: from a million iterations on, its epsilon lets a milestone come early.
     # The 1e-9 keeps a rounding in the product from lifting a whole milestone to the next iteration.
     share = (total - warmup) / total

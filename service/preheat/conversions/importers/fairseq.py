@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 
@@ -16,26 +18,88 @@ def from_fairseq(source: Any, known: Known) -> Imported:
     of polynomial_decay and inverse_sqrt counts from 0, that of cosine and step from W.
     """
     fields = Fields(source)
-    is_hydra = isinstance(fields.take("lr_scheduler"), dict)
-    own = fields.fields("lr_scheduler") if is_hydra else fields
-    run_fields = fields.fields("optimization") if is_hydra else fields
-    # update_freq is the accumulation, and stop_min_lr ends a run early: neither changes the LR of an update.
-    for section, unused in ((run_fields, "update_freq"), (run_fields, "stop_min_lr"), (fields, "optimizer")):
-        section.take(unused)
-    name = own.choice("_name" if is_hydra else "lr_scheduler", _SCHEDULERS, by_metric={"reduce_lr_on_plateau"})
-    epochs = run_fields.number("max_epoch", 0)
+    scheduler = fields.take("lr_scheduler")
+    is_hydra = isinstance(scheduler, dict) or "optimization" in fields
+    own = run_fields = fields
+    if is_hydra:
+        # A name alone stands for Hydra's group of that name, with nothing in it changed.
+        own = fields.fields("lr_scheduler") if isinstance(scheduler, dict) else Fields({"_name": scheduler})
+        run_fields = fields.fields("optimization")
+    _check_layers(fields)
     # 0 is fairseq's default for both, and stands for no limit.
-    updates = int(run_fields.number("max_update", 0))
-    if updates <= 0 and epochs and known.total_iterations is None:
-        raise NotImportable("total_iterations is required: the source has max_epoch and no max_update")
-    total = known.length(updates if updates > 0 else None)
-    # 4000 is the default of inverse_sqrt alone.
-    warmup = own.count("warmup_updates", 4000 if name == "inverse_sqrt" else 0)
-    warmup = warmup if known.warmup_iterations is None else known.warmup_iterations
-    run = _Run(own, known.lr(_lr(own, run_fields)), total, warmup)
-    spec = known.spec(run.lr, total, **_SCHEDULERS[name](run))
-    notes = own.unused(_OPTIONS.split(), name)
-    return Imported(spec, notes + fields.left(HARMLESS["fairseq"]))
+    epochs, updates = run_fields.limit("max_epoch"), run_fields.limit("max_update")
+    total = known.length(updates, "the source has max_epoch and no max_update" if epochs else "give max_update")
+    field = "_name" if is_hydra else "lr_scheduler"
+    if own.take(field) == "pass_through":
+        spec, notes = _by_group(fields, run_fields, total, known)
+        return Imported(spec, notes + fields.left(HARMLESS["fairseq"]))
+    if isinstance(fields.take("optimizer"), dict):
+        fields.fields("optimizer")
+    notes = _early(run_fields) if updates else []
+    lr, parts, unused = _schedule(own, field, known.lr(_lr(own, run_fields)), total, known)
+    return Imported(known.spec(lr, total, **parts), notes + unused + fields.left(HARMLESS["fairseq"]))
+
+
+def _schedule(
+    own: Fields, field: str, lr: float, total: int, known: Known
+) -> tuple[float, dict[str, Any], list[NotCarried]]:
+    """The LR, the warm-up and what follows of one scheduler, and the options that it does not use."""
+    name = own.choice(field, _SCHEDULERS, by_metric={"reduce_lr_on_plateau"})
+    warmup = 0
+    if name in _WITHOUT_WARMUP:
+        known.without_warmup(name)
+    else:
+        # 4000 is the default of inverse_sqrt alone.
+        warmup = own.count("warmup_updates", 4000 if name == "inverse_sqrt" else 0)
+    run = _Run(own, lr, total, known.warmup(warmup))
+    return lr, _SCHEDULERS[name](run), own.unused(_OPTIONS.split(), name)
+
+
+def _by_group(fields: Fields, run_fields: Fields, total: int, known: Known) -> tuple[dict[str, Any], list[NotCarried]]:
+    """A param group for each of a composite optimizer's, with its own LR and schedule (fairseq/optim/composite.py)."""
+    if known.target_lr is not None:
+        raise NotImportable("target_lr has no place in an import of a composite optimizer: its groups have their own")
+    optimizer = fields.fields("optimizer")
+    optimizer.choice("_name", ("composite",))
+    groups, notes = optimizer.fields("groups"), list[NotCarried]()
+    if optimizer.flag("dynamic_groups"):
+        notes.append(NotCarried("optimizer.dynamic_groups", "lets the model scale the LR of parameters by itself"))
+    found = list[dict[str, Any]]()
+    for name in groups.names:
+        group = groups.fields(name)
+        group.fields("optimizer")
+        lr = group.optional_number("lr_float")
+        lr = known.lr(_lr(group, run_fields) if lr is None else lr)
+        own = group.fields("lr_scheduler")
+        lr, parts, unused = _schedule(own, "_name", lr, total, known)
+        found.append({"name": name, "target_lr": lr, **parts})
+        notes += unused
+    notes += run_fields.unused(("lr",), "groups with lr_float")
+    if not found:
+        raise NotImportable("optimizer.groups must have a group or more")
+    only = {part: value for part, value in found[0].items() if part not in {"name", "target_lr"}}
+    if len(found) == 1:
+        return known.spec(found[0]["target_lr"], total, **only), notes
+    return known.spec(max(group["target_lr"] for group in found), total, param_groups=found), notes
+
+
+def _early(run_fields: Fields) -> list[NotCarried]:
+    """Notes on what ends a run before max_update."""
+    early = [name for name in ("max_epoch", "stop_min_lr", "stop_time_hours") if name in run_fields]
+    return [
+        NotCarried(run_fields.path(name), "may end the run before max_update")
+        for name in early
+        if run_fields.number(name) > 0
+    ]
+
+
+def _check_layers(fields: Fields) -> None:
+    model = fields.take("model")
+    if isinstance(model, dict) and model.get("layer_decay") not in (None, 1, 1.0):
+        raise NotImportable(
+            "model.layer_decay gives each layer an LR of its own: import without it, and write the number of layers "
+            "into the spec's layer_decay"
+        )
 
 
 @dataclass(frozen=True)
@@ -113,9 +177,8 @@ def _tri_stage(run: _Run) -> dict[str, Any]:
     if ratios and (len(ratios) != 3 or sum(ratios) != 1):  # noqa: PLR2004 - stages
         raise NotImportable("phase_ratio must be three shares that add up to 1")
     names = ("warmup_steps", "hold_steps", "decay_steps")
-    steps = [own.count(name, 0) for name in names]
-    if ratios:
-        steps = [int(run.total * ratio) for ratio in ratios]
+    # With phase_ratio fairseq does not use the numbers of steps.
+    steps = [int(run.total * ratio) for ratio in ratios] if ratios else [own.count(name, 0) for name in names]
     after = {
         "type": "TriStageLR",
         "warmup_iterations": steps[0],
@@ -163,6 +226,8 @@ _OPTIONS = """
     lr_shrink phase_ratio warmup_steps hold_steps decay_steps init_lr_scale final_lr_scale max_lr shrink_min
     lr_deacy_period lr_decay lr_patience lr_threshold
 """
+
+_WITHOUT_WARMUP = {"tri_stage", "triangular"}
 
 _SCHEDULERS: dict[str, Callable[[_Run], dict[str, Any]]] = {
     "polynomial_decay": _polynomial,

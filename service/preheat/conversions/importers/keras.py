@@ -4,8 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known, NotCarried
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 
@@ -28,6 +30,8 @@ def _schedule(fields: Fields, known: Known) -> dict[str, Any]:
     config.take("name")
     for name in ("module", "registered_name"):
         fields.take(name)
+    if "warmup_target" not in config:
+        known.without_warmup(str(fields.take("class_name")))
     return read(config, known)
 
 
@@ -40,7 +44,7 @@ def _warm_up(fields: Fields, known: Known) -> Imported:
     module, config = str(fields.take("module", "")), fields.fields("config")
     fields.take("registered_name")
     config.take("name")
-    peak, steps = config.number("initial_learning_rate"), config.count("warmup_steps")
+    peak, steps = config.number("initial_learning_rate"), known.warmup(config.count("warmup_steps"))
     power = config.number("power", 1.0)
     decay = config.fields("decay_schedule_fn")
     from_zero = module.startswith("official")
@@ -48,7 +52,7 @@ def _warm_up(fields: Fields, known: Known) -> Imported:
     if length is not None and not from_zero:
         length = max(length - steps, 1)
     # Without the caller's target LR: the inner schedule must show its own peak, to be compared.
-    inner = _schedule(decay, Known(None, length))
+    inner = _schedule(decay, Known(total_iterations=length))
     if inner["target_lr"] != peak:
         raise NotImportable("config.initial_learning_rate must be that of decay_schedule_fn: the LR would jump")
     total = inner["total_iterations"] + (0 if from_zero else steps)
@@ -78,9 +82,10 @@ def _cosine(config: Fields, known: Known) -> dict[str, Any]:
     """decay_steps does not include the warm-up; alpha is a factor of the LR that the decay starts from."""
     steps, alpha = config.count("decay_steps"), config.number("alpha", 0.0)
     initial, peak = config.number("initial_learning_rate"), config.optional_number("warmup_target")
-    warmup_steps = config.count("warmup_steps", 0)
+    if peak is None:
+        config.refuse("warmup_steps", "has no effect without warmup_target: Keras then decays at once")
+    warmup_steps = known.warmup(config.count("warmup_steps", 0)) if peak is not None else 0
     after = {"type": "CosineLR", "length": steps, "min_ratio": alpha}
-    # Without a warmup_target Keras ignores warmup_steps, and decays from initial_learning_rate at once.
     if peak is None or warmup_steps == 0:
         return known.spec(initial if peak is None else peak, steps, after)
     warmup = {"iterations": warmup_steps, "start_lr": initial}

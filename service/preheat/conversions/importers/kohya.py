@@ -3,10 +3,13 @@
 import math
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.hf_schedule import BY_METRIC, SCHEDULES, hf_parts
+from preheat.conversions.hf_schedule import BY_METRIC, SCHEDULES, hf_parts, ignored_warmup
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.known import Known
+from preheat.conversions.number import number
 from preheat.conversions.python_values import NotAValue, PythonValues, parsed
-from preheat.conversions.source import Fields, Imported, Known, NotCarried, number
 from preheat.errors import NotImportable
 
 _OTHER_LRS = ("unet_lr", "text_encoder_lr", "block_lr", "learning_rate_te", "learning_rate_te1", "learning_rate_te2")
@@ -28,7 +31,7 @@ def from_kohya(source: Any, known: Known) -> Imported:
     if name == "piecewise_constant" or name.startswith("adafactor"):
         raise NotImportable(f"lr_scheduler ({name}) is not one of {', '.join(SCHEDULES)}")
     name = fields.choice("lr_scheduler", SCHEDULES, "constant", by_metric=BY_METRIC)
-    warmup = _part(fields, "lr_warmup_steps", total) if known.warmup_iterations is None else known.warmup_iterations
+    warmup = known.warmup(_part(fields, "lr_warmup_steps", total))
     if name == "constant" and warmup:
         raise NotImportable("lr_warmup_steps must be 0 with lr_scheduler constant: kohya refuses it")
     lr = _kohya_lr(fields, known)
@@ -50,7 +53,8 @@ def from_diffusers(source: Any, known: Known) -> Imported:
     Without max_train_steps the updates of an epoch are rounded up, batches of each device before that.
     """
     fields, notes = Fields(source), list[NotCarried]()
-    batch, accumulation = fields.count("train_batch_size", 16), fields.count("gradient_accumulation_steps", 1)
+    batch = fields.count("train_batch_size", 16, least=1)
+    accumulation = fields.count("gradient_accumulation_steps", 1, least=1)
     steps, epochs = fields.optional_count("max_train_steps"), fields.number("num_train_epochs", 100)
     if steps and "num_train_epochs" in fields:
         notes.append(NotCarried("num_train_epochs", "is ignored by diffusers' scripts beside max_train_steps"))
@@ -60,12 +64,17 @@ def from_diffusers(source: Any, known: Known) -> Imported:
     if name == "piecewise_constant":
         raise NotImportable("lr_scheduler piecewise_constant takes step_rules, which the scripts do not pass on")
     # The scripts multiply it by the number of processes, and accelerate steps once for each: both cancel out.
-    warmup = fields.count("lr_warmup_steps", 500) if known.warmup_iterations is None else known.warmup_iterations
+    warmup = known.warmup(fields.count("lr_warmup_steps", 500))
     lr = _scaled(fields, known, batch, accumulation)
     cycles, power = fields.count("lr_num_cycles", 1), fields.number("lr_power", 1.0)
     # diffusers' get_scheduler passes num_cycles and power to these two alone, not to cosine.
     own = {"cosine_with_restarts": {"num_cycles": cycles}, "polynomial": {"power": power}}.get(name, {})
+    for field, of in (("lr_num_cycles", "cosine_with_restarts"), ("lr_power", "polynomial")):
+        if field in fields and name != of:
+            notes.append(NotCarried(field, f"is not used by diffusers for {name}"))
     parts = hf_parts(name, Fields(own, "lr_scheduler"), lr, total, warmup)
+    if "lr_warmup_steps" in fields:
+        notes += ignored_warmup(name, "lr_warmup_steps", warmup)
     _check_optimizer(fields, "optimizer", notes)
     fields.flag("use_8bit_adam")
     return Imported(known.spec(lr, total, **parts), notes + fields.left(HARMLESS["diffusion"]))
@@ -86,7 +95,8 @@ def _flat(source: Any) -> Any:
 
 
 def _kohya_length(fields: Fields, known: Known, notes: list[NotCarried]) -> int:
-    batch, accumulation = fields.count("train_batch_size", 1), fields.count("gradient_accumulation_steps", 1)
+    batch = fields.count("train_batch_size", 1, least=1)
+    accumulation = fields.count("gradient_accumulation_steps", 1, least=1)
     epochs, steps = fields.optional_number("max_train_epochs"), fields.count("max_train_steps", 1600)
     if epochs is None and known.epochs is None:
         return known.length(steps)

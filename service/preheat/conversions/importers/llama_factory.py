@@ -1,10 +1,13 @@
 """Import of LLaMA-Factory's training arguments (its YAML): transformers' own, with other defaults for WSD."""
 
+from dataclasses import replace
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
+from preheat.conversions.imported import Imported, NotCarried
 from preheat.conversions.importers.transformers import from_trainer
-from preheat.conversions.source import Fields, Imported, Known
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 
@@ -22,8 +25,12 @@ def from_llama_factory(source: Any, known: Known) -> Imported:
         raise NotImportable("stage ppo counts its steps by ppo_buffer_size and ppo_epochs: give total_iterations")
     if fields.flag("use_muon"):
         raise NotImportable("use_muon gives two optimizers LRs of their own: write them as param groups")
-    fields.take("max_samples")
-    return from_trainer(fields, known, HARMLESS["llama-factory"], {"warmup_stable_decay": _stable_and_decay})
+    cut_off = fields.take("max_samples")
+    found = from_trainer(fields, known, HARMLESS["llama-factory"], {"warmup_stable_decay": _stable_and_decay})
+    if cut_off is None:
+        return found
+    reason = "cuts each data set off: dataset_size must be the number of samples that are left"
+    return replace(found, not_carried=[NotCarried("max_samples", reason), *found.not_carried])
 
 
 def _stable_and_decay(left: int) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 import math
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known
+from preheat.conversions.imported import Imported
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 _STYLES = ("constant", "linear", "cosine", "inverse-square-root", "WSD")
@@ -40,14 +42,13 @@ def from_megatron(source: Any, known: Known) -> Imported:
     style = fields.choice("lr_decay_style", _STYLES, "linear")
     after = _decay(fields, style, unit, (total, decay, warmup, low, lr))
     parts: dict[str, Any] = {"warmup": {"iterations": warmup} | ({"start_lr": start} if start else {})}
-    return Imported(known.spec(lr, total, after, **parts), fields.left(HARMLESS["megatron"]))
+    notes = fields.unused(("lr_wsd_decay_iters", "lr_wsd_decay_samples", "lr_wsd_decay_style"), style)
+    return Imported(known.spec(lr, total, after, **parts), notes + fields.left(HARMLESS["megatron"]))
 
 
 def _decay(fields: Fields, style: str, unit: float, run: tuple[int, int, int, float, float]) -> dict[str, Any] | None:
     total, decay, warmup, low, lr = run
     length = decay - warmup
-    wsd_length = _iterations(fields, "lr_wsd_decay", unit)
-    wsd_style = _WSD_STYLES[fields.choice("lr_wsd_decay_style", _WSD_STYLES, "exponential")]
     match style:
         case "constant":
             return None
@@ -56,17 +57,29 @@ def _decay(fields: Fields, style: str, unit: float, run: tuple[int, int, int, fl
         case "cosine":
             return {"type": "CosineLR", "length": length, "min_lr": low}
         case "WSD":
+            wsd_length = _iterations(fields, "lr_wsd_decay", unit)
+            wsd_style = _WSD_STYLES[fields.choice("lr_wsd_decay_style", _WSD_STYLES, "exponential")]
             if wsd_length is None:
                 raise NotImportable("lr_wsd_decay_iters is required with lr_decay_style WSD")
             # Without a decay the LR falls one iteration past lr_decay_iters in Megatron, and at length here.
             wsd = {"type": "WSDLR", "length": length if wsd_length else length + 1, "decay_length": wsd_length}
             return wsd | {"decay": wsd_style, "min_lr": low}
-    # √W / √n, not below min_lr; min_lr one iteration past lr_decay_iters
-    # s counts from the end of the warm-up, Megatron's num_steps from 0; both W and n are at least 1 there.
+    # √W / √n, not below min_lr; min_lr one iteration past lr_decay_iters. s counts from the end of the warm-up.
     floor = low / lr if lr else 0.0
-    fall = f"max({floor!r}, sqrt({max(warmup, 1)} / max(s + {warmup}, 1)))"
+    height = f"sqrt({warmup} / (s + {warmup}))" if warmup else f"sqrt(1 / max(s * {_batch(fields)}, 1))"
+    fall = f"max({floor!r}, {height})"
     whole = fall if total <= decay else f"{fall} if s <= {length} else {floor!r}"
     return {"type": "ExpressionLR", "expression": whole}
+
+
+def _batch(fields: Fields) -> int:
+    """Samples of an iteration, in which Megatron counts."""
+    if "global_batch_size" not in fields:
+        raise NotImportable(
+            "global_batch_size is required with train_samples, and with lr_decay_style inverse-square-root without a "
+            "warm-up, which falls by samples"
+        )
+    return fields.count("global_batch_size", least=1)
 
 
 def _unit(fields: Fields) -> float:
@@ -77,7 +90,7 @@ def _unit(fields: Fields) -> float:
     for name in ("lr_decay", "lr_warmup", "lr_wsd_decay"):
         other = f"{name}_iters" if by_samples else f"{name}_samples"
         fields.refuse(other, f"must be counted as train_{'samples' if by_samples else 'iters'} is")
-    return fields.count("global_batch_size") if by_samples else 1
+    return _batch(fields) if by_samples else 1
 
 
 def _iterations(fields: Fields, name: str, unit: float) -> int | None:
@@ -95,9 +108,9 @@ def _warmup(fields: Fields, unit: float, decay: int, known: Known) -> int:
     # An lr_warmup_iters of 0 is Megatron's default, and no conflict.
     if fraction is not None and counted:
         raise NotImportable("lr_warmup_fraction must not stand beside lr_warmup_iters, as Megatron requires")
-    if known.warmup_iterations is not None:
-        return known.warmup_iterations
-    return _whole(fraction * decay, "lr_warmup_fraction") if fraction is not None else counted or 0
+    if fraction is not None and known.warmup_iterations is None:
+        return _whole(fraction * decay, "lr_warmup_fraction")
+    return known.warmup(counted or 0)
 
 
 def _whole(iterations: float, name: str) -> int:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known
+from preheat.conversions.imported import Imported
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 _DECAYS = ("linear", "cosine", "1-sqrt")
@@ -20,7 +22,7 @@ def from_nanotron(source: Any, known: Known) -> Imported:
     scheduler = fields.fields("optimizer").fields("learning_rate_scheduler")
     total = known.length(fields.fields("tokens").optional_count("train_steps"))
     lr = known.lr(scheduler.optional_number("learning_rate"))
-    warmup = scheduler.count("lr_warmup_steps", 0) if known.warmup_iterations is None else known.warmup_iterations
+    warmup = known.warmup(scheduler.count("lr_warmup_steps", 0))
     style = scheduler.choice("lr_warmup_style", ("linear", "constant"))
     begin, given = scheduler.optional_count("lr_decay_starting_step"), scheduler.optional_count("lr_decay_steps")
     decay = total - warmup - (begin or 0) if given is None else given

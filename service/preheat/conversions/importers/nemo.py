@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 
@@ -21,13 +23,17 @@ def from_nemo(source: Any, known: Known) -> Imported:
     if "args" in sched:
         raise NotImportable("optim.sched.args is an older form: write what it has into optim.sched")
     name = sched.choice("name", _SCHEDULERS, by_metric={"ReduceLROnPlateau"})
-    for unused in ("monitor", "reduce_on_plateau", "interval", "frequency", "t_max_epochs", "iters_per_batch"):
-        sched.refuse(unused, "follows epochs or a metric") if unused == "reduce_on_plateau" else sched.take(unused)
-    total = known.length(_positive(trainer, "max_steps") or _positive(sched, "max_steps"))
-    steps = _positive(sched, "max_steps") or total
-    trainer.take("max_epochs")  # of no effect beside max_steps
+    sched.refuse("reduce_on_plateau", "follows a metric")
+    sched.take("monitor")
+    if sched.number("last_epoch", -1) != -1:
+        raise NotImportable("optim.sched.last_epoch must be -1: a schedule begins at its iteration 0")
+    if sched.text("interval", "step") != "step" or sched.number("frequency", 1) != 1:
+        raise NotImportable("optim.sched.interval must be step, and frequency 1: the LR would move more rarely")
+    # -1 is Lightning's default for max_steps
+    total = known.length(trainer.limit("max_steps") or sched.limit("max_steps"))
+    steps = sched.limit("max_steps") or total
     lr = known.lr(optim.optional_number("lr"))
-    warmup = _part(sched, "warmup", steps) if known.warmup_iterations is None else known.warmup_iterations
+    warmup = known.warmup(_part(sched, "warmup", steps))
     low = sched.number("min_lr", _MIN_LR.get(name, 0.0))
     if lr < low:
         raise NotImportable(f"optim.lr ({lr:g}) must not be below sched.min_lr ({low:g}), as NeMo requires")
@@ -36,9 +42,13 @@ def from_nemo(source: Any, known: Known) -> Imported:
             f"max_steps ({steps}) must exceed the warm-up ({warmup}), and reach the end of the run ({total})"
         )
     after, convention = _SCHEDULERS[name](sched, _Run(lr, low, warmup, steps))
-    rise: dict[str, Any] = {"iterations": warmup, "convention": convention}
-    spec = known.spec(lr, total, after) if convention == "" else known.spec(lr, total, after, warmup=rise)
-    return Imported(spec, fields.left(HARMLESS["nemo"]))
+    parts = {"warmup": {"iterations": warmup, "convention": convention}} if convention else {}
+    # NeMo computes max_steps from these where it is not given.
+    notes = (
+        [NotCarried("trainer.max_epochs", "may end the run before max_steps")] if trainer.limit("max_epochs") else []
+    )
+    notes += sched.unused(("t_max_epochs", "iters_per_batch"), "NeMo beside max_steps")
+    return Imported(known.spec(lr, total, after, **parts), notes + fields.left(HARMLESS["nemo"]))
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,6 @@ class _Run:
     def floor(self) -> float:
         """min_lr as a share of lr."""
         return self.low / self.lr if self.lr else 0.0
-
-
-def _positive(fields: Fields, name: str) -> int | None:
-    # -1 is Lightning's default for max_steps, and stands for no limit.
-    value = fields.number(name, -1)
-    return int(value) if value > 0 else None
 
 
 def _part(sched: Fields, name: str, steps: int) -> int:

@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known, NotCarried
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 
@@ -43,7 +45,7 @@ def from_timm(source: Any, known: Known) -> Imported:
 
 def _updates_per_epoch(fields: Fields, known: Known) -> int:
     given = fields.optional_count("updates_per_epoch")
-    batch, accumulation = fields.count("batch_size", 128), fields.count("grad_accum_steps", 1)
+    batch, accumulation = _batch(fields)
     for name in ("train_steps_per_epoch", "train_batches_per_epoch", "epoch_repeats"):
         if not given:
             fields.refuse(name, "sets the length of an epoch: give updates_per_epoch")
@@ -54,6 +56,11 @@ def _updates_per_epoch(fields: Fields, known: Known) -> int:
             "or give dataset_size (and devices)"
         )
     return found
+
+
+def _batch(fields: Fields) -> tuple[int, int]:
+    """The batch of a device, and the batches of an update."""
+    return fields.count("batch_size", 128, least=1), fields.count("grad_accum_steps", 1, least=1)
 
 
 def _refuse_groups(fields: Fields) -> None:
@@ -74,14 +81,17 @@ class _Run:
 
     def __init__(self, fields: Fields, unit: int, known: Known) -> None:
         self.fields, self.unit = fields, unit
-        epochs = fields.count("epochs", 300)
-        self.length = int(known.epochs or epochs) * unit
-        self.warmup = fields.count("warmup_epochs", 5) * unit
+        self.length = (known.whole_epochs(fields.count("epochs", 300)) or 0) * unit
+        self.warmup = known.warmup(fields.count("warmup_epochs", 5) * unit)
         self.warmup_lr = fields.number("warmup_lr", 1e-5)
-        self.min_lr = fields.number("min_lr", 0.0)
         self.cooldown = fields.count("cooldown_epochs", 0) * unit
         self.has_prefix = fields.flag("warmup_prefix")
         self.cycles = 1
+
+    @property
+    def min_lr(self) -> float:
+        """The LR that a decay ends at; a step has none."""
+        return self.fields.number("min_lr", 0.0)
 
     @property
     def decay_rate(self) -> float:
@@ -204,8 +214,8 @@ def _lr(fields: Fields, known: Known) -> float:
     size, scale = fields.number("lr_base_size", 256), fields.text("lr_base_scale")
     batch = fields.optional_number("global_batch_size")
     if batch is None and known.devices is not None:
-        accumulation = known.accumulation or fields.count("grad_accum_steps", 1)
-        batch = (known.batch_size or fields.count("batch_size", 128)) * known.devices * accumulation
+        own_batch, accumulation = _batch(fields)
+        batch = (known.batch_size or own_batch) * known.devices * (known.accumulation or accumulation)
     if known.target_lr is not None or lr is not None:
         return known.lr(lr)
     if batch is None:

@@ -3,13 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
-from preheat.conversions.forms import read_text
-from preheat.conversions.guess import has_mark
+from preheat.conversions.fields import Fields
+from preheat.conversions.harmless import HARMLESS
+from preheat.conversions.imported import Imported, NotCarried
 from preheat.conversions.importers.torch_arguments import CLASSES, Made, check_class, check_parameter, made, peaks
-from preheat.conversions.importers.torch_script import Script
+from preheat.conversions.importers.torch_script import made_by
 from preheat.conversions.importers.torch_state import from_state
-from preheat.conversions.source import Fields, Imported, Known, NotCarried, shown
+from preheat.conversions.known import Known
+from preheat.conversions.number import number_or_text
 from preheat.errors import NotImportable
+from preheat.messages import excerpt
 
 _TARGETS = ("_target_", "class_path")
 
@@ -21,24 +24,17 @@ def from_torch(source: Any, known: Known) -> Imported:
     or of Lightning (`class_path`, `init_args`), of the scheduler alone or with the optimizer beside it. Raises
     NotImportable.
     """
-    values = read_text(source) if isinstance(source, str) else source
-    # A state_dict or a configuration may come as text too, and has a name that only torch's have.
-    if isinstance(source, str) and not has_mark(values, "torch"):
-        script = Script(source)
-        return _imported(script.schedule, script.lrs, known, script.not_carried)
-    if not isinstance(values, dict):
+    known.without_warmup("torch's schedulers")
+    if isinstance(source, str):
+        return _imported(made_by(source), known)
+    if not isinstance(source, dict):
         raise NotImportable("source must be Python text with a torch scheduler, or a state_dict, or a configuration")
-    found = _configured(values)
-    if found is not None:
-        return _imported(found, found.lrs, known, found.notes)
-    state, notes = from_state(values, known.target_lr)
-    return _imported(state, state.lrs, known, notes)
+    return _imported(_configured(source) or from_state(source, known.target_lr), known)
 
 
-def _imported(found: Made, lrs: tuple[float, ...], known: Known, notes: list[NotCarried]) -> Imported:
+def _imported(found: Made, known: Known) -> Imported:
     """The spec of a scheduler, with a param group for each LR that it or the optimizer has."""
-    own = peaks(found.after)
-    notes = list(notes)
+    own, lrs, notes = peaks(found.after), found.lrs, list(found.notes)
     if own and lrs and found.after is not None and set(own) != set(lrs):
         listed = ", ".join(f"{lr:g}" for lr in lrs)
         notes.append(NotCarried("optimizer.lr", f"({listed}) is ignored by {found.kind}, which sets LRs of its own"))
@@ -61,25 +57,31 @@ def _imported(found: Made, lrs: tuple[float, ...], known: Known, notes: list[Not
 
 def _configured(source: dict[str, Any]) -> Made | None:
     """The scheduler of a configuration; None where there is no class in it."""
-    fields = Fields(source)
-    lrs = _optimizer_lr(fields)
+    if any(target in source for target in _TARGETS):
+        return _made(source, "", ())
     for name in ("lr_scheduler", "scheduler"):
         section = source.get(name)
         if isinstance(section, dict) and any(target in section for target in _TARGETS):
-            fields.take(name)
-            found = _made(section, name, lrs)
-            unread = [NotCarried(shown(other), "is no part of the scheduler") for other in fields.unread]
-            return replace(found, notes=found.notes + unread)
-    return _made(source, "", lrs) if any(target in source for target in _TARGETS) else None
+            return _beside(source, name, section)
+    return None
 
 
-def _optimizer_lr(fields: Fields) -> tuple[float, ...]:
-    section = fields.take("optimizer")
-    if not isinstance(section, dict):
-        return ()
-    options = section.get("init_args", section)
-    lr = Fields(options, "optimizer").optional_number("lr") if isinstance(options, dict) else None
-    return () if lr is None else (lr,)
+def _beside(source: dict[str, Any], name: str, section: dict[str, Any]) -> Made:
+    """A scheduler with what stands beside it: the optimizer's LR, and Lightning's epochs as the length of the run."""
+    fields = Fields(source)
+    fields.take(name)
+    options = fields.fields("optimizer")
+    for target in _TARGETS:
+        options.take(target)
+    lr = (options.fields("init_args") if "init_args" in options else options).optional_number("lr")
+    found = _made(section, name, () if lr is None else (lr,))
+    trainer, notes = fields.fields("trainer"), list(found.notes)
+    # Lightning's own default for both is -1, no limit, and it steps the scheduler once an epoch.
+    epochs, steps = trainer.limit("max_epochs"), trainer.limit("max_steps")
+    if steps is not None:
+        notes.append(NotCarried("trainer.max_steps", "counts updates, and Lightning steps the scheduler by epoch"))
+    length = found.length if epochs is None else epochs
+    return replace(found, length=length, notes=notes + fields.left(HARMLESS["torch"]))
 
 
 def _made(source: Any, path: str, lrs: tuple[float, ...]) -> Made:
@@ -87,9 +89,11 @@ def _made(source: Any, path: str, lrs: tuple[float, ...]) -> Made:
     fields = Fields(source, path)
     target = fields.text("_target_") or fields.text("class_path")
     kind = target.rpartition(".")[2]
-    check_class(kind, shown(target or path or "source"))
+    check_class(kind, excerpt(target or path or "source"))
     if kind not in CLASSES or kind == "LambdaLR":
-        raise NotImportable(f"{shown(target)} is made of code: import the code that makes it")
+        raise NotImportable(f"{excerpt(target)} is made of code: import the code that makes it")
+    if "class_path" in fields:
+        fields.only(("class_path", "init_args"), f"a {kind} with class_path")
     options = fields.take("init_args", {}) if "class_path" in fields else source
     values: dict[str, Any] = {}
     for name, value in Fields(options, fields.path("init_args")).items():
@@ -97,15 +101,7 @@ def _made(source: Any, path: str, lrs: tuple[float, ...]) -> Made:
         if name.startswith("_") or name in {"optimizer", "class_path"}:
             continue
         check_parameter(kind, name)
+        where = fields.path(name)
         is_list = name == "schedulers" and isinstance(value, list)
-        values[name] = [_made(child, fields.path(name), ()) for child in value] if is_list else _number(value)
+        values[name] = [_made(child, where, ()) for child in value] if is_list else number_or_text(where, value)
     return made(kind, values, lrs)
-
-
-def _number(value: Any) -> Any:
-    """The number that a text stands for, if it is one."""
-    try:
-        # YAML 1.1 takes 1e-3, which has no point, for a text.
-        return float(value) if isinstance(value, str) and len(value) < 40 else value  # noqa: PLR2004 - digits
-    except ValueError:
-        return value

@@ -11,11 +11,14 @@ from typing import Any
 
 from torch.optim import lr_scheduler, swa_utils
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.hf_schedule import SCHEDULES, hf_parts
+from preheat.conversions.imported import NotCarried
+from preheat.conversions.number import count, number, whole
 from preheat.conversions.python_values import PythonValues, name_of
-from preheat.conversions.source import Fields, NotCarried, number, shown
 from preheat.errors import NotImportable
 from preheat.formula.language import checked, substituted
+from preheat.messages import excerpt
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 
 _WITHOUT_FIELD = {
@@ -100,7 +103,7 @@ def check_parameter(kind: str, name: str) -> None:
     """Refuses an argument that torch's class does not take; verbose was one up to torch 2.6."""
     names = parameters(kind)
     if name not in {*names, "verbose"}:
-        raise NotImportable(f"{kind} has no parameter {shown(name)} (it has {', '.join(names)})")
+        raise NotImportable(f"{kind} has no parameter {excerpt(name)} (it has {', '.join(names)})")
 
 
 def made(kind: str, arguments: dict[str, Any], lrs: Iterable[float] = ()) -> Made:
@@ -146,35 +149,26 @@ def _gradual(arguments: dict[str, Any], lrs: tuple[float, ...]) -> Made:
     follows (pytorch-gradual-warmup-lr#26): that is refused.
     """
     multiplier = number(f"{GRADUAL}.multiplier", arguments.get("multiplier"))
-    steps = number(f"{GRADUAL}.total_epoch", arguments.get("total_epoch"))
+    steps = count(f"{GRADUAL}.total_epoch", arguments.get("total_epoch"), least=1)
     after = arguments.get("after_scheduler")
     if after is not None and not isinstance(after, Made):
         raise NotImportable(f"{GRADUAL}.after_scheduler must be a scheduler of torch.optim.lr_scheduler")
-    if multiplier < 1 or steps != int(steps) or steps < 1:
-        raise NotImportable(f"{GRADUAL} needs a multiplier ≥ 1 and a whole total_epoch ≥ 1")
+    if multiplier < 1:
+        raise NotImportable(f"{GRADUAL}.multiplier ({multiplier:g}) must be ≥ 1")
     if multiplier > 1 and after is not None:
         raise NotImportable(
             f"{GRADUAL}.multiplier ({multiplier:g}) must be 1 before another scheduler: it is lost after the warm-up"
         )
     lrs = lrs or (after.lrs if after else ())
-    warmup: dict[str, Any] = {"iterations": int(steps)}
+    warmup: dict[str, Any] = {"iterations": steps}
     if multiplier > 1:
         warmup["start_factor"] = 1 / multiplier
     if after is None:
         return Made(GRADUAL, None, warmup, lrs=tuple(lr * multiplier for lr in lrs))
     window = {"type": "WindowLR", "begin": 1, "scheduler": after.alone}
     # Iteration W has the peak; the next scheduler counts its 0 from W + 1 on.
-    length = None if after.length is None else after.length + int(steps) + 1
+    length = None if after.length is None else after.length + steps + 1
     return Made(GRADUAL, window, warmup, length=length, lrs=lrs, notes=after.notes)
-
-
-def whole(value: Any) -> Any:
-    """A number as an int where it is whole; within lists too."""
-    if isinstance(value, list):
-        return [whole(entry) for entry in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        return int(value)
-    return value
 
 
 def length_of(after: dict[str, Any]) -> int | None:

@@ -4,11 +4,12 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import optim
 
+from preheat.conversions.imported import NotCarried
 from preheat.conversions.importers.torch_arguments import (
     CLASSES,
     FUNCTIONS,
@@ -23,9 +24,10 @@ from preheat.conversions.importers.torch_arguments import (
     parameters,
     parameters_of,
 )
+from preheat.conversions.number import number
 from preheat.conversions.python_values import NotAValue, PythonValues, name_of, parsed
-from preheat.conversions.source import NotCarried, number, shown
 from preheat.errors import NotImportable
+from preheat.messages import excerpt
 
 # A class so named and not of torch is refused: to skip it would import half of a schedule.
 _LIKE_A_SCHEDULER = re.compile(r"(LR|[Ss]chedulers?|[Ss]chedule|Warm[Uu]p|WarmRestarts|Restarts|Annealing)$")
@@ -46,23 +48,33 @@ class _Optimizer:
     lrs: tuple[float, ...]
 
 
-class Script:
-    """The schedule that a script makes, and what else it says; `schedule` is the one that no other contains.
+def made_by(text: str) -> Made:
+    """The scheduler of a script that no other contains, with its optimizer's LRs, and a note on what else it says.
 
     Raises NotImportable for several of those, and for what looks like a scheduler and is none of torch's.
     """
+    script = _Script(text)
+    found = script.outermost()
+    lrs = found.lrs or (script.optimizers[0].lrs if len(script.optimizers) == 1 else ())
+    return replace(found, lrs=lrs, notes=[*script.notes, *found.notes])
+
+
+class _Script:
+    """What has been read of a script: values by name, optimizers, schedulers, and notes on the rest."""
 
     def __init__(self, text: str) -> None:
-        self.not_carried: list[NotCarried] = []
+        self.notes: list[NotCarried] = []
+        self.optimizers: list[_Optimizer] = []
         self._values = PythonValues(self._call)
         self._functions: dict[str, ast.Lambda] = {}
-        self._optimizers: list[_Optimizer] = []
         self._calls: dict[int, Any] = {}
         self._made: list[tuple[str, Made]] = []
         self._parts: set[int] = set()
-        self._tree = parsed(text)
-        for statement in _flat(self._tree):
+        for statement in _flat(parsed(text)):
             self._read(statement)
+
+    def outermost(self) -> Made:
+        """The one scheduler that is no part of another."""
         outermost = [(text, each) for text, each in self._made if id(each) not in self._parts]
         if not outermost:
             raise NotImportable("source makes no scheduler of torch.optim.lr_scheduler")
@@ -72,13 +84,7 @@ class Script:
                 f"source makes {len(outermost)} schedulers ({texts}): keep the one to import, or combine them in a "
                 "SequentialLR or ChainedScheduler"
             )
-        self.schedule = outermost[0][1]
-        self.not_carried += self.schedule.notes
-
-    @property
-    def lrs(self) -> tuple[float, ...]:
-        """LRs of the schedule's optimizer, or of the only one."""
-        return self.schedule.lrs or (self._optimizers[0].lrs if len(self._optimizers) == 1 else ())
+        return outermost[0][1]
 
     def _read(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass):
@@ -111,7 +117,7 @@ class Script:
             for call in calls:
                 self._call(call)
             if not calls and not isinstance(statement, ast.Return):
-                self.not_carried.append(NotCarried(_text(statement), "makes no scheduler"))
+                self.notes.append(NotCarried(_text(statement), "makes no scheduler"))
 
     def _define(self, function: ast.FunctionDef) -> None:
         """A function of one argument that only returns an expression is as good as a lambda."""
@@ -127,7 +133,7 @@ class Script:
         name = name_of(node.func)
         if name in _OPTIMIZERS:
             made_here: Any = self._optimizer(node)
-            self._optimizers.append(made_here)
+            self.optimizers.append(made_here)
         elif _is_maker(name):
             made_here = self._scheduler(node, name)
             self._made.append((_text(node), made_here))
@@ -269,7 +275,7 @@ class Script:
             interval = _entry(node, "interval")
             step = "epoch" if interval is None else ast.unparse(interval).strip("'")
             reason = "is what Lightning steps the scheduler by: an iteration of the spec is one of those"
-            self.not_carried.append(NotCarried(f"interval {step}", reason))
+            self.notes.append(NotCarried(f"interval {step}", reason))
             frequency = _entry(node, "frequency")
             if frequency is not None and not (isinstance(frequency, ast.Constant) and frequency.value == 1):
                 raise NotImportable("frequency must be 1: Lightning steps the scheduler more rarely otherwise")
@@ -325,4 +331,4 @@ def _is_docstring(line: ast.stmt) -> bool:
 
 
 def _text(node: ast.AST) -> str:
-    return shown(ast.unparse(node))
+    return excerpt(ast.unparse(node))

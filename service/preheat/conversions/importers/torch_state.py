@@ -12,10 +12,13 @@ from typing import Any
 
 import torch
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.forms import plain
-from preheat.conversions.importers.torch_arguments import Made, length_of, whole
-from preheat.conversions.source import Fields, NotCarried, number, shown
+from preheat.conversions.imported import NotCarried
+from preheat.conversions.importers.torch_arguments import Made, length_of
+from preheat.conversions.number import number_or_text
 from preheat.errors import NotImportable
+from preheat.messages import excerpt
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 
 _POSITION = "is where the run is, or how torch computes it, not what the schedule is"
@@ -23,11 +26,11 @@ _CLOSE = 1e-6
 _MAX_BYTES = 50_000_000
 
 
-def from_state(source: dict[str, Any], target_lr: float | None) -> tuple[Made, list[NotCarried]]:
-    """A scheduler from its state, and the fields that are only of the run. Raises NotImportable."""
+def from_state(source: dict[str, Any], target_lr: float | None) -> Made:
+    """A scheduler from its state, with a note on each field that is only of the run. Raises NotImportable."""
     state = Fields(source)
     if "_schedulers" in state:
-        return _several(state, target_lr), _position(state)
+        return _several(state, target_lr)
     kind = next((kind for kind, names in _STATES.items() if names <= set(source)), None)
     if kind is None and ("lr_lambdas" in state or "lr_lambda" in state):
         raise NotImportable(
@@ -35,18 +38,18 @@ def from_state(source: dict[str, Any], target_lr: float | None) -> tuple[Made, l
         )
     if kind is None:
         raise NotImportable(
-            f"the state has none of the fields that tell a scheduler ({shown(', '.join(sorted(source))[:200])})"
+            "source makes no scheduler: it has none of the fields that tell a scheduler "
+            f"({excerpt(', '.join(sorted(source))[:200])})"
         )
     # The groups' initial LRs, not those at the iteration that was saved.
     lrs = tuple(state.numbers("base_lrs"))
     if kind == "OneCycleLR":
         after, lrs = _one_cycle(state, target_lr)
-        return Made(kind, after, length=length_of(after), lrs=lrs), _position(state)
-    names = [name for name in SCHEDULER_TYPES[kind].model_fields if name in state]
-    after = {name: _value(state, name) for name in names} | {"type": kind}
-    if kind in _OWN:
-        after |= _OWN[kind](state)
-    return Made(kind, after, length=length_of(after), lrs=lrs), _position(state)
+        return Made(kind, after, length=length_of(after), lrs=lrs, notes=_position(state))
+    own = {"type": kind} | (_OWN[kind](state) if kind in _OWN else {})
+    names = [name for name in SCHEDULER_TYPES[kind].model_fields if name in state and name not in own]
+    after = {name: _value(state, name) for name in names} | own
+    return Made(kind, after, length=length_of(after), lrs=lrs, notes=_position(state))
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -75,37 +78,38 @@ def read_checkpoint(path: Path) -> Any:
 def _value(state: Fields, name: str) -> Any:
     """A value of a state; numbers may be text there."""
     value = state.take(name)
-    is_text = isinstance(value, str) and name not in {"mode", "anneal_strategy", "_anneal_func_type"}
-    return number(name, value) if is_text else whole(value)
+    is_text = name in {"mode", "anneal_strategy", "_anneal_func_type"}
+    return value if is_text or isinstance(value, list | dict) else number_or_text(name, value)
 
 
 def _position(state: Fields) -> list[NotCarried]:
-    return [NotCarried(shown(name), _POSITION) for name in state.unread]
+    return [NotCarried(excerpt(name), _POSITION) for name in state.unread]
 
 
 def _several(state: Fields, target_lr: float | None) -> Made:
     """A SequentialLR has milestones, a ChainedScheduler has none."""
-    children = [from_state(child, target_lr)[0] for child in state.take("_schedulers") if isinstance(child, dict)]
-    if not children or len(children) != len(state.take("_schedulers")):
-        raise NotImportable("_schedulers must be the states of one scheduler or more")
+    states = state.take("_schedulers")
+    if not isinstance(states, list) or not states or not all(isinstance(each, dict) for each in states):
+        raise NotImportable("_schedulers must be a list of the states of one scheduler or more")
+    children = [from_state(each, target_lr) for each in states]
     after: dict[str, Any] = {"type": "ChainedScheduler", "schedulers": [child.alone for child in children]}
     if "_milestones" in state:
-        milestones = [int(milestone) for milestone in state.numbers("_milestones")]
-        after |= {"type": "SequentialLR", "milestones": milestones}
-    return Made(str(after["type"]), after, length=length_of(after), lrs=children[0].lrs)
+        after |= {"type": "SequentialLR", "milestones": state.counts("_milestones")}
+    lrs = children[0].lrs
+    return Made(str(after["type"]), after, length=length_of(after), lrs=lrs, notes=_position(state))
 
 
 def _milestones(state: Fields) -> dict[str, Any]:
     """Milestones of a state are a Counter: in JSON an object of texts, with how often each is there."""
     counter = state.take("milestones")
     if not isinstance(counter, dict):
-        return {"milestones": [int(milestone) for milestone in state.numbers("milestones")]}
+        return {"milestones": state.counts("milestones")}
     times = Fields(counter, "milestones")
     try:
         # a milestone that is there very often is as invalid as one that is there twice
         found = sorted(int(name) for name in counter for _ in range(min(times.count(name), 2)))
     except ValueError:
-        raise NotImportable(f"milestones ({shown(repr(counter))}) must be counted by iteration") from None
+        raise NotImportable(f"milestones ({excerpt(repr(counter))}) must be counted by iteration") from None
     return {"milestones": found}
 
 

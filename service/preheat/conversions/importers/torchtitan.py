@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.source import Fields, Imported, Known, NotCarried
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
 _DECAYS = {"linear": "linear", "sqrt": "1-sqrt", "cosine": "cosine"}
@@ -23,7 +25,7 @@ def from_torchtitan(source: Any, known: Known) -> Imported:
     total = scheduler.count("total_steps", steps)
     if steps > total:
         raise NotImportable(f"lr_scheduler.total_steps ({total}) must not be below training.steps ({steps})")
-    warmup = scheduler.count("warmup_steps", 200) if known.warmup_iterations is None else known.warmup_iterations
+    warmup = known.warmup(scheduler.count("warmup_steps", 200))
     if warmup > total:
         notes.append(NotCarried("lr_scheduler.warmup_steps", f"is cut off at {total} by torchtitan"))
         warmup = total
@@ -33,6 +35,8 @@ def from_torchtitan(source: Any, known: Known) -> Imported:
         notes.append(NotCarried("lr_scheduler.decay_ratio", f"is cut off at {total - warmup} steps by torchtitan"))
         decay = total - warmup
     # Older configurations have lr_min, which is a share of lr as well, in spite of its name.
+    if "min_lr_factor" in scheduler and "lr_min" in scheduler:
+        raise NotImportable("lr_scheduler.lr_min must not stand beside min_lr_factor: it is its older name")
     floor = scheduler.number("min_lr_factor", scheduler.number("lr_min", 0.0))
     parts: dict[str, Any] = {"warmup": {"iterations": warmup, "convention": "(n+1)/W"}}
     shape = _DECAYS[scheduler.choice("decay_type", _DECAYS, "linear")]

@@ -1,12 +1,15 @@
 """Import of Hugging Face's TrainingArguments, and of the trainer_state.json of a run."""
 
-import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
-from preheat.conversions.harmless import HARMLESS
-from preheat.conversions.hf_schedule import BY_METRIC, SCHEDULES, hf_parts
-from preheat.conversions.source import Fields, Harmless, Imported, Known, NotCarried
+from preheat.conversions.fields import Fields
+from preheat.conversions.forms import read_text
+from preheat.conversions.harmless import HARMLESS, Harmless
+from preheat.conversions.hf_schedule import BY_METRIC, SCHEDULES, hf_parts, ignored_warmup
+from preheat.conversions.imported import Imported, NotCarried
+from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 from preheat.specs.after_schedulers.piecewise import MAX_POINTS
 
@@ -29,28 +32,39 @@ def from_trainer(fields: Fields, known: Known, harmless: Harmless, defaults: dic
     """A spec from the fields that TrainingArguments has, whoever's file they stand in; `defaults` are that file's."""
     notes: list[NotCarried] = []
     given = defaults or {}
-    total = trainer_length(fields, known, notes)
+    total = trainer_length(fields, known, notes, Lengths())
     warmup = _warmup_steps(fields, total, known, notes)
-    name = scheduler_name(fields, "lr_scheduler_type")
+    name = _scheduler_name(fields)
     own = scheduler_arguments(fields, given.get(name, {}), total - warmup)
-    lr = known.lr(fields.number("learning_rate", given.get("learning_rate", _DEFAULT_LR)))
+    lr = known.lr(fields.number("learning_rate", _DEFAULT_LR))
     spec = known.spec(lr, total, **hf_parts(name, own, lr, total, warmup))
     if name.startswith("constant") and fields.take("lr_scheduler_kwargs"):
         notes.append(NotCarried("lr_scheduler_kwargs", f"is ignored by get_scheduler for {name}"))
+    notes += ignored_warmup(name, "warmup_steps", warmup)
     _check_optimizer(fields, notes)
     return Imported(spec, notes + fields.left(harmless))
 
 
-def trainer_length(fields: Fields, known: Known, notes: list[NotCarried], epochs: str = "num_train_epochs") -> int:
+@dataclass(frozen=True)
+class Lengths:
+    """The names that a file has for the batch and the epochs of a run, and the defaults of both."""
+
+    batch: str = "per_device_train_batch_size"
+    default_batch: int = 8
+    epochs: str = "num_train_epochs"
+    default_epochs: float = 3.0
+
+
+def trainer_length(fields: Fields, known: Known, notes: list[NotCarried], names: Lengths) -> int:
     """Updates of the run, as Trainer counts them."""
-    max_steps = int(fields.number("max_steps", -1))
-    batch = fields.count("per_device_train_batch_size", 8)
-    accumulation = fields.count("gradient_accumulation_steps", 1)
-    run_epochs, drop_last = fields.number(epochs, 3.0), fields.flag("dataloader_drop_last")
+    max_steps = fields.limit("max_steps")
+    batch = fields.count(names.batch, names.default_batch, least=1)
+    accumulation = fields.count("gradient_accumulation_steps", 1, least=1)
+    run_epochs, drop_last = fields.number(names.epochs, names.default_epochs), fields.flag("dataloader_drop_last")
     # -1, Trainer's default, leaves the length to the epochs.
-    if max_steps > 0:
-        if epochs in fields:
-            notes.append(NotCarried(fields.path(epochs), "is ignored by Trainer beside max_steps"))
+    if max_steps is not None:
+        if names.epochs in fields:
+            notes.append(NotCarried(fields.path(names.epochs), "is ignored by Trainer beside max_steps"))
         return known.length(max_steps)
     from_epochs = known.updates(run_epochs, batch, accumulation, drop_last=drop_last)
     return known.length(
@@ -61,22 +75,24 @@ def trainer_length(fields: Fields, known: Known, notes: list[NotCarried], epochs
     )
 
 
-def scheduler_name(fields: Fields, field: str, default: str = "linear") -> str:
+def _scheduler_name(fields: Fields) -> str:
     """The name of a schedule; the text of transformers' enumeration is SchedulerType.COSINE, its value cosine."""
-    text = fields.text(field, default).removeprefix("SchedulerType.").lower()
-    return Fields({fields.path(field): text}).choice(fields.path(field), SCHEDULES, by_metric=BY_METRIC)
+    text = fields.text("lr_scheduler_type", "linear").removeprefix("SchedulerType.").lower()
+    return Fields({"lr_scheduler_type": text}).choice("lr_scheduler_type", SCHEDULES, by_metric=BY_METRIC)
 
 
 def scheduler_arguments(fields: Fields, defaults: Any, left: int) -> Fields:
     """lr_scheduler_kwargs: an object, or its JSON as the command line takes it."""
     arguments = fields.take("lr_scheduler_kwargs", {})
     if isinstance(arguments, str):
+        rule = 'lr_scheduler_kwargs must be an object, or the JSON of one, such as {"min_lr": 0.00001}'
+        # read_text takes min_lr=0.1 for TOML, which Trainer does not.
+        if not arguments.lstrip().startswith("{"):
+            raise NotImportable(rule)
         try:
-            arguments = json.loads(arguments or "{}")
-        except (ValueError, RecursionError):
-            raise NotImportable(
-                'lr_scheduler_kwargs must be an object, or the JSON of one, such as {"min_lr": 0.00001}'
-            ) from None
+            arguments = read_text(arguments)
+        except NotImportable as error:
+            raise NotImportable(f"{rule} ({error})") from None
     below = defaults(left) if callable(defaults) else defaults
     return Fields(below | arguments if isinstance(arguments, dict) else arguments, "lr_scheduler_kwargs")
 
@@ -86,10 +102,8 @@ def _warmup_steps(fields: Fields, total: int, known: Known, notes: list[NotCarri
     steps, ratio = fields.number("warmup_steps", 0), fields.number("warmup_ratio", 0)
     if steps and ratio:
         notes.append(NotCarried("warmup_ratio", "is ignored by Trainer beside warmup_steps"))
-    if known.warmup_iterations is not None:
-        return known.warmup_iterations
     share = steps if 0 < steps < 1 else 0 if steps else ratio
-    return math.ceil(share * total) if share else int(steps)
+    return known.warmup(math.ceil(share * total) if share else fields.count("warmup_steps", 0))
 
 
 def _check_optimizer(fields: Fields, notes: list[NotCarried]) -> None:
@@ -104,8 +118,11 @@ def _check_optimizer(fields: Fields, notes: list[NotCarried]) -> None:
         notes.append(NotCarried("optim", "is schedule-free: the optimizer has a schedule of its own beside this one"))
     elif optimizer:
         notes.append(NotCarried("optim", "is not part of a learning-rate schedule"))
-    if "lr" in str(fields.take("optim_args", "")):
+    arguments = str(fields.take("optim_args", ""))
+    if "lr" in arguments:
         raise NotImportable("optim_args may change the LR: write its lr as learning_rate")
+    if arguments:
+        notes.append(NotCarried("optim_args", "are the optimizer's, and say no LR"))
     if fields.flag("auto_find_batch_size"):
         notes.append(NotCarried("auto_find_batch_size", "may halve the batch, and so lengthen a run given in epochs"))
     split = fields.take("accelerator_config")

@@ -47,7 +47,8 @@ def megatron(n: int, warmup: int, decay: int, style: str, start: float = 0.0) ->
     if n > decay:
         return 0.01
     if style == "inverse-square-root":
-        return max(0.01, 0.3 * math.sqrt(max(warmup, 1)) / math.sqrt(max(n, 1)))
+        # in samples, 8 of an iteration
+        return max(0.01, 0.3 * math.sqrt(max(8 * warmup, 1)) / math.sqrt(max(8 * n, 1)))
     p, x = (n - warmup) / (decay - warmup), (n - (decay - 6)) / 6
     heights = {"linear": 1 - p, "cosine": 0.5 * (math.cos(math.pi * p) + 1)}
     if style in heights:
@@ -65,6 +66,7 @@ def test_megatrons_styles_have_its_lrs(style: str, warmup: int) -> None:
     """The warm-up up to and including W, the decay to lr_decay_iters, then min_lr."""
     kind, _, wsd = style.partition(" ")
     source = {"lr": 0.3, "min_lr": 0.01, "lr_decay_style": kind, "train_iters": 25, "lr_decay_iters": 20}
+    source |= {"global_batch_size": 8}
     source |= {"lr_warmup_fraction": 0.2} if warmup else {}
     source |= {"lr_wsd_decay_iters": 6, "lr_wsd_decay_style": wsd} if wsd else {}
     expected = [megatron(n, warmup, 20, style) for n in range(26)]
@@ -220,4 +222,6 @@ def test_fairseqs_schedules_by_epochs_or_groups_are_refused() -> None:
     source: dict[str, Any] = {"lr_scheduler": {"_name": "fixed"}, "optimization": {"lr": [0.3, 0.1], "max_update": 9}}
     assert "lr must be one LR" in refusal("fairseq", source)
     source["lr_scheduler"]["_name"] = "pass_through"
-    assert "lr_scheduler._name (pass_through) is not one of polynomial_decay" in refusal("fairseq", source)
+    assert "optimizer._name (None) is not one of composite" in refusal("fairseq", source)
+    layers = {**source, "lr_scheduler": {"_name": "fixed"}, "model": {"layer_decay": 0.75}}
+    assert "model.layer_decay gives each layer an LR of its own" in refusal("fairseq", layers)

@@ -85,7 +85,7 @@ def test_a_number_may_be_text_or_end_in_point_zero(steps: Any) -> None:
     [
         (
             {"lr_scheduler": "cosine"},
-            "does not know it (axolotl, kohya, diffusers have",
+            "does not know it (it is a field of axolotl, kohya, diffusers)",
         ),
         ({"cosine_min_lr_ratio": 0.1}, "cosine_min_lr_ratio may change the LR"),
         ({"lr_scheduler_num_cycles": 3}, "lr_scheduler_num_cycles may change the LR"),

@@ -1,23 +1,17 @@
-"""Source of an import: reads the fields of another library's configuration, so that none is forgotten."""
+"""Fields of a source: each is read by what it must be, and none is forgotten."""
 
-import math
 import re
 from collections.abc import Container, Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from preheat.conversions.guess import libraries_with
+from preheat.conversions.harmless import Harmless
+from preheat.conversions.imported import NotCarried
+from preheat.conversions.number import count, number
 from preheat.errors import NotImportable
-from preheat.messages import encodable, shortened
-
-_LARGEST = 1e100
-"""Numbers up to this one can be multiplied by each other without an overflow."""
+from preheat.messages import excerpt
 
 _MOST_ENTRIES = 10_000
-_MOST_DIGITS = 400
-# The whole numbers up to this one are exact in a float, as which JSON and YAML may give them.
-_LARGEST_COUNT = 2**53
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0", "none", "null"}
 # lr and eta only as words of their own: `lr_min` and `lr0`, but not `already` and not `metadata`.
 _SUSPECT = re.compile(
@@ -26,81 +20,6 @@ _SUSPECT = re.compile(
     re.IGNORECASE,
 )
 """Names of fields that may change a learning rate."""
-
-
-@dataclass(frozen=True)
-class NotCarried:
-    """A field of the source that is not in the spec, and why."""
-
-    field: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A spec, as a user would write it, and what of the source is not in it."""
-
-    spec: dict[str, Any]
-    not_carried: list[NotCarried] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the caller knows of the run besides the source; what is given here goes before the source.
-
-    `batch_size` is that of one device, `accumulation` the batches of one update, `dataset_size` in samples.
-    """
-
-    target_lr: float | None = None
-    total_iterations: int | None = None
-    warmup_iterations: int | None = None
-    dataset_size: int | None = None
-    batch_size: int | None = None
-    accumulation: int | None = None
-    devices: int | None = None
-    epochs: float | None = None
-
-    def spec(
-        self, lr: float | None, length: int | None, after_scheduler: dict[str, Any] | None = None, **others: Any
-    ) -> dict[str, Any]:
-        """A spec with the known target LR and length, else with the source's. Raises NotImportable."""
-        spec = {"target_lr": self.lr(lr), "total_iterations": self.length(length), **others}
-        return spec if after_scheduler is None else {**spec, "after_scheduler": after_scheduler}
-
-    def lr(self, of_source: float | None) -> float:
-        """The known target LR, else the source's. Raises NotImportable."""
-        lr = of_source if self.target_lr is None else self.target_lr
-        if lr is None:
-            raise NotImportable("target_lr is required: the source does not contain it")
-        return lr
-
-    def length(self, of_source: int | None, why: str = "the source does not contain it") -> int:
-        """The known length of the run, else the source's. Raises NotImportable."""
-        length = of_source if self.total_iterations is None else self.total_iterations
-        if length is None:
-            raise NotImportable(f"total_iterations is required: {why}")
-        return length
-
-    def batches(self, batch_size: int, *, drop_last: bool = False) -> int | None:
-        """Batches of one epoch on each device, the last one incomplete or dropped; None without a dataset_size."""
-        if self.dataset_size is None:
-            return None
-        size = (self.batch_size or batch_size) * (self.devices or 1)
-        # -(-a // b) rounds up in whole numbers: math.ceil(a / b) goes through a float.
-        return self.dataset_size // size if drop_last else -(-self.dataset_size // size)
-
-    def updates_per_epoch(self, batch_size: int, accumulation: int, *, drop_last: bool = False) -> int | None:
-        """Updates of one epoch; the last one may have fewer batches. None without a dataset_size."""
-        batches = self.batches(max(batch_size, 1), drop_last=drop_last)
-        return None if batches is None else max(-(-batches // max(self.accumulation or accumulation, 1)), 1)
-
-    def updates(
-        self, epochs: float | None, batch_size: int, accumulation: int, *, drop_last: bool = False
-    ) -> int | None:
-        """Updates of the run, rounded up as transformers does; None where dataset_size or epochs are not known."""
-        each, total_epochs = self.updates_per_epoch(batch_size, accumulation, drop_last=drop_last), self.epochs
-        total_epochs = epochs if total_epochs is None else total_epochs
-        return None if each is None or total_epochs is None else math.ceil(total_epochs * each)
 
 
 class Fields:
@@ -170,7 +89,7 @@ class Fields:
         values = list(values) if isinstance(values, tuple) else values
         if not isinstance(values, list) or len(values) > _MOST_ENTRIES:
             raise NotImportable(
-                f"{self.path(name)} ({shown(repr(values))}) must be a list of numbers, at most {_MOST_ENTRIES}"
+                f"{self.path(name)} ({excerpt(repr(values))}) must be a list of numbers, at most {_MOST_ENTRIES}"
             )
         return [number(f"{self.path(name)}[{index}]", value) for index, value in enumerate(values)]
 
@@ -178,16 +97,22 @@ class Fields:
         """The value of a field that must be a number where it is present."""
         return None if self.take(name) is None else self.number(name)
 
-    def count(self, name: str, default: int | None = None) -> int:
-        """The value of a field that must be a whole number ≥ 0."""
-        value = self.number(name, default)
-        if value != int(value) or not 0 <= value <= _LARGEST_COUNT:
-            raise NotImportable(f"{self.path(name)} ({value:g}) must be a whole number ≥ 0, at most 2**53")
-        return int(value)
+    def count(self, name: str, default: int | None = None, least: int = 0) -> int:
+        """The value of a field that must be a whole number of at least `least`."""
+        return count(self.path(name), self.take(name, default), least)
 
     def optional_count(self, name: str) -> int | None:
         """The value of a field that must be a whole number ≥ 0 where it is present."""
         return None if self.take(name) is None else self.count(name)
+
+    def limit(self, name: str) -> int | None:
+        """The value of a field that must be a whole number; None where it is absent, or not above 0: no limit."""
+        value = self.number(name, -1)
+        return self.count(name) if value > 0 else None
+
+    def counts(self, name: str, default: Iterable[int] = ()) -> list[int]:
+        """The values of a field that must be a list of whole numbers ≥ 0."""
+        return [count(f"{self.path(name)}[{index}]", each) for index, each in enumerate(self.numbers(name, default))]
 
     def flag(self, name: str, default: bool = False) -> bool:
         """The value of a field that must be true or false."""
@@ -195,14 +120,14 @@ class Fields:
         # A bool is an int in Python, so that True, 1, "1" and "True" all go this way.
         text = str(value).lower() if isinstance(value, str | int) else ""
         if text not in _TRUE | _FALSE:
-            raise NotImportable(f"{self.path(name)} ({shown(repr(value))}) must be true or false")
+            raise NotImportable(f"{self.path(name)} ({excerpt(repr(value))}) must be true or false")
         return text in _TRUE
 
     def text(self, name: str, default: str = "") -> str:
         """The value of a field that must be a text."""
         value = self.take(name, default)
         if not isinstance(value, str):
-            raise NotImportable(f"{self.path(name)} ({shown(repr(value))}) must be a text")
+            raise NotImportable(f"{self.path(name)} ({excerpt(repr(value))}) must be a text")
         return value
 
     def choice(self, name: str, known: Iterable[str], default: str = "", by_metric: Container[str] = ()) -> str:
@@ -213,7 +138,7 @@ class Fields:
         reason = f"is not one of {', '.join(names)}"
         if isinstance(value, str) and value in by_metric:
             reason = f"follows a metric: its LR is not a function of the iteration; importable are {', '.join(names)}"
-        raise NotImportable(f"{self.path(name)} ({shown(str(value))}) {reason}")
+        raise NotImportable(f"{self.path(name)} ({excerpt(str(value))}) {reason}")
 
     def only(self, known: Iterable[str], of: str) -> None:
         """Refuses a field that is not a parameter of `of`, which would not take it."""
@@ -221,7 +146,7 @@ class Fields:
         for name in self.names:
             if name not in names:
                 listed = f"it has {', '.join(sorted(names))}" if names else "it has none"
-                raise NotImportable(f"{shown(self.path(name))} is not a parameter of {of} ({listed})")
+                raise NotImportable(f"{excerpt(self.path(name))} is not a parameter of {of} ({listed})")
 
     def refuse(self, name: str, rule: str) -> None:
         """Refuses a field, for the reason given, where it is present and not off."""
@@ -242,33 +167,20 @@ class Fields:
         # An object that was opened with `fields` or `each` sorts out its own fields; only its name was read here.
         found = [note for child in self._children for note in child.left(harmless)]
         for name in self.unread:
-            path = shown(self.path(name))
+            path = excerpt(self.path(name))
             if harmless.has(name):
                 found.append(NotCarried(path, "is not part of a learning-rate schedule"))
                 continue
             suspect = _suspect_within(name, self._fields[name])
             if suspect:
                 others = ", ".join(libraries_with(suspect))
-                known = f" ({others} have a field of this name)" if others else ""
+                known = f" (it is a field of {others})" if others else ""
                 raise NotImportable(
-                    f"{shown(self.path(suspect))} may change the LR, and an import from {harmless.library} does not "
+                    f"{excerpt(self.path(suspect))} may change the LR, and an import from {harmless.library} does not "
                     f"know it{known}: remove it if it does not, or import without it and write its effect into the spec"
                 )
             found.append(NotCarried(path, "is not known: check that it does not change the LR"))
         return found
-
-
-class Harmless:
-    """Names of fields of a library that change no LR; a name that ends in * stands for all that begin so."""
-
-    def __init__(self, library: str, names: str) -> None:
-        self.library = library
-        self._names = {name for name in names.split() if not name.endswith("*")}
-        self._beginnings = tuple(name[:-1] for name in names.split() if name.endswith("*"))
-
-    def has(self, name: str) -> bool:
-        """Whether a field is known to change no LR."""
-        return name in self._names or name.startswith(self._beginnings)
 
 
 def _suspect_within(name: str, value: Any) -> str | None:
@@ -284,19 +196,3 @@ def _suspect_within(name: str, value: Any) -> str | None:
             if within is not None:
                 return f"{name}.{within}" if isinstance(key, str) else f"{name}[{key}]{within}"
     return None
-
-
-def number(path: str, value: Any) -> float:
-    """A finite number, or that of a text; an int where it is whole. Raises NotImportable with the path."""
-    if isinstance(value, str) and len(value) <= _MOST_DIGITS:
-        with suppress(ValueError):
-            value = float(value)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not abs(value) <= _LARGEST:  # NaN is not ≤ anything
-        raise NotImportable(f"{shown(path)} ({shown(repr(value))}) must be a number")
-    return int(value) if value == int(value) and abs(value) <= _LARGEST_COUNT else float(value)
-
-
-def shown(text: str) -> str:
-    """The text as a message shows it: short, and without what no UTF-8 document can hold."""
-    return encodable(shortened(text))
