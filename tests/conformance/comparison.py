@@ -20,7 +20,7 @@ from torch.optim import SGD, Optimizer
 
 from preheat.conversions import Source
 from preheat.conversions.importers import Imported, import_schedule
-from preheat.conversions.source import Known
+from preheat.conversions.known import Known
 from preheat.curve import Curve
 from preheat.errors import NotImportable
 from preheat.schedule import Schedule
