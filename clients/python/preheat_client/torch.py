@@ -76,6 +76,8 @@ class RemoteLR(LRScheduler):
         _check_choice("unit", unit, ("update", "epoch"))
         _check_choice("group_lrs", group_lrs, ("scale", "set", None))
         optimizer = unwrapped(optimizer)
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer ({type(optimizer).__name__}) is not an Optimizer")
         self.schedule, self._unit, self._group_lrs, self._first = schedule, unit, group_lrs, first_iteration
         self._row: Row = 0.0
         self._last_hyperparameters: list[float] = []
