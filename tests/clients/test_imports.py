@@ -26,6 +26,7 @@ LEVELS = [
     {"_core.prefetch"},
     {"schedule"},
     {"client", "_core.param_groups", "keras", "optax", "distributed"},
+    {"_core.series"},
     {"torch"},
     {"_core.overriding"},
     {"transformers", "lightning"},

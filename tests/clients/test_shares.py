@@ -137,6 +137,15 @@ def test_groups_that_are_added_later_scale_too(preheat: Preheat) -> None:
     assert lrs(again) == pytest.approx([float(REFERENCE_ROWS[10]) * share for share in (0.1, 1, 1, 2, 0.1, 0)])
 
 
+def test_a_frozen_group_may_be_added_while_the_others_are_at_0(preheat: Preheat) -> None:
+    """It has the LR that they run at, and yet is not alike."""
+    on = grouped({})
+    remote = RemoteLR(on, preheat.create(REFERENCE_SPEC), 0, group_lrs="scale")
+    on.add_param_group({"params": [torch.zeros(1)], "lr": 0.0})
+    remote.step(10)
+    assert lrs(on) == [0.01, 0.0]
+
+
 def test_without_a_word_a_group_may_be_added_that_is_no_different(preheat: Preheat) -> None:
     """With the optimizer's LR or with the one that the others run at now; another one raises."""
     on = grouped({})

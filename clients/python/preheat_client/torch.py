@@ -4,14 +4,16 @@ import dataclasses
 import logging
 import operator
 import sys
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler
 
-from preheat_client._core.curve import Known, Metadata, Row
-from preheat_client._core.param_groups import Binding, bind, fill, has_lr, write
+from preheat_client._core.curve import Known, Metadata
+from preheat_client._core.param_groups import Binding, bind, fill, has_lr
 from preheat_client._core.scheduler_state import iteration_of
+from preheat_client._core.series import Series
 from preheat_client._core.shares import GroupLrs, Shares, note_initial_lrs
 from preheat_client._core.updates import REPLACED, Updates, is_counted, unwrapped
 from preheat_client._core.watch import Watch
@@ -26,10 +28,8 @@ _UNCHANGING = Known(Metadata())
 """Of a schedule that is not ours, which has the same param groups during a whole run."""
 
 
-class _Unseen:
-    """Stands for a schedule whose rows are not to be taken from memory past it: its view is that of none."""
-
-    view = ()
+_UNSEEN = SimpleNamespace(view=())
+"""Stands for a schedule whose rows are not to be taken from memory: its view is that of none."""
 
 
 class RemoteLR(LRScheduler):
@@ -79,7 +79,7 @@ class RemoteLR(LRScheduler):
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer ({type(optimizer).__name__}) is not an Optimizer")
         self.schedule, self._unit, self._group_lrs, self._first = schedule, unit, group_lrs, first_iteration
-        self._row: Row = 0.0
+        self._lrs: list[float] = []
         self._last_hyperparameters: list[float] = []
         self._updates = Updates()
         self._watch = Watch()
@@ -110,23 +110,26 @@ class RemoteLR(LRScheduler):
         updates.count = 0
         # Nearly every step takes this way, so it is kept short. Another curve of the schedule has another view.
         if self._viewed.view is self._view and iteration.__class__ is int:
-            offset = iteration - self._view_start
+            offset = iteration - self._start
             groups = self.optimizer.param_groups
-            if 0 <= offset < self._view_length and groups is self._groups and len(groups) == self._group_count:
-                last, self._row = self._row, self._view_rows[offset]
-                row = self._row
-                for group in groups:
-                    if group["lr"] is last:
-                        group["lr"] = row
-                    else:
-                        self._replace(group, last, row)
+            if 0 <= offset < self._length and groups is self._groups and len(groups) == self._group_count:
+                if self._one_lr is None:
+                    self._set_from(self._series, offset)
+                else:
+                    last, self._lr = self._lr, self._one_lr[offset]
+                    lr = self._lr
+                    for group in groups:
+                        if group["lr"] is last:
+                            group["lr"] = lr
+                        else:
+                            self._replace(group, last, lr)
                 self.last_epoch = iteration
                 return
         self._set_next(operator.index(iteration))
 
     def get_last_lr(self) -> list[Any]:
         """The LR of each param group, as set last."""
-        return self._binding.lrs(self._row)
+        return [self._lr] * self._group_count if self._one_lr is not None else list(self._lrs)
 
     def get_lr(self) -> list[Any]:
         """The same: torch's own schedulers compute here what they set next."""
@@ -195,12 +198,12 @@ class RemoteLR(LRScheduler):
                 self._note_other(group, last)
         self._set(iteration)
 
-    def _replace(self, group: dict[str, Any], last: Row, lr: Row) -> None:
+    def _replace(self, group: dict[str, Any], last: float, lr: float) -> None:
         """Sets one LR where a Tensor is, or where not the float is that was set last."""
         self._note_other(group, last)
         fill(group, "lr", lr)
 
-    def _note_other(self, group: dict[str, Any], last: Any) -> None:
+    def _note_other(self, group: dict[str, Any], last: float) -> None:
         self._watch.other_lr(group, last)
 
     def _stay(self) -> None:
@@ -232,29 +235,39 @@ class RemoteLR(LRScheduler):
             self._bind_again()
         # The step after the last update sets an LR that no update runs at: the end is passed only after that.
         held = iteration if iteration != self._after_last else iteration - 1
-        self._row = row = self.schedule.lr(held)
-        lrs = self._binding.lrs(row)
-        for group, lr in zip(groups, lrs, strict=True):
+        self._lrs = self._binding.lrs(self.schedule.lr(held))
+        for group, lr in zip(groups, self._lrs, strict=True):
             fill(group, "lr", lr)
         if self._binding.places:
-            self._set_hyperparameters(held)
+            self._last_hyperparameters = self.schedule.hyperparameters(held)
+            self._binding.write(groups, self._last_hyperparameters)
         self.last_epoch = iteration
-        self._look(row)
+        self._look()
 
-    def _set_hyperparameters(self, iteration: int) -> None:
-        self._last_hyperparameters = self.schedule.hyperparameters(iteration)
-        for where, value in zip(self._binding.places, self._last_hyperparameters, strict=True):
-            for place in where:
-                write(self.optimizer.param_groups, place, value)
+    def _set_from(self, series: Series, offset: int) -> None:
+        """The same from memory."""
+        lasts, self._lrs = self._lrs, []
+        for group, last, (values, factor) in zip(self._groups, lasts, series.lrs, strict=True):
+            lr = values[offset] * factor
+            self._lrs.append(lr)
+            if group["lr"] is last:
+                group["lr"] = lr
+            else:
+                self._replace(group, last, lr)
+        if series.others:
+            self._last_hyperparameters = [values[offset] for values in series.others]
+            self._binding.write(self._groups, self._last_hyperparameters)
 
-    def _look(self, row: Row) -> None:
-        """Notes which part of the schedule is in memory, for the steps that follow; several LRs take the long way."""
+    def _look(self) -> None:
+        """Notes which part of the schedule is in memory, for the steps that follow."""
         view = getattr(self._known, "view", None)  # before the metadata: a curve that arrives changes it last
-        is_bound = view is not None and self._known.metadata is self._bound_to
-        is_short = is_bound and isinstance(row, float) and self._binding.is_one_lr
-        self._viewed, self._view = (self._known, view) if is_short else (_Unseen, None)
-        if is_short:
-            self._view_start, self._view_rows, self._view_length = view[0], view[1], len(view[1])
+        self._viewed, self._view, self._one_lr = _UNSEEN, None, None
+        if view is not None and self._known.metadata is self._bound_to:
+            self._viewed, self._view = self._known, view
+            self._series = series = Series.of(view, self._binding)
+            self._start, self._length = series.start, series.length
+            if self._binding.is_one_lr:
+                self._one_lr, self._lr = series.lrs[0][0], self._lrs[0]
 
     def _bind(self, optimizer: Optimizer, known: Binding | None) -> None:
         """Matches param groups and columns."""
@@ -279,9 +292,9 @@ class RemoteLR(LRScheduler):
 
     def __getstate__(self) -> dict[str, Any]:
         """What can be copied: a copy counts the updates of its own optimizer, and looks at the schedule anew."""
-        left_out = {"_updates", "_known", "_bound_to", "_groups", "_viewed", "_view", "_view_rows"}
+        left_out = {"_updates", "_known", "_bound_to", "_groups", "_viewed", "_view", "_series", "_one_lr"}
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
-        return {**state, "_count": self._updates.count}
+        return {**state, "_lrs": self.get_last_lr(), "_count": self._updates.count}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         count = state.pop("_count")
@@ -290,7 +303,7 @@ class RemoteLR(LRScheduler):
         self._groups = self.optimizer.param_groups
         self._known = getattr(self.schedule, "_known", _UNCHANGING)
         self._bound_to = None
-        self._viewed, self._view = _Unseen, None
+        self._viewed, self._view, self._one_lr = _UNSEEN, None, None
         if count != REPLACED and not is_counted(self.optimizer):
             self._updates.start(self.optimizer)
             self._updates.count = count

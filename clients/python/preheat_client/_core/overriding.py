@@ -8,7 +8,7 @@ from preheat_client.torch import RemoteLR
 class OverridingRemoteLR(RemoteLR):
     """Sets its LR at every step, whether there was an update or not."""
 
-    def _note_other(self, group: dict[str, Any], last: Any) -> None:
+    def _note_other(self, group: dict[str, Any], last: float) -> None:
         """It is expected."""
 
     def _stay(self) -> None:

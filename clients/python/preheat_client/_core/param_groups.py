@@ -47,6 +47,18 @@ class Binding:
             return [row[column] for column in self.columns]
         return [row * factor for factor in self.shares.factors]
 
+    def write(self, param_groups: list[ParamGroup], values: list[float]) -> None:
+        """Writes other hyperparameters. Param groups are passed anew: loading an optimizer's state replaces them."""
+        for places, value in zip(self.places, values, strict=True):
+            for place in places:
+                param_group = param_groups[place.group]
+                if place.beta is None:
+                    fill(param_group, place.name, value)
+                else:
+                    betas = list(param_group["betas"])
+                    betas[place.beta] = value
+                    param_group["betas"] = tuple(betas)
+
 
 def bind(
     param_groups: list[ParamGroup], schedule: ReadableSchedule, group_lrs: GroupLrs | None, known: Binding | None = None
@@ -74,17 +86,6 @@ def has_one_lr(schedule: ReadableSchedule) -> bool:
     return len(schedule.group_names) == 1 and not schedule.spec.get("param_groups")
 
 
-def write(param_groups: list[ParamGroup], place: Place, value: float) -> None:
-    """Writes a value to its place. Param groups are passed anew: loading an optimizer's state replaces them."""
-    param_group = param_groups[place.group]
-    if place.beta is None:
-        fill(param_group, place.name, value)
-    else:
-        betas = list(param_group["betas"])
-        betas[place.beta] = value
-        param_group["betas"] = tuple(betas)
-
-
 def has_lr(param_group: ParamGroup, lr: float) -> bool:
     """Whether a group runs at an LR, as a Tensor's type rounds it."""
     own = param_group["lr"]
@@ -93,8 +94,9 @@ def has_lr(param_group: ParamGroup, lr: float) -> bool:
 
 def fill(param_group: ParamGroup, name: str, value: float) -> None:
     """Sets a hyperparameter; a Tensor keeps its identity, so that a compiled step sees the new value."""
-    if hasattr(param_group[name], "fill_"):
-        param_group[name].fill_(value)
+    before = param_group[name]
+    if before.__class__ is not float and hasattr(before, "fill_"):  # nearly every one is a float
+        before.fill_(value)
     else:
         param_group[name] = value
 

@@ -45,12 +45,13 @@ def shares_of(param_groups: list[ParamGroup], group_lrs: GroupLrs | None, known:
 def note_initial_lrs(param_groups: list[ParamGroup], current_lrs: list[float]) -> None:
     """Notes the LRs that param groups were added with after those of `current_lrs`, as torch notes those of the others.
 
-    A group that was added with exactly the LR that another one runs at now begins where that one began.
+    A group that was added with exactly the LR that another one runs at now begins where that one began; one at 0 is
+    frozen, wherever the others are.
     """
     first = len(current_lrs)
     for group in param_groups[first:]:
         lr = float(group["lr"])
-        alike = (own for own, current in zip(param_groups[:first], current_lrs, strict=True) if current == lr)
+        alike = (own for own, current in zip(param_groups[:first], current_lrs, strict=True) if current == lr > 0)
         group.setdefault("initial_lr", _own_lr(next(alike, group)))
 
 
