@@ -98,7 +98,7 @@ def test_a_group_that_the_spec_names_is_scheduled(preheat: Preheat, named: tuple
     }
     on = grouped({"name": "decay"}, {"name": "no_decay", "weight_decay": 0.0})
     RemoteLR(on, preheat.create(spec)).step(10)
-    expected = {("no_decay",): [0.04, 0.4], ("decay", "no_decay"): [0.4, 0.4], None: [0.4, 0.0]}
+    expected: dict[Any, list[float]] = {("no_decay",): [0.04, 0.4], ("decay", "no_decay"): [0.4, 0.4], None: [0.4, 0.0]}
     assert decays(on) == expected[named]
 
 

@@ -1,7 +1,7 @@
 """What RemoteLR says of a loop that keeps its LRs from being the schedule's, and what it says nothing of."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ def preheat(url: str) -> Any:
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """Warnings of the client since it was asked last."""
 
     def messages() -> list[str]:

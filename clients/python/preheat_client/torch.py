@@ -4,11 +4,12 @@ import dataclasses
 import logging
 import operator
 import sys
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Literal
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 
 from preheat_client._core.curve import Known, Metadata
 from preheat_client._core.param_groups import Binding, bind, fill, has_lr
@@ -16,7 +17,7 @@ from preheat_client._core.scheduler_state import iteration_of
 from preheat_client._core.series import Series
 from preheat_client._core.shares import GroupLrs, Shares, note_initial_lrs
 from preheat_client._core.updates import REPLACED, Updates, is_counted, unwrapped
-from preheat_client._core.watch import Watch
+from preheat_client._core.watch import Watch, refuse_chain
 from preheat_client.errors import ParamGroupMismatch
 from preheat_client.schedule import ReadableSchedule
 
@@ -63,6 +64,20 @@ class RemoteLR(LRScheduler):
     Raises ParamGroupMismatch if the param groups are not those of the schedule, or differ in their LRs without
     `group_lrs`, ValueError for another `unit` or `group_lrs`, and what `Schedule.lr` raises.
     """
+
+    _binding: Binding
+    _groups: list[dict[str, Any]]
+    _group_count: int
+    _known: Any
+    _bound_to: Any
+    _viewed: Any
+    _view: Any
+    _series: Series
+    _start: int
+    _length: int
+    _one_lr: Sequence[float] | None
+    _lr: float
+    _is_first: bool
 
     def __init__(
         self,
@@ -190,7 +205,7 @@ class RemoteLR(LRScheduler):
     def _set_next(self, iteration: int) -> None:
         """Sets what a step sets, and looks for what else may set LRs."""
         if self._is_first:  # a ChainedScheduler looks at its schedulers in no other way than by stepping them
-            _check_caller(sys._getframe(2).f_locals.get("self"))  # noqa: SLF001 - what inspect.stack() reads, in 1/1000
+            refuse_chain(sys._getframe(2).f_locals.get("self"))  # noqa: SLF001 - what inspect.stack() reads, in 1/1000
             self._is_first = False
         groups = self.optimizer.param_groups
         if groups is self._groups:
@@ -276,7 +291,7 @@ class RemoteLR(LRScheduler):
             note_initial_lrs(groups, self.get_last_lr())
         elif known is not None and len(groups) < self._group_count:  # they are others
             known = None
-        self._known: Any = getattr(schedule, "_known", _UNCHANGING)
+        self._known = getattr(schedule, "_known", _UNCHANGING)
         self._bound_to = self._known.metadata
         self._after_last = schedule.total_iterations + 1
         self._binding = bind(groups, schedule, self._group_lrs, known)
@@ -312,11 +327,3 @@ class RemoteLR(LRScheduler):
 def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} ({value!r:.40}) must be one of {', '.join(map(repr, choices))}")
-
-
-def _check_caller(caller: Any) -> None:
-    if isinstance(caller, ChainedScheduler) and len(caller._schedulers) > 1:  # noqa: SLF001 - it has no other name
-        raise ValueError(
-            "RemoteLR must not be in a ChainedScheduler with others: it sets the schedule's LR, and does not multiply "
-            "the one that they have set. Put all of them into the spec, as ChainedScheduler or ProductLR"
-        )

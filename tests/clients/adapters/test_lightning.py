@@ -293,7 +293,7 @@ class Grouped(Module):
 
     def configure_optimizers(self) -> Any:
         """The bias at a tenth."""
-        groups = [{"params": [self.model.weight]}, {"params": [self.model.bias], "lr": 0.1}]
+        groups: list[dict[str, Any]] = [{"params": [self.model.weight]}, {"params": [self.model.bias], "lr": 0.1}]
         optimizer = torch.optim.SGD(groups, lr=1.0)
         optimizer.register_step_post_hook(lambda *_: self.used.append(str([g["lr"] for g in optimizer.param_groups])))
         return optimizer

@@ -137,7 +137,8 @@ def _has_decay(group: ParamGroup, schedule: ReadableSchedule) -> bool:
     """
     if "weight_decay" not in group or all(name != "weight_decay" for _, name in schedule.hyperparameter_columns):
         return False
-    return float(group.setdefault("initial_weight_decay", group["weight_decay"])) != 0
+    group.setdefault("initial_weight_decay", group["weight_decay"])
+    return float(group["initial_weight_decay"]) != 0
 
 
 def _places(

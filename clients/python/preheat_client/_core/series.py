@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from preheat_client._core.curve import Rows, View
 from preheat_client._core.param_groups import Binding
@@ -20,9 +21,8 @@ class Series:
     def of(view: View, binding: Binding) -> "Series":
         """Cuts the view that a loop is in, once a window: so a step reads numbers, and makes no lists."""
         start, rows, others = view
-        columns: dict[int, Sequence[float]] = {
-            column: rows.column(column) if isinstance(rows, Rows) else rows  # type: ignore[dict-item] # floats then
-            for column in set(binding.columns)
+        columns: dict[int, Sequence[Any]] = {  # of floats: rows that are no Rows are the LR of one group
+            column: rows.column(column) if isinstance(rows, Rows) else rows for column in set(binding.columns)
         }
         lrs = [
             (columns[column], factor) for column, factor in zip(binding.columns, binding.shares.factors, strict=True)

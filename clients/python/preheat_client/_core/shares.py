@@ -56,7 +56,7 @@ def note_initial_lrs(param_groups: list[ParamGroup], current_lrs: list[float]) -
 
 
 def _own_lr(group: ParamGroup) -> float:
-    return float(group.get("initial_lr", group["lr"]))
+    return float(group["initial_lr"] if "initial_lr" in group else group["lr"])
 
 
 def _initial(lrs: list[float], scales: list[float]) -> Shares:

@@ -66,3 +66,12 @@ class Watch:
         if what not in self._said:
             self._said.add(what)
             _LOG.warning(message, *values)
+
+
+def refuse_chain(caller: Any) -> None:
+    """Raises ValueError if a scheduler is stepped by torch's ChainedScheduler together with others."""
+    if type(caller).__name__ == "ChainedScheduler" and len(getattr(caller, "_schedulers", ())) > 1:
+        raise ValueError(
+            "RemoteLR must not be in a ChainedScheduler with others: it sets the schedule's LR, and does not multiply "
+            "the one that they have set. Put all of them into the spec, as ChainedScheduler or ProductLR"
+        )
