@@ -12,12 +12,23 @@ BASE = Path(__file__).parents[2] / "clients/python/preheat_client"
 
 LEVELS = [
     {"errors"},
-    {"status", "_core.configuration", "_core.worker"},
+    {
+        "status",
+        "_core.configuration",
+        "_core.worker",
+        "_core.scheduler_state",
+        "_core.shares",
+        "_core.updates",
+        "_core.watch",
+    },
     {"_core.curve"},
     {"_core.offline", "_http"},
     {"_core.prefetch"},
     {"schedule"},
-    {"client", "torch", "keras", "optax", "distributed"},
+    {"client", "_core.param_groups", "keras", "optax", "distributed"},
+    {"_core.series"},
+    {"torch"},
+    {"_core.overriding"},
     {"transformers", "lightning"},
 ]
 """Modules of the client from the ground up: each may import those below it."""

@@ -147,7 +147,6 @@ def test_unnamed_groups_are_matched_by_position(preheat: Preheat, groups: list[d
         (("head", "backbone", "neck"), "named head, backbone, neck, the schedule's backbone, head"),
         (("head", "body"), r"named head, body, the schedule's backbone, head"),
         (("head", None), r"named head, None"),
-        (("head", "head"), r"named head, head"),
     ],
 )
 def test_other_param_groups_are_refused_at_construction(
@@ -272,10 +271,10 @@ def test_it_is_a_torch_scheduler(preheat: Preheat) -> None:
 
 
 def test_a_step_without_an_update_changes_nothing(preheat: Preheat, caplog: pytest.LogCaptureFixture) -> None:
-    """The iteration is the number of updates performed; a hundred idle steps are worth a line."""
+    """The iteration is the number of updates performed; a thousand idle steps are worth one line."""
     on = optimizer(1.0)
     scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
-    for _ in range(250):
+    for _ in range(2500):
         scheduler.step()
     assert (scheduler.iteration, lrs(on)) == (1, [0.001])
     said = [record.getMessage() for record in caplog.records if "performed no update" in record.getMessage()]
@@ -348,7 +347,7 @@ def test_param_groups_that_are_added_later_follow(preheat: Preheat) -> None:
     """One LR drives all; named ones find their own; others are refused."""
     on = optimizer(1.0)
     scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
-    on.add_param_group({"params": [torch.zeros(1, requires_grad=True)], "lr": 7.0})
+    on.add_param_group({"params": [torch.zeros(1, requires_grad=True)], "lr": 1.0})
     scheduler.step(5)
     assert lrs(on) == scheduler.get_last_lr() == [0.005, 0.005]
 

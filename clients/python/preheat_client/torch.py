@@ -1,27 +1,36 @@
 """torch: a scheduler of `torch.optim.lr_scheduler` that sets the LRs of a schedule."""
 
+import dataclasses
 import logging
-from dataclasses import dataclass
-from typing import Any
+import operator
+import sys
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from preheat_client._core.curve import Known, Metadata
-from preheat_client.errors import ParamGroupMismatch, ScheduleMismatch
+from preheat_client._core.param_groups import Binding, bind, fill, has_lr
+from preheat_client._core.scheduler_state import iteration_of
+from preheat_client._core.series import Series
+from preheat_client._core.shares import GroupLrs, Shares, note_initial_lrs
+from preheat_client._core.updates import REPLACED, Updates, is_counted, unwrapped
+from preheat_client._core.watch import Watch, refuse_chain
+from preheat_client.errors import ParamGroupMismatch
 from preheat_client.schedule import ReadableSchedule
 
 __all__ = ["RemoteLR"]
 
 _LOG = logging.getLogger("preheat_client")
-_IDLE_STEPS = 100
-_BETAS = {"momentum": 0, "beta1": 0, "beta2": 1}
-_OF_EVERY_OPTIMIZER = {"weight_decay", *_BETAS}
-
-ParamGroup = dict[str, Any]
 
 _UNCHANGING = Known(Metadata())
 """Of a schedule that is not ours, which has the same param groups during a whole run."""
+
+
+_UNSEEN = SimpleNamespace(view=())
+"""Stands for a schedule whose rows are not to be taken from memory: its view is that of none."""
 
 
 class RemoteLR(LRScheduler):
@@ -35,32 +44,66 @@ class RemoteLR(LRScheduler):
     One LR drives every param group, unless the spec has param_groups: these are matched by name where both sides name
     them, else by position; groups that are added later follow. Tensor LRs are filled in place. Other hyperparameters
     that the schedule has (momentum or β1, weight_decay, …) are set with the LR; one that no param group has, such as
-    gradient_clip, is for the loop to read from `get_last_hyperparameters`.
+    gradient_clip, is for the loop to read from `get_last_hyperparameters`. A param group whose own weight decay is 0
+    keeps it, unless the spec names the group for its weight_decay or every group's is 0.
 
     Args:
-        optimizer: a torch optimizer.
+        optimizer: a torch optimizer, also as accelerate, Lightning and others wrap it.
         schedule: from `Preheat.create` or `Preheat.schedule`; under torch.distributed also from
             `preheat_client.distributed.from_rank_zero`, so that rank 0 asks and all others follow.
-        first_iteration: iteration of the first update; 0 for loops that count from 0.
+        first_iteration: iteration of the first update (epoch); 0 for loops that count from 0.
+        unit: what one iteration of the schedule is. With "epoch" every `step()` after one update or more sets the LR of
+            the next epoch.
+        group_lrs: needed if the param groups have LRs of their own (`initial_lr` or `lr`, times `lr_scale`), and the
+            spec has no param_groups. "scale" runs each at its share of the schedule's LR, which is that of the group
+            with the highest; a group at 0 stays there. "set" runs all of them at the schedule's LR.
 
-    Raises ParamGroupMismatch if the param groups are not those of the schedule, and what `Schedule.lr` raises.
+    In a SequentialLR it begins at `first_iteration` when its turn comes. Another RemoteLR on the same optimizer
+    replaces this one, whose `step` then raises RuntimeError; in a ChainedScheduler with others it raises ValueError.
+
+    Raises ParamGroupMismatch if the param groups are not those of the schedule, or differ in their LRs without
+    `group_lrs`, ValueError for another `unit` or `group_lrs`, and what `Schedule.lr` raises.
     """
 
-    def __init__(self, optimizer: Optimizer, schedule: ReadableSchedule, first_iteration: int = 1) -> None:
-        self.schedule = schedule
-        self.last_epoch = first_iteration
-        self._idle_at = self._idle_steps = 0
+    _binding: Binding
+    _groups: list[dict[str, Any]]
+    _group_count: int
+    _known: Any
+    _bound_to: Any
+    _viewed: Any
+    _view: Any
+    _series: Series
+    _start: int
+    _length: int
+    _one_lr: Sequence[float] | None
+    _lr: float
+    _is_first: bool
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedule: ReadableSchedule,
+        first_iteration: int = 1,
+        *,
+        unit: Literal["update", "epoch"] = "update",
+        group_lrs: GroupLrs | None = None,
+    ) -> None:
+        _check_choice("unit", unit, ("update", "epoch"))
+        _check_choice("group_lrs", group_lrs, ("scale", "set", None))
+        optimizer = unwrapped(optimizer)
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer ({type(optimizer).__name__}) is not an Optimizer")
+        self.schedule, self._unit, self._group_lrs, self._first = schedule, unit, group_lrs, first_iteration
+        self._lrs: list[float] = []
         self._last_hyperparameters: list[float] = []
-        self._bind(optimizer)
-        self._updates = _Updates()
-        # The hook holds a counter and not this scheduler, which would live as long as the optimizer.
-        optimizer.register_step_post_hook(self._updates.count_one)
+        self._updates = Updates()
+        self._watch = Watch()
+        self._bind(optimizer, None)
         super().__init__(optimizer)
-        self._set(first_iteration)  # last: torch's constructor sets last_epoch to -1
 
     @property
     def iteration(self) -> int:
-        """Iteration of the update that the LR is set for; torch calls it last_epoch."""
+        """Iteration of the update (epoch) that the LR is set for; torch calls it last_epoch."""
         return self.last_epoch
 
     def step(self, cur_iteration: int | None = None, *, was_skipped: bool = False) -> None:
@@ -69,18 +112,39 @@ class RemoteLR(LRScheduler):
         `was_skipped` says that the optimizer was called, but a GradScaler kept it from changing anything; this happens
         with `fused=True` alone: `scaler.get_scale()` fell.
         """
-        iteration = cur_iteration
-        if iteration is None:
-            iteration = self.last_epoch + (0 if was_skipped else self._updates.count)
-        self._updates.count = 0
-        if cur_iteration is None and iteration == self.last_epoch:
-            self._note_idle_step()
+        updates = self._updates
+        if cur_iteration is not None and updates.count >= 0:
+            iteration = cur_iteration
+        elif updates.count == 1 and not was_skipped:
+            iteration = self.last_epoch + 1
         else:
-            self._set(iteration)
+            iteration = self._counted(was_skipped)
+            if iteration == self.last_epoch:
+                self._stay()
+                return
+        updates.count = 0
+        # Nearly every step takes this way, so it is kept short. Another curve of the schedule has another view.
+        if self._viewed.view is self._view and iteration.__class__ is int:
+            offset = iteration - self._start
+            groups = self.optimizer.param_groups
+            if 0 <= offset < self._length and groups is self._groups and len(groups) == self._group_count:
+                if self._one_lr is None:
+                    self._set_from(self._series, offset)
+                else:
+                    last, self._lr = self._lr, self._one_lr[offset]
+                    lr = self._lr
+                    for group in groups:
+                        if group["lr"] is last:
+                            group["lr"] = lr
+                        else:
+                            self._replace(group, last, lr)
+                self.last_epoch = iteration
+                return
+        self._set_next(operator.index(iteration))
 
     def get_last_lr(self) -> list[Any]:
         """The LR of each param group, as set last."""
-        return list(self._last_lr)
+        return [self._lr] * self._group_count if self._one_lr is not None else list(self._lrs)
 
     def get_lr(self) -> list[Any]:
         """The same: torch's own schedulers compute here what they set next."""
@@ -94,187 +158,172 @@ class RemoteLR(LRScheduler):
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """Which update the LR is set for, and of which schedule."""
-        return {"iteration": self.last_epoch, "schedule_id": self.schedule.id}
+        """Which update (epoch) the LR is set for, of which schedule, and whether the optimizer has it at present.
+
+        In a SequentialLR it has another scheduler's before and after this one's turn. `shares`: of `group_lrs="scale"`.
+        """
+        state = {"iteration": self.last_epoch, "schedule_id": self.schedule.id, "unit": self._unit}
+        shares = {"shares": self._binding.shares.factors} if self._group_lrs == "scale" else {}
+        return {**state, **shares, "is_current": self._is_current()}
 
     def due_state_dict(self) -> dict[str, Any]:
         """As `state_dict`, for loops that step before each update: an update that was not stepped for yet counts."""
-        return {**self.state_dict(), "iteration": self.last_epoch + self._updates.count}
+        longest = 1 if self._unit == "epoch" else sys.maxsize
+        return {**self.state_dict(), "iteration": self.last_epoch + min(max(self._updates.count, 0), longest)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from where the state was taken: sets the LR of the same update.
 
-        Raises ScheduleMismatch if the state is that of another schedule.
+        Raises ScheduleMismatch if the state is that of another schedule or of another scheduler, or counts in another
+        unit; it says how to take over from there. TypeError if it is not a dict.
         """
-        ids = {state_dict["schedule_id"], self.schedule.id} - {""}  # a fallback has no id to compare
-        if len(ids) > 1:
-            raise ScheduleMismatch(
-                f"the state belongs to schedule {state_dict['schedule_id']}, this is {self.schedule.id}: to change "
-                f"schedules, construct RemoteLR with first_iteration={state_dict['iteration']}"
-            )
-        self._updates.count = 0
-        self._set(state_dict["iteration"])
+        iteration = iteration_of(state_dict, self.schedule.id, self._unit)
+        factors = state_dict.get("shares")
+        if self._group_lrs == "scale" and factors and len(factors) == self._group_count:
+            shares = Shares(list(factors), self._binding.shares.reference)
+            self._binding = dataclasses.replace(self._binding, shares=shares)
+        if state_dict.get("is_current", True):
+            self._begin(iteration)
+        else:
+            self.last_epoch, self._view = iteration, None
 
     def _initial_step(self) -> None:
-        """Torch's constructor makes a step of its own here; ours sets the first LR itself."""
+        """Torch's constructor begins with it, and a SequentialLR whose first scheduler this is."""
         self._step_count = 1
+        self._begin(self._first)
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        """A SequentialLR calls it when it is the turn of this scheduler."""
+        del epoch
+        self._begin(self._first)
+
+    def _begin(self, iteration: int) -> None:
+        self._set(iteration)
+        self._updates.start(self.optimizer)
+        self._view, self._is_first = None, True
+
+    def _set_next(self, iteration: int) -> None:
+        """Sets what a step sets, and looks for what else may set LRs."""
+        if self._is_first:  # a ChainedScheduler looks at its schedulers in no other way than by stepping them
+            refuse_chain(sys._getframe(2).f_locals.get("self"))  # noqa: SLF001 - what inspect.stack() reads, in 1/1000
+            self._is_first = False
+        groups = self.optimizer.param_groups
+        if groups is self._groups:
+            for group, last in zip(groups, self.get_last_lr(), strict=False):  # groups may have been added
+                self._note_other(group, last)
+        self._set(iteration)
+
+    def _replace(self, group: dict[str, Any], last: float, lr: float) -> None:
+        """Sets one LR where a Tensor is, or where not the float is that was set last."""
+        self._note_other(group, last)
+        fill(group, "lr", lr)
+
+    def _note_other(self, group: dict[str, Any], last: float) -> None:
+        self._watch.other_lr(group, last)
+
+    def _stay(self) -> None:
+        """A step without an update."""
+        self._watch.idle(self.last_epoch)
+
+    def _counted(self, was_skipped: bool) -> int:
+        """Iteration after the updates that were counted; there may be none, or several."""
+        if self._updates.count == REPLACED:
+            raise RuntimeError(
+                "this RemoteLR was replaced: step the one that was constructed on the same optimizer after it"
+            )
+        performed = max(self._updates.count - was_skipped, 0)
+        self._updates.count = 0
+        if self._unit == "epoch":
+            return self.last_epoch + min(performed, 1)
+        if performed > 1:
+            self._watch.advanced(self.last_epoch, performed, self._after_last - 1)
+        return self.last_epoch + performed
+
+    def _is_current(self) -> bool:
+        return all(map(has_lr, self.optimizer.param_groups, self.get_last_lr()))
 
     def _set(self, iteration: int) -> None:
         groups = self.optimizer.param_groups
-        if len(groups) != len(self._columns):
-            self._bind(self.optimizer)
+        if groups is not self._groups or len(groups) != self._group_count:
+            self._bind(self.optimizer, self._binding)
         elif self._known.metadata is not self._bound_to:  # an attribute: a property would cost an eighth of the step
             self._bind_again()
         # The step after the last update sets an LR that no update runs at: the end is passed only after that.
         held = iteration if iteration != self._after_last else iteration - 1
-        row = self.schedule.lr(held)
-        if isinstance(row, float):  # nearly every step takes this way, so it is kept short
-            self._last_lr = [row] * len(groups)
-            for group in groups:
-                if group["lr"].__class__ is float:
-                    group["lr"] = row
-                else:
-                    _fill(group, "lr", row)
-        else:
-            lrs = [row[column] for column in self._columns]
-            self._last_lr = list(lrs)
-            for group, lr in zip(groups, lrs, strict=True):
-                _fill(group, "lr", lr)
-        if self._places:
-            self._set_hyperparameters(held)
+        self._lrs = self._binding.lrs(self.schedule.lr(held))
+        for group, lr in zip(groups, self._lrs, strict=True):
+            fill(group, "lr", lr)
+        if self._binding.places:
+            self._last_hyperparameters = self.schedule.hyperparameters(held)
+            self._binding.write(groups, self._last_hyperparameters)
         self.last_epoch = iteration
+        self._look()
 
-    def _set_hyperparameters(self, iteration: int) -> None:
-        self._last_hyperparameters = self.schedule.hyperparameters(iteration)
-        for where, value in zip(self._places, self._last_hyperparameters, strict=True):
-            for place in where:
-                _write(self.optimizer.param_groups, place, value)
+    def _set_from(self, series: Series, offset: int) -> None:
+        """The same from memory."""
+        lasts, self._lrs = self._lrs, []
+        for group, last, (values, factor) in zip(self._groups, lasts, series.lrs, strict=True):
+            lr = values[offset] * factor
+            self._lrs.append(lr)
+            if group["lr"] is last:
+                group["lr"] = lr
+            else:
+                self._replace(group, last, lr)
+        if series.others:
+            self._last_hyperparameters = [values[offset] for values in series.others]
+            self._binding.write(self._groups, self._last_hyperparameters)
 
-    def _bind(self, optimizer: Optimizer) -> None:
+    def _look(self) -> None:
+        """Notes which part of the schedule is in memory, for the steps that follow."""
+        view = getattr(self._known, "view", None)  # before the metadata: a curve that arrives changes it last
+        self._viewed, self._view, self._one_lr = _UNSEEN, None, None
+        if view is not None and self._known.metadata is self._bound_to:
+            self._viewed, self._view = self._known, view
+            self._series = series = Series.of(view, self._binding)
+            self._start, self._length = series.start, series.length
+            if self._binding.is_one_lr:
+                self._one_lr, self._lr = series.lrs[0][0], self._lrs[0]
+
+    def _bind(self, optimizer: Optimizer, known: Binding | None) -> None:
         """Matches param groups and columns."""
-        schedule = self.schedule
-        self._known: Known = getattr(schedule, "_known", _UNCHANGING)
+        groups, schedule = optimizer.param_groups, self.schedule
+        if known is not None and len(groups) > self._group_count:
+            note_initial_lrs(groups, self.get_last_lr())
+        elif known is not None and len(groups) < self._group_count:  # they are others
+            known = None
+        self._known = getattr(schedule, "_known", _UNCHANGING)
         self._bound_to = self._known.metadata
         self._after_last = schedule.total_iterations + 1
-        self._columns = _lr_columns(optimizer.param_groups, schedule)
-        self._places: list[list[_Place]] = _places(optimizer.param_groups, self._columns, schedule)
+        self._binding = bind(groups, schedule, self._group_lrs, known)
+        self._groups, self._group_count = groups, len(groups)
 
     def _bind_again(self) -> None:
         """The schedule has taken over from a fallback; if it does not suit the optimizer the loop still goes on."""
         try:
-            self._bind(self.optimizer)
+            self._bind(self.optimizer, self._binding)
         except ParamGroupMismatch as error:
-            self._columns, self._places = [0] * len(self.optimizer.param_groups), []
+            self._binding = dataclasses.replace(self._binding, columns=[0] * self._group_count, places=[])
             _LOG.error("the schedule that has arrived does not suit the optimizer: %s", error)
 
-    def _note_idle_step(self) -> None:
-        if self._idle_at != self.last_epoch:
-            self._idle_at, self._idle_steps = self.last_epoch, 0
-        self._idle_steps += 1
-        if self._idle_steps == _IDLE_STEPS:
-            _LOG.warning(
-                "RemoteLR.step() was called %d times while the optimizer performed no update: the LR stays that of "
-                "iteration %d. Updates that torch does not see are counted with step(n).",
-                _IDLE_STEPS,
-                self.last_epoch,
-            )
+    def __getstate__(self) -> dict[str, Any]:
+        """What can be copied: a copy counts the updates of its own optimizer, and looks at the schedule anew."""
+        left_out = {"_updates", "_known", "_bound_to", "_groups", "_viewed", "_view", "_series", "_one_lr"}
+        state = {name: value for name, value in self.__dict__.items() if name not in left_out}
+        return {**state, "_lrs": self.get_last_lr(), "_count": self._updates.count}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        count = state.pop("_count")
+        self.__dict__.update(state)
+        self._updates = Updates()
+        self._groups = self.optimizer.param_groups
+        self._known = getattr(self.schedule, "_known", _UNCHANGING)
+        self._bound_to = None
+        self._viewed, self._view, self._one_lr = _UNSEEN, None, None
+        if count != REPLACED and not is_counted(self.optimizer):
+            self._updates.start(self.optimizer)
+            self._updates.count = count
 
 
-class _Updates:
-    """The updates that an optimizer has performed since the scheduler's last step."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def count_one(self, *_: Any) -> None:
-        """After each update."""
-        self.count += 1
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A hyperparameter of the param group at an index; `beta` is the place in its betas, if it is one of them."""
-
-    group: int
-    name: str
-    beta: int | None = None
-
-
-def _lr_columns(param_groups: list[ParamGroup], schedule: ReadableSchedule) -> list[int]:
-    """For each param group of the optimizer, the place of its LR in a row of the schedule.
-
-    All follow the one LR of a spec without param_groups. Otherwise they are matched by name where the spec and every
-    group have one, else by position. Raises ParamGroupMismatch if they are not the schedule's.
-    """
-    ours = schedule.group_names
-    if len(ours) == 1 and not schedule.spec.get("param_groups"):
-        return [0] * len(param_groups)
-    theirs = [group.get("name") for group in param_groups]
-    if any(theirs) and any(group.get("name") for group in schedule.spec.get("param_groups", ())):
-        return _by_name(theirs, ours)
-    if len(theirs) != len(ours):
-        raise ParamGroupMismatch(
-            f"the optimizer has {len(theirs)} param groups, the schedule has {len(ours)} ({', '.join(ours)}): "
-            "give the spec as many param_groups, or none for one LR for all"
-        )
-    return list(range(len(theirs)))
-
-
-def _by_name(theirs: list[Any], ours: tuple[str, ...]) -> list[int]:
-    """A schedule may have more groups than the optimizer has yet."""
-    unknown = [str(name) for name in theirs if name not in ours]
-    if unknown or len(set(theirs)) != len(theirs):
-        raise ParamGroupMismatch(
-            f"the optimizer's param groups are named {', '.join(map(str, theirs))}, the schedule's {', '.join(ours)}"
-        )
-    return [ours.index(name) for name in theirs]
-
-
-def _places(param_groups: list[ParamGroup], columns: list[int], schedule: ReadableSchedule) -> list[list[_Place]]:
-    """For each other hyperparameter of the schedule, where its value is written in the optimizer's param groups.
-
-    `columns` is that of `_lr_columns`. momentum is β1 where there are betas, as in torch's OneCycleLR. Raises
-    ParamGroupMismatch if a group has no momentum, betas or weight_decay to set; what it does not know otherwise is left
-    to the training loop.
-    """
-    names = [schedule.group_names[column] for column in columns]
-    return [
-        [
-            place
-            for index, (param_group, of) in enumerate(zip(param_groups, names, strict=True))
-            if of == group and (place := _place_of(param_group, index, group, name)) is not None
-        ]
-        for group, name in schedule.hyperparameter_columns
-    ]
-
-
-def _write(param_groups: list[ParamGroup], place: _Place, value: float) -> None:
-    """Writes a value to its place. Param groups are passed anew: loading an optimizer's state replaces them."""
-    param_group = param_groups[place.group]
-    if place.beta is None:
-        _fill(param_group, place.name, value)
-    else:
-        betas = list(param_group["betas"])
-        betas[place.beta] = value
-        param_group["betas"] = tuple(betas)
-
-
-def _fill(param_group: ParamGroup, name: str, value: float) -> None:
-    """Sets a hyperparameter; a Tensor keeps its identity, so that a compiled step sees the new value."""
-    if hasattr(param_group[name], "fill_"):
-        param_group[name].fill_(value)
-    else:
-        param_group[name] = value
-
-
-def _place_of(param_group: ParamGroup, index: int, group: str, name: str) -> _Place | None:
-    if name in param_group:
-        return _Place(index, name)
-    if name in _BETAS and "betas" in param_group:
-        return _Place(index, "betas", _BETAS[name])
-    if name in _OF_EVERY_OPTIMIZER:
-        raise ParamGroupMismatch(
-            f"the schedule sets {name}, which the optimizer's param group {group} does not have: use an optimizer that "
-            f"has it, or a spec without it (cycle_momentum: false for OneCycleLR and CyclicLR)"
-        )
-    return None
+def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} ({value!r:.40}) must be one of {', '.join(map(repr, choices))}")

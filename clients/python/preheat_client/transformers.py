@@ -7,8 +7,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from preheat_client._core.overriding import OverridingRemoteLR
+from preheat_client._core.shares import GroupLrs
 from preheat_client.schedule import ReadableSchedule
-from preheat_client.torch import RemoteLR
 
 
 class PreheatCallback(TrainerCallback):
@@ -16,21 +17,21 @@ class PreheatCallback(TrainerCallback):
 
     The first update runs at lr[1]. The iteration is that of updates which were performed; it is saved with the
     Trainer's state, and a run that is resumed goes on from it (from global_step + 1 if its checkpoint was made without
-    the callback). What the Trainer logs as learning_rate is the LR that was used.
+    the callback). What the Trainer logs as learning_rate is the LR that was used. `group_lrs` is that of RemoteLR.
 
     Raises, when training begins, ParamGroupMismatch if the param groups are not those of the schedule, and
     ScheduleMismatch if the checkpoint is that of a run with another one.
     """
 
-    def __init__(self, schedule: ReadableSchedule) -> None:
-        self.schedule = schedule
-        self._remote: RemoteLR
+    def __init__(self, schedule: ReadableSchedule, *, group_lrs: GroupLrs | None = None) -> None:
+        self.schedule, self._group_lrs = schedule, group_lrs
+        self._remote: OverridingRemoteLR
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Binds to the optimizer."""
         del args, control
-        optimizer = _inner(objects["optimizer"], "optimizer")
-        self._remote = RemoteLR(optimizer, self.schedule, first_iteration=state.global_step + 1)
+        first = state.global_step + 1
+        self._remote = OverridingRemoteLR(objects["optimizer"], self.schedule, first, group_lrs=self._group_lrs)
         saved = state.stateful_callbacks.get(_SAVED_AS)
         if saved is not None:
             self._remote.load_state_dict(saved)
@@ -40,7 +41,8 @@ class PreheatCallback(TrainerCallback):
         del args, state, control
         self._remote.step()
         # The Trainer logs what its scheduler says was set last; torch keeps that in this attribute.
-        _inner(objects["lr_scheduler"], "scheduler")._last_lr = self._remote.get_last_lr()  # noqa: SLF001
+        scheduler = objects["lr_scheduler"]
+        getattr(scheduler, "scheduler", scheduler)._last_lr = self._remote.get_last_lr()  # noqa: SLF001
 
     def on_step_end(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Leaves the iteration where the Trainer's next checkpoint takes it from."""
@@ -49,8 +51,3 @@ class PreheatCallback(TrainerCallback):
 
 
 _SAVED_AS = "preheat"
-
-
-def _inner(wrapped: Any, name: str) -> Any:
-    """What accelerate has wrapped."""
-    return getattr(wrapped, name, wrapped)

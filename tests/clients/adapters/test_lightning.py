@@ -197,3 +197,112 @@ def test_other_param_groups_are_refused_before_the_first_update(tmp_path: Path, 
         with pytest.raises(ParamGroupMismatch, match="the optimizer has 1 param groups, the schedule has 2"):
             trained(tmp_path, module, [PreheatCallback(schedule)])
     assert module.used == []
+
+
+class Rivalled(Module):
+    """With a scheduler of its own, which the callback is to override, stepped after each batch or epoch."""
+
+    def __init__(self, interval: str) -> None:
+        super().__init__()
+        self.interval = interval
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer of the others, and an LR that falls to a tenth at each step."""
+        (optimizer,), _ = super().configure_optimizers()
+        return [optimizer], [
+            {"scheduler": torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1), "interval": self.interval}
+        ]
+
+
+def fitted(folder: Path, module: Any, *callbacks: Any, **options: Any) -> Any:
+    """The trainer, after 20 updates in 4 epochs that were logged one by one."""
+    trainer = lightning.Trainer(
+        **{
+            "max_steps": 20,
+            "log_every_n_steps": 1,
+            "accelerator": "cpu",
+            "logger": lightning.pytorch.loggers.CSVLogger(folder),
+            "callbacks": list(callbacks),
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            **options,
+        }
+    )
+    trainer.fit(module, batches(5 * options.get("accumulate_grad_batches", 1)))
+    return trainer
+
+
+@pytest.mark.parametrize("is_monitor_first", [True, False])
+@pytest.mark.parametrize("rival", [None, "step", "epoch"])
+@pytest.mark.parametrize(("interval", "rows"), [("step", REFERENCE_ROWS), ("epoch", REFERENCE_ROWS[::5])])
+def test_a_learning_rate_monitor_logs_the_lr_of_each_update(
+    tmp_path: Path, schedule: Schedule, is_monitor_first: bool, rival: str | None, interval: Any, rows: tuple[str, ...]
+) -> None:
+    """In whatever order the callbacks are, and whatever a scheduler of the module's own does."""
+    monitor = lightning.pytorch.callbacks.LearningRateMonitor(logging_interval=interval)
+    callbacks = [monitor, PreheatCallback(schedule)]
+    module = Rivalled(rival) if rival else Module()
+    fitted(tmp_path, module, *(callbacks if is_monitor_first else reversed(callbacks)))
+    assert module.used == list(REFERENCE_ROWS)
+    assert [str(lr) for lr in monitor.lrs["lr-AdamW"]] == list(rows)
+
+
+def test_a_monitor_logs_each_update_of_accumulated_batches(tmp_path: Path, schedule: Schedule) -> None:
+    """The batches of an update are all logged at its LR."""
+    monitor = lightning.pytorch.callbacks.LearningRateMonitor(logging_interval="step")
+    fitted(tmp_path, Module(), monitor, PreheatCallback(schedule), accumulate_grad_batches=4)
+    assert [str(lr) for lr in monitor.lrs["lr-AdamW"]] == [row for row in REFERENCE_ROWS for _ in range(4)]
+
+
+class ByEpoch(Module):
+    """A scheduler at Lightning's default interval, an epoch."""
+
+    def __init__(self, schedule: Schedule, **options: Any) -> None:
+        super().__init__()
+        self._schedule, self._options = [schedule], options
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer of the others, and the scheduler without a word on when it is stepped."""
+        (optimizer,), _ = super().configure_optimizers()
+        return [optimizer], [RemoteLR(optimizer, self._schedule[0], **self._options)]
+
+
+def test_lightnings_default_interval_is_an_epoch(tmp_path: Path, schedule: Schedule) -> None:
+    """A schedule in epochs is followed epoch by epoch, and resumed in one."""
+    module = ByEpoch(schedule, unit="epoch")
+    trainer = fitted(tmp_path, module)
+    trainer.save_checkpoint(tmp_path / "after.ckpt")
+    assert module.used == [row for row in REFERENCE_ROWS[:4] for _ in range(5)]
+    again = ByEpoch(schedule, unit="epoch")
+    trainer = lightning.Trainer(max_epochs=6, accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.fit(again, batches(5), ckpt_path=tmp_path / "after.ckpt")
+    assert again.used == [row for row in REFERENCE_ROWS[4:6] for _ in range(5)]
+
+
+def test_the_default_interval_under_a_schedule_in_iterations_is_told(
+    tmp_path: Path, schedule: Schedule, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the end of the second epoch, with what Lightning calls it."""
+    fitted(tmp_path, ByEpoch(schedule), max_steps=10)
+    assert '(Lightning: "interval": "step")' in caplog.text
+
+
+class Grouped(Module):
+    """Param groups that came with LRs of their own."""
+
+    def configure_optimizers(self) -> Any:
+        """The bias at a tenth."""
+        groups: list[dict[str, Any]] = [{"params": [self.model.weight]}, {"params": [self.model.bias], "lr": 0.1}]
+        optimizer = torch.optim.SGD(groups, lr=1.0)
+        optimizer.register_step_post_hook(lambda *_: self.used.append(str([g["lr"] for g in optimizer.param_groups])))
+        return optimizer
+
+
+def test_a_callback_is_told_what_becomes_of_lrs_that_groups_have(tmp_path: Path, schedule: Schedule) -> None:
+    """Without a word it does not begin."""
+    with pytest.raises(ParamGroupMismatch, match='group_lrs="scale"'):
+        fitted(tmp_path, Grouped(), PreheatCallback(schedule))
+    module = Grouped()
+    fitted(tmp_path, module, PreheatCallback(schedule, group_lrs="scale"))
+    assert module.used == [str([float(row), float(row) * 0.1]) for row in REFERENCE_ROWS]

@@ -146,3 +146,45 @@ def test_other_param_groups_are_refused_before_the_first_update(tmp_path: Path, 
         with pytest.raises(ParamGroupMismatch, match="the optimizer has 1 param groups, the schedule has 2"):
             training.trainer.train()
     assert training.used == []
+
+
+@pytest.mark.parametrize("way", ["scheduler", "callback"])
+def test_the_trainers_groups_keep_what_is_theirs(tmp_path: Path, url: str, way: str) -> None:
+    """The Trainer's two groups under a scheduled weight decay: the one without keeps none."""
+    spec = {**REFERENCE_SPEC, "hyperparameters": {"weight_decay": {"value": 0.4, "warmup": {"iterations": 20}}}}
+    with Preheat(url) as preheat:
+        training = Training(tmp_path, way, preheat.create(REFERENCE_SPEC), weight_decay=0.1)
+        trainer = training.trainer
+        trainer.optimizer = trainer.lr_scheduler = None
+        on = trainer.create_optimizer()
+        assert [group["weight_decay"] for group in on.param_groups] == [0.1, 0.0]
+        schedule = preheat.create(spec)
+        if way == "scheduler":
+            trainer.lr_scheduler = RemoteLR(on, schedule)
+        else:
+            trainer.remove_callback(PreheatCallback)
+            trainer.add_callback(PreheatCallback(schedule))
+        trainer.train()
+    assert [group["weight_decay"] for group in on.param_groups] == pytest.approx([0.4, 0.0])
+
+
+def test_a_callback_is_told_what_becomes_of_lrs_that_groups_have(tmp_path: Path, schedule: Schedule) -> None:
+    """Without a word it does not begin."""
+    training = Training(tmp_path, "callback", schedule)
+    training.optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)], "lr": 0.1})
+    with pytest.raises(ParamGroupMismatch, match='group_lrs="scale"'):
+        training.trainer.train()
+    training.trainer.remove_callback(PreheatCallback)
+    training.trainer.add_callback(PreheatCallback(schedule, group_lrs="scale"))
+    training.trainer.train()
+    assert training.used == list(REFERENCE_ROWS)
+    assert training.optimizer.param_groups[1]["lr"] == 0.0
+
+
+def test_a_trainer_may_train_twice(tmp_path: Path, schedule: Schedule, caplog: pytest.LogCaptureFixture) -> None:
+    """The callback begins anew each time, on the same optimizer, and says nothing of the Trainer's own scheduler."""
+    training = Training(tmp_path, "callback", schedule)
+    training.trainer.train()
+    training.trainer.train()
+    assert training.used == [*REFERENCE_ROWS, *REFERENCE_ROWS]
+    assert "at its next step" not in caplog.text

@@ -131,15 +131,15 @@ class Window:
         """The LR of each iteration."""
         if self.groups == 1:
             return self.values if self.columns == 1 else self.values[:: self.columns]
-        return _Rows(self.values, self.columns, 0, self.groups)
+        return Rows(self.values, self.columns, 0, self.groups)
 
     @property
     def others(self) -> Sequence[list[float]]:
         """The other hyperparameters of each iteration; empty if there are none."""
-        return _Rows(self.values, self.columns, self.groups, self.columns) if self.columns > self.groups else ()
+        return Rows(self.values, self.columns, self.groups, self.columns) if self.columns > self.groups else ()
 
 
-class _Rows(Sequence[list[float]]):
+class Rows(Sequence[list[float]]):
     """Some columns of a table, a list for each row."""
 
     def __init__(self, values: "array[float]", columns: int, first: int, end: int) -> None:
@@ -153,6 +153,10 @@ class _Rows(Sequence[list[float]]):
             raise IndexError(row)
         first = row * self._columns + self._first
         return self._values[first : first + self._width].tolist()
+
+    def column(self, index: int) -> "array[float]":
+        """One of the columns."""
+        return self._values[self._first + index :: self._columns]
 
 
 class Curve:

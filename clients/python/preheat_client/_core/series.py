@@ -1,0 +1,33 @@
+"""Series: the part of a schedule that is in memory, cut by param group for a scheduler that steps through it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from preheat_client._core.curve import Rows, View
+from preheat_client._core.param_groups import Binding
+
+
+@dataclass(frozen=True)
+class Series:
+    """Successive iterations from `start` on: LRs and factor of each param group, and the other hyperparameters."""
+
+    start: int
+    length: int
+    lrs: list[tuple[Sequence[float], float]]
+    others: list[Sequence[float]]
+
+    @staticmethod
+    def of(view: View, binding: Binding) -> "Series":
+        """Cuts the view that a loop is in, once a window: so a step reads numbers, and makes no lists."""
+        start, rows, others = view
+        columns: dict[int, Sequence[Any]] = {  # of floats: rows that are no Rows are the LR of one group
+            column: rows.column(column) if isinstance(rows, Rows) else rows for column in set(binding.columns)
+        }
+        lrs = [
+            (columns[column], factor) for column, factor in zip(binding.columns, binding.shares.factors, strict=True)
+        ]
+        values: list[Sequence[float]] = []
+        if isinstance(others, Rows):
+            values = [others.column(index) for index in range(len(binding.places))]
+        return Series(start, len(rows), lrs, values)
