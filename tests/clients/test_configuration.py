@@ -6,7 +6,7 @@ import pytest
 
 from preheat_client import Preheat
 from preheat_client._core.configuration import Configuration, configuration_rows, configured
-from reference import REFERENCE_SPEC
+from reference import REFERENCE_SPEC, SERVED_ALONE
 
 
 class TestConfiguration:
@@ -58,7 +58,7 @@ class TestConfiguration:
     def test_secrets_are_not_shown(self) -> None:
         """No password or token is in a text that may end in a log."""
         with Preheat("http://me:sesame@127.0.0.1:1/here", token="sesame", start_timeout_s=0.1) as preheat:  # noqa: S106
-            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            schedule = preheat.create(SERVED_ALONE, fallback=0.5)
             texts = [repr(preheat), repr(schedule), str(schedule.status.last_error)]
             assert "sesame" not in f"{texts} {preheat._session.configuration}"
             assert repr(preheat) == "<Preheat http://127.0.0.1:1/here: online>"

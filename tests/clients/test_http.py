@@ -25,7 +25,7 @@ from preheat.settings import Settings
 from preheat_client import Preheat, RequestRefused, ServiceUnavailable
 from preheat_client._core.configuration import configured
 from preheat_client._http import Transport
-from reference import REFERENCE_SPEC
+from reference import REFERENCE_SPEC, SERVED_ALONE
 from running_service import START_TIMEOUT_S, free_port, serving, wait_until
 
 
@@ -47,7 +47,7 @@ def serving_on(listener: socket.socket, app: Any = None, **options: Any) -> Iter
 def reads(**arguments: Any) -> bool:
     """Whether a client that is configured so reads the reference table's fifth LR."""
     with Preheat(**{"start_timeout_s": 0.5, **arguments}) as preheat:
-        return preheat.create(REFERENCE_SPEC).lr(5) == 0.005
+        return preheat.create(SERVED_ALONE).lr(5) == 0.005
 
 
 class Recorder:

@@ -11,11 +11,11 @@ from support.modules import imported
 BASE = Path(__file__).parents[2] / "clients/python/preheat_client"
 
 LEVELS = [
-    {"errors"},
-    {"status", "_core.configuration", "_core.worker"},
+    {"errors", "_core.fields"},
+    {"_core.formulas", "status", "_core.configuration", "_core.worker"},
     {"_core.curve"},
-    {"_core.offline", "_http"},
-    {"_core.prefetch"},
+    {"_core.local_curve", "_core.snapshots", "_http"},
+    {"_core.prefetch", "_core.stand_in"},
     {"schedule"},
     {"client", "torch", "keras", "optax", "distributed"},
     {"transformers", "lightning"},

@@ -15,7 +15,7 @@ __all__ = ["Counters", "Source", "State", "Status"]
 
 _LOG = logging.getLogger("preheat_client")
 
-Source = Literal["service", "snapshot", "override", "fallback", "held", "none"]
+Source = Literal["service", "snapshot", "override", "computed", "fallback", "held", "none"]
 
 
 class State(StrEnum):
@@ -43,7 +43,7 @@ class Counters:
     windows: int = 0
     """Windows that arrived."""
     held: int = 0
-    """Reads for which the last known LR was held."""
+    """Reads for which the nearest known LR was held."""
     snapshots: int = 0
     """Snapshots written."""
     snapshot_failures: int = 0
@@ -79,6 +79,8 @@ class ScheduleHealth:
         self._enqueue = enqueue
         self._confirmed_at: float | None = None
         self._last_error: str | None = None
+        self.is_answered = False
+        """Whether the last request was answered."""
         self._counts = dict.fromkeys((counter.name for counter in fields(Counters)), 0)
         self._pending: deque[Status] = deque()
         self.renew()
@@ -102,13 +104,14 @@ class ScheduleHealth:
         """Notes that the service has given what was asked."""
         self.count("requests")
         self._confirmed_at = time.monotonic()
-        self._last_error = None
+        self._last_error, self.is_answered = None, True
         if self.state is State.STALE and self.source == "service":
             self.become(State.READY, "service", "the service answers again")
 
     def failed(self, error: Exception) -> None:
         """Notes that the service has not."""
         self.count("requests", "failures")
+        self.is_answered = False
         is_new, self._last_error = str(error) != self._last_error, str(error)  # the same one is logged once
         if self.state is State.READY:
             self.become(State.STALE, self.source, f"{error}; the loop goes on from memory")

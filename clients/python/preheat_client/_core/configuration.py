@@ -49,7 +49,11 @@ class Configuration:
         "JSON file that, if it is there at the start, wins over everything: a fallback in the operator's hand.",
         str,
     ] = None
-    on_outage: Annotated[Outage, "When an LR never arrived: `hold` the last known one, or `raise`.", str] = "hold"
+    on_outage: Annotated[
+        Outage,
+        "When an LR never arrived: `hold` on to what is known (the spec, the fallback, the nearest LR), or `raise`.",
+        str,
+    ] = "hold"
     strict: Annotated[bool, "Raise past the end of the schedule instead of holding its last LR.", _flag] = False
     window: Annotated[int, "LRs fetched at a time; 16 such windows are kept in memory.", int] = 65_536
     proxy: Annotated[

@@ -138,6 +138,11 @@ class Window:
         """The other hyperparameters of each iteration; empty if there are none."""
         return _Rows(self.values, self.columns, self.groups, self.columns) if self.columns > self.groups else ()
 
+    def row(self, iteration: int) -> tuple[Row, list[float]]:
+        """LR and other hyperparameters of one of its iterations."""
+        offset = iteration - self.start
+        return self.lrs[offset], self.others[offset] if self.others else []
+
 
 class _Rows(Sequence[list[float]]):
     """Some columns of a table, a list for each row."""
@@ -169,6 +174,11 @@ class Curve:
         """Number of the window that an iteration lies in."""
         return iteration // self.size
 
+    def row(self, iteration: int) -> tuple[Row, list[float]] | None:
+        """LR and other hyperparameters of an iteration, None if they are not known."""
+        window = self.window(self.index(iteration))
+        return None if window is None else window.row(iteration)
+
     def bounds(self, index: int) -> tuple[int, int]:
         """First iteration of a window, and the first one after it."""
         return index * self.size, min((index + 1) * self.size, self.metadata.total_iterations + 1)
@@ -192,6 +202,13 @@ class FetchedCurve(Curve):
     def windows(self) -> list[Window]:
         """All windows that are known, in order."""
         return [self._windows[index] for index in sorted(self._windows)]
+
+    def nearest(self, iteration: int) -> int | None:
+        """The iteration nearest to one whose LR is known; None if none is."""
+        ends = [
+            min(max(iteration, window.start), window.start + len(window.lrs) - 1) for window in self._windows.values()
+        ]
+        return min(ends, key=lambda known: abs(known - iteration), default=None)
 
     def missing(self, focus: int) -> int | None:
         """The first window to fetch while the loop is in window `focus`, None if all that are wanted are known."""

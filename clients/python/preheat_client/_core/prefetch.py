@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from preheat_client._core.configuration import Configuration
 from preheat_client._core.curve import Curve, FetchedCurve, Known, Metadata, Request, View
-from preheat_client._core.offline import Snapshots
+from preheat_client._core.snapshots import Snapshots
 from preheat_client._core.worker import Result, Worker
 from preheat_client.errors import PreheatError, ScheduleMismatch, ServiceUnavailable
 from preheat_client.status import ScheduleHealth, State
@@ -111,6 +111,8 @@ class Prefetch(Known):
                 f"the schedule has the param groups {', '.join(curve.metadata.group_names)}, the {before.source} in "
                 f"use has {', '.join(before.metadata.group_names)}: it stays in use"
             )
+        if before is not None:
+            self._log_difference(before, curve)
         self.curve, self.metadata = curve, curve.metadata
         self.view = NO_VIEW  # the next read goes the long way, and sees the new curve
         if curve.metadata.id is not None:
@@ -135,6 +137,11 @@ class Prefetch(Known):
     def is_answering(self) -> bool:
         """Whether a window that is missing may be on its way."""
         return self._is_on and self.error is None and not self._is_closed
+
+    @property
+    def why_missing(self) -> str:
+        """Why an LR has not arrived."""
+        return str(self.error or ("the client is closed" if self._is_closed else "it has not arrived"))
 
     def focus(self, iteration: int) -> None:
         """Notes where the loop is: what is missing there is fetched, after the pause if there is one."""
@@ -250,6 +257,14 @@ class Prefetch(Known):
             self.health.count("snapshot_failures")
         else:
             self.health.count("snapshots")
+
+    def _log_difference(self, before: Curve, curve: Curve) -> None:
+        """Says what another LR the loop has had where it is, if it was another."""
+        iteration = min(self._focus_iteration, curve.metadata.total_iterations)
+        was, now = before.row(iteration), curve.row(iteration)
+        if was is not None and now is not None and was[0] != now[0]:
+            message = "%s: the LR of iteration %d is %s, and was %s (%s)"
+            _LOG.warning(message, self.health.name, iteration, now[0], was[0], before.source)
 
     def _notify(self) -> None:
         with self._changed:
