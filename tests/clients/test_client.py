@@ -249,9 +249,9 @@ class TestModes:
             assert (schedule.status.source, schedule.status.counters.requests) == ("snapshot", 0)
             with pytest.raises(ServiceUnavailable, match="mode is offline"):
                 schedule.plot(tmp_path / "never.png")
-            with pytest.raises(ServiceUnavailable, match=r"offline, and there is no snapshot of schedule ffff in .*"):
-                preheat.schedule("ffff")
-            assert preheat.schedule("ffff", fallback=0.5).lr(3) == 0.5
+            with pytest.raises(ServiceUnavailable, match=r"offline, and there is no snapshot of schedule f{32} in .*"):
+                preheat.schedule("f" * 32)
+            assert preheat.schedule("f" * 32, fallback=0.5).lr(3) == 0.5
 
     def test_disabled_passes_a_constant_through(self) -> None:
         """The same calls work without a service, an address or a wait."""
@@ -271,13 +271,30 @@ class TestModes:
 class TestMisuse:
     """What can never succeed fails at once, and says what it wants."""
 
-    @pytest.mark.parametrize("schedule_id", ["", None, 7, b"f" * 32])
+    @pytest.mark.parametrize("schedule_id", [None, 7, b"f" * 32, {"target_lr": 1}])
     def test_an_id_is_a_text(self, schedule_id: Any) -> None:
         """No request is made for anything else."""
-        with Preheat(AWAY) as preheat, pytest.raises(TypeError, match="must be a schedule's id"):
+        with Preheat(AWAY) as preheat, pytest.raises(TypeError, match=r"schedule_id \(.*\) must be a schedule's id"):
             preheat.schedule(schedule_id)
 
-    @pytest.mark.parametrize("spec", [None, "target_lr: 0.1", [1], 0.1])
+    @pytest.mark.parametrize(
+        "schedule_id", ["", "f" * 31, "F" * 32, "f" * 33, "g" * 32, "f" * 32 + "\n", "é", "a/b?c#d"]
+    )
+    def test_an_id_has_its_form(self, schedule_id: str) -> None:
+        """What can be no id is refused at once, and the message shows one."""
+        form = r"schedule_id \(.*\) must be .* 32 hexadecimal digits, such as 630e8304e0352e14c20ae59b8f487901"
+        with Preheat(AWAY, start_timeout_s=3600) as preheat, pytest.raises(ValueError, match=form):
+            preheat.schedule(schedule_id, fallback=0.5)
+
+    def test_the_other_call_is_named(self) -> None:
+        """Whoever mixes up `create` and `schedule` is told so."""
+        with Preheat(AWAY) as preheat:
+            with pytest.raises(TypeError, match=r"an id is for Preheat\.schedule"):
+                preheat.create("f" * 32)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match=r"a spec is for Preheat\.create"):
+                preheat.schedule(REFERENCE_SPEC)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("spec", [None, "target_lr: 0.1", [("target_lr", 0.1)], 0.1])
     def test_a_spec_is_a_dict(self, spec: Any) -> None:
         """No request is made for anything else."""
         with Preheat(AWAY) as preheat, pytest.raises(TypeError, match="must be a dict"):

@@ -12,9 +12,9 @@ from preheat.curve import Curve
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec
 from preheat_client import InvalidFallback
-from preheat_client._core.curve import Request
 from preheat_client._core.fields import NotComputed
 from preheat_client._core.local_curve import LocalCurve, curve_of_fallback, curve_of_file, curve_of_spec
+from preheat_client._core.request import Request
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 
 LRS = st.one_of(st.sampled_from([0, 0.0, 1, 1e-30, 1e6, 0.1, 1e-3, 3e-4]), st.floats(0, 1e6), st.floats(1e-6, 1))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from preheat_client._core.curve import FetchedCurve, Metadata, Request, Window
+from preheat_client._core.curve import FetchedCurve, Metadata, Window
+from preheat_client._core.request import Request
 from preheat_client._core.snapshots import Snapshots
 
 SERVICE = "http://service"
@@ -105,7 +106,8 @@ def test_a_full_disk_leaves_what_was_there(snapshots: Snapshots) -> None:
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (100, {hard}))\n"
         "from preheat_client._core.snapshots import Snapshots\n"
-        "from preheat_client._core.curve import FetchedCurve, Metadata, Request\n"
+        "from preheat_client._core.curve import FetchedCurve, Metadata\n"
+        "from preheat_client._core.request import Request\n"
         "from pathlib import Path\n"
         "curve = FetchedCurve(Metadata('x', {}, 3, ('a',)), 2, 'service')\n"
         "request = Request.of_spec({'target_lr': 0.1, 'total_iterations': 3})\n"

@@ -17,7 +17,8 @@ from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 import httpcore
 
 from preheat_client._core.configuration import Configuration
-from preheat_client._core.curve import Metadata, Request, Window, metadata_of, npy_bytes, window_of
+from preheat_client._core.curve import Metadata, Window, metadata_of, npy_bytes, window_of
+from preheat_client._core.request import Request
 from preheat_client.errors import InvalidSpec, PreheatError, RequestRefused, ScheduleNotFound, ServiceUnavailable
 
 _LOG = logging.getLogger("preheat_client")

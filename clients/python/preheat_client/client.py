@@ -1,6 +1,7 @@
 """Client of a Preheat service: opens schedules, from override file, service, snapshot, spec or fallback."""
 
 import logging
+import os
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from preheat_client._core.configuration import Configuration, Mode, Outage, configuration_rows, configured
-from preheat_client._core.curve import FetchedCurve, Request
+from preheat_client._core.curve import FetchedCurve
 from preheat_client._core.local_curve import LocalCurve, curve_of_fallback, curve_of_file
 from preheat_client._core.prefetch import Prefetch
+from preheat_client._core.request import Request
 from preheat_client._core.snapshots import Snapshots
 from preheat_client._core.stand_in import StandIns
 from preheat_client._core.worker import Result, Worker, run_in_thread
@@ -35,7 +37,8 @@ class Preheat:
     """A client of one service. Every argument that is not given comes from its environment variable, else its default.
 
     Safe to use from several threads, and in the child of a fork. Pickles to its arguments.
-    Raises ValueError, with name, value and rule, for an argument or a variable that is out of bounds.
+    Raises TypeError, with name, value and rule, for an argument of another type, ValueError for an argument or a
+    variable that is out of bounds.
     """
 
     def __init__(
@@ -46,14 +49,14 @@ class Preheat:
         mode: Mode | None = None,
         timeout_s: float | None = None,
         start_timeout_s: float | None = None,
-        snapshot_dir: str | None = None,
-        override_file: str | None = None,
+        snapshot_dir: str | os.PathLike[str] | None = None,
+        override_file: str | os.PathLike[str] | None = None,
         on_outage: Outage | None = None,
         strict: bool | None = None,
         window: int | None = None,
         proxy: str | None = None,
-        ca_file: str | None = None,
-        unix_socket: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        unix_socket: str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
         ssl_context: "ssl.SSLContext | None" = None,
         on_state_change: Callable[[Schedule, Status], None] | None = None,
@@ -64,23 +67,26 @@ class Preheat:
         # A client that is only dropped ends its thread; an exit waits for nothing, and leaves the daemon thread.
         weakref.finalize(self, self._session.close).atexit = False
 
-    def create(self, spec: dict[str, Any], *, fallback: Any = None) -> Schedule:
+    def create(self, spec: Mapping[str, Any], *, fallback: Any = None) -> Schedule:
         """The schedule of a spec; the same spec gives the same schedule, however often it is created.
 
         Comes from the override file if there is one, else from the service within `start_timeout_s`, else from the
         snapshot, else computed from the spec if that is a plain one, else from `fallback`: a number, a list with an LR
         for each iteration, a plain spec, or any of these by param group. A plain spec has durations in iterations and
-        schedulers of one formula; what is computed of it is the schedule, bit for bit.
+        schedulers of one formula; what is computed of it is the schedule, bit for bit. Numbers in both may be scalars
+        and arrays of numpy, torch or JAX.
 
-        Raises InvalidSpec with every rule it breaks, InvalidFallback, RequestRefused, ServiceUnavailable.
+        Raises InvalidSpec with every rule it breaks, InvalidFallback, RequestRefused, ServiceUnavailable; TypeError,
+        which names the field, for a value that JSON does not have.
         """
         return self._open(Request.of_spec(spec), fallback)
 
     def schedule(self, schedule_id: str, *, fallback: Any = None) -> Schedule:
-        """The schedule with an id; found and refused as by `create`. Raises ScheduleNotFound if there is none."""
-        if not isinstance(schedule_id, str) or not schedule_id:
-            raise TypeError(f"schedule_id ({schedule_id!r}) must be a schedule's id, a text of 32 hexadecimal digits")
-        return self._open(Request(schedule_id=schedule_id), fallback)
+        """The schedule with an id; found and refused as by `create`. Raises ScheduleNotFound if there is none.
+
+        Raises ValueError at once for what is not of an id's form, 32 hexadecimal digits.
+        """
+        return self._open(Request.of_id(schedule_id), fallback)
 
     def close(self) -> None:
         """Ends thread and connections; schedules can still be read as far as they are in memory."""

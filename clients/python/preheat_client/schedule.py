@@ -96,21 +96,25 @@ class Schedule(Described):
         that would be held if `on_outage` is "raise".
         """
         start, lrs, _ = self._prefetch.view  # one tuple, so that another thread's change is seen whole or not at all
-        offset = iteration - start
-        if 0 <= offset < len(lrs):
-            return lrs[offset]
-        return self._elsewhere(operator.index(iteration))[0]
+        try:
+            offset = iteration - start
+            if 0 <= offset < len(lrs):
+                return lrs[offset]
+        except TypeError:  # 2.5, "3": said below, by its name
+            pass
+        return self._elsewhere(_whole(iteration))[0]
 
     def hyperparameters(self, iteration: int) -> list[float]:
         """Values of the other hyperparameters at `iteration`, as `hyperparameter_columns` names them.
 
         Read, waited for, held and refused as `lr` is.
         """
+        iteration = _whole(iteration)
         start, lrs, others = self._prefetch.view
         offset = iteration - start
         if 0 <= offset < len(lrs):
             return others[offset] if others else []
-        return self._elsewhere(operator.index(iteration))[1]
+        return self._elsewhere(iteration)[1]
 
     def lrs(self, start: int = 0, stop: int | None = None) -> Sequence[Row]:
         """Learning rates of iterations start … stop − 1, by default to the end: one entry (as of `lr`) each.
@@ -120,7 +124,7 @@ class Schedule(Described):
         """
         if stop is None and self.total_iterations == UNKNOWN:
             raise ValueError("stop is required: total_iterations is not known while the LR is a constant fallback")
-        stop = self.total_iterations + 1 if stop is None else stop
+        start, stop = _whole(start, "start"), self.total_iterations + 1 if stop is None else _whole(stop, "stop")
         for bound in (start, max(stop - 1, 0)):  # stop is exclusive; an empty window is valid anywhere
             if not 0 <= bound <= self.total_iterations:
                 raise IterationOutOfRange(bound, self.total_iterations)
@@ -271,6 +275,13 @@ def check_one_group(schedule: ReadableSchedule) -> None:
     """Raises ValueError for a schedule of several param groups, where the framework has one LR."""
     if len(schedule.group_names) > 1:
         raise ValueError(f"param_groups ({', '.join(schedule.group_names)}) must be one: there is one LR to set")
+
+
+def _whole(value: Any, name: str = "iteration") -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} ({value!r:.80}) must be a whole number") from None
 
 
 def _row(view: View, offset: int) -> tuple[Row, list[float]]:

@@ -1,6 +1,5 @@
 """Curves: metadata and LRs of a schedule in memory, the LRs cut into windows of successive iterations."""
 
-import json
 import math
 import sys
 from array import array
@@ -22,38 +21,6 @@ KEPT_WINDOWS = 16
 
 UNKNOWN = sys.maxsize
 """`total_iterations` where nothing but a constant is known."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """Which schedule is meant: that of a spec, or the one with an id."""
-
-    spec: str | None = None
-    """The spec as canonical JSON."""
-    schedule_id: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The request as one text, the same wherever it is made."""
-        return f"id {self.schedule_id}" if self.spec is None else f"spec {self.spec}"
-
-    @property
-    def name(self) -> str:
-        """What logs call the schedule before its id is known."""
-        return f"schedule {self.schedule_id}" if self.schedule_id else "the schedule of the spec"
-
-    @staticmethod
-    def of_spec(spec: dict[str, Any]) -> "Request":
-        """The request for a spec. Raises TypeError if it is not a dict, or not JSON."""
-        if not isinstance(spec, dict):
-            raise TypeError(f"spec ({spec!r:.40}) must be a dict, as JSON objects are in Python")
-        return Request(spec=json.dumps(spec, sort_keys=True))
-
-    @property
-    def spec_dict(self) -> dict[str, Any]:
-        """The spec, empty if there is only an id."""
-        spec: dict[str, Any] = json.loads(self.spec or "{}")
-        return spec
 
 
 @dataclass(frozen=True)

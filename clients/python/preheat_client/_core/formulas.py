@@ -252,7 +252,7 @@ class _Ends:
 
 
 def _power(base: float, exponent: float) -> float:
-    return base if exponent == 1 else base**exponent
+    return base if exponent == 1 else float(base**exponent)
 
 
 _DECAY: dict[str, tuple[Reader, Any]] = {

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from preheat_client._core.curve import UNKNOWN, Curve, Metadata, Request, Row, Window
+from preheat_client._core.curve import UNKNOWN, Curve, Metadata, Row, Window
 from preheat_client._core.fields import LARGEST, NotComputed, mapping_of, number, optional, rate, text, whole
 from preheat_client._core.formulas import Run, scheduler_of, warmup_of
+from preheat_client._core.request import Request, plain
 from preheat_client.errors import InvalidFallback
 from preheat_client.status import Source
 
@@ -73,9 +74,9 @@ def curve_of_fallback(fallback: Any, source: Source, request: Request) -> LocalC
     anything else.
     """
     try:
-        return _of_fallback(fallback, source, request)
-    except NotComputed as error:
-        raise InvalidFallback(f"a {source}'s {error}") from None
+        return _of_fallback(plain(fallback, ""), source, request)
+    except (NotComputed, TypeError) as error:
+        raise InvalidFallback(f"{'an' if source == 'override' else 'a'} {source}'s {error}") from None
 
 
 def curve_of_file(path: Path, request: Request) -> LocalCurve:

@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from preheat_client._core.configuration import Configuration
-from preheat_client._core.curve import Curve, FetchedCurve, Known, Metadata, Request, View
+from preheat_client._core.curve import Curve, FetchedCurve, Known, Metadata, View
+from preheat_client._core.request import Request
 from preheat_client._core.snapshots import Snapshots
 from preheat_client._core.worker import Result, Worker
 from preheat_client.errors import PreheatError, ScheduleMismatch, ServiceUnavailable

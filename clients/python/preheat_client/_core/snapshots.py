@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from preheat_client._core.curve import FetchedCurve, Metadata, Request, Window, data_of, values_of
+from preheat_client._core.curve import FetchedCurve, Metadata, Window, data_of, values_of
+from preheat_client._core.request import Request
 from preheat_client.errors import PreheatError
 
 _LOG = logging.getLogger("preheat_client")

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from preheat_client._core.curve import Curve, FetchedCurve, Metadata, Request, Row
+from preheat_client._core.curve import Curve, FetchedCurve, Metadata, Row
 from preheat_client._core.fields import NotComputed
 from preheat_client._core.local_curve import LocalCurve, curve_of_spec
+from preheat_client._core.request import Request
 from preheat_client.status import Source, State
 
 
