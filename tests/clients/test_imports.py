@@ -12,7 +12,7 @@ BASE = Path(__file__).parents[2] / "clients/python/preheat_client"
 
 LEVELS = [
     {"errors", "_core.fields", "_core.request"},
-    {"_core.formulas", "status", "_core.configuration", "_core.worker"},
+    {"_core.findings", "_core.formulas", "status", "_core.configuration", "_core.worker"},
     {"_core.curve"},
     {"_core.local_curve", "_core.snapshots", "_http"},
     {"_core.prefetch", "_core.stand_in"},

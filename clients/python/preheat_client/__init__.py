@@ -1,5 +1,6 @@
 """Reads the learning rate of each iteration from a Preheat service."""
 
+from preheat_client._core.findings import Finding
 from preheat_client.client import Preheat
 from preheat_client.errors import (
     InvalidFallback,
@@ -19,6 +20,7 @@ from preheat_client.status import Counters, State, Status
 
 __all__ = [
     "Counters",
+    "Finding",
     "InvalidFallback",
     "InvalidSpec",
     "IterationOutOfRange",

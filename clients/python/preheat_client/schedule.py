@@ -8,9 +8,10 @@ from typing import Any, Protocol, Self
 
 from preheat_client._core.configuration import Configuration
 from preheat_client._core.curve import UNKNOWN, Curve, Described, FetchedCurve, Row, View, Window
+from preheat_client._core.findings import Finding
 from preheat_client._core.prefetch import NO_VIEW, Prefetch
 from preheat_client._core.stand_in import StandIns
-from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
+from preheat_client.errors import IterationOutOfRange, PreheatError, ServiceUnavailable
 from preheat_client.status import State, Status
 
 __all__ = ["ReadableSchedule", "Schedule"]
@@ -85,6 +86,17 @@ class Schedule(Described):
         """Where the LRs come from, how old they are, and what went wrong last."""
         return self._prefetch.health.status()
 
+    @property
+    def lint(self) -> tuple[Finding, ...]:
+        """What lint says of the schedule, the most severe first; asked for once. Warnings are logged when it is opened.
+
+        Raises ServiceUnavailable, RequestRefused.
+        """
+        if self._prefetch.findings is None:
+            metadata = self._curve.metadata
+            self._prefetch.findings = self._prefetch.ask(lambda api: api.findings(metadata))
+        return self._prefetch.findings
+
     def lr(self, iteration: int) -> float | list[float]:
         """The learning rate at `iteration`: a number for one param group, a list for several.
 
@@ -148,6 +160,15 @@ class Schedule(Described):
         name = "plot.svg" if Path(path).suffix.lower() == ".svg" else "plot.png"
         metadata = self._curve.metadata
         Path(path).write_bytes(self._prefetch.ask(lambda api: api.picture(metadata, name, **options)))
+
+    def _repr_svg_(self) -> str | None:
+        """The picture that a notebook shows; None, which makes it show the text, if the service does not give one."""
+        try:
+            metadata = self._curve.metadata
+            return self._prefetch.ask(lambda api: api.picture(metadata, "plot.svg")).decode()
+        except (PreheatError, UnicodeDecodeError) as error:
+            _LOG.debug("%s: no picture: %s", self._prefetch.health.name, error)
+            return None
 
     def _block(self, iteration: int, longest: int) -> list[tuple[Row, list[float]]]:
         """LR and other hyperparameters of `iteration` and of those after it, up to `longest`, that are in memory.

@@ -21,9 +21,10 @@ Source = Literal["service", "snapshot", "override", "computed", "fallback", "hel
 class State(StrEnum):
     """What an LR is worth.
 
-    READY: the schedule's, and the service answers. STALE: the schedule's, but the service has not answered since, or
-    not yet. FALLBACK: not the schedule's: an override's, a fallback's, or the last known one, held. ERROR: there is no
-    LR.
+    READY: the schedule's, and the service answered when it was last asked for it. (A schedule that is in memory as a
+    whole is not asked for again.) STALE: the schedule's, but the service did not answer then, or was not asked yet:
+    from memory, from a snapshot, or computed from the spec. FALLBACK: not the schedule's: an override's, a fallback's,
+    or the nearest known one, held. ERROR: there is no LR.
     """
 
     READY = "READY"
@@ -100,12 +101,12 @@ class ScheduleHealth:
             for name in names:
                 self._counts[name] += 1
 
-    def answered(self) -> None:
-        """Notes that the service has given what was asked."""
+    def answered(self, *, is_in_use: bool) -> None:
+        """Notes that the service has given what was asked: of the schedule that is read, or of one to come."""
         self.count("requests")
         self._confirmed_at = time.monotonic()
         self._last_error, self.is_answered = None, True
-        if self.state is State.STALE and self.source == "service":
+        if is_in_use and self.state is State.STALE and self.source == "service":
             self.become(State.READY, "service", "the service answers again")
 
     def failed(self, error: Exception) -> None:

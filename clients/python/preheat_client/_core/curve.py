@@ -83,6 +83,23 @@ class Described:
         """Group and name of every hyperparameter besides the LR that has a schedule."""
         return self._known.metadata.hyperparameter_columns
 
+    def lr(self, iteration: int) -> Row:
+        """The learning rate at an iteration."""
+        raise NotImplementedError
+
+    def lr_of(self, iteration: int, group: str | None = None) -> float:
+        """The learning rate at an iteration as one number: of the param group with a name, or of the only one.
+
+        Read as by `lr`, and raises what that raises; ValueError for a group that there is not, or without one where
+        there are several.
+        """
+        row, names = self.lr(iteration), self.group_names
+        if group is None and isinstance(row, float):
+            return row
+        if group not in names:
+            raise ValueError(f"group ({group!r:.80}) must be one of {', '.join(names)}")
+        return row if isinstance(row, float) else row[names.index(group)]
+
 
 @dataclass(frozen=True)
 class Window:
