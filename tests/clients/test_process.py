@@ -258,7 +258,7 @@ class TestExit:
                 schedule.lr(65)
                 time.sleep(0.3)
             wait_until(lambda: not preheat_threads(), 30)
-        assert caplog.messages == []
+        assert [line for line in caplog.messages if ": lint: " not in line] == []
         assert schedule.status.counters.failures == 0
 
 
@@ -287,12 +287,12 @@ class TestLeaks:
         with Preheat(url, snapshot_dir=str(tmp_path)) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
             wait_until(lambda: schedule.status.counters.snapshots == 1, 30)
-        threads, files = threading.active_count(), open_files()
+        files = open_files()
         for k in range(10_000):
             mode: Any = "online" if k % 10 == 0 else "offline"
             with Preheat(url, mode=mode, snapshot_dir=str(tmp_path) if mode == "offline" else None) as preheat:
                 assert preheat.create(REFERENCE_SPEC).lr(5) == 0.005
-        wait_until(lambda: threading.active_count() <= threads, 30)
+        wait_until(lambda: not preheat_threads(), 30)
         wait_until(lambda: open_files() <= files + 1, 30)
         assert len(list(tmp_path.iterdir())) == 1
 

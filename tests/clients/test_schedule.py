@@ -6,13 +6,16 @@ import logging
 import math
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import numpy as np
 import pytest
+import torch
 
 from faults.control import BUSY_S, waited_s
 from faults.fake_service import FakeService, status, unspoilt
@@ -104,6 +107,89 @@ class TestReading:
             assert (tmp_path / "a.svg").read_text().startswith("<?xml")
             with pytest.raises(InvalidSpec, match="must be in 0 … 20"):
                 schedule.plot(tmp_path / "b.png", at=21)
+
+
+class TestOfOneSchedule:
+    """What a schedule tells besides its LRs."""
+
+    def test_lint_is_read_and_its_warnings_are_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A cosine that rises again is a warning when the schedule is opened; what is only an info is not logged."""
+        spec = {
+            "target_lr": 0.1,
+            "total_iterations": 100,
+            "after_scheduler": {"type": "CosineAnnealingLR", "T_max": 50},
+        }
+        with service() as url, Preheat(url) as preheat:
+            schedule = preheat.create({**spec, "warmup": {"iterations": 10}})
+            wait_until(lambda: "lint: warning rising-at-end" in caplog.text, 30)
+            served = httpx.get(f"{url}/v1/schedules/{schedule.id}").json()["lint"]
+            assert [asdict(finding) for finding in schedule.lint] == served
+            assert {finding.severity for finding in schedule.lint} == {"warning", "info"}
+            assert caplog.text.count("lint: warning rising-at-end at iteration") == 1
+            assert "lint: info" not in caplog.text
+        assert schedule.lint == schedule.lint  # known now, without the service
+
+    def test_lint_needs_the_service(self) -> None:
+        """It is an error where nobody can be asked, and where lint is not done."""
+        with Preheat(f"http://127.0.0.1:{free_port()}", start_timeout_s=0.1, timeout_s=0.3) as preheat:
+            for schedule in (preheat.create(REFERENCE_SPEC), preheat.schedule("f" * 32, fallback=0.1)):
+                with pytest.raises(ServiceUnavailable):
+                    _ = schedule.lint
+        with serving(FakeService(20, float)) as url, Preheat(url) as preheat:
+            with pytest.raises(ServiceUnavailable, match="the service has not linted the schedule"):
+                _ = preheat.schedule("f" * 32).lint
+
+    def test_a_notebook_shows_the_picture(self, url: str) -> None:
+        """IPython asks for `_repr_svg_`: an SVG document, drawn with the schedule's own curve."""
+        with Preheat(url) as preheat:
+            picture = preheat.create(REFERENCE_SPEC)._repr_svg_()
+        assert picture is not None
+        assert ElementTree.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - our own service's
+
+    @pytest.mark.parametrize("trick", [status(503), status(404), status(422)])
+    def test_a_notebook_shows_the_text_where_there_is_no_picture(self, trick: Any) -> None:
+        """A service that is away, refuses, or answers something else is no error in a notebook."""
+        with Preheat(f"http://127.0.0.1:{free_port()}", start_timeout_s=0.1, timeout_s=0.3) as preheat:
+            computed, constant = preheat.create(REFERENCE_SPEC), preheat.schedule("f" * 32, fallback=0.1)
+            assert (computed._repr_svg_(), constant._repr_svg_()) == (None, None)
+        assert computed._repr_svg_() is None  # closed
+        assert Preheat(mode="disabled").create(REFERENCE_SPEC)._repr_svg_() is None
+        app = FakeService(20, float)
+        with serving(app) as url, Preheat(url, timeout_s=0.3) as preheat:
+            schedule = preheat.schedule("f" * 32)
+            app.trick = trick
+            assert schedule._repr_svg_() is None
+
+    def test_one_lr_is_a_number(self, url: str) -> None:
+        """`lr_of` gives a float, of the only group or of the one that is named; others are refused by name."""
+        with Preheat(url) as preheat:
+            one, two = (
+                preheat.create({**REFERENCE_SPEC, "param_groups": groups})
+                for groups in (None, [{"name": "backbone", "factor": 0.1}, {"name": "head"}])
+            )
+            assert (one.lr_of(5), one.lr_of(5, "default")) == (0.005, 0.005)
+            assert (two.lr_of(5, "backbone"), two.lr_of(5, group="head")) == (0.001 * 5 / 10, 0.005)
+            for group in (None, "neck"):
+                with pytest.raises(ValueError, match=rf"group \({group!r}\) must be one of backbone, head"):
+                    two.lr_of(5, group)
+            with pytest.raises(ValueError, match="must be one of default"):
+                one.lr_of(5, "head")
+
+    @pytest.mark.parametrize("value", [2.5, "3", None, [3]])
+    def test_an_iteration_is_a_whole_number(self, url: str, value: Any) -> None:
+        """The error names the argument, wherever it is given; a numpy number and a tensor of one are whole numbers."""
+        with Preheat(url) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            assert [schedule.lr(n) for n in (np.int64(5), torch.tensor(5))] == [0.005, 0.005]
+            calls: dict[str, Any] = {
+                "iteration": schedule.lr,
+                "start": lambda n: schedule.lrs(n, 3),
+                "stop": lambda n: schedule.lrs(0, n),
+            }
+            for name, call in {**calls, "iteration": schedule.hyperparameters}.items():
+                if not (name == "stop" and value is None):
+                    with pytest.raises(TypeError, match=rf"{name} \(.*\) must be a whole number"):
+                        call(value)
 
 
 class TestEnd:

@@ -71,7 +71,11 @@ class Api:
         """The picture with a name: plot.png or plot.svg."""
 
         def get(schedule_id: str) -> bytes:
-            return self._transport.request("GET", f"/v1/schedules/{schedule_id}/{name}", "image/*", options).body
+            answer = self._transport.request("GET", f"/v1/schedules/{schedule_id}/{name}", "image/*", options)
+            kind = answer.headers.get("content-type", "nothing")
+            if not kind.startswith("image/"):
+                raise ServiceUnavailable(f"the service answered {kind} where a picture was expected")
+            return answer.body
 
         return self._of(metadata, get)
 

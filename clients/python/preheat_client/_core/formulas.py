@@ -104,9 +104,9 @@ def _rise(warmup: Mapping[str, Any]) -> Formula:
             return b
         p = i / d
         if shape == "exponential":
-            return b * factor ** (1 - p) if factor else start_lr * (b / start_lr) ** p
+            return float(b * factor ** (1 - p) if factor else start_lr * (b / start_lr) ** p)
         start = factor * b if factor else start_lr
-        return start + (b - start) * height(p, i)
+        return float(start + (b - start) * height(p, i))
 
     return lr
 

@@ -96,8 +96,9 @@ class Prefetch(Known):
         """Why the last request failed; None once one has not."""
         self._configuration, self._api, self._worker, self._snapshots = configuration, api, worker, snapshots
         self._backoff = Backoff()
-        self._job = partial(_run, weakref.ref(self))  # weak: the thread must not keep a schedule that is dropped
-        self._lint_job = partial(_log_findings, weakref.ref(self))
+        weak = weakref.ref(self)  # the thread must not keep a schedule that is dropped
+        self._job = partial(_run, weak, Prefetch.run)
+        self._lint_job = partial(_run, weak, Prefetch.log_findings)
         self._fetched: FetchedCurve | None = None
         self._saved: FetchedCurve | None = None
         self.findings: tuple[Finding, ...] | None = None
@@ -276,7 +277,7 @@ class Prefetch(Known):
         """Says once what lint warns of; a job for after all that the loop needs has arrived."""
         if self._has_linted or self._is_closed or self._api is None or self._fetched is None:
             return
-        self._has_linted = True
+        self._has_linted = True  # even if it fails: asking again could take as long at every window
         try:
             self.findings = self._api.findings(self._fetched.metadata)
         except PreheatError as error:  # nothing depends on it
@@ -291,13 +292,7 @@ class Prefetch(Known):
             self._changed.notify_all()
 
 
-def _run(reference: "weakref.ref[Prefetch]") -> float | None:
-    """Runs a prefetch, unless its schedule was dropped: then it does not run again."""
+def _run(reference: "weakref.ref[Prefetch]", job: Callable[[Prefetch], float | None]) -> float | None:
+    """Runs a job of a prefetch, unless its schedule was dropped: then it does not run again."""
     prefetch = reference()
-    return None if prefetch is None else prefetch.run()
-
-
-def _log_findings(reference: "weakref.ref[Prefetch]") -> None:
-    prefetch = reference()
-    if prefetch is not None:
-        prefetch.log_findings()
+    return None if prefetch is None else job(prefetch)
