@@ -180,7 +180,8 @@ class TestOfOneSchedule:
         """The error names the argument, wherever it is given; a numpy number and a tensor of one are whole numbers."""
         with Preheat(url) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
-            assert [schedule.lr(n) for n in (np.int64(5), torch.tensor(5))] == [0.005, 0.005]
+            whole: list[Any] = [np.int64(5), torch.tensor(5)]
+            assert [schedule.lr(n) for n in whole] == [0.005, 0.005]
             calls: dict[str, Any] = {
                 "iteration": schedule.lr,
                 "start": lambda n: schedule.lrs(n, 3),

@@ -123,7 +123,9 @@ except PreheatError as error:
 """
 
 FAIL_OTHERWISE = """
-import pickle, threading
+import threading
+
+shared = from_rank_zero(open_schedule)
 
 class Silent(Exception):
     def __str__(self):
@@ -146,8 +148,6 @@ class Odd:  # a schedule whose LRs cannot be sent
     _known = shared._known
     def _block(self, iteration, longest):
         return Huge()
-
-shared = from_rank_zero(open_schedule)
 
 def raising(error):
     def fail():
