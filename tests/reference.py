@@ -15,6 +15,9 @@ REFERENCE_SPEC: dict[str, Any] = {
 }
 """Target 0.01, warm-up 10, total 20, cosine over the remaining 10."""
 
+SERVED_ALONE: dict[str, Any] = {**REFERENCE_SPEC, "param_groups": [{"warmup": {"iterations": 10}}]}
+"""The same LRs by a spec that a client does not compute: a param group has a warm-up of its own."""
+
 REFERENCE_ROWS = (
     "0.001",
     "0.002",

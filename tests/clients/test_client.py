@@ -25,7 +25,7 @@ from preheat_client import (
     Status,
 )
 from preheat_client.torch import RemoteLR
-from reference import REFERENCE_ROWS, REFERENCE_SPEC, optimizer
+from reference import REFERENCE_ROWS, REFERENCE_SPEC, SERVED_ALONE, optimizer
 from running_service import free_port, service, serving, wait_until
 
 AWAY = "http://127.0.0.1:1"
@@ -139,7 +139,7 @@ class TestOrder:
             raise RuntimeError("a callback's fault is its own")
 
         with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3, on_state_change=note) as preheat:
-            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            schedule = preheat.create(SERVED_ALONE, fallback=0.5)
             assert {schedule.lr(n) for n in range(30)} == {0.5}
             assert schedule.total_iterations == 20
             with service(port):
@@ -148,10 +148,52 @@ class TestOrder:
                 wait_until(lambda: len(told) == 2, 30)
         assert told == [(State.FALLBACK, "fallback"), (State.READY, "service")]
 
+    def test_a_plain_spec_is_computed_before_a_fallback(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Without service and snapshot LRs are the schedule's digit for digit; only the id is not known yet."""
+        port = free_port()
+        with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            assert rows(schedule) == list(REFERENCE_ROWS)
+            assert (schedule.status.state, schedule.status.source) == (State.STALE, "computed")
+            assert (schedule.id, schedule.total_iterations, schedule.status.age_s) == ("", 20, None)
+            with service(port):
+                wait_until(lambda: schedule.status.state == State.READY, 30)
+                assert (rows(schedule), len(schedule.id)) == (list(REFERENCE_ROWS), 32)
+        assert caplog.text.count("STALE (computed): no answer from") == 1
+        assert "and was" not in caplog.text
+
+    def test_a_snapshot_comes_before_what_is_computed(self, tmp_path: Path) -> None:
+        """What the service gave is worth more than what the client makes of the spec; a damaged file is worth less."""
+        url = saved(tmp_path)
+        options: Any = {"snapshot_dir": str(tmp_path), "start_timeout_s": 0.3}
+        for content, source in ((None, "snapshot"), (b"torn", "computed")):
+            if content is not None:
+                next(tmp_path.iterdir()).write_bytes(content)
+            with Preheat(url, **options) as preheat:
+                schedule = preheat.create(REFERENCE_SPEC)
+                assert (schedule.status.source, rows(schedule)) == (source, list(REFERENCE_ROWS))
+
+    def test_who_wants_an_outage_raised_gets_nothing_computed(self) -> None:
+        """With `on_outage="raise"` an LR comes from the service, or from what was named for its absence."""
+        with Preheat(AWAY, start_timeout_s=0.3, on_outage="raise") as preheat:
+            with pytest.raises(ServiceUnavailable):
+                preheat.create(REFERENCE_SPEC)
+            assert preheat.create(REFERENCE_SPEC, fallback=0.5).lr(3) == 0.5
+
+    def test_a_fallbacks_lr_is_said_when_the_schedule_has_another(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The log has the iteration of the loop and both LRs."""
+        port = free_port()
+        with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3) as preheat:
+            schedule = preheat.create(SERVED_ALONE, fallback=0.5)
+            schedule.lr(7)
+            with service(port):
+                wait_until(lambda: schedule.status.state == State.READY, 30)
+        assert "the LR of iteration 7 is 0.007000000000000001, and was 0.5 (fallback)" in caplog.text
+
     def test_a_schedule_with_other_param_groups_does_not_take_over(self) -> None:
         """`lr(n)` must not turn from a number into a list in the middle of a run."""
         port = free_port()
-        spec = {**REFERENCE_SPEC, "param_groups": [{"name": "a"}, {"name": "b"}]}
+        spec = {**REFERENCE_SPEC, "param_groups": [{"name": "a", "warmup": {"iterations": 10}}, {"name": "b"}]}
         with Preheat(f"http://127.0.0.1:{port}", start_timeout_s=0.3) as preheat:
             alike = preheat.create(spec, fallback={"a": 0.5, "b": 0.25})
             other = preheat.create(spec, fallback=0.5)
@@ -207,9 +249,9 @@ class TestModes:
             assert (schedule.status.source, schedule.status.counters.requests) == ("snapshot", 0)
             with pytest.raises(ServiceUnavailable, match="mode is offline"):
                 schedule.plot(tmp_path / "never.png")
-            with pytest.raises(ServiceUnavailable, match=r"offline, and there is no snapshot of schedule ffff in .*"):
-                preheat.schedule("ffff")
-            assert preheat.schedule("ffff", fallback=0.5).lr(3) == 0.5
+            with pytest.raises(ServiceUnavailable, match=r"offline, and there is no snapshot of schedule f{32} in .*"):
+                preheat.schedule("f" * 32)
+            assert preheat.schedule("f" * 32, fallback=0.5).lr(3) == 0.5
 
     def test_disabled_passes_a_constant_through(self) -> None:
         """The same calls work without a service, an address or a wait."""
@@ -229,13 +271,30 @@ class TestModes:
 class TestMisuse:
     """What can never succeed fails at once, and says what it wants."""
 
-    @pytest.mark.parametrize("schedule_id", ["", None, 7, b"f" * 32])
+    @pytest.mark.parametrize("schedule_id", [None, 7, b"f" * 32, {"target_lr": 1}])
     def test_an_id_is_a_text(self, schedule_id: Any) -> None:
         """No request is made for anything else."""
-        with Preheat(AWAY) as preheat, pytest.raises(TypeError, match="must be a schedule's id"):
+        with Preheat(AWAY) as preheat, pytest.raises(TypeError, match=r"schedule_id \(.*\) must be a schedule's id"):
             preheat.schedule(schedule_id)
 
-    @pytest.mark.parametrize("spec", [None, "target_lr: 0.1", [1], 0.1])
+    @pytest.mark.parametrize(
+        "schedule_id", ["", "f" * 31, "F" * 32, "f" * 33, "g" * 32, "f" * 32 + "\n", "é", "a/b?c#d"]
+    )
+    def test_an_id_has_its_form(self, schedule_id: str) -> None:
+        """What can be no id is refused at once, and the message shows one."""
+        form = r"schedule_id \(.*\) must be .* 32 hexadecimal digits, such as 630e8304e0352e14c20ae59b8f487901"
+        with Preheat(AWAY, start_timeout_s=3600) as preheat, pytest.raises(ValueError, match=form):
+            preheat.schedule(schedule_id, fallback=0.5)
+
+    def test_the_other_call_is_named(self) -> None:
+        """Whoever mixes up `create` and `schedule` is told so."""
+        with Preheat(AWAY) as preheat:
+            with pytest.raises(TypeError, match=r"an id is for Preheat\.schedule"):
+                preheat.create("f" * 32)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match=r"a spec is for Preheat\.create"):
+                preheat.schedule(REFERENCE_SPEC)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("spec", [None, "target_lr: 0.1", [("target_lr", 0.1)], 0.1])
     def test_a_spec_is_a_dict(self, spec: Any) -> None:
         """No request is made for anything else."""
         with Preheat(AWAY) as preheat, pytest.raises(TypeError, match="must be a dict"):
@@ -264,20 +323,20 @@ class TestMisuse:
 
         refused = pytest.raises(ServiceUnavailable, match="502: a page of HTML")
         with serving(gateway) as url, Preheat(url, start_timeout_s=0.5) as preheat, refused as caught:
-            preheat.create(REFERENCE_SPEC)
+            preheat.create(SERVED_ALONE)
         assert "<" not in str(caught.value)
 
     def test_a_long_wait_is_announced(self, caplog: pytest.LogCaptureFixture) -> None:
         """Whom it waits for, how long and why stands in the log before the wait is over; a short one says nothing."""
         for timeout_s in (0.5, 3.0):
             with Preheat(AWAY, start_timeout_s=timeout_s) as preheat, pytest.raises(ServiceUnavailable):
-                preheat.create(REFERENCE_SPEC)
+                preheat.create(SERVED_ALONE)
         assert caplog.text.count("waiting 1 s more for http://127.0.0.1:1: no answer") == 1
 
     def test_an_absent_service_says_what_to_do(self) -> None:
         """The note stands under the error in the traceback."""
         with Preheat(AWAY, start_timeout_s=0.1) as preheat, pytest.raises(ServiceUnavailable) as caught:
-            preheat.create(REFERENCE_SPEC)
+            preheat.create(SERVED_ALONE)
         assert "PREHEAT_URL" in "".join(traceback.format_exception(caught.value))
 
 
@@ -335,11 +394,11 @@ class TestSnapshotsInUse:
 
     def test_a_damaged_snapshot_is_as_none(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         """A start with a damaged snapshot goes on to the fallback."""
-        url = saved(tmp_path)
+        url = saved(tmp_path, **SERVED_ALONE)
         (path,) = tmp_path.iterdir()
         path.write_bytes(path.read_bytes()[:-5])
         with Preheat(url, mode="offline", snapshot_dir=str(tmp_path)) as preheat:
-            assert preheat.create(REFERENCE_SPEC, fallback=0.5).status.source == "fallback"
+            assert preheat.create(SERVED_ALONE, fallback=0.5).status.source == "fallback"
         assert caplog.text.count("its checksum is wrong") == 1
 
 

@@ -1,12 +1,14 @@
 """Configuration of a client: argument over environment over default, each option documented once."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from preheat_client import Preheat
 from preheat_client._core.configuration import Configuration, configuration_rows, configured
-from reference import REFERENCE_SPEC
+from reference import REFERENCE_SPEC, SERVED_ALONE
 
 
 class TestConfiguration:
@@ -58,7 +60,7 @@ class TestConfiguration:
     def test_secrets_are_not_shown(self) -> None:
         """No password or token is in a text that may end in a log."""
         with Preheat("http://me:sesame@127.0.0.1:1/here", token="sesame", start_timeout_s=0.1) as preheat:  # noqa: S106
-            schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
+            schedule = preheat.create(SERVED_ALONE, fallback=0.5)
             texts = [repr(preheat), repr(schedule), str(schedule.status.last_error)]
             assert "sesame" not in f"{texts} {preheat._session.configuration}"
             assert repr(preheat) == "<Preheat http://127.0.0.1:1/here: online>"
@@ -90,6 +92,39 @@ class TestConfiguration:
         """The error has name, value and rule."""
         with pytest.raises(ValueError, match=message):
             Preheat(**{"url": "http://127.0.0.1:1", **arguments})
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"url": 5}, r"url \(5\) must be a text"),
+            ({"url": b"http://a"}, r"url \(b'http://a'\) must be a text"),
+            ({"token": 5}, r"token \(5\) must be a text"),
+            ({"timeout_s": "5"}, r"timeout_s \('5'\) must be a number of seconds"),
+            ({"start_timeout_s": True}, r"start_timeout_s \(True\) must be a number of seconds"),
+            ({"window": 1e3}, r"window \(1000\.0\) must be a whole number of LRs"),
+            ({"window": "1000"}, r"window \('1000'\)"),
+            ({"strict": 1}, r"strict \(1\) must be True or False"),
+            ({"snapshot_dir": 7}, r"snapshot_dir \(7\) must be a path"),
+            ({"headers": "X-A: 1"}, r"headers \('X-A: 1'\) must be a dict from names to values"),
+            ({"on_state_change": "print"}, r"on_state_change \('print'\) must be a function of schedule and status"),
+            ({"on_outage": ["hold"]}, r"on_outage \(\['hold'\]\) must be a text"),
+        ],
+    )
+    def test_arguments_of_another_type_are_refused(self, arguments: dict[str, Any], message: str) -> None:
+        """The error has name, value and rule, and not a line of ours."""
+        with pytest.raises(TypeError, match=message):
+            Preheat(**{"url": "http://127.0.0.1:1", **arguments})
+
+    def test_a_path_and_a_numpy_number_are_arguments(self) -> None:
+        """What Python calls a path or a number is one here."""
+        given = {
+            "url": "http://a",
+            "snapshot_dir": Path("/snapshots"),
+            "timeout_s": np.float32(2),
+            "window": np.int64(50),
+        }
+        found = configured(given, {})
+        assert (found.snapshot_dir, found.timeout_s, found.window) == ("/snapshots", 2.0, 50)
 
     @pytest.mark.parametrize(
         ("variable", "value"), [("PREHEAT_TIMEOUT_S", "soon"), ("PREHEAT_STRICT", "perhaps"), ("PREHEAT_WINDOW", "1.5")]

@@ -11,10 +11,12 @@ from support.modules import imported
 BASE = Path(__file__).parents[2] / "clients/python/preheat_client"
 
 LEVELS = [
-    {"errors"},
+    {"errors", "_core.fields", "_core.request"},
     {
         "status",
         "_core.configuration",
+        "_core.findings",
+        "_core.formulas",
         "_core.worker",
         "_core.scheduler_state",
         "_core.shares",
@@ -22,8 +24,8 @@ LEVELS = [
         "_core.watch",
     },
     {"_core.curve"},
-    {"_core.offline", "_http"},
-    {"_core.prefetch"},
+    {"_core.local_curve", "_core.snapshots", "_http"},
+    {"_core.prefetch", "_core.stand_in"},
     {"schedule"},
     {"client", "_core.param_groups", "keras", "optax", "distributed"},
     {"_core.series"},

@@ -20,14 +20,15 @@ import torch
 
 from faults.fault_proxy import Fault, proxied, proxy_loop
 from preheat_client import Preheat, Schedule, State
-from reference import REFERENCE_ROWS, REFERENCE_SPEC
+from reference import REFERENCE_ROWS, REFERENCE_SPEC, SERVED_ALONE
 from running_service import free_port, service, wait_until
 
 FORKS = pytest.mark.filterwarnings(
     "ignore:.*multi-threaded.*fork.*:DeprecationWarning",  # the service's thread and the client's are what is tested
     "ignore:os.fork.. was called:RuntimeWarning",  # JAX says so in every process that has imported it
 )
-LONG = {"target_lr": 0.1, "total_iterations": 10**9, "warmup": {"iterations": 10**9}}
+# A warm-up of its own: what the client would compute of the spec must not take the place of what it is served.
+LONG = {"target_lr": 0.1, "total_iterations": 10**9, "param_groups": [{"warmup": {"iterations": 10**9}}]}
 
 
 def in_fork(work: Any) -> Any:
@@ -112,7 +113,7 @@ class TestPickle:
     def test_a_fallback_is_opened_anew(self, url: str) -> None:
         """A schedule that is on a fallback is opened where it is unpickled, as the service may be there."""
         with Preheat(url, mode="offline") as preheat:
-            schedule = pickle.loads(pickle.dumps(preheat.create(REFERENCE_SPEC, fallback=0.5)))  # noqa: S301 - ours
+            schedule = pickle.loads(pickle.dumps(preheat.create(SERVED_ALONE, fallback=0.5)))  # noqa: S301 - ours
             assert schedule.lr(5) == 0.5
 
     def test_a_spawned_process_reads(self, url: str) -> None:
@@ -257,7 +258,7 @@ class TestExit:
                 schedule.lr(65)
                 time.sleep(0.3)
             wait_until(lambda: not preheat_threads(), 30)
-        assert caplog.messages == []
+        assert [line for line in caplog.messages if ": lint: " not in line] == []
         assert schedule.status.counters.failures == 0
 
 
@@ -286,12 +287,12 @@ class TestLeaks:
         with Preheat(url, snapshot_dir=str(tmp_path)) as preheat:
             schedule = preheat.create(REFERENCE_SPEC)
             wait_until(lambda: schedule.status.counters.snapshots == 1, 30)
-        threads, files = threading.active_count(), open_files()
+        files = open_files()
         for k in range(10_000):
             mode: Any = "online" if k % 10 == 0 else "offline"
             with Preheat(url, mode=mode, snapshot_dir=str(tmp_path) if mode == "offline" else None) as preheat:
                 assert preheat.create(REFERENCE_SPEC).lr(5) == 0.005
-        wait_until(lambda: threading.active_count() <= threads, 30)
+        wait_until(lambda: not preheat_threads(), 30)
         wait_until(lambda: open_files() <= files + 1, 30)
         assert len(list(tmp_path.iterdir())) == 1
 

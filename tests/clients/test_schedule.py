@@ -6,13 +6,16 @@ import logging
 import math
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import httpx
 import numpy as np
 import pytest
+import torch
 
 from faults.control import BUSY_S, waited_s
 from faults.fake_service import FakeService, status, unspoilt
@@ -25,15 +28,24 @@ from preheat_client import (
     ServiceUnavailable,
     is_retryable,
 )
-from reference import REFERENCE_ROWS, REFERENCE_SPEC
+from reference import REFERENCE_ROWS, REFERENCE_SPEC, SERVED_ALONE
 from running_service import free_port, service, serving, wait_until
 
-LONG = {"target_lr": 0.1, "total_iterations": 10**9, "warmup": {"iterations": 10**9}}
+# A warm-up of its own: what the client would compute of the spec must not take the place of what it is served.
+LONG = {"target_lr": 0.1, "total_iterations": 10**9, "param_groups": [{"warmup": {"iterations": 10**9}}]}
 
 
 def long_lr(iteration: int) -> float:
     """The LR of `LONG`, written out; no two iterations have the same."""
     return 0.1 * iteration / 10**9
+
+
+COMPUTED = {"target_lr": 0.1, "total_iterations": 10**9, "after_scheduler": {"type": "CosineAnnealingLR"}}
+
+
+def cosine_lr(iteration: int) -> float:
+    """The LR of `COMPUTED`, written out."""
+    return 0.05 * (1 + math.cos(math.pi * iteration / 10**9))
 
 
 class TestReading:
@@ -97,6 +109,90 @@ class TestReading:
                 schedule.plot(tmp_path / "b.png", at=21)
 
 
+class TestOfOneSchedule:
+    """What a schedule tells besides its LRs."""
+
+    def test_lint_is_read_and_its_warnings_are_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A cosine that rises again is a warning when the schedule is opened; what is only an info is not logged."""
+        spec = {
+            "target_lr": 0.1,
+            "total_iterations": 100,
+            "after_scheduler": {"type": "CosineAnnealingLR", "T_max": 50},
+        }
+        with service() as url, Preheat(url) as preheat:
+            schedule = preheat.create({**spec, "warmup": {"iterations": 10}})
+            wait_until(lambda: "lint: warning rising-at-end" in caplog.text, 30)
+            served = httpx.get(f"{url}/v1/schedules/{schedule.id}").json()["lint"]
+            assert [asdict(finding) for finding in schedule.lint] == served
+            assert {finding.severity for finding in schedule.lint} == {"warning", "info"}
+            assert caplog.text.count("lint: warning rising-at-end at iteration") == 1
+            assert "lint: info" not in caplog.text
+        assert schedule.lint == schedule.lint  # known now, without the service
+
+    def test_lint_needs_the_service(self) -> None:
+        """It is an error where nobody can be asked, and where lint is not done."""
+        with Preheat(f"http://127.0.0.1:{free_port()}", start_timeout_s=0.1, timeout_s=0.3) as preheat:
+            for schedule in (preheat.create(REFERENCE_SPEC), preheat.schedule("f" * 32, fallback=0.1)):
+                with pytest.raises(ServiceUnavailable):
+                    _ = schedule.lint
+        not_linted = pytest.raises(ServiceUnavailable, match="the service has not linted the schedule")
+        with serving(FakeService(20, float)) as url, Preheat(url) as preheat, not_linted:
+            _ = preheat.schedule("f" * 32).lint
+
+    def test_a_notebook_shows_the_picture(self, url: str) -> None:
+        """IPython asks for `_repr_svg_`: an SVG document, drawn with the schedule's own curve."""
+        with Preheat(url) as preheat:
+            picture = preheat.create(REFERENCE_SPEC)._repr_svg_()
+        assert picture is not None
+        assert ET.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - our own service's
+
+    def test_a_notebook_shows_the_text_where_there_is_no_picture(self, tmp_path: Path) -> None:
+        """A service that is away, refuses, or answers something else is no error in a notebook."""
+        with Preheat(f"http://127.0.0.1:{free_port()}", start_timeout_s=0.1, timeout_s=0.3) as preheat:
+            computed, constant = preheat.create(REFERENCE_SPEC), preheat.schedule("f" * 32, fallback=0.1)
+            assert (computed._repr_svg_(), constant._repr_svg_()) == (None, None)
+        assert computed._repr_svg_() is None  # closed
+        assert Preheat(mode="disabled").create(REFERENCE_SPEC)._repr_svg_() is None
+        with serving(FakeService(20, float)) as url, Preheat(url, timeout_s=0.3) as preheat:
+            schedule = preheat.schedule("f" * 32)
+            assert schedule._repr_svg_() is None
+            with pytest.raises(ServiceUnavailable, match="answered application/json where a picture was expected"):
+                schedule.plot(tmp_path / "plot.png")
+        assert not (tmp_path / "plot.png").exists()
+
+    def test_one_lr_is_a_number(self, url: str) -> None:
+        """`lr_of` gives a float, of the only group or of the one that is named; others are refused by name."""
+        with Preheat(url) as preheat:
+            one, two = (
+                preheat.create({**REFERENCE_SPEC, "param_groups": groups})
+                for groups in (None, [{"name": "backbone", "factor": 0.1}, {"name": "head"}])
+            )
+            assert (one.lr_of(5), one.lr_of(5, "default")) == (0.005, 0.005)
+            assert (two.lr_of(5, "backbone"), two.lr_of(5, group="head")) == (0.001 * 5 / 10, 0.005)
+            for group in (None, "neck"):
+                with pytest.raises(ValueError, match=rf"group \({group!r}\) must be one of backbone, head"):
+                    two.lr_of(5, group)
+            with pytest.raises(ValueError, match="must be one of default"):
+                one.lr_of(5, "head")
+
+    @pytest.mark.parametrize("value", [2.5, "3", None, [3]])
+    def test_an_iteration_is_a_whole_number(self, url: str, value: Any) -> None:
+        """The error names the argument, wherever it is given; a numpy number and a tensor of one are whole numbers."""
+        with Preheat(url) as preheat:
+            schedule = preheat.create(REFERENCE_SPEC)
+            whole: list[Any] = [np.int64(5), torch.tensor(5)]
+            assert [schedule.lr(n) for n in whole] == [0.005, 0.005]
+            calls: dict[str, Any] = {
+                "iteration": schedule.lr,
+                "start": lambda n: schedule.lrs(n, 3),
+                "stop": lambda n: schedule.lrs(0, n),
+            }
+            for name, call in {**calls, "iteration": schedule.hyperparameters}.items():
+                if not (name == "stop" and value is None):
+                    with pytest.raises(TypeError, match=rf"{name} \(.*\) must be a whole number"):
+                        call(value)
+
+
 class TestEnd:
     """Past the end the last LR is held, or refused."""
 
@@ -146,7 +242,7 @@ class TestOutage:
         with Preheat(f"http://127.0.0.1:{free_port()}", start_timeout_s=1.5) as preheat:
             started = time.monotonic()
             with pytest.raises(ServiceUnavailable, match=r"no answer from http://127\.0\.0\.1:\d+: ConnectError"):
-                preheat.create(REFERENCE_SPEC)
+                preheat.create(SERVED_ALONE)
             assert 1.4 < time.monotonic() - started < waited_s(1.5) + BUSY_S
 
     def test_a_service_that_starts_late_is_waited_for(self) -> None:
@@ -179,8 +275,12 @@ class TestOutage:
                 wait_until(lambda: schedule.lr(450) == pytest.approx(long_lr(450), rel=1e-12), 30)
                 wait_until(lambda: (schedule.status.state, schedule.status.source) == ("READY", "service"), 30)
                 preheat.close()
-        said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-        assert [line.split(":")[1].strip() for line in said] == ["STALE (service)", "FALLBACK (held)"]
+        lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        said = [line for line in lines if "lint: warning warmup-over-half" not in line]
+        assert len(lines) == len(said) + 1
+        assert [line.split(":")[1].strip() for line in said[:2]] == ["STALE (service)", "FALLBACK (held)"]
+        (difference,) = said[2:]
+        assert "the LR of iteration 450 is 4.5e-08, and was 3.19e-08" in difference
 
     def test_raise_raises_in_time(self) -> None:
         """With `on_outage="raise"` a value that never arrived is an error; what is known can still be read."""
@@ -232,12 +332,65 @@ class TestOutage:
                     assert again.lr(n) == long_lr(n)
                 assert again.status.source == "snapshot"
 
-    def test_nothing_to_hold_raises(self) -> None:
-        """A value that never arrived is an error if none was read before it, even if outages are to be held."""
-        with service() as url, Preheat(url, window=20) as preheat:
-            schedule = preheat.create(LONG)
-        with pytest.raises(ServiceUnavailable):
-            schedule.lr(500_000)
+    def test_the_nearest_known_lr_is_held(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A resume far from what is known reads what is nearest to it, and the log says how far away that is."""
+        place = 5 * 10**8
+        port = free_port()
+        with Preheat(f"http://127.0.0.1:{port}", window=20) as preheat:
+            with service(port):
+                schedule = preheat.create(LONG)
+                wait_until(lambda: schedule.status.counters.windows == 16, 30)
+                known = schedule.lr(place)
+                wait_until(lambda: schedule.status.counters.windows == 31, 30)
+            schedule.lr(place - 10**6)  # finds out that the service is away
+            held = [schedule.lr(n) for n in (place - 10**6, place + 10**6)]
+            assert (schedule.status.state, schedule.status.source) == ("FALLBACK", "held")
+            assert held == pytest.approx([long_lr(place - 20), long_lr(place + 279)], rel=1e-12)
+            assert schedule.lr(place) == known
+            assert (schedule.status.state, schedule.status.source) == ("STALE", "service")
+        assert f"{place - 10**6}: holding that of iteration {place - 20}, 999980 away: no answer from" in caplog.text
+
+    def test_what_is_computed_takes_the_place_of_what_has_not_arrived(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Any LR of a plain spec, far from what is in memory, is the schedule's, bit for bit; so is a table."""
+        port = free_port()
+        spec = {**COMPUTED, "param_groups": [{}, {"factor": 0.1}]}
+        with Preheat(f"http://127.0.0.1:{port}", window=20, timeout_s=1) as preheat:
+            with service(port):
+                schedule = preheat.create(spec, fallback={"a": 0.5, "b": 0.5})
+            for n in (5 * 10**8, 10**9, 777):
+                assert schedule.lr(n) == pytest.approx([cosine_lr(n), cosine_lr(n) * 0.1], rel=1e-9)
+                assert (schedule.status.state, schedule.status.source) == ("STALE", "computed")
+            assert schedule.lrs(10**6, 10**6 + 2) == [schedule.lr(10**6), schedule.lr(10**6 + 1)]
+            assert schedule.status.counters.held == 0
+        assert caplog.text.count("the LR of iteration 500000000 is computed from the spec: no answer from") == 1
+        assert caplog.text.count("STALE (computed)") == 1
+
+    def test_a_fallback_takes_the_place_of_what_cannot_be_computed(self) -> None:
+        """It does in the middle of a run too, until what was missing has arrived; then another LR is said."""
+        port = free_port()
+        with Preheat(f"http://127.0.0.1:{port}", window=20) as preheat:
+            with service(port):
+                schedule = preheat.create(LONG, fallback=0.25)
+                wait_until(lambda: schedule.status.counters.windows == 16, 30)
+            assert schedule.lr(10**6) == 0.25
+            assert (schedule.status.state, schedule.status.source) == ("FALLBACK", "fallback")
+            with service(port):
+                wait_until(lambda: schedule.lr(10**6) == long_lr(10**6), 30)
+                wait_until(lambda: schedule.status.state == "READY", 30)
+
+    def test_another_lr_of_the_service_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The service's LR takes over from one that was computed, and the log has both."""
+        app = FakeService(10**9, lambda n: 0.5 if n == 5000 else cosine_lr(n))
+        app.spec = COMPUTED
+        with serving(app) as url, Preheat(url, window=20, timeout_s=1) as preheat:
+            schedule = preheat.create(COMPUTED)
+            wait_until(lambda: schedule.status.counters.windows == 16, 30)
+            app.trick = status(503)
+            computed = schedule.lr(5000)
+            assert computed == pytest.approx(cosine_lr(5000), rel=1e-12)
+            app.trick = unspoilt
+            wait_until(lambda: schedule.lr(5000) == 0.5, 30)
+        assert f"the LR of iteration 5000 is 0.5, and was {computed}" in caplog.text
 
     def test_a_wait_is_over_as_soon_as_asking_has_failed(self) -> None:
         """A loop is not held up for `timeout_s` if there is nothing to wait for."""
@@ -295,7 +448,7 @@ class TestRefusals:
         timeout_s = 0.2 if may_help else 30
         with serving(always(status, b"{}")) as url, Preheat(url, start_timeout_s=timeout_s) as preheat:
             with pytest.raises(ServiceUnavailable if may_help else RequestRefused) as error:
-                preheat.create(REFERENCE_SPEC)
+                preheat.create(SERVED_ALONE)
             assert is_retryable(error.value) is may_help
 
     @pytest.mark.parametrize("body", [b"", b"<html>login</html>", b"[1]", b"{}", b'{"id": 5}', b"[" * 100_000, b"\xff"])

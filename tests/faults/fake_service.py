@@ -29,10 +29,13 @@ Trick = Callable[[Reply], Reply]
 
 
 class FakeService:
-    """An ASGI application that knows one schedule; `trick` spoils the answers about its LRs."""
+    """An ASGI application that knows one schedule, said to be of `spec`; `trick` spoils the answers about its LRs."""
 
     def __init__(self, total_iterations: int, lr: Callable[[int], float]) -> None:
         self._total, self._lr = total_iterations, lr
+        # A group's own warm-up is nothing that a client computes in an outage.
+        group = {"warmup": {"iterations": total_iterations}}
+        self.spec = {"target_lr": lr(total_iterations), "total_iterations": total_iterations, "param_groups": [group]}
         self.trick: Trick = unspoilt
 
     async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
@@ -48,7 +51,7 @@ class FakeService:
     def _document(self) -> Reply:
         content = {
             "id": ID,
-            "spec": {"target_lr": self._lr(self._total), "total_iterations": self._total},
+            "spec": self.spec,
             "total_iterations": self._total,
             "groups": [{"name": "default"}],
             "columns": [{"group": "default", "hyperparameter": "lr"}],

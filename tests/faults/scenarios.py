@@ -58,7 +58,9 @@ class Scenario:
     def spec(self) -> dict[str, Any]:
         """A warm-up over the whole run: no two iterations have the same LR."""
         total = self.total_iterations
-        return {"target_lr": TARGET_LR, "total_iterations": total, "warmup": {"iterations": total}}
+        # The group's own warm-up keeps the client from computing what it is not served.
+        group = {"warmup": {"iterations": total}}
+        return {"target_lr": TARGET_LR, "total_iterations": total, "param_groups": [group]}
 
 
 def lr(iteration: int, total_iterations: int) -> float:

@@ -1,5 +1,6 @@
 """Reads the learning rate of each iteration from a Preheat service."""
 
+from preheat_client._core.findings import Finding
 from preheat_client.client import Preheat
 from preheat_client.errors import (
     InvalidFallback,
@@ -7,6 +8,7 @@ from preheat_client.errors import (
     IterationOutOfRange,
     ParamGroupMismatch,
     PreheatError,
+    RankZeroFailed,
     RequestRefused,
     ScheduleMismatch,
     ScheduleNotFound,
@@ -18,12 +20,14 @@ from preheat_client.status import Counters, State, Status
 
 __all__ = [
     "Counters",
+    "Finding",
     "InvalidFallback",
     "InvalidSpec",
     "IterationOutOfRange",
     "ParamGroupMismatch",
     "Preheat",
     "PreheatError",
+    "RankZeroFailed",
     "RequestRefused",
     "Schedule",
     "ScheduleMismatch",

@@ -17,7 +17,9 @@ from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 import httpcore
 
 from preheat_client._core.configuration import Configuration
-from preheat_client._core.curve import Metadata, Request, Window, metadata_of, npy_bytes, window_of
+from preheat_client._core.curve import Metadata, Window, metadata_of, npy_bytes, window_of
+from preheat_client._core.findings import Finding, findings_of
+from preheat_client._core.request import Request
 from preheat_client.errors import InvalidSpec, PreheatError, RequestRefused, ScheduleNotFound, ServiceUnavailable
 
 _LOG = logging.getLogger("preheat_client")
@@ -69,12 +71,24 @@ class Api:
         """The picture with a name: plot.png or plot.svg."""
 
         def get(schedule_id: str) -> bytes:
-            return self._transport.request("GET", f"/v1/schedules/{schedule_id}/{name}", "image/*", options).body
+            answer = self._transport.request("GET", f"/v1/schedules/{schedule_id}/{name}", "image/*", options)
+            kind = answer.headers.get("content-type", "nothing")
+            if not kind.startswith("image/"):
+                raise ServiceUnavailable(f"the service answered {kind} where a picture was expected")
+            return answer.body
+
+        return self._of(metadata, get)
+
+    def findings(self, metadata: Metadata) -> tuple[Finding, ...]:
+        """What lint says."""
+
+        def get(schedule_id: str) -> tuple[Finding, ...]:
+            return findings_of(self._transport.request("GET", f"/v1/schedules/{schedule_id}").json_object())
 
         return self._of(metadata, get)
 
     def _get_metadata(self, schedule_id: str) -> Metadata:
-        # Lint reads the whole curve, which may take longer than any timeout; the client has no use for its findings.
+        # Lint reads the whole curve, which may take longer than any timeout: it is asked for apart.
         answer = self._transport.request("GET", f"/v1/schedules/{schedule_id}", parameters={"lint": "false"})
         metadata = metadata_of(answer.json_object())
         if metadata.id != schedule_id:
@@ -92,7 +106,11 @@ class Api:
         A lost schedule then has the id that it had. Under another torch it may have another one, which is asked for
         from now on.
         """
-        known_id = str(metadata.id)  # windows that were read before keep belonging to it
+        if metadata.id is None:  # the client has not heard from the service yet
+            if not metadata.spec:
+                raise ServiceUnavailable("the service has not described the schedule yet")
+            return get(str(self._post(metadata.spec).id))
+        known_id = metadata.id  # windows that were read before keep belonging to it
         schedule_id = self._successors.get(known_id, known_id)
         try:
             return get(schedule_id)

@@ -1,6 +1,7 @@
-"""Client of a Preheat service: opens schedules, from override file, service, snapshot or fallback, in this order."""
+"""Client of a Preheat service: opens schedules, from override file, service, snapshot, spec or fallback."""
 
 import logging
+import os
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from preheat_client._core.configuration import Configuration, Mode, Outage, configuration_rows, configured
-from preheat_client._core.curve import FetchedCurve, Request
-from preheat_client._core.offline import LocalCurve, Snapshots, curve_of_file
+from preheat_client._core.curve import FetchedCurve
+from preheat_client._core.local_curve import LocalCurve, curve_of_fallback, curve_of_file
 from preheat_client._core.prefetch import Prefetch
+from preheat_client._core.request import Request
+from preheat_client._core.snapshots import Snapshots
+from preheat_client._core.stand_in import StandIns
 from preheat_client._core.worker import Result, Worker, run_in_thread
 from preheat_client.errors import InvalidFallback, InvalidSpec, PreheatError, RequestRefused, ServiceUnavailable
 from preheat_client.schedule import Schedule
@@ -33,7 +37,8 @@ class Preheat:
     """A client of one service. Every argument that is not given comes from its environment variable, else its default.
 
     Safe to use from several threads, and in the child of a fork. Pickles to its arguments.
-    Raises ValueError, with name, value and rule, for an argument or a variable that is out of bounds.
+    Raises TypeError, with name, value and rule, for an argument of another type, ValueError for an argument or a
+    variable that is out of bounds.
     """
 
     def __init__(
@@ -44,14 +49,14 @@ class Preheat:
         mode: Mode | None = None,
         timeout_s: float | None = None,
         start_timeout_s: float | None = None,
-        snapshot_dir: str | None = None,
-        override_file: str | None = None,
+        snapshot_dir: str | os.PathLike[str] | None = None,
+        override_file: str | os.PathLike[str] | None = None,
         on_outage: Outage | None = None,
         strict: bool | None = None,
         window: int | None = None,
         proxy: str | None = None,
-        ca_file: str | None = None,
-        unix_socket: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        unix_socket: str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
         ssl_context: "ssl.SSLContext | None" = None,
         on_state_change: Callable[[Schedule, Status], None] | None = None,
@@ -62,23 +67,26 @@ class Preheat:
         # A client that is only dropped ends its thread; an exit waits for nothing, and leaves the daemon thread.
         weakref.finalize(self, self._session.close).atexit = False
 
-    def create(self, spec: dict[str, Any], *, fallback: Any = None) -> Schedule:
+    def create(self, spec: Mapping[str, Any], *, fallback: Any = None) -> Schedule:
         """The schedule of a spec; the same spec gives the same schedule, however often it is created.
 
         Comes from the override file if there is one, else from the service within `start_timeout_s`, else from the
-        snapshot, else from `fallback`: a number, a list with an LR for each iteration, a simple spec
-        (`target_lr`, `total_iterations`, `warmup.iterations`, one of torch's closed forms as `after_scheduler`), or any
-        of these by param group.
+        snapshot, else computed from the spec if that is a plain one, else from `fallback`: a number, a list with an LR
+        for each iteration, a plain spec, or any of these by param group. A plain spec has durations in iterations and
+        schedulers of one formula; what is computed of it is the schedule, bit for bit. Numbers in both may be scalars
+        and arrays of numpy, torch or JAX.
 
-        Raises InvalidSpec with every rule it breaks, InvalidFallback, RequestRefused, ServiceUnavailable.
+        Raises InvalidSpec with every rule it breaks, InvalidFallback, RequestRefused, ServiceUnavailable; TypeError,
+        which names the field, for a value that JSON does not have.
         """
         return self._open(Request.of_spec(spec), fallback)
 
     def schedule(self, schedule_id: str, *, fallback: Any = None) -> Schedule:
-        """The schedule with an id; found and refused as by `create`. Raises ScheduleNotFound if there is none."""
-        if not isinstance(schedule_id, str) or not schedule_id:
-            raise TypeError(f"schedule_id ({schedule_id!r}) must be a schedule's id, a text of 32 hexadecimal digits")
-        return self._open(Request(schedule_id=schedule_id), fallback)
+        """The schedule with an id; found and refused as by `create`. Raises ScheduleNotFound if there is none.
+
+        Raises ValueError at once for what is not of an id's form, 32 hexadecimal digits.
+        """
+        return self._open(Request.of_id(schedule_id), fallback)
 
     def close(self) -> None:
         """Ends thread and connections; schedules can still be read as far as they are in memory."""
@@ -87,8 +95,9 @@ class Preheat:
     def _open(self, request: Request, fallback: Any, known: FetchedCurve | None = None) -> Schedule:
         """Opens the schedule of a request; what is `known` of it, where it was pickled, makes asking needless."""
         session = self._session
+        stand_ins = StandIns(request, None if fallback is None else curve_of_fallback(fallback, "fallback", request))
         prefetch = session.prefetch(request)
-        schedule = Schedule(self._open, session.configuration, prefetch, fallback)
+        schedule = Schedule(self._open, session.configuration, prefetch, stand_ins, fallback)
         if known is not None:
             prefetch.reuse(known)
             prefetch.allow()
@@ -97,7 +106,7 @@ class Preheat:
         if session.is_closed:  # its thread would never answer
             raise ServiceUnavailable("the client is closed")
         try:
-            _Startup(session, prefetch, fallback).run()
+            _Startup(session, prefetch, stand_ins).run()
         except BaseException:  # KeyboardInterrupt too: its traceback keeps the prefetch alive, which would ask on
             prefetch.close()
             raise
@@ -171,16 +180,16 @@ class _Startup:
 
     session: _Session
     prefetch: Prefetch
-    fallback: Any
+    stand_ins: StandIns
 
     def run(self) -> None:
         """Goes through the steps until one gives a curve.
 
-        Raises InvalidFallback for a fallback or an override file without LRs, InvalidSpec for a spec that the service
+        Raises InvalidFallback for an override file without LRs, InvalidSpec for a spec that the service
         refuses, RequestRefused or ServiceUnavailable if no step gives anything.
         """
         configuration, adopt = self.session.configuration, self.prefetch.adopt
-        fallback = None if self.fallback is None else LocalCurve(self.fallback, "fallback", self.prefetch.request)
+        fallback = self.stand_ins.fallback
         if configuration.mode == "disabled":
             adopt(fallback or self._constant(), State.FALLBACK, "the client is disabled")
         elif (override := self._override()) is not None:
@@ -190,6 +199,8 @@ class _Startup:
             reason = "mode is offline" if configuration.mode == "offline" else str(error)
             if (saved := self._snapshot()) is not None:
                 adopt(saved, State.STALE, reason)
+            elif (computed := self._computed(error)) is not None:
+                adopt(computed, State.STALE, f"{reason}; the client computes the spec")
             elif fallback is not None:
                 adopt(fallback, State.FALLBACK, reason)
             else:
@@ -197,12 +208,17 @@ class _Startup:
                     error.add_note(_WAYS_OUT)
                 raise error
 
+    def _computed(self, error: PreheatError) -> LocalCurve | None:
+        # Not where the service refuses: that is no outage, but something to be put right.
+        is_outage = isinstance(error, ServiceUnavailable) and self.session.configuration.on_outage == "hold"
+        return self.stand_ins.of_request() if is_outage else None
+
     def _constant(self) -> LocalCurve:
         """The constant that a disabled client passes through: the spec's target LR."""
         target_lr = self.prefetch.request.spec_dict.get("target_lr")
         if target_lr is None:
             raise InvalidFallback("a disabled client needs a spec with target_lr, or a fallback, for its constant")
-        return LocalCurve(target_lr, "fallback", self.prefetch.request)
+        return curve_of_fallback(target_lr, "fallback", self.prefetch.request)
 
     def _override(self) -> LocalCurve | None:
         name = self.session.configuration.override_file

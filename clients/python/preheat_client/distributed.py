@@ -1,12 +1,16 @@
 """torch.distributed: rank 0 asks the service, and broadcasts the LRs to every other rank."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import contextlib
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 
 from torch import distributed
 
 from preheat_client._core.curve import Described, Known, Metadata, Row
-from preheat_client.errors import ServiceUnavailable
+from preheat_client.errors import PreheatError, RankZeroFailed, ServiceUnavailable
 from preheat_client.schedule import ReadableSchedule, Schedule
 
 __all__ = ["SharedSchedule", "from_rank_zero"]
@@ -21,8 +25,11 @@ def from_rank_zero(open_schedule: Callable[[], Schedule], group: Any = None) -> 
     rank 0 broadcasts a block. So all ranks run at the same LR bit for bit, even while rank 0 runs on a fallback. With
     one process, or without torch.distributed, it is just the schedule.
 
-    Raises what the function raises, on rank 0; ServiceUnavailable with its message on every other rank.
+    Raises what the function raises, on rank 0; on every other rank the same if it is a PreheatError, else
+    RankZeroFailed with its message. TypeError for what is no function, on every rank.
     """
+    if not callable(open_schedule):
+        raise TypeError(f"open_schedule ({open_schedule!r:.80}) must be a function: from_rank_zero(lambda: …)")
     if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size(group) == 1:
         return open_schedule()
     return SharedSchedule(open_schedule, group)
@@ -51,10 +58,13 @@ class SharedSchedule(Described):
     def lrs(self, start: int = 0, stop: int | None = None) -> Sequence[Row]:
         """Learning rates of iterations start … stop − 1, as `Schedule.lrs` gives them on rank 0; every rank calls it.
 
-        Raises what that raises on rank 0, ServiceUnavailable with its message on every other rank.
+        Raises what that raises on rank 0, on every rank.
         """
         rows: Sequence[Row] = self._broadcast(lambda: self._schedule.lrs(start, stop))
         return rows
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self  # frameworks copy schedulers; a copy would read out of step with the other ranks
 
     def _row(self, iteration: int) -> tuple[Row, list[float]]:
         offset = iteration - self._start
@@ -81,18 +91,53 @@ class SharedSchedule(Described):
             self._known.metadata = metadata
 
     def _broadcast(self, make: Callable[[], Any]) -> Any:
-        """What a function returns on rank 0, on every rank."""
-        error: Exception | None = None
-        message: list[Any] = [None, None]
-        if self._is_rank_zero:
-            try:
-                message = [make(), None]
-            except Exception as caught:  # noqa: BLE001 - whatever it is, the others wait for an answer; raised below
-                error = caught
-                message = [None, f"{type(caught).__name__}: {caught}"]
-        distributed.broadcast_object_list(message, group=self._group, group_src=0)
-        if error is not None:
-            raise error
-        if message[1] is not None:
-            raise ServiceUnavailable(f"rank 0: {message[1]}")
-        return message[0]
+        """What a function returns on rank 0, on every rank; if it raises, every rank raises."""
+        if not self._is_rank_zero:
+            message = [b""]
+            distributed.broadcast_object_list(message, group=self._group, group_src=0)
+            value, error = pickle.loads(message[0])  # noqa: S301 - what rank 0 has pickled
+            if error is not None:
+                raise error
+            return value
+        value, failure = None, None
+        try:
+            value = make()
+            message = [pickle.dumps((value, None))]  # here, where the others can still be told that it failed
+        except BaseException as caught:  # noqa: BLE001 - whatever it is, the others wait for an answer; raised below
+            failure, message = caught, [_pickled(caught)]
+        with _uninterrupted():
+            distributed.broadcast_object_list(message, group=self._group, group_src=0)
+        if failure is not None:
+            raise failure
+        return value
+
+
+def _pickled(error: BaseException) -> bytes:
+    """The message in which other ranks are told of an error."""
+    with contextlib.suppress(Exception):  # one of the user's own may not let itself be pickled, or unpickled
+        if isinstance(error, PreheatError):
+            pickled = pickle.dumps((None, error))
+            pickle.loads(pickled)  # noqa: S301 - ours
+            return pickled
+    try:
+        text = str(error)
+    except BaseException as caught:  # noqa: BLE001 - what it says is not worth leaving the others to wait
+        text = f"its text raises {type(caught).__name__}"
+    return pickle.dumps((None, RankZeroFailed(f"rank 0 raised {type(error).__name__}: {text}")))
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Puts a KeyboardInterrupt off: between the parts of a broadcast it would leave the other ranks waiting."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    caught: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if caught:
+        handler(*caught[0])

@@ -8,7 +8,10 @@ PreheatError
 ├── InvalidFallback        a fallback or an override file from which no LRs follow
 ├── IterationOutOfRange    an iteration outside 0 … total_iterations
 ├── ParamGroupMismatch     optimizer and schedule have different param groups
-└── ScheduleMismatch       a saved state belongs to another schedule
+├── ScheduleMismatch       a saved state belongs to another schedule
+└── RankZeroFailed         rank 0, which asks for all ranks, failed otherwise than by one of these
+
+All of them can be pickled: they reach other processes whole.
 """
 
 from typing import Any
@@ -25,6 +28,9 @@ class ServiceUnavailable(PreheatError):
         self.retry_after_s = retry_after_s
         super().__init__(reason)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.retry_after_s), self.__dict__
+
 
 class RequestRefused(PreheatError):
     """The service refused the request; `problem` is its RFC 9457 document."""
@@ -32,6 +38,9 @@ class RequestRefused(PreheatError):
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         self.status, self.problem = status, problem
         super().__init__(f"{problem.get('title', 'request refused')} ({status}): {problem.get('detail', '')}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.status, self.problem), self.__dict__
 
 
 class InvalidSpec(RequestRefused):
@@ -53,6 +62,9 @@ class IterationOutOfRange(PreheatError):
         self.iteration, self.last = iteration, last
         super().__init__(f"iteration ({iteration}) must be in 0 … {last}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.iteration, self.last), self.__dict__
+
 
 class ParamGroupMismatch(PreheatError):
     """The optimizer's param groups are not those of the schedule."""
@@ -60,6 +72,10 @@ class ParamGroupMismatch(PreheatError):
 
 class ScheduleMismatch(PreheatError):
     """A saved state belongs to another schedule."""
+
+
+class RankZeroFailed(PreheatError):
+    """Rank 0 of a process group raised something that is no PreheatError, and that only it raises."""
 
 
 def is_retryable(error: Exception) -> bool:

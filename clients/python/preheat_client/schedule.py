@@ -8,8 +8,10 @@ from typing import Any, Protocol, Self
 
 from preheat_client._core.configuration import Configuration
 from preheat_client._core.curve import UNKNOWN, Curve, Described, FetchedCurve, Row, View, Window
+from preheat_client._core.findings import Finding
 from preheat_client._core.prefetch import NO_VIEW, Prefetch
-from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
+from preheat_client._core.stand_in import StandIns
+from preheat_client.errors import IterationOutOfRange, PreheatError, ServiceUnavailable
 from preheat_client.status import State, Status
 
 __all__ = ["ReadableSchedule", "Schedule"]
@@ -63,11 +65,17 @@ class Schedule(Described):
     """
 
     def __init__(
-        self, reopen: Callable[..., "Schedule"], configuration: Configuration, prefetch: Prefetch, fallback: Any
+        self,
+        reopen: Callable[..., "Schedule"],
+        configuration: Configuration,
+        prefetch: Prefetch,
+        stand_ins: StandIns,
+        fallback: Any,
     ) -> None:
         self._reopen, self._configuration, self._fallback = reopen, configuration, fallback
         self._prefetch = self._known = prefetch
-        self._is_holding = False
+        self._stand_ins = stand_ins
+        self._stood_in: tuple[int, Row] | None = None
         self._has_logged_end = False
         on_change = configuration.on_state_change
         if on_change is not None:
@@ -78,32 +86,47 @@ class Schedule(Described):
         """Where the LRs come from, how old they are, and what went wrong last."""
         return self._prefetch.health.status()
 
+    @property
+    def lint(self) -> tuple[Finding, ...]:
+        """What lint says of the schedule, the most severe first; asked for once. Warnings are logged when it is opened.
+
+        Raises ServiceUnavailable, RequestRefused.
+        """
+        if self._prefetch.findings is None:
+            metadata = self._curve.metadata
+            self._prefetch.findings = self._prefetch.ask(lambda api: api.findings(metadata))
+        return self._prefetch.findings
+
     def lr(self, iteration: int) -> float | list[float]:
         """The learning rate at `iteration`: a number for one param group, a list for several.
 
         Update n of a loop that counts from 1 runs at lr(n). A read from memory. An LR that has not arrived yet is
-        waited for, at most `timeout_s`, while the service answers; if it does not, the last known LR is held. Past the
-        end the last LR is held. Both are logged once.
+        waited for, at most `timeout_s`, while the service answers; if it does not, it is computed from a plain spec,
+        else the fallback's, else the nearest known LR is held. Past the end the last LR is held. All are logged once.
 
         Raises IterationOutOfRange below 0, or past the end if `strict`; ServiceUnavailable or RequestRefused for an LR
-        that did not arrive if `on_outage` is "raise", or if none was read before.
+        that would be held if `on_outage` is "raise".
         """
         start, lrs, _ = self._prefetch.view  # one tuple, so that another thread's change is seen whole or not at all
-        offset = iteration - start
-        if 0 <= offset < len(lrs):
-            return lrs[offset]
-        return self._elsewhere(operator.index(iteration))[0]
+        try:
+            offset = iteration - start
+            if 0 <= offset < len(lrs):
+                return lrs[offset]
+        except TypeError:  # 2.5, "3": said below, by its name
+            pass
+        return self._elsewhere(_whole(iteration))[0]
 
     def hyperparameters(self, iteration: int) -> list[float]:
         """Values of the other hyperparameters at `iteration`, as `hyperparameter_columns` names them.
 
         Read, waited for, held and refused as `lr` is.
         """
+        iteration = _whole(iteration)
         start, lrs, others = self._prefetch.view
         offset = iteration - start
         if 0 <= offset < len(lrs):
             return others[offset] if others else []
-        return self._elsewhere(operator.index(iteration))[1]
+        return self._elsewhere(iteration)[1]
 
     def lrs(self, start: int = 0, stop: int | None = None) -> Sequence[Row]:
         """Learning rates of iterations start … stop − 1, by default to the end: one entry (as of `lr`) each.
@@ -113,7 +136,7 @@ class Schedule(Described):
         """
         if stop is None and self.total_iterations == UNKNOWN:
             raise ValueError("stop is required: total_iterations is not known while the LR is a constant fallback")
-        stop = self.total_iterations + 1 if stop is None else stop
+        start, stop = _whole(start, "start"), self.total_iterations + 1 if stop is None else _whole(stop, "stop")
         for bound in (start, max(stop - 1, 0)):  # stop is exclusive; an empty window is valid anywhere
             if not 0 <= bound <= self.total_iterations:
                 raise IterationOutOfRange(bound, self.total_iterations)
@@ -137,6 +160,15 @@ class Schedule(Described):
         name = "plot.svg" if Path(path).suffix.lower() == ".svg" else "plot.png"
         metadata = self._curve.metadata
         Path(path).write_bytes(self._prefetch.ask(lambda api: api.picture(metadata, name, **options)))
+
+    def _repr_svg_(self) -> str | None:
+        """The picture that a notebook shows; None, which makes it show the text, if the service does not give one."""
+        try:
+            metadata = self._curve.metadata
+            return self._prefetch.ask(lambda api: api.picture(metadata, "plot.svg")).decode()
+        except (PreheatError, UnicodeDecodeError) as error:
+            _LOG.debug("%s: no picture: %s", self._prefetch.health.name, error)
+            return None
 
     def _block(self, iteration: int, longest: int) -> list[tuple[Row, list[float]]]:
         """LR and other hyperparameters of `iteration` and of those after it, up to `longest`, that are in memory.
@@ -167,11 +199,15 @@ class Schedule(Described):
             self._log_end(iteration, last)
             iteration = last
         prefetch.focus(iteration)  # before it is looked for: what is missing is on its way while this thread waits
-        window = curve.window(curve.index(iteration)) or self._waited_for(curve, iteration)
+        window = curve.window(curve.index(iteration))
         if window is None:
-            return self._held(iteration)
-        if self._is_holding:
-            self._end_holding(curve)
+            if self._configuration.on_outage == "raise":
+                prefetch.ask_now()
+            window = self._waited_for(curve, iteration)
+            if window is None:
+                return self._with_stand_in(curve, iteration)
+        if self._stood_in is not None:
+            self._end_stand_in(curve, *self._stood_in)
         prefetch.view = view = (window.start, window.lrs, window.others)
         if prefetch.curve is not curve:  # another one was adopted in the meantime
             prefetch.view = NO_VIEW
@@ -179,7 +215,14 @@ class Schedule(Described):
 
     def _fetched(self, start: int, stop: int) -> Window:
         metadata = self._curve.metadata
-        return self._prefetch.ask(lambda api: api.window(metadata, start, stop))
+        try:
+            return self._prefetch.ask(lambda api: api.window(metadata, start, stop))
+        except ServiceUnavailable:
+            computed = self._stand_ins.of_schedule(metadata) if self._configuration.on_outage == "hold" else None
+            part = None if computed is None else computed.part(start, stop)
+            if part is None:
+                raise
+            return part
 
     def _log_end(self, iteration: int, last: int) -> None:
         if self._configuration.strict:
@@ -190,33 +233,34 @@ class Schedule(Described):
             _LOG.warning("%s: iteration %d is past the end (%d): holding the last LR", name, iteration, last)
 
     def _waited_for(self, curve: Curve, iteration: int) -> Window | None:
-        """The window of an iteration if it arrives in time; where a value may be held an outage is not waited for."""
+        """The window of an iteration if it arrives in time; an outage is not waited for."""
         prefetch, index = self._prefetch, curve.index(iteration)
-        if self._configuration.on_outage == "raise":
-            prefetch.ask_now()
-        elif not prefetch.is_answering:
-            return None
         timeout_s = self._configuration.timeout_s
-        prefetch.wait(lambda: curve.window(index) is not None or not prefetch.is_answering, timeout_s)
+        if prefetch.is_answering:
+            prefetch.wait(lambda: curve.window(index) is not None or not prefetch.is_answering, timeout_s)
         return curve.window(index)
 
-    def _held(self, iteration: int) -> tuple[Row, list[float]]:
+    def _with_stand_in(self, curve: Curve, iteration: int) -> tuple[Row, list[float]]:
+        """LR and other hyperparameters of what stands in for an iteration."""
         prefetch = self._prefetch
-        start, lrs, _ = view = prefetch.view
-        if not lrs or self._configuration.on_outage == "raise":
+        stand_in = self._stand_ins.find(curve, iteration) if self._configuration.on_outage == "hold" else None
+        if stand_in is None:
             raise prefetch.error or ServiceUnavailable(f"no LR for iteration {iteration}")
-        if not self._is_holding:  # once an outage, not once an iteration
-            self._is_holding = True
-            why = prefetch.error or "it has not arrived"
-            reason = f"no LR for iteration {iteration}, holding the last one: {why}"
-            prefetch.health.become(State.FALLBACK, "held", reason)
-        prefetch.health.count("held")
-        return _row(view, len(lrs) - 1 if iteration >= start else 0)  # the end of the window that is nearer
+        reason = f"{stand_in.reason}: {prefetch.why_missing}"
+        prefetch.health.become(stand_in.state, stand_in.source, reason)  # said once an outage
+        if stand_in.source == "held":
+            prefetch.health.count("held")
+        self._stood_in = iteration, stand_in.row[0]
+        prefetch.view = NO_VIEW  # so that the next LR that is known ends it
+        return stand_in.row
 
-    def _end_holding(self, curve: Curve) -> None:
-        self._is_holding = False
-        state = State.READY if self._prefetch.is_answering else State.STALE
-        self._prefetch.health.become(state, curve.source, "the LRs have arrived")
+    def _end_stand_in(self, curve: Curve, iteration: int, lr: Row) -> None:
+        self._stood_in = None
+        health, known = self._prefetch.health, curve.row(iteration)
+        if known is not None and known[0] != lr:
+            _LOG.warning("%s: the LR of iteration %d is %s, and was %s", health.name, iteration, known[0], lr)
+        state = State.READY if curve.source == "service" and health.is_answered else State.STALE
+        health.become(state, curve.source, "the LRs have arrived")
 
     def __repr__(self) -> str:
         health = self._prefetch.health
@@ -252,6 +296,13 @@ def check_one_group(schedule: ReadableSchedule) -> None:
     """Raises ValueError for a schedule of several param groups, where the framework has one LR."""
     if len(schedule.group_names) > 1:
         raise ValueError(f"param_groups ({', '.join(schedule.group_names)}) must be one: there is one LR to set")
+
+
+def _whole(value: Any, name: str = "iteration") -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} ({value!r:.80}) must be a whole number") from None
 
 
 def _row(view: View, offset: int) -> tuple[Row, list[float]]:

@@ -15,15 +15,16 @@ __all__ = ["Counters", "Source", "State", "Status"]
 
 _LOG = logging.getLogger("preheat_client")
 
-Source = Literal["service", "snapshot", "override", "fallback", "held", "none"]
+Source = Literal["service", "snapshot", "override", "computed", "fallback", "held", "none"]
 
 
 class State(StrEnum):
     """What an LR is worth.
 
-    READY: the schedule's, and the service answers. STALE: the schedule's, but the service has not answered since, or
-    not yet. FALLBACK: not the schedule's: an override's, a fallback's, or the last known one, held. ERROR: there is no
-    LR.
+    READY: the schedule's, and the service answered when it was last asked for it. (A schedule that is in memory as a
+    whole is not asked for again.) STALE: the schedule's, but the service did not answer then, or was not asked yet:
+    from memory, from a snapshot, or computed from the spec. FALLBACK: not the schedule's: an override's, a fallback's,
+    or the nearest known one, held. ERROR: there is no LR.
     """
 
     READY = "READY"
@@ -43,7 +44,7 @@ class Counters:
     windows: int = 0
     """Windows that arrived."""
     held: int = 0
-    """Reads for which the last known LR was held."""
+    """Reads for which the nearest known LR was held."""
     snapshots: int = 0
     """Snapshots written."""
     snapshot_failures: int = 0
@@ -79,6 +80,8 @@ class ScheduleHealth:
         self._enqueue = enqueue
         self._confirmed_at: float | None = None
         self._last_error: str | None = None
+        self.is_answered = False
+        """Whether the last request was answered."""
         self._counts = dict.fromkeys((counter.name for counter in fields(Counters)), 0)
         self._pending: deque[Status] = deque()
         self.renew()
@@ -98,17 +101,18 @@ class ScheduleHealth:
             for name in names:
                 self._counts[name] += 1
 
-    def answered(self) -> None:
-        """Notes that the service has given what was asked."""
+    def answered(self, *, is_in_use: bool) -> None:
+        """Notes that the service has given what was asked: of the schedule that is read, or of one to come."""
         self.count("requests")
         self._confirmed_at = time.monotonic()
-        self._last_error = None
-        if self.state is State.STALE and self.source == "service":
+        self._last_error, self.is_answered = None, True
+        if is_in_use and self.state is State.STALE and self.source == "service":
             self.become(State.READY, "service", "the service answers again")
 
     def failed(self, error: Exception) -> None:
         """Notes that the service has not."""
         self.count("requests", "failures")
+        self.is_answered = False
         is_new, self._last_error = str(error) != self._last_error, str(error)  # the same one is logged once
         if self.state is State.READY:
             self.become(State.STALE, self.source, f"{error}; the loop goes on from memory")

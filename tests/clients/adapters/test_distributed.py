@@ -14,7 +14,7 @@ import pytest
 
 from preheat_client import Preheat, Schedule
 from preheat_client.distributed import from_rank_zero
-from reference import REFERENCE_ROWS, REFERENCE_SPEC
+from reference import REFERENCE_ROWS, REFERENCE_SPEC, SERVED_ALONE
 from running_service import GLOO_ABORTED, free_port, service
 
 RANKS = 4
@@ -119,21 +119,84 @@ FAIL = """
 try:
     from_rank_zero(open_schedule)
 except PreheatError as error:
-    end(error=type(error).__name__, message=str(error))
+    end(error=type(error).__name__, message=str(error), problem=getattr(error, "problem", None))
 """
 
 FAIL_OTHERWISE = """
-def open_wrongly():
-    raise ValueError("window (0) must be ≥ 1")
+import threading
 
 shared = from_rank_zero(open_schedule)
+
+class Silent(Exception):
+    def __str__(self):
+        raise SystemExit("nor can this be said")
+
+class Unpicklable(PreheatError):
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+class Locked(Exception):
+    def __init__(self):
+        super().__init__("locked")
+        self.lock = threading.Lock()
+
+class Huge:
+    def __reduce__(self):
+        raise MemoryError("no room to pickle")
+
+class Odd:  # a schedule whose LRs cannot be sent
+    _known = shared._known
+    def _block(self, iteration, longest):
+        return Huge()
+
+def raising(error):
+    def fail():
+        raise error
+    return lambda: from_rank_zero(fail)
+
+calls = [
+    raising(ValueError("window (0) must be ≥ 1")), lambda: shared.lrs(None, 3), raising(KeyboardInterrupt()),
+    raising(SystemExit(3)), raising(MemoryError("no memory")), raising(Silent()), raising(Unpicklable(1, 2)),
+    raising(Locked()), lambda: from_rank_zero(Odd), raising(BaseExceptionGroup("two", [KeyboardInterrupt(), Silent()])),
+    lambda: from_rank_zero(5),
+]
 errors = []
-for call in (lambda: from_rank_zero(open_wrongly), lambda: shared.lrs(None, 3)):
+for call in calls:
     try:
         call()
-    except Exception as error:
-        errors.append(f"{type(error).__name__}: {error}")
+    except BaseException as error:
+        errors.append([type(error).__name__, "" if isinstance(error, Silent) else str(error)])
 end(errors=errors, next=shared.lr(5))
+"""
+
+INTERRUPTED = """
+import signal
+from preheat_client.distributed import _uninterrupted
+
+said = []
+try:
+    with _uninterrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        said.append("went on")
+except KeyboardInterrupt:
+    said.append("then raised")
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    said.append("at once again")
+end(said=said)
+"""
+
+KILLED = """
+shared = from_rank_zero(open_schedule)
+if rank == 0:
+    os.kill(os.getpid(), 9)
+try:
+    shared.lr(5000)
+except Exception as error:
+    with open(f"{rank}.json", "w") as file:
+        json.dump(type(error).__name__, file)
 """
 
 
@@ -169,7 +232,7 @@ def test_rank_0_asks_and_all_ranks_run_at_its_lrs(url: str, tmp_path: Path) -> N
 def test_a_schedule_that_takes_over_does_so_on_all_ranks_at_once(tmp_path: Path) -> None:
     """Rank 0 begins on a fallback; when the service comes, no update runs at two different LRs."""
     port = free_port()
-    spec = {"target_lr": 0.1, "total_iterations": 100_000, "warmup": {"iterations": 100_000}}
+    spec = {"target_lr": 0.1, "total_iterations": 100_000, "param_groups": [{"warmup": {"iterations": 100_000}}]}
     options = {"UPDATES": "3000", "PAUSE_S": "0.002", "MARK": "1"}
     processes = ranks(tmp_path, TRAIN, f"http://127.0.0.1:{port}", spec, 0.012345, **options)
     give_up = time.monotonic() + 60
@@ -193,7 +256,7 @@ def test_a_table_of_lrs_reaches_every_rank(url: str, tmp_path: Path) -> None:
     for each in everyone:
         assert [str(lr) for lr in each["table"]] == ["0.0", *REFERENCE_ROWS]
         assert [str(lr) for lr in each["middle"]] == list(REFERENCE_ROWS[4:6])
-    assert [each["refused"] for each in everyone] == ["IterationOutOfRange", *["ServiceUnavailable"] * 3]
+    assert [each["refused"] for each in everyone] == ["IterationOutOfRange"] * RANKS
 
 
 FLOAT32 = [float(np.float32(row)) for row in REFERENCE_ROWS]
@@ -226,20 +289,50 @@ def test_ranks_that_ask_on_their_own_agree(url: str, tmp_path: Path) -> None:
 
 
 def test_an_error_of_rank_0_reaches_every_rank(tmp_path: Path) -> None:
-    """A rank whose rank 0 failed raises its message, and does not wait."""
-    everyone = said(tmp_path, ranks(tmp_path, FAIL, f"http://127.0.0.1:{free_port()}", REFERENCE_SPEC))
+    """A rank whose rank 0 failed raises the same, and does not wait; so all ranks try again, or none."""
+    everyone = said(tmp_path, ranks(tmp_path, FAIL, f"http://127.0.0.1:{free_port()}", SERVED_ALONE))
     assert {each["error"] for each in everyone} == {"ServiceUnavailable"}
-    assert all(each["message"].startswith("rank 0: ") for each in everyone[1:])
+    assert len({each["message"] for each in everyone}) == 1
 
 
-def test_an_error_that_is_not_the_clients_reaches_every_rank(url: str, tmp_path: Path) -> None:
-    """A ValueError or TypeError of rank 0 leaves no rank waiting, and the group goes on in step."""
+def test_a_refusal_reaches_every_rank_whole(url: str, tmp_path: Path) -> None:
+    """InvalidSpec is InvalidSpec on every rank, with every field that the service has named."""
+    everyone = said(tmp_path, ranks(tmp_path, FAIL, url, {"target_lr": -1}))
+    assert {each["error"] for each in everyone} == {"InvalidSpec"}
+    for each in everyone:
+        assert {error["pointer"] for error in each["problem"]["errors"]} == {"/target_lr", "/total_iterations"}
+
+
+def test_whatever_rank_0_raises_reaches_every_rank(url: str, tmp_path: Path) -> None:
+    """No rank is left waiting, whether what rank 0 raises has a text, can be pickled, or is an exit."""
     rank_0, *others = said(tmp_path, ranks(tmp_path, FAIL_OTHERWISE, url, REFERENCE_SPEC))
-    assert rank_0["errors"][0] == "ValueError: window (0) must be ≥ 1"
-    assert rank_0["errors"][1].startswith("TypeError: ")
+    names = [name for name, _ in rank_0["errors"]]
+    assert names == [
+        *("ValueError", "TypeError", "KeyboardInterrupt", "SystemExit", "MemoryError", "Silent", "Unpicklable"),
+        *("Locked", "MemoryError", "BaseExceptionGroup", "TypeError"),
+    ]
+    texts = ["its text raises SystemExit" if name == "Silent" else text for name, text in rank_0["errors"]]
+    expected = [["RankZeroFailed", f"rank 0 raised {name}: {text}"] for name, text in zip(names, texts, strict=True)]
+    expected[-1] = rank_0["errors"][-1]  # what is no function is refused where it is given
     for each in others:
-        assert each["errors"] == [f"ServiceUnavailable: rank 0: {error}" for error in rank_0["errors"]]
+        assert each["errors"] == expected
     assert [str(each["next"]) for each in (rank_0, *others)] == [REFERENCE_ROWS[4]] * RANKS
+
+
+def test_an_interrupt_waits_until_the_ranks_have_their_message(url: str, tmp_path: Path) -> None:
+    """A real SIGINT within a broadcast is raised after it, and as ever outside of one."""
+    for each in said(tmp_path, ranks(tmp_path, INTERRUPTED, url, REFERENCE_SPEC)):
+        assert each["said"] == ["went on", "then raised", "at once again"]
+
+
+def test_the_death_of_rank_0_ends_the_others(url: str, tmp_path: Path) -> None:
+    """A rank 0 that is killed closes its connections: no rank waits for the process group's time-out."""
+    spec = {**REFERENCE_SPEC, "total_iterations": 10_000}
+    started = time.monotonic()
+    with ranks(tmp_path, KILLED, url, spec) as processes:
+        processes.communicate(timeout=120)
+    assert time.monotonic() - started < 60
+    assert processes.returncode != 0
 
 
 def test_one_process_reads_the_schedule_itself(url: str) -> None:

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +16,17 @@ Mode = Literal["online", "offline", "disabled"]
 Outage = Literal["hold", "raise"]
 
 _PREFIX = "PREHEAT_"
+_PATHS = ("snapshot_dir", "override_file", "ca_file", "unix_socket")
+_OPTIONAL = {*_PATHS, "token", "proxy", "on_state_change"}
+_KINDS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(("url", "token", "mode", "on_outage", "proxy"), (str, "a text")),
+    **dict.fromkeys(_PATHS, (str, "a path")),
+    **dict.fromkeys(("timeout_s", "start_timeout_s"), (Real, "a number of seconds")),
+    "window": (Integral, "a whole number of LRs"),
+    "strict": (bool, "True or False"),
+    "headers": (Mapping, "a dict from names to values"),
+    "on_state_change": (Callable, "a function of schedule and status"),
+}
 _CHOICES = {"mode": get_args(Mode), "on_outage": get_args(Outage)}
 
 
@@ -31,7 +43,7 @@ def _headers(text: str) -> dict[str, str]:
 class Configuration:
     """Everything that can be configured: type, meaning, and how a variable's text is read (None: there is no variable).
 
-    Raises ValueError with name, value and rule.
+    Raises TypeError or ValueError with name, value and rule.
     """
 
     url: Annotated[str, "Address of the service; required while `mode` is online.", str] = field(default="", repr=False)
@@ -49,7 +61,11 @@ class Configuration:
         "JSON file that, if it is there at the start, wins over everything: a fallback in the operator's hand.",
         str,
     ] = None
-    on_outage: Annotated[Outage, "When an LR never arrived: `hold` the last known one, or `raise`.", str] = "hold"
+    on_outage: Annotated[
+        Outage,
+        "When an LR never arrived: `hold` on to what is known (the spec, the fallback, the nearest LR), or `raise`.",
+        str,
+    ] = "hold"
     strict: Annotated[bool, "Raise past the end of the schedule instead of holding its last LR.", _flag] = False
     window: Annotated[int, "LRs fetched at a time; 16 such windows are kept in memory.", int] = 65_536
     proxy: Annotated[
@@ -87,6 +103,11 @@ class Configuration:
         return headers
 
     def __post_init__(self) -> None:
+        for name, (kinds, what) in _KINDS.items():
+            value = getattr(self, name)
+            is_absent = value is None and name in _OPTIONAL
+            if not is_absent and (not isinstance(value, kinds) or (isinstance(value, bool) and name != "strict")):
+                raise TypeError(f"{name} ({value!r:.80}) must be {what}")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} ({getattr(self, name)!r}) must be one of {', '.join(allowed)}")
@@ -106,9 +127,10 @@ class Configuration:
 def configured(arguments: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Configuration:
     """The configuration of the arguments, and of the environment for those that are not given.
 
-    Raises ValueError for a value that is out of bounds, or cannot be read; it names argument or variable.
+    Raises TypeError for an argument of another type, ValueError for a value that is out of bounds, or cannot be read;
+    they name argument or variable.
     """
-    values = dict(arguments)
+    values = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in arguments.items()}
     for name, _, read in _options():
         variable = _PREFIX + name.upper()
         if name not in values and read is not None and environ.get(variable):

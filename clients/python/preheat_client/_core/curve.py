@@ -1,6 +1,5 @@
 """Curves: metadata and LRs of a schedule in memory, the LRs cut into windows of successive iterations."""
 
-import json
 import math
 import sys
 from array import array
@@ -22,38 +21,6 @@ KEPT_WINDOWS = 16
 
 UNKNOWN = sys.maxsize
 """`total_iterations` where nothing but a constant is known."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """Which schedule is meant: that of a spec, or the one with an id."""
-
-    spec: str | None = None
-    """The spec as canonical JSON."""
-    schedule_id: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The request as one text, the same wherever it is made."""
-        return f"id {self.schedule_id}" if self.spec is None else f"spec {self.spec}"
-
-    @property
-    def name(self) -> str:
-        """What logs call the schedule before its id is known."""
-        return f"schedule {self.schedule_id}" if self.schedule_id else "the schedule of the spec"
-
-    @staticmethod
-    def of_spec(spec: dict[str, Any]) -> "Request":
-        """The request for a spec. Raises TypeError if it is not a dict, or not JSON."""
-        if not isinstance(spec, dict):
-            raise TypeError(f"spec ({spec!r:.40}) must be a dict, as JSON objects are in Python")
-        return Request(spec=json.dumps(spec, sort_keys=True))
-
-    @property
-    def spec_dict(self) -> dict[str, Any]:
-        """The spec, empty if there is only an id."""
-        spec: dict[str, Any] = json.loads(self.spec or "{}")
-        return spec
 
 
 @dataclass(frozen=True)
@@ -116,6 +83,23 @@ class Described:
         """Group and name of every hyperparameter besides the LR that has a schedule."""
         return self._known.metadata.hyperparameter_columns
 
+    def lr(self, iteration: int) -> Row:
+        """The learning rate at an iteration."""
+        raise NotImplementedError
+
+    def lr_of(self, iteration: int, group: str | None = None) -> float:
+        """The learning rate at an iteration as one number: of the param group with a name, or of the only one.
+
+        Read as by `lr`, and raises what that raises; ValueError for a group that there is not, or without one where
+        there are several.
+        """
+        row, names = self.lr(iteration), self.group_names
+        if group is None and isinstance(row, float):
+            return row
+        if group not in names:
+            raise ValueError(f"group ({group!r:.80}) must be one of {', '.join(names)}")
+        return row if isinstance(row, float) else row[names.index(group)]
+
 
 @dataclass(frozen=True)
 class Window:
@@ -137,6 +121,11 @@ class Window:
     def others(self) -> Sequence[list[float]]:
         """The other hyperparameters of each iteration; empty if there are none."""
         return Rows(self.values, self.columns, self.groups, self.columns) if self.columns > self.groups else ()
+
+    def row(self, iteration: int) -> tuple[Row, list[float]]:
+        """LR and other hyperparameters of one of its iterations."""
+        offset = iteration - self.start
+        return self.lrs[offset], self.others[offset] if self.others else []
 
 
 class Rows(Sequence[list[float]]):
@@ -173,6 +162,11 @@ class Curve:
         """Number of the window that an iteration lies in."""
         return iteration // self.size
 
+    def row(self, iteration: int) -> tuple[Row, list[float]] | None:
+        """LR and other hyperparameters of an iteration, None if they are not known."""
+        window = self.window(self.index(iteration))
+        return None if window is None else window.row(iteration)
+
     def bounds(self, index: int) -> tuple[int, int]:
         """First iteration of a window, and the first one after it."""
         return index * self.size, min((index + 1) * self.size, self.metadata.total_iterations + 1)
@@ -196,6 +190,13 @@ class FetchedCurve(Curve):
     def windows(self) -> list[Window]:
         """All windows that are known, in order."""
         return [self._windows[index] for index in sorted(self._windows)]
+
+    def nearest(self, iteration: int) -> int | None:
+        """The iteration nearest to one whose LR is known; None if none is."""
+        ends = [
+            min(max(iteration, window.start), window.start + len(window.lrs) - 1) for window in self._windows.values()
+        ]
+        return min(ends, key=lambda known: abs(known - iteration), default=None)
 
     def missing(self, focus: int) -> int | None:
         """The first window to fetch while the loop is in window `focus`, None if all that are wanted are known."""

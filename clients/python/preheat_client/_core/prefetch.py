@@ -10,8 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from preheat_client._core.configuration import Configuration
-from preheat_client._core.curve import Curve, FetchedCurve, Known, Metadata, Request, View
-from preheat_client._core.offline import Snapshots
+from preheat_client._core.curve import Curve, FetchedCurve, Known, Metadata, View
+from preheat_client._core.findings import Finding
+from preheat_client._core.request import Request
+from preheat_client._core.snapshots import Snapshots
 from preheat_client._core.worker import Result, Worker
 from preheat_client.errors import PreheatError, ScheduleMismatch, ServiceUnavailable
 from preheat_client.status import ScheduleHealth, State
@@ -94,10 +96,14 @@ class Prefetch(Known):
         """Why the last request failed; None once one has not."""
         self._configuration, self._api, self._worker, self._snapshots = configuration, api, worker, snapshots
         self._backoff = Backoff()
-        self._job = partial(_run, weakref.ref(self))  # weak: the thread must not keep a schedule that is dropped
+        weak = weakref.ref(self)  # the thread must not keep a schedule that is dropped
+        self._job = partial(_run, weak, Prefetch.run)
+        self._lint_job = partial(_run, weak, Prefetch.log_findings)
         self._fetched: FetchedCurve | None = None
         self._saved: FetchedCurve | None = None
-        self._is_on = self._is_closed = False
+        self.findings: tuple[Finding, ...] | None = None
+        """What lint says; None as long as nobody has asked for it."""
+        self._is_on = self._is_closed = self._has_linted = False
         self._focus_iteration = 0
         self._changed = threading.Condition()
 
@@ -111,6 +117,8 @@ class Prefetch(Known):
                 f"the schedule has the param groups {', '.join(curve.metadata.group_names)}, the {before.source} in "
                 f"use has {', '.join(before.metadata.group_names)}: it stays in use"
             )
+        if before is not None:
+            self._log_difference(before, curve)
         self.curve, self.metadata = curve, curve.metadata
         self.view = NO_VIEW  # the next read goes the long way, and sees the new curve
         if curve.metadata.id is not None:
@@ -135,6 +143,11 @@ class Prefetch(Known):
     def is_answering(self) -> bool:
         """Whether a window that is missing may be on its way."""
         return self._is_on and self.error is None and not self._is_closed
+
+    @property
+    def why_missing(self) -> str:
+        """Why an LR has not arrived."""
+        return str(self.error or ("the client is closed" if self._is_closed else "it has not arrived"))
 
     def focus(self, iteration: int) -> None:
         """Notes where the loop is: what is missing there is fetched, after the pause if there is one."""
@@ -205,11 +218,11 @@ class Prefetch(Known):
         curve = self._fetched
         if curve is None:
             metadata = self._api.metadata(self.request, self._saved.metadata if self._saved else None)
-            self._note_answer()
+            self._note_answer(is_in_use=False)  # what is read may be another schedule's until this one is adopted
             self._fetched = curve = self._confirmed(metadata)
         elif (index := self._missing(curve)) is not None:
             window = self._api.window(curve.metadata, *curve.bounds(index))
-            self._note_answer()
+            self._note_answer(is_in_use=self.curve is curve)
             self.health.count("windows")
             curve.keep(window, self._focus(curve))
         else:
@@ -219,13 +232,14 @@ class Prefetch(Known):
         if self._missing(curve) is not None:
             return 0.0  # through the queue: the loop may have moved on, and other schedules have their turn
         self._save(curve)
+        self._worker.enqueue(self._lint_job)  # by itself: who waits for the LRs does not wait for lint
         return None
 
-    def _note_answer(self) -> None:
+    def _note_answer(self, *, is_in_use: bool) -> None:
         """Before the loop can read what came: it is not to be told that the service is away."""
         self.error = None
         self._backoff.succeeded()
-        self.health.answered()
+        self.health.answered(is_in_use=is_in_use)
 
     def _confirmed(self, metadata: Metadata) -> FetchedCurve:
         # A window is so many values, however many columns there are: memory is bounded by it.
@@ -251,12 +265,34 @@ class Prefetch(Known):
         else:
             self.health.count("snapshots")
 
+    def _log_difference(self, before: Curve, curve: Curve) -> None:
+        """Says what another LR the loop has had where it is, if it was another."""
+        iteration = min(self._focus_iteration, curve.metadata.total_iterations)
+        was, now = before.row(iteration), curve.row(iteration)
+        if was is not None and now is not None and was[0] != now[0]:
+            message = "%s: the LR of iteration %d is %s, and was %s (%s)"
+            _LOG.warning(message, self.health.name, iteration, now[0], was[0], before.source)
+
+    def log_findings(self) -> None:
+        """Says once what lint warns of; a job for after all that the loop needs has arrived."""
+        if self._has_linted or self._is_closed or self._api is None or self._fetched is None:
+            return
+        self._has_linted = True  # even if it fails: asking again could take as long at every window
+        try:
+            self.findings = self._api.findings(self._fetched.metadata)
+        except PreheatError as error:  # nothing depends on it
+            _LOG.debug("%s: no lint: %s", self.health.name, error)
+            return
+        for finding in self.findings:
+            if finding.severity != "info":
+                _LOG.warning("%s: lint: %s", self.health.name, finding)
+
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
 
-def _run(reference: "weakref.ref[Prefetch]") -> float | None:
-    """Runs a prefetch, unless its schedule was dropped: then it does not run again."""
+def _run(reference: "weakref.ref[Prefetch]", job: Callable[[Prefetch], float | None]) -> float | None:
+    """Runs a job of a prefetch, unless its schedule was dropped: then it does not run again."""
     prefetch = reference()
-    return None if prefetch is None else prefetch.run()
+    return None if prefetch is None else job(prefetch)
