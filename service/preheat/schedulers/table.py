@@ -24,6 +24,7 @@ class SchedulerTable:
     """The schedulers of a normalised spec; random access as in `RandomAccess`, for all columns at once."""
 
     def __init__(self, spec: Spec) -> None:
+        self._spec = spec
         self._spec_tracks = spec.tracks  # made anew at every look
         self._tracks = [(track.columns, _scheduler(track)) for track in self._spec_tracks]
         self._columns = len(spec.columns)
@@ -84,11 +85,11 @@ class SchedulerTable:
 
     def unproved(self, start: int, stop: int) -> range:
         """The part of start … stop − 1 within which `turning_points` may lack an extreme."""
-        return hull(track.unproved(start, stop) for track in self._spec.tracks)
+        return hull(track.unproved(start, stop) for track in self._spec_tracks)
 
     def _without_rounding(self, values: NDArray[np.float64], iterations: range) -> NDArray[np.float64]:
         """0 where torch's rounding ends just below it; raises UndefinedLR where a value is negative."""
-        for track in self._spec.tracks:
+        for track in self._spec_tracks:
             found, origin = values[:, track.columns], track.warmup.origin
             # A cycle has LRs of its own, which the target says nothing of.
             first = SchedulerTable(self._spec).computed(range(origin, origin + 1))[0, track.columns]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table, collate, event, func
+from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table, collate, event, func, literal
 from sqlalchemy import create_engine as create_engine_of_url
 from sqlalchemy.dialects import postgresql
 
@@ -68,7 +68,7 @@ def begins(column: Column[str], prefix: str) -> ColumnElement[bool]:
 
 def contains(column: Column[str], part: str) -> ColumnElement[bool]:
     """By the letters of the collation C: those of others may change their number, İ among them."""
-    return func.strpos(func.lower(column.collate("C")), func.lower(collate(part, "C"))) > 0
+    return func.strpos(func.lower(column.collate("C")), func.lower(collate(literal(part), "C"))) > 0
 
 
 def backup(_url: URL, file: Path) -> None:
