@@ -309,7 +309,8 @@ class Forgetful:
             "groups": [{"name": "default"}],
             "columns": [{"group": "default", "hyperparameter": "lr"}],
         }
-        return 200, {}, json.dumps(content).encode()
+        kind = "image/png" if "/plot." in scope["path"] else "application/json"
+        return 200, {"content-type": kind}, json.dumps(content).encode()
 
 
 LOST = pytest.mark.parametrize(("status", "next_id"), [(404, "a" * 32), (409, "a" * 32), (409, "b" * 32)])
