@@ -299,7 +299,7 @@ class Forgetful:
             start, stop = int(query["start"][0]), int(query["stop"][0])
             headers = {"content-location": f"{scope['path']}?start={start}&stop={stop}&step=1"}
             return 200, headers, npy([n / 10**9 for n in range(start, stop)])
-        return (200, {}, b"a picture") if rest else self._schedule()
+        return (200, {"content-type": "image/png"}, b"a picture") if rest else self._schedule()
 
     def _schedule(self) -> tuple[int, dict[str, str], bytes]:
         content = {
