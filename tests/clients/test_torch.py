@@ -89,7 +89,7 @@ def test_the_step_after_the_last_update_is_no_overrun(url: str, strict: bool, ca
                 scheduler.step()
         else:
             scheduler.step()
-            assert "iteration 22 is past the end (20)" in caplog.text
+            assert "iteration 21 is past the end (20)" in caplog.text
 
 
 def test_a_saved_run_resumes_where_it_was(preheat: Preheat) -> None:

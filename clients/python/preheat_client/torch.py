@@ -248,8 +248,10 @@ class RemoteLR(LRScheduler):
             self._bind(self.optimizer, self._binding)
         elif self._known.metadata is not self._bound_to:  # an attribute: a property would cost an eighth of the step
             self._bind_again()
-        # The step after the last update sets an LR that no update runs at: the end is passed only after that.
-        held = iteration if iteration != self._after_last else iteration - 1
+        # A step sets the LR of an update that is yet to come, and after the last one there need be none: the end is
+        # passed only by the step after that, which names the update that was done beyond it.
+        is_next = iteration == self._after_last or self._after_last < iteration == self.last_epoch + 1
+        held = iteration - 1 if is_next else iteration
         self._lrs = self._binding.lrs(self.schedule.lr(held))
         for group, lr in zip(groups, self._lrs, strict=True):
             fill(group, "lr", lr)

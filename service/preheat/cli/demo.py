@@ -52,7 +52,7 @@ def run_demo(iterations: int, picture: Path, console: Console) -> None:
         raise DemoFailed("the demo trains with the client: pip install -e clients/python")
     from preheat_client import Preheat, PreheatError  # noqa: PLC0415 - the service runs without the client
 
-    with _service() as (url, process), Preheat(url, start_timeout_s=1) as client:
+    with _service() as (url, process), Preheat(url, start_timeout_s=1, on_outage="raise") as client:
         try:
             with console.status(f"starting a service on {url}"):
                 schedule = _create(client, process, iterations)

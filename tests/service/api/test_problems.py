@@ -25,7 +25,7 @@ from rest import post, problem
         ("null", "", "must be an object"),
         ('{"target_lr": "0.1", "total_iterations": 5}', "/target_lr", "must be a number"),
         ('{"target_lr": true, "total_iterations": 5}', "/target_lr", "must be a number"),
-        ('{"target_lr": 1, "total_iterations": 5.0}', "/total_iterations", "whole number"),
+        ('{"target_lr": 1, "total_iterations": 5.5}', "/total_iterations", "whole number"),
         ('{"target_lr": 1, "total_iterations": 5, "warmup": {"iterations": 6}}', "/warmup/iterations", "(5)"),
         ('{"target_lr": 1, "total_iterations": 5, "lable": "x"}', "/lable", "did you mean label?"),
     ],
