@@ -1,5 +1,6 @@
 """Handovers from one schedule to another, against LRs in plain math."""
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -144,6 +145,8 @@ def test_every_group_rewarms_from_its_own_lr() -> None:
 @settings(max_examples=100, deadline=None)
 def test_after_the_new_peak_any_scheduler_goes_as_after_a_first_warmup(after: dict[str, Any], done: int) -> None:
     """After the peak the LRs are those of the same scheduler after a warm-up at the start of a run."""
+    # By default a WSDLR decays for a tenth of the whole run, which is longer where much of it is done.
+    assume('"WSDLR"' not in json.dumps(after) or "decay_length" in json.dumps(after))
     new = content(after, total_iterations=done + 60)
     try:
         found = Curve(Schedule(rewarm(curve(total_iterations=1000), Place(done, done), curve(new), new).spec))
