@@ -16,7 +16,7 @@ from preheat.api.problems import add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, documentation, plots, schedules, specs
 from preheat.errors import StoreUnavailable
-from preheat.plot.contents import PictureCache
+from preheat.plot.cache import PictureCache
 from preheat.settings import Settings
 from preheat.store import Database, ScheduleStore
 from preheat.store.curves import Catalogue
