@@ -79,7 +79,7 @@ def readyz(request: Request) -> Health:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Before the first request.
+    """Makes the routes and looks at the database before the first request, and closes it after the last one.
 
     FastAPI makes its routes when they are first asked for, which two requests at once must not do. A broken database is
     reported, and tried again with each request.
