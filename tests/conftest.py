@@ -9,6 +9,7 @@ import httpx
 import hypothesis
 import pytest
 
+from preheat_client import Preheat
 from running_service import service
 
 # Nothing is judged by the time it takes: on a busy machine one example in a thousand is slow.
@@ -39,3 +40,10 @@ def http(service_with: Callable[..., httpx.Client]) -> httpx.Client:
 def url(http: httpx.Client) -> str:
     """The address of that service."""
     return str(http.base_url).rstrip("/")
+
+
+@pytest.fixture
+def preheat(url: str) -> Iterator[Preheat]:
+    """The client of that service."""
+    with Preheat(url) as client:
+        yield client

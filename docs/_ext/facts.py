@@ -14,8 +14,8 @@ from preheat.cli import app as command_line
 from preheat.curve import Curve
 from preheat.errors import PreheatError
 from preheat.lint import OTHERS, REFUSALS, RULES
-from preheat.plot.contents import render
 from preheat.plot.options import PlotOptions
+from preheat.plot.render import render
 from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.specs import Spec

@@ -41,8 +41,8 @@ def check_length(spec: Spec, settings: Settings) -> None:
 
 
 def rows_unasked(columns: int, settings: Settings) -> int:
-    """Most iterations of so many columns in an answer to which no window was asked for."""
-    return min(MOST_VALUES_UNASKED, settings.max_values_per_answer) // columns
+    """Most iterations of so many columns in an answer to which no window was asked for: one at least, if it may be."""
+    return min(max(MOST_VALUES_UNASKED // columns, 1), settings.max_values_per_answer // columns)
 
 
 def check_values(rows: int, columns: int, settings: Settings) -> None:

@@ -51,8 +51,8 @@ class Settings(BaseSettings):
     max_total_iterations_stepped: int = Field(
         10_000_000, ge=1, description="Longest run of a scheduler that must be stepped."
     )
-    max_width_px: int = Field(4000, ge=200, description="Widest picture.")
-    max_height_px: int = Field(4000, ge=150, description="Highest picture.")
+    max_width_px: int = Field(4000, ge=320, description="Widest picture.")
+    max_height_px: int = Field(4000, ge=200, description="Highest picture.")
     curve_cache_bytes: int = Field(256_000_000, ge=0, description="Memory for curves, per worker.")
     picture_cache_bytes: int = Field(64_000_000, ge=0, description="Memory for pictures, per worker.")
 

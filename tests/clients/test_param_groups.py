@@ -31,13 +31,6 @@ def decays(of: torch.optim.Optimizer) -> list[float]:
     return [float(group["weight_decay"]) for group in of.param_groups]
 
 
-@pytest.fixture
-def preheat(url: str) -> Any:
-    """A client."""
-    with Preheat(url) as client:
-        yield client
-
-
 def test_a_group_without_weight_decay_keeps_none(preheat: Preheat, caplog: pytest.LogCaptureFixture) -> None:
     """DINO's two groups, and those of transformers' Trainer: only the decayed one is scheduled, which is said once."""
     on = grouped({}, {"weight_decay": 0.0, "name": "no_decay"})

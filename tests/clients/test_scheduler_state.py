@@ -12,13 +12,6 @@ from preheat_client.torch import RemoteLR
 from reference import REFERENCE_ROWS, REFERENCE_SPEC, optimizer
 
 
-@pytest.fixture
-def preheat(url: str) -> Any:
-    """A client."""
-    with Preheat(url) as client:
-        yield client
-
-
 def chained(on: torch.optim.Optimizer) -> lr_scheduler.ChainedScheduler:
     """A scheduler whose state has last_epoch in its parts alone."""
     return lr_scheduler.ChainedScheduler([lr_scheduler.ExponentialLR(on, 0.9), lr_scheduler.StepLR(on, 3)], on)

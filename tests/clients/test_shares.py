@@ -24,13 +24,6 @@ def lrs(of: torch.optim.Optimizer) -> list[float]:
     return [float(group["lr"]) for group in of.param_groups]
 
 
-@pytest.fixture
-def preheat(url: str) -> Any:
-    """A client."""
-    with Preheat(url) as client:
-        yield client
-
-
 @pytest.mark.parametrize(
     ("groups", "found"),
     [

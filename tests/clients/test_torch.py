@@ -30,13 +30,6 @@ def lrs(of: Any) -> list[float]:
     return [float(group["lr"]) for group in of.param_groups]
 
 
-@pytest.fixture
-def preheat(url: str) -> Any:
-    """A client."""
-    with Preheat(url) as client:
-        yield client
-
-
 def test_updates_count_from_1_by_default(preheat: Preheat) -> None:
     """Construction sets lr[1], each step the next: update n runs at lr[n]."""
     on = optimizer(1.0)

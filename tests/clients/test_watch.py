@@ -17,13 +17,6 @@ LONG = {"target_lr": 0.1, "total_iterations": 100_000}
 
 
 @pytest.fixture
-def preheat(url: str) -> Any:
-    """A client."""
-    with Preheat(url) as client:
-        yield client
-
-
-@pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """Warnings of the client since it was asked last."""
 

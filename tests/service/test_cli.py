@@ -98,6 +98,7 @@ def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start:
         (("lrs", "-"), "a: [", 1, "is not valid YAML"),
         (("lrs", "-"), '{"[/red]": 1}', 1, "[/red] is not a known field"),
         (("lrs", "/no/such/file"), "", 2, "SPEC (/no/such/file) cannot be read: No such file or directory"),
+        (("import", "/no/such/file"), "", 2, "SOURCE (/no/such/file) cannot be read: No such file or directory"),
         (("lrs", "minicpm"), "", 2, "there is a recipe of this name: --recipe minicpm"),
         (("lrs",), "", 2, "one SPEC or --recipe must be given, not 0"),
         (("lrs", "a", "--recipe", "minicpm"), "", 2, "one SPEC or --recipe must be given, not 2"),
@@ -164,7 +165,7 @@ def test_a_port_in_use_is_said() -> None:
 def test_help_names_every_command() -> None:
     """Help and version are printed, with every command by name."""
     output = preheat("--help").stdout
-    commands = ("serve", "lrs", "plot", "lint", "diff", "recipes", "export", "import", "demo")
+    commands = ("serve", "lrs", "plot", "lint", "diff", "resume", "recipes", "export", "import", "store", "demo")
     assert all(command in output for command in commands)
     assert preheat("--version").stdout == "0.1.0\n"
     assert preheat("-h").stdout == output

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from preheat.analysis.window import first_crossing, peak
 from preheat.curve import Curve
-from preheat.plot.contents import render
 from preheat.plot.options import PlotOptions
+from preheat.plot.render import render
 from support.random_specs import CLOSED, DAMPENED, WARMUPS, Fields, combined, composed, whole
 from support.specs import curve
 

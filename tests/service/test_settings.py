@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
+from preheat.plot.options import PlotOptions
 from preheat.settings import Settings, unknown_variables
 from preheat_client._core.configuration import configuration_rows
 
@@ -50,3 +52,13 @@ def test_serve_warns_of_an_unknown_variable() -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
     assert run.returncode == 2
     assert run.stderr.startswith("warning: PREHEAT_WORKER is no setting; did you mean PREHEAT_WORKERS?\n")
+
+
+@pytest.mark.parametrize("side", ["width_px", "height_px"])
+def test_no_setting_forbids_the_smallest_picture(side: str) -> None:
+    """The largest picture that an operator may allow is at least as large as the smallest that there is."""
+    schema = PlotOptions.model_json_schema()["properties"]
+    least = schema[side]["minimum"]
+    assert getattr(Settings.model_validate({f"max_{side}": least}), f"max_{side}") == least
+    with pytest.raises(ValidationError):
+        Settings.model_validate({f"max_{side}": least - 1})

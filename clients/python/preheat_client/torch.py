@@ -28,7 +28,6 @@ _LOG = logging.getLogger("preheat_client")
 _UNCHANGING = Known(Metadata())
 """Of a schedule that is not ours, which has the same param groups during a whole run."""
 
-
 _UNSEEN = SimpleNamespace(view=())
 """Stands for a schedule whose rows are not to be taken from memory: its view is that of none."""
 

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from preheat.analysis import PlainPolicy
 from preheat.analysis.rewarm import rewarmed
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
@@ -12,8 +13,6 @@ from preheat.errors import HandoverRefused, IterationOutOfRange, NotComparable
 from preheat.schedule import Schedule
 from preheat.specs import Spec
 from preheat.specs.fields import MAX_LR
-
-Policy = Literal["keep", "rescale", "refuse"]
 
 # An absolute tolerance too: relative to 0 nothing is close to it.
 _REL_TOL, _ABS_TOL = 1e-9, 1e-15
@@ -80,7 +79,7 @@ class Handover:
         return all(group.is_continuous for group in self.groups)
 
 
-def hand_over(old: Curve, place: Place, new: Curve, policy: Policy, deadline: Deadline = NO_DEADLINE) -> Handover:
+def hand_over(old: Curve, place: Place, new: Curve, policy: PlainPolicy, deadline: Deadline = NO_DEADLINE) -> Handover:
     """The handover after an update of `old`: `new` takes over with the next one.
 
     keep takes the new schedule as it is. rescale multiplies its target LRs so that the LR goes on where the old one

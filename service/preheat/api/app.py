@@ -16,7 +16,7 @@ from preheat.api.problems import add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, documentation, plots, schedules, specs
 from preheat.errors import StoreUnavailable
-from preheat.plot.contents import PictureCache
+from preheat.plot.cache import PictureCache
 from preheat.settings import Settings
 from preheat.store import Database, ScheduleStore
 from preheat.store.curves import Catalogue
@@ -79,7 +79,7 @@ def readyz(request: Request) -> Health:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Before the first request.
+    """Makes the routes and looks at the database before the first request, and closes it after the last one.
 
     FastAPI makes its routes when they are first asked for, which two requests at once must not do. A broken database is
     reported, and tried again with each request.

@@ -12,7 +12,7 @@ from preheat.budget import Deadline, check_length
 from preheat.curve import Curve
 from preheat.errors import BodyTooLarge, UnsupportedMediaType
 from preheat.lint import Finding, lint
-from preheat.plot.contents import PictureCache
+from preheat.plot.cache import PictureCache
 from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.specs import Spec, parse_spec

@@ -4,14 +4,15 @@ import base64
 import binascii
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
-from preheat.analysis.handover import Place, Policy
+from preheat.analysis import Policy
+from preheat.analysis.handover import Place
 from preheat.conversions import Target
 from preheat.curve import Curve
 from preheat.plot.options import Iteration, PlotOptions, Window
@@ -124,7 +125,7 @@ class HandoverQuery(UnitQuery):
     iteration: Iteration | None = Field(
         None, description="The last update of the old schedule, and as many of the new one.", examples=[11]
     )
-    policy: Literal[Policy, "rewarm"] = Field(
+    policy: Policy = Field(
         "keep",
         description=(
             "Take the new schedule as it is (keep), rescale it to the old LR, rewarm from the LR of now to its target, "

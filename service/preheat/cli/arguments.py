@@ -120,15 +120,16 @@ def with_options(model: type[BaseModel], names: Iterable[str]) -> Callable[[Comm
     return decorate
 
 
-def text_of(file: str) -> str:
-    """The text of a file, or of stdin for `-`; ends the command if it cannot be read."""
+def text_of(file: str, argument: str = "SPEC") -> str:
+    """The text of a file, or of stdin for `-`; ends the command, with the argument's name, if it cannot be read."""
     try:
         return (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode()
     except OSError as error:
-        advice = f"; there is a recipe of this name: --recipe {file}" if file in recipes() else ""
-        fail(f"SPEC ({file}) cannot be read: {error.strerror}{advice}", code=2)
+        is_recipe = argument == "SPEC" and file in recipes()
+        advice = f"; there is a recipe of this name: --recipe {file}" if is_recipe else ""
+        fail(f"{argument} ({file}) cannot be read: {error.strerror}{advice}", code=2)
     except UnicodeDecodeError:
-        fail(f"SPEC ({file}) must be UTF-8 text", code=2)
+        fail(f"{argument} ({file}) must be UTF-8 text", code=2)
 
 
 def checked_curve(spec: Spec) -> "Curve":

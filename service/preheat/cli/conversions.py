@@ -51,11 +51,11 @@ def import_spec(
     library: Annotated[
         Source | None, typer.Option("--from", help="Whose schedule it is; by default what its names tell.")
     ] = None,
-    target_lr: Annotated[float | None, typer.Option(help="Target LR, if the source has none.", min=0)] = None,
-    total_iterations: Annotated[int | None, typer.Option(help="Length of the run, if the source has none.", min=1)] = (
-        None
-    ),
-    warmup_iterations: Annotated[int | None, typer.Option(help="Warm-up, if the source has none.", min=0)] = None,
+    target_lr: Annotated[float | None, typer.Option(help="Target LR, instead of the source's.", min=0)] = None,
+    total_iterations: Annotated[
+        int | None, typer.Option(help="Length of the run, instead of the source's.", min=1)
+    ] = None,
+    warmup_iterations: Annotated[int | None, typer.Option(help="Warm-up, instead of the source's.", min=0)] = None,
     dataset_size: Annotated[int | None, typer.Option(help="Samples, for a length in epochs.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Batch of one device.", min=1)] = None,
     accumulation: Annotated[int | None, typer.Option(help="Batches of one update.", min=1)] = None,
@@ -67,7 +67,7 @@ def import_spec(
     from preheat.conversions.importers.torch_state import is_checkpoint, read_checkpoint  # noqa: PLC0415 - imports torch
     from preheat.conversions.known import Known  # noqa: PLC0415
 
-    content = read_checkpoint(Path(source)) if is_checkpoint(Path(source)) else text_of(source)
+    content = read_checkpoint(Path(source)) if is_checkpoint(Path(source)) else text_of(source, "SOURCE")
     known = Known(
         target_lr, total_iterations, warmup_iterations, dataset_size, batch_size, accumulation, devices, epochs
     )

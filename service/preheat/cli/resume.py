@@ -1,10 +1,11 @@
 """The command resume: what happens where a run goes over from one spec to another."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
 
+from preheat.analysis import Policy
 from preheat.cli.arguments import SpecArgument, failing, with_specs
 from preheat.cli.output import ERR, fail, write_data
 from preheat.specs import InvalidSpec
@@ -14,15 +15,13 @@ from preheat.specs.durations import Units
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
     from preheat.curve import Curve
 
-_Policy = Literal["keep", "rescale", "rewarm", "refuse"]
-
 
 @failing
 @with_specs(2, 2)
 def resume(
     specs: list[SpecArgument],
     policy: Annotated[
-        _Policy,
+        Policy,
         typer.Option(help="Take the new spec as it is, rescale it to the LR, rewarm from it, or refuse a jump."),
     ] = "keep",
     iteration: Annotated[int | None, typer.Option(help="The last update of the old spec.", min=0)] = None,

@@ -72,7 +72,7 @@ def plot(
     curves = [_named_curve(spec) for spec in specs]
 
     from preheat.budget import check_picture  # noqa: PLC0415
-    from preheat.plot.contents import render  # noqa: PLC0415
+    from preheat.plot.render import render  # noqa: PLC0415
 
     check_picture(options.width_px, options.height_px, valid(Settings, {}))
     _write_picture(output, render(curves, options, suffix))
@@ -115,7 +115,7 @@ def diff(
     a, b = (_named_curve(spec) for spec in specs)
 
     from preheat.analysis.difference import difference  # noqa: PLC0415
-    from preheat.plot.contents import render_difference  # noqa: PLC0415
+    from preheat.plot.render import render_difference  # noqa: PLC0415
 
     window = valid(Window, given).iterations(min(a.total_iterations, b.total_iterations))
     if not window:

@@ -131,10 +131,6 @@ class LintedTrack:
         """Every scheduler that the track is made of, the outermost first."""
         return [] if self.after is None else list(_parts(("after_scheduler",), self.after, self.length))
 
-    def _stays_from(self, iteration: int) -> bool:
-        lows, highs = self._curve.extremes(iteration)
-        return all(lows[column] == highs[column] for column in self.track.columns)
-
     def every_part(self, claim: str) -> bool:
         """Whether a class flag of Scheduler holds for every scheduler that the track is made of."""
         return all(getattr(part.scheduler, claim) for part in self.parts)
@@ -144,6 +140,10 @@ class LintedTrack:
     ) -> Finding:
         """A finding at a location in the track's own part of the spec."""
         return Finding(severity, rule, pointer((*self.track.location, *location)), iteration, detail, remedy)
+
+    def _stays_from(self, iteration: int) -> bool:
+        lows, highs = self._curve.extremes(iteration)
+        return all(lows[column] == highs[column] for column in self.track.columns)
 
 
 def _parts(location: Location, scheduler: Scheduler, length: int) -> Iterator[Part]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from preheat.plot.content import Content, Line, Mark, Panel
-from preheat.plot.encoding import PICTURE_VERSION, encode
+from preheat.plot.encoding import encode
 from preheat.plot.fonts import Kind, drawable
 from preheat.plot.furniture import Furniture
 from preheat.plot.labels import place_mark, place_phase
@@ -16,8 +16,6 @@ from preheat.plot.scales import IterationScale
 from preheat.plot.scene import Area, Box, Pixels, Ring, Scene, Stroke, Text, segment
 from preheat.plot.themes import THEMES, blend
 from preheat.specs import Phase
-
-__all__ = ["PICTURE_VERSION", "compose", "draw"]
 
 _MOST_POINTS_WITH_DOTS = 60
 _MOST_LEFT_OUT = 3

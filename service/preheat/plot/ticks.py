@@ -121,7 +121,7 @@ def _labels(multiples: Sequence[int], exponent: int) -> tuple[str, ...]:
 
 
 def _round_step(least: float) -> tuple[int, int]:
-    """A step just below or above `least`: digit 1, 2 or 5 and exponent."""
+    """The power of ten at or below `least`, from which to look for a step: its digit, 1, and its exponent."""
     return 1, math.floor(math.log10(least)) if least > 0 else 0
 
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from preheat.formula.easing import number
 from preheat.formula.language import substituted
-from preheat.specs.after_schedulers.scheduler import Scheduler, hull, moved, sixteen
+from preheat.specs.after_schedulers.sampling import sampled_iterations
+from preheat.specs.after_schedulers.scheduler import Scheduler, hull, moved
 from preheat.specs.violations import Location
 from preheat.specs.warmup import Warmup
 
@@ -100,7 +101,7 @@ class Track:
         # last − 1 too: with (n+1)/W the target is reached one iteration before the warm-up is over.
         yield from (last - 1, last, last + 1)
         if self.warmup.dampens:  # a rise times a fall turns somewhere in between
-            yield from sixteen(start, min(stop, last + 1))
+            yield from sampled_iterations(start, min(stop, last + 1))
         if self.after_scheduler is not None:
             # Of what is read from it alone: until `last` the warm-up takes the place of its LRs, not of its momentum.
             first = start if self.warmup.dampens or self.is_momentum else max(start, last + 1)

@@ -20,13 +20,6 @@ FLOAT32 = [str(float(np.float32(row))) for row in REFERENCE_ROWS]
 
 
 @pytest.fixture
-def preheat(url: str) -> Iterator[Preheat]:
-    """A client."""
-    with Preheat(url) as client:
-        yield client
-
-
-@pytest.fixture
 def schedule(preheat: Preheat) -> Schedule:
     """The reference schedule."""
     return preheat.create(REFERENCE_SPEC)

@@ -96,6 +96,19 @@ def test_no_valid_spec_is_refused_for_its_length(http: httpx.Client, spec: dict[
     assert http.get(f"{body['links']['self']}?lint=false").status_code == 200
 
 
+def test_more_columns_than_values_are_still_answered_with_an_iteration(http: httpx.Client) -> None:
+    """With 256 groups and 20 hyperparameters one iteration has 5,376 values: it is sent, and the next is linked."""
+    wide = {
+        "target_lr": 0.1,
+        "total_iterations": 100,
+        "param_groups": [{"factor": 1.0}] * 256,
+        "hyperparameters": {f"other_{index}": {"value": 0.1} for index in range(20)},
+    }
+    body = post(http, wide).json()
+    assert (body["start"], body["stop"], body["is_complete"]) == (0, 1, False)
+    assert body["links"]["next"].endswith("?start=1&stop=2&step=1")
+
+
 def test_whoever_asks_for_a_window_gets_it(http: httpx.Client) -> None:
     """Any of start, stop and step asks for one; CSV and NPY, which cannot say that there is more, have all."""
     spec = {"target_lr": 1.0, "total_iterations": 9_999}

@@ -5,8 +5,9 @@ import pytest
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
 from preheat.errors import ComputeTimeout
-from preheat.plot.contents import PictureCache, render
+from preheat.plot.cache import PictureCache
 from preheat.plot.options import PlotOptions
+from preheat.plot.render import render
 from support.specs import curve
 
 

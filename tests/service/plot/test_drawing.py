@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from after_schedulers import EXAMPLES, example_id
 from preheat.curve import Curve
-from preheat.plot.contents import content_of, render
 from preheat.plot.drawing import compose
 from preheat.plot.options import PlotOptions
+from preheat.plot.render import content_of, render
 from preheat.plot.scene import Area
 from support.pictures import FIRST_LINE, SECOND_LINE, dashed_lines, line_extent, pixels, points, texts
 from support.specs import curve

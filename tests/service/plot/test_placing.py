@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preheat.curve import Curve
-from preheat.plot.contents import content_of
 from preheat.plot.drawing import compose
 from preheat.plot.encoding import encode
 from preheat.plot.fonts import Kind
 from preheat.plot.options import PlotOptions
+from preheat.plot.render import content_of
 from preheat.plot.scene import Ring, Scene, Text
 from support.pictures import crosses, pixels
 from support.specs import curve

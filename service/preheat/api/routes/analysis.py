@@ -28,9 +28,9 @@ from preheat.curve import Curve
 from preheat.errors import ComputeTimeout, NotComparable
 from preheat.formats import JSON, PICTURES, negotiate
 from preheat.lint import lint
-from preheat.plot.contents import render_difference
-from preheat.plot.drawing import PICTURE_VERSION
+from preheat.plot.encoding import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
+from preheat.plot.render import render_difference
 from preheat.schedule import Schedule
 from preheat.specs.durations import Units
 

@@ -13,9 +13,9 @@ from preheat.api.queries import PlotQuery, SpecPlotQuery
 from preheat.budget import check_picture
 from preheat.curve import Curve
 from preheat.formats import PICTURES, PNG, SVG
-from preheat.plot.contents import check_options
-from preheat.plot.drawing import PICTURE_VERSION
+from preheat.plot.encoding import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
+from preheat.plot.render import check_options
 from preheat.specs import parse_spec
 
 router = APIRouter(tags=["pictures"], default_response_class=Response)

@@ -17,7 +17,7 @@ from preheat.budget import check_values, rows_unasked
 from preheat.curve import Curve, Floats
 from preheat.errors import ComputeTimeout
 from preheat.lint import Finding
-from preheat.plot.drawing import PICTURE_VERSION
+from preheat.plot.encoding import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
 from preheat.schedule import TORCH_VERSION
 from preheat.specs.durations import Units

@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from preheat.formula.easing import falling, number
 from preheat.formula.language import substituted
-from preheat.specs.after_schedulers.scheduler import Named, Scheduler, Stage, moved, sixteen
+from preheat.specs.after_schedulers.sampling import sampled_iterations
+from preheat.specs.after_schedulers.scheduler import Named, Scheduler, Stage, moved
 from preheat.specs.durations import Iterations, IterationsOrZero
 from preheat.specs.fields import LR, MIN_RATE, Ratio
 from preheat.specs.span import Span
@@ -48,7 +49,7 @@ class _Combination(Several):
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """Where the parts turn, and a few places between: a product of two falls may rise nowhere else, or it may."""
-        yield from sixteen(start, stop)
+        yield from sampled_iterations(start, stop)
         for scheduler in self.schedulers:
             yield from scheduler.turning_points(start, stop)
 

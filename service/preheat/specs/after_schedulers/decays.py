@@ -7,7 +7,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import falling, number, power
-from preheat.specs.after_schedulers.scheduler import Decay, Named, Shape, are_some, is_over, log_growth_to, some
+from preheat.specs.after_schedulers.sampling import are_sampled, sampled_numbers
+from preheat.specs.after_schedulers.scheduler import Decay, Named, Shape, is_over, log_growth_to
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, Int, NonNegative, Positive
 from preheat.specs.span import Span
@@ -77,12 +78,14 @@ class CosineLR(Decay):
     def turns(self, start: int, stop: int) -> Iterable[int]:
         half, first, last = self._half_waves(start, stop)
         # Waves need not end on an iteration: the ones on either side are looked at.
-        return {int(wave * half) + offset for wave in some(first, last) for offset in (0, 1)} | {self.length or 1}
+        return {int(wave * half) + offset for wave in sampled_numbers(first, last) for offset in (0, 1)} | {
+            self.length or 1
+        }
 
     @override
     def unproved(self, start: int, stop: int) -> range:
         _, first, last = self._half_waves(start, stop)
-        return range(start, stop) if are_some(first, last) else range(0)
+        return range(start, stop) if are_sampled(first, last) else range(0)
 
     def _half_waves(self, start: int, stop: int) -> tuple[float, int, int]:
         """The length of a half wave, and the numbers of the first and the last in a window."""

@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from preheat.formula.easing import between, number
 from preheat.formula.language import MAX_CHARACTERS, checked, substituted
-from preheat.specs.after_schedulers.scheduler import Named, Shape, sixteen
+from preheat.specs.after_schedulers.sampling import sampled_iterations
+from preheat.specs.after_schedulers.scheduler import Named, Shape
 from preheat.specs.durations import Iterations, IterationsOrZero
 from preheat.specs.fields import LR, MAX_ITERATION, Closed, Int, Ratio
 from preheat.specs.span import Span
@@ -206,7 +207,7 @@ class ExpressionLR(Shape):
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """Where a formula turns cannot be told from its text."""
-        return sixteen(start, stop)
+        return sampled_iterations(start, stop)
 
     @override
     def unproved(self, start: int, stop: int) -> range:

@@ -9,7 +9,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.formula.easing import falling, number
-from preheat.specs.after_schedulers.scheduler import Named, Shape, are_some, log_growth_to, some
+from preheat.specs.after_schedulers.sampling import are_sampled, sampled_numbers
+from preheat.specs.after_schedulers.scheduler import Named, Shape, log_growth_to
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import LR, MAX_ITERATION, Int, NonNegative, Ratio
 from preheat.specs.span import Span
@@ -91,14 +92,16 @@ class CosineRestartsLR(Shape):
     def turns(self, start: int, stop: int) -> Iterable[int]:
         """Even cycles only grow or only shrink, so the first and the last have the extremes; of uneven ones, some."""
         first, last = self._cycle(start), self._cycle(stop - 1)
-        cycles = {first, first + 1, first + 2, last - 1, last} if self._has_even_cycles else some(first, last)
+        cycles = (
+            {first, first + 1, first + 2, last - 1, last} if self._has_even_cycles else sampled_numbers(first, last)
+        )
         # A cycle of a fractional length begins between two iterations: the later one is its first.
         starts = {math.ceil(self._start(cycle) - 1e-6) for cycle in {*cycles, last + 1} if cycle >= 0}
         return {point for begin in starts for point in (begin - 1, begin)}
 
     @override
     def unproved(self, start: int, stop: int) -> range:
-        is_whole = self._has_even_cycles or not are_some(self._cycle(start), self._cycle(stop - 1))
+        is_whole = self._has_even_cycles or not are_sampled(self._cycle(start), self._cycle(stop - 1))
         return range(0) if is_whole else range(start, stop)
 
     @override

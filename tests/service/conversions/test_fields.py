@@ -1,4 +1,4 @@
-"""Source: fields are read by what they must be, and none is lost; no source of any shape is more than refused."""
+"""Fields of a source are read by what they must be, and none is lost; no source of any shape is more than refused."""
 
 from collections.abc import Iterator
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Contents of plots: which lines, phases and marks a picture shows of curves; pictures kept in memory."""
+"""Rendering: the pictures of curves, and which lines, phases and marks they show."""
 
 from dataclasses import replace
 
@@ -7,7 +7,6 @@ import numpy as np
 from preheat.analysis.difference import common_columns, evenly, values_of
 from preheat.analysis.window import peak
 from preheat.budget import NO_DEADLINE, Deadline
-from preheat.cache import BoundedCache
 from preheat.curve import Curve
 from preheat.errors import IterationOutOfRange
 from preheat.plot.content import Content, Line, Mark, Panel
@@ -231,30 +230,3 @@ def _title(curves: list[Curve]) -> str:
     warmup = f"warm-up {count(spec.warmup.iterations)}, " if spec.warmup.iterations else ""
     plural = "" if spec.total_iterations == 1 else "s"
     return f"target LR {short(spec.target_lr)}: {warmup}{after}, {count(spec.total_iterations)} iteration{plural}"
-
-
-class PictureCache:
-    """Renders pictures and keeps the most recently used; `hits` and `misses` count what was asked for."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._pictures: BoundedCache[bytes] = BoundedCache(max_bytes, len)
-
-    @property
-    def hits(self) -> int:
-        """Pictures that were there when asked for."""
-        return self._pictures.hits
-
-    @property
-    def misses(self) -> int:
-        """Pictures that were not."""
-        return self._pictures.misses
-
-    def picture(self, curves: list[Curve], options: PlotOptions, kind: str, deadline: Deadline) -> bytes:
-        """The picture's bytes, as `preheat.plot.contents.render` gives them."""
-        key = repr(([curve.schedule.id for curve in curves], options, kind))
-        picture = self._pictures.get(key)
-        if picture is None:
-            # two threads may render the same picture at once: rarely, and to the same bytes
-            picture = render(curves, options, kind, deadline)
-            self._pictures.put(key, picture)
-        return picture

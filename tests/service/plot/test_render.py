@@ -1,4 +1,4 @@
-"""Contents of pictures: titles, marks, lines and differences, read from the SVG and the PNG."""
+"""Rendered pictures: titles, marks, lines and differences, read from the SVG and the PNG."""
 
 from itertools import count
 from typing import Any
@@ -8,8 +8,8 @@ import pytest
 
 from preheat.budget import Deadline
 from preheat.errors import IterationOutOfRange
-from preheat.plot.contents import render, render_difference
 from preheat.plot.options import PlotOptions
+from preheat.plot.render import render, render_difference
 from reference import REFERENCE_ROWS
 from support.pictures import FIRST_LINE, SECOND_LINE, TEXT, line_extent, points, texts
 from support.specs import curve
