@@ -77,7 +77,8 @@ def import_spec(
     spec_of(found.spec)  # what breaks rules is said, and not written down
     write_data(_yaml(found.spec) + "\n")
     for left in found.not_carried:
-        ERR.print(f"[yellow]not carried over:[/] {escape(left.field)} {escape(left.reason)}", highlight=False)
+        said = f"{escape(left.field)} {escape(left.reason)}"
+        ERR.print(f"[yellow]not carried over:[/] {said}", highlight=False, soft_wrap=True)
 
 
 def _yaml(content: object) -> str:

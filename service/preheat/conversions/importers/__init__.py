@@ -7,7 +7,7 @@ from typing import Any
 from preheat.conversions import Source
 from preheat.conversions.forms import read
 from preheat.conversions.guess import guessed
-from preheat.conversions.imported import Imported
+from preheat.conversions.imported import Imported, NotCarried
 from preheat.conversions.importers.axolotl import from_axolotl
 from preheat.conversions.importers.deepspeed import from_deepspeed
 from preheat.conversions.importers.detectron2 import from_detectron2
@@ -52,15 +52,31 @@ SOURCES: dict[Source, Callable[[Any, Known], Imported]] = {
 def import_schedule(library: Source | None, source: Any, known: Known) -> Imported:
     """The spec of a schedule of `library`, or of the one that the source's names tell, and what is not in it.
 
-    The source is an object, or a text in any form that `forms` reads. Raises NotImportable where it cannot be
-    understood, or does something that a spec cannot express; with the candidates, where its library cannot be told.
+    The source is an object, or a text in any form that `forms` reads. What is known and has no effect is named, as what
+    is not carried over is. Raises NotImportable where the source cannot be understood, or does something that a spec
+    cannot express; with the candidates, where its library cannot be told.
     """
     values = read(source)
     of = library or guessed(values)
     try:
-        return replace(SOURCES[of](values, known), library=of)
+        found = SOURCES[of](values, known)
     except NotImportable as error:
         if library is not None:
             raise
         # Whoever gave no library must learn whose rules the reason is of.
         raise NotImportable(f"{error} (read as {of})") from None
+    unused = [
+        NotCarried(name, "is given, and changes nothing here: the source decides without it")
+        for name, value in vars(known).items()
+        if value is not None and _makes_no_difference(of, values, known, name, found)
+    ]
+    return replace(found, not_carried=[*found.not_carried, *unused], library=of)
+
+
+def _makes_no_difference(library: Source, values: Any, known: Known, name: str, found: Imported) -> bool:
+    """Whether the spec is the same with quite another value of a field of `known`."""
+    try:
+        other = SOURCES[library](values, replace(known, **{name: 1000 * getattr(known, name) + 1}))
+    except NotImportable:
+        return False
+    return other.spec == found.spec
