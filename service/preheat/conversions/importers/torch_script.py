@@ -32,6 +32,7 @@ from preheat.conversions.importers.torch_script_names import (
     may_be_skipped,
     outside,
     ways_through,
+    without_rebound,
 )
 from preheat.conversions.number import number
 from preheat.conversions.python_values import NotAValue, PythonValues, name_of, parsed
@@ -108,7 +109,7 @@ class _Script:
             before = self._held()
             ends = [self._read_way(way, before, statement) for way in ways]
             if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-                self._hold(outside(before, ends[0]))
+                self._hold(outside(before, ends[0], statement))
             else:
                 self._hold(agreed([*ends, before] if may_be_skipped(statement) else ends))
             self._read_all(getattr(statement, "finalbody", None) or [])
@@ -129,19 +130,17 @@ class _Script:
         self._values.hold({name: held for name, held in names.items() if name not in self._functions})
 
     def _read(self, statement: ast.stmt) -> None:
-        if isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass):
-            return
         value = getattr(statement, "value", None)
         targets: list[Any] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
-        if not isinstance(value, ast.expr):
-            return
+        pairs = list(_pairs(targets, value)) if isinstance(value, ast.expr) else []
         if isinstance(value, ast.Lambda):
             self._functions |= {ast.unparse(target): value for target in targets if target}
-            return
-        for target, part in _pairs(targets, value):
-            if target is not None:
-                self._functions.pop(ast.unparse(target), None)
-            self._read_value(target, part, statement)
+        else:
+            for target, part in pairs:
+                if target is not None:
+                    self._functions.pop(ast.unparse(target), None)
+                self._read_value(target, part, statement)
+        self._hold(without_rebound(self._held(), statement, [target for target, _ in pairs if target is not None]))
 
     def _read_value(self, target: ast.expr | None, value: ast.expr, statement: ast.stmt) -> None:
         """Gives a name its value; where there is none, at least the schedulers within are made."""

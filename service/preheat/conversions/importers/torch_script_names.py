@@ -38,7 +38,23 @@ def bound_by(statement: ast.stmt) -> set[str]:
             return {each.arg for each in parameters if each is not None}
         case ast.For() | ast.AsyncFor() | ast.While():
             return set(_stored(statement))
+        case ast.With(items=items) | ast.AsyncWith(items=items):
+            return {name for item in items if item.optional_vars for name in _stored(item.optional_vars)}
     return set()
+
+
+def without_rebound(names: Names, statement: ast.stmt, targets: list[ast.expr]) -> Names:
+    """The names after a statement, less those that it binds otherwise than by assigning to `targets`."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        bound = {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
+        if "*" in bound:
+            return {}
+    else:
+        bound = set(_stored(statement))
+    # what another object has under the same name is not what the old one had
+    parts = tuple(f"{name}." for name in bound)
+    lost = bound - {ast.unparse(target) for target in targets}
+    return {name: held for name, held in names.items() if name not in lost and not name.startswith(parts)}
 
 
 def agreed(ends: list[Names]) -> Names:
@@ -51,8 +67,10 @@ def agreed(ends: list[Names]) -> Names:
     }
 
 
-def outside(before: Names, within: Names) -> Names:
+def outside(before: Names, within: Names, function: ast.stmt) -> Names:
     """The names after a function: its own are gone, and attributes that it has set stay, unless they had others."""
+    shared = {name for node in ast.walk(function) if isinstance(node, ast.Global) for name in node.names}
+    before = {name: held for name, held in before.items() if name not in shared}
     attributes = {name: held for name, held in within.items() if "." in name}
     same = {
         name: held
@@ -94,7 +112,7 @@ def _is_lr(target: Any) -> bool:
     return isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value == "lr"
 
 
-def _stored(statement: ast.stmt) -> Iterator[str]:
+def _stored(statement: ast.AST) -> Iterator[str]:
     for node in ast.walk(statement):
-        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
             yield ast.unparse(node)
