@@ -16,10 +16,12 @@ _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0", "none", 
 # lr and eta only as words of their own: `lr_min` and `lr0`, but not `already` and not `metadata`.
 _SUSPECT = re.compile(
     r"(^|[^a-z])(lrs?|lr[0-9f]|eta|wsd)([^a-z]|$)|learning.?rate|sched|warm|cycle|decay|step|epoch|gamma|cosine|anneal"
-    r"|restart|milestone|iters?($|[^a-z])|plateau|cool.?down",
+    r"|restart|milestone|iters?($|[^a-z])|plateau|cool.?down|^T_(max|0|mult)$|^power$",
     re.IGNORECASE,
 )
 """Names of fields that may change a learning rate."""
+_OF_A_WHOLE_FILE = {"_target_", "class_path", "class_name", "SOLVER"}
+"""Names with which the files of some libraries begin: read as another's, nothing of their schedule would be left."""
 
 
 class Fields:
@@ -172,6 +174,8 @@ class Fields:
                 found.append(NotCarried(path, "is not part of a learning-rate schedule"))
                 continue
             suspect = _suspect_within(name, self._fields[name])
+            if not self._path and name in _OF_A_WHOLE_FILE:
+                suspect = name
             if suspect:
                 others = ", ".join(libraries_with(suspect))
                 known = f" (it is a field of {others})" if others else ""

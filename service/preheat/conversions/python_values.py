@@ -63,6 +63,14 @@ class PythonValues:
         """The value that a name has; None where it has none."""
         return self._names.get(name, (None, 0))[0]
 
+    def held(self) -> dict[str, tuple[Any, int]]:
+        """Every name that has a value, as `hold` takes them back."""
+        return dict(self._names)
+
+    def hold(self, names: dict[str, tuple[Any, int]]) -> None:
+        """Goes on with these names, and no others."""
+        self._names = dict(names)
+
     def value(self, node: ast.expr) -> Any:  # noqa: PLR0911 - one kind of expression after another
         """The value of an expression. Raises NotAValue, and NotImportable where it is too large."""
         self._count(1)

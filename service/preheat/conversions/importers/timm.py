@@ -39,7 +39,7 @@ def from_timm(source: Any, known: Known) -> Imported:
         notes.append(NotCarried("lr_noise", "is random"))
     if name == "tanh" and run.warmup:
         notes.append(NotCarried("sched", "begins 8e-7 below lr in timm; here the warm-up ends at lr itself"))
-    notes += fields.unused(_OPTIONS.split(), name)
+    notes += fields.unused(_OF_BASE, "timm beside an lr") + fields.unused(_OPTIONS.split(), name)
     return Imported(spec, notes + fields.left(HARMLESS["timm"]))
 
 
@@ -210,14 +210,14 @@ def _lr(fields: Fields, known: Known) -> float:
 
     Without lr_base_scale, timm takes the root for optimizers with ada or lamb in their names (train.py).
     """
-    lr, base = fields.optional_number("lr"), fields.number("lr_base", 0.1)
-    size, scale = fields.number("lr_base_size", 256), fields.text("lr_base_scale")
-    batch = fields.optional_number("global_batch_size")
+    lr, batch = fields.optional_number("lr"), fields.optional_number("global_batch_size")
+    if known.target_lr is not None or lr is not None:
+        # lr_base and its scale stay unread: they are named, as nothing follows from them
+        return known.lr(lr)
+    base, size, scale = fields.number("lr_base", 0.1), fields.number("lr_base_size", 256), fields.text("lr_base_scale")
     if batch is None and known.devices is not None:
         own_batch, accumulation = _batch(fields)
         batch = (known.batch_size or own_batch) * known.devices * (known.accumulation or accumulation)
-    if known.target_lr is not None or lr is not None:
-        return known.lr(lr)
     if batch is None:
         raise NotImportable(
             "target_lr is required: without lr timm scales lr_base by global_batch_size over lr_base_size, and the "
@@ -232,9 +232,9 @@ def _lr(fields: Fields, known: Known) -> float:
 
 _OPTIONS = """
     decay_rate decay_milestones decay_epochs lr_cycle_mul lr_cycle_decay lr_cycle_limit lr_k_decay lr_noise_pct
-    lr_noise_std lr_decay_fn lr_stable_timescale min_lr warmup_lr patience_epochs epoch_repeats lr_base lr_base_size
-    lr_base_scale
+    lr_noise_std lr_decay_fn lr_stable_timescale min_lr warmup_lr patience_epochs epoch_repeats
 """
+_OF_BASE = ("lr_base", "lr_base_size", "lr_base_scale")
 _DECAYS = ("linear", "1-sqrt", "cosine", "power", "exp")
 _WITH_COOLDOWN = {"cosine", "tanh", "poly", "wsd", "rsqrt"}
 

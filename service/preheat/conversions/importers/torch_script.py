@@ -24,6 +24,16 @@ from preheat.conversions.importers.torch_arguments import (
     parameters,
     parameters_of,
 )
+from preheat.conversions.importers.torch_script_names import (
+    Names,
+    agreed,
+    bound_by,
+    check_by_hand,
+    may_be_skipped,
+    outside,
+    ways_through,
+    without_rebound,
+)
 from preheat.conversions.number import number
 from preheat.conversions.python_values import NotAValue, PythonValues, name_of, parsed
 from preheat.errors import NotImportable
@@ -70,8 +80,9 @@ class _Script:
         self._calls: dict[int, Any] = {}
         self._made: list[tuple[str, Made]] = []
         self._parts: set[int] = set()
-        for statement in _flat(parsed(text)):
-            self._read(statement)
+        statements = parsed(text)
+        check_by_hand(statements)
+        self._read_all(statements)
 
     def outermost(self) -> Made:
         """The one scheduler that is no part of another."""
@@ -86,21 +97,50 @@ class _Script:
             )
         return outermost[0][1]
 
+    def _read_all(self, body: list[ast.stmt]) -> None:
+        """Statements one after the other; blocks in their place, with the names that hold in them."""
+        for statement in body:
+            ways = ways_through(statement)
+            if isinstance(statement, ast.FunctionDef):
+                self._define(statement)
+            if not ways:
+                self._read(statement)
+                continue
+            before = self._held()
+            ends = [self._read_way(way, before, statement) for way in ways]
+            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+                self._hold(outside(before, ends[0], statement))
+            else:
+                self._hold(agreed([*ends, before] if may_be_skipped(statement) else ends))
+            self._read_all(getattr(statement, "finalbody", None) or [])
+
+    def _read_way(self, way: list[ast.stmt], before: Names, statement: ast.stmt) -> Names:
+        """The names after one way through a statement, whose own names have no value that can be told."""
+        own = bound_by(statement)
+        self._hold({name: held for name, held in before.items() if name not in own})
+        self._read_all(way)
+        return self._held()
+
+    def _held(self) -> Names:
+        # A function is a value like any other: `lf` of one branch must not stand for that of another.
+        return {**self._values.held(), **{name: (each, 0) for name, each in self._functions.items()}}
+
+    def _hold(self, names: Names) -> None:
+        self._functions = {name: each for name, (each, _) in names.items() if isinstance(each, ast.Lambda)}
+        self._values.hold({name: held for name, held in names.items() if name not in self._functions})
+
     def _read(self, statement: ast.stmt) -> None:
-        if isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass):
-            return
-        if isinstance(statement, ast.FunctionDef):
-            self._define(statement)
-            return
         value = getattr(statement, "value", None)
         targets: list[Any] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
-        if not isinstance(value, ast.expr):
-            return
+        pairs = list(_pairs(targets, value)) if isinstance(value, ast.expr) else []
         if isinstance(value, ast.Lambda):
             self._functions |= {ast.unparse(target): value for target in targets if target}
-            return
-        for target, part in _pairs(targets, value):
-            self._read_value(target, part, statement)
+        else:
+            for target, part in pairs:
+                if target is not None:
+                    self._functions.pop(ast.unparse(target), None)
+                self._read_value(target, part, statement)
+        self._hold(without_rebound(self._held(), statement, [target for target, _ in pairs if target is not None]))
 
     def _read_value(self, target: ast.expr | None, value: ast.expr, statement: ast.stmt) -> None:
         """Gives a name its value; where there is none, at least the schedulers within are made."""
@@ -279,18 +319,6 @@ class _Script:
             frequency = _entry(node, "frequency")
             if frequency is not None and not (isinstance(frequency, ast.Constant) and frequency.value == 1):
                 raise NotImportable("frequency must be 1: Lightning steps the scheduler more rarely otherwise")
-
-
-def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Every statement, those within functions, classes and blocks in their place."""
-    # Both sides of an if are read: which one runs cannot be told, and two schedulers are refused as several.
-    for statement in body:
-        blocks = [getattr(statement, name, []) for name in ("body", "orelse", "finalbody")]
-        handlers = [handler.body for handler in getattr(statement, "handlers", [])]
-        if isinstance(statement, ast.FunctionDef) or not any(blocks):
-            yield statement
-        for block in (*blocks, *handlers):
-            yield from _flat(block)
 
 
 def _pairs(targets: list[ast.expr | None], value: ast.expr) -> Iterator[tuple[ast.expr | None, ast.expr]]:

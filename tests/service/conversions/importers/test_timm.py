@@ -20,6 +20,15 @@ def test_the_lr_follows_the_batch_by_its_root_for_ada_and_lamb(optimizer: str, s
     assert imported("timm", by_devices, devices=4).spec["target_lr"] == pytest.approx(lr)
 
 
+def test_a_base_beside_an_lr_is_named_as_without_effect() -> None:
+    """train.py looks at lr_base only where there is no lr."""
+    source = {"lr": 0.05, "lr_base": 0.4, "lr_base_size": 512, "global_batch_size": 1024, "epochs": 100}
+    assert imported("timm", source).spec["target_lr"] == 0.05
+    unused = dict.fromkeys(("lr_base", "lr_base_size"), "is not used by timm beside an lr")
+    assert notes("timm", source) == unused
+    assert notes("timm", {**source, "lr": None}, target_lr=0.05) == unused
+
+
 @pytest.mark.parametrize(("size", "unit"), [(2.4, 1), (2.5, 1), (2.5, 3)])
 def test_a_step_of_broken_length_is_not_rounded(size: float, unit: int) -> None:
     """The LR lr · rate^⌊t / decay_epochs⌋, in epochs or in updates."""

@@ -169,6 +169,79 @@ def test_what_makes_another_schedule_is_refused(text: str, reason: str) -> None:
     assert reason in refusal("torch", text, target_lr=0.1, total_iterations=100)
 
 
+_90 = "epochs = 90\no = SGD(p, lr=0.1)\n"
+UNTOLD = "T_max (epochs) must be written out as a value"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"{_90}def f(epochs):\n  return CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}def f(epochs=10):\n  return CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}for epochs in (10, 20):\n  pass\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}for trial in trials:\n  s = CosineAnnealingLR(o, epochs)\n  epochs += 10", UNTOLD),
+        (f"{_90}if is_long:\n  epochs = 300\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}try:\n  epochs = 30\nexcept OSError:\n  pass\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}match kind:\n  case 1:\n    epochs = 30\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (
+            (
+                "class M:\n  def a(self):\n    self.n = 30\n  def b(self):\n    self.n = 90\n"
+                "  def c(self):\n    return CosineAnnealingLR(o, self.n)"
+            ),
+            "T_max (self.n) must be written out as a value",
+        ),
+        (f"{_90}with open(f) as epochs:\n  pass\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}from config import epochs\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"from config import *\n{_90}from config import *\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}print(epochs := 30)\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}epochs, b = f()\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}[epochs, b] = 30, 4\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}del epochs\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}def f():\n  global epochs\n  epochs = 30\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        ("c.n = 90\nc = other\ns = CosineAnnealingLR(o, c.n)", "T_max (c.n) must be written out as a value"),
+        (
+            "if adam:\n  o = Adam(p, lr=1e-3)\nelse:\n  o = SGD(p, lr=0.1)\ns = CosineAnnealingLR(o, 90)",
+            "target_lr is required",
+        ),
+        (
+            (
+                "if linear:\n  f = lambda n: 1 - n / 90\nelse:\n  f = one_cycle(1, 0.1, 90)\n"
+                "o = SGD(p, lr=0.1)\ns = LambdaLR(o, f)"
+            ),
+            "must be written as a lambda",
+        ),
+        (
+            f"{_90}s = StepLR(o, 30)\nfor g in o.param_groups:\n  g['lr'] = 0.1 * n / 5",
+            "g['lr'] = 0.1 * n / 5 sets an LR besides the scheduler",
+        ),
+        (f"{_90}s = StepLR(o, 30)\no.param_groups[0]['lr'] *= 0.1", "o.param_groups[0]['lr'] *= 0.1 sets an LR"),
+        (f"{_90}o.add_param_group({{'params': q, 'lr': 1}})\ns = StepLR(o, 30)", "may give a param group an LR of its"),
+    ],
+)
+def test_what_only_a_run_can_tell_is_not_guessed(text: str, reason: str) -> None:
+    """A parameter, a branch that may not run, an LR that the loop sets: no value that stands above takes its place."""
+    assert reason in refusal("torch", text, total_iterations=100)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{_90}def other(epochs):\n  epochs = 3\n  n = 5\ns = CosineAnnealingLR(o, epochs)",
+        f"{_90}if verbose:\n  print(1)\nelse:\n  log = 3\ns = CosineAnnealingLR(o, epochs)",
+        "try:\n  import apex\nfinally:\n  o = SGD(p, lr=0.1)\nwith device:\n  n = 90\ns = CosineAnnealingLR(o, n)",
+        (
+            "class M:\n  def __init__(self):\n    self.n = 90\n"
+            "  def c(self):\n    o = SGD(p, lr=0.1)\n    return CosineAnnealingLR(o, self.n)"
+        ),
+        f"{_90}o.add_param_group({{'params': q}})\nconfig['lr'] = 3\ns = CosineAnnealingLR(o, epochs)",
+    ],
+)
+def test_a_name_keeps_its_value_where_nothing_may_change_it(text: str) -> None:
+    """Another function's names are its own, and blocks that leave a name alone do not hide it."""
+    expected = [0.05 * (1 + math.cos(math.pi * n / 90)) for n in range(91)]
+    assert lrs("torch", text) == pytest.approx(expected, abs=1e-15)
+
+
 def test_an_lr_that_the_scheduler_ignores_is_named() -> None:
     """OneCycleLR starts from max_lr / 25, whatever the optimizer has."""
     text = "o = SGD(p, lr=0.5)\ns = OneCycleLR(o, 0.1, total_steps=100)"

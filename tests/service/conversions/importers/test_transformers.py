@@ -102,6 +102,14 @@ def test_a_number_may_be_text_or_end_in_point_zero(steps: Any) -> None:
         ({"deepspeed": {"scheduler": {"type": "WarmupLR"}}}, "deepspeed.scheduler replaces lr_scheduler_type"),
         ({"optim_args": "lr=3"}, "optim_args may change the LR"),
         ({"accelerator_config": {"split_batches": True}}, "accelerator_config.split_batches"),
+        ({"T_max": 90}, "T_max may change the LR"),
+        ({"power": 2.0}, "power may change the LR"),
+        (
+            {"_target_": 3},
+            "_target_ may change the LR, and an import from transformers does not know it (it is a field",
+        ),
+        ({"class_name": "WarmUp", "config": None}, "class_name may change the LR"),
+        ({"SOLVER": [1]}, "SOLVER may change the LR"),
     ],
 )
 def test_a_field_that_may_change_the_lr_is_refused_by_name(source: dict[str, Any], reason: str) -> None:

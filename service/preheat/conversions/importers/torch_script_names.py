@@ -1,0 +1,118 @@
+"""Names of a script: which values hold in a block and after it, where none of the script is run."""
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+from preheat.errors import NotImportable
+from preheat.messages import excerpt
+
+Names = dict[str, tuple[Any, int]]
+"""What each name stands for, with the number of its parts."""
+
+
+def ways_through(statement: ast.stmt) -> list[list[ast.stmt]]:
+    """The ways that a run may take through the blocks of a statement; none where it has no block."""
+    match statement:
+        case ast.If(body=body, orelse=orelse):
+            return [body, orelse] if orelse else [body]
+        case ast.Match(cases=cases):
+            return [case.body for case in cases]
+        case ast.Try() | ast.TryStar():
+            return [[*statement.body, *statement.orelse], *(handler.body for handler in statement.handlers)]
+    blocks = [block for name in ("body", "orelse") for block in getattr(statement, name, None) or []]
+    return [blocks] if blocks else []
+
+
+def may_be_skipped(statement: ast.stmt) -> bool:
+    """Whether a run may go past all blocks of a statement."""
+    is_open = isinstance(statement, ast.If) and not statement.orelse
+    return is_open or isinstance(statement, ast.For | ast.AsyncFor | ast.While | ast.Match)
+
+
+def bound_by(statement: ast.stmt) -> set[str]:
+    """Names that have no one value within a statement: a function's parameters, and what a loop changes."""
+    match statement:
+        case ast.FunctionDef(args=given) | ast.AsyncFunctionDef(args=given):
+            parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+            return {each.arg for each in parameters if each is not None}
+        case ast.For() | ast.AsyncFor() | ast.While():
+            return set(_stored(statement))
+        case ast.With(items=items) | ast.AsyncWith(items=items):
+            return {name for item in items if item.optional_vars for name in _stored(item.optional_vars)}
+    return set()
+
+
+def without_rebound(names: Names, statement: ast.stmt, targets: list[ast.expr]) -> Names:
+    """The names after a statement, less those that it binds otherwise than by assigning to `targets`."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        bound = {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
+        if "*" in bound:
+            return {}
+    else:
+        bound = set(_stored(statement))
+    # what another object has under the same name is not what the old one had
+    parts = tuple(f"{name}." for name in bound)
+    lost = bound - {ast.unparse(target) for target in targets}
+    return {name: held for name, held in names.items() if name not in lost and not name.startswith(parts)}
+
+
+def agreed(ends: list[Names]) -> Names:
+    """The names that stand for the same after each of several ways."""
+    first, *others = ends
+    return {
+        name: held
+        for name, held in first.items()
+        if all(name in other and other[name][0] == held[0] for other in others)
+    }
+
+
+def outside(before: Names, within: Names, function: ast.stmt) -> Names:
+    """The names after a function: its own are gone, and attributes that it has set stay, unless they had others."""
+    shared = {name for node in ast.walk(function) if isinstance(node, ast.Global) for name in node.names}
+    before = {name: held for name, held in before.items() if name not in shared}
+    attributes = {name: held for name, held in within.items() if "." in name}
+    same = {
+        name: held
+        for name, held in before.items()
+        if "." not in name or (name in attributes and attributes[name][0] == held[0])
+    }
+    return same | {name: held for name, held in attributes.items() if name not in before}
+
+
+def check_by_hand(statements: list[ast.stmt]) -> None:
+    """Refuses LRs that a script sets itself, beside its scheduler. Raises NotImportable."""
+    for node in (node for statement in statements for node in ast.walk(statement)):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_param_group":
+            _check_group(node)
+        is_loop = isinstance(node, ast.For) and "param_groups" in ast.unparse(node.iter)
+        for each in ast.walk(node) if is_loop else [node]:
+            for target in getattr(each, "targets", None) or [getattr(each, "target", None)]:
+                if _is_lr(target) and (is_loop or "param_groups" in ast.unparse(target)):
+                    raise NotImportable(
+                        f"{excerpt(ast.unparse(each))} sets an LR besides the scheduler: remove it if it never runs, "
+                        "or write what it does as a scheduler"
+                    )
+
+
+def _check_group(node: ast.Call) -> None:
+    group = node.args[0] if node.args else None
+    has_lr = not isinstance(group, ast.Dict) or any(
+        not isinstance(key, ast.Constant) or key.value == "lr" for key in group.keys
+    )
+    if has_lr:
+        raise NotImportable(
+            f"{excerpt(ast.unparse(node))} may give a param group an LR of its own: write the group into the list that "
+            "the optimizer is made of"
+        )
+
+
+def _is_lr(target: Any) -> bool:
+    """Whether an assignment is to the entry lr of something."""
+    return isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value == "lr"
+
+
+def _stored(statement: ast.AST) -> Iterator[str]:
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            yield ast.unparse(node)
