@@ -161,7 +161,7 @@ def test_a_brief_first_part_is_seen_before_a_long_one(after: dict[str, Any], poi
 
 
 def test_five_epochs_are_seen_in_the_hold_of_a_warmup() -> None:
-    """hold 5 of a warm-up in a run of 450,000 was meant as an epoch or more; 312, an epoch, was not."""
+    """Hold 5 of a warm-up in a run of 450,000 was meant as an epoch or more; 312, an epoch, was not."""
     after = {"type": "CosineLR"}
     (found,) = epochs(after, warmup={"iterations": 4000, "hold": 5})
     assert found.pointer == "/warmup/hold"
