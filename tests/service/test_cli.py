@@ -76,6 +76,17 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert (run.stdout, run.stderr) == ("iteration,default\n", "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+@pytest.mark.parametrize("arguments", [["lrs"], ["lrs", "--csv"], ["export"], ["lint"]], ids=" ".join)
+def test_a_full_disk_under_stdout_is_said_in_one_line(spec_file: str, arguments: list[str]) -> None:
+    """`preheat lrs > file` on a full disk ends with the reason, exit code 1 and no traceback."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        run = subprocess.run(
+            [*COMMAND, *arguments, spec_file], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (run.returncode, run.stderr) == (1, "error: stdout cannot be written: No space left on device\n")
+
+
 def test_a_long_table_says_what_it_leaves_out() -> None:
     """A table that is cut says how many rows are left out, and how to see them."""
     output = preheat("lrs", "-", stdin='{"target_lr": 1, "total_iterations": 1000}').stdout

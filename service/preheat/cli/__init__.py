@@ -8,7 +8,7 @@ import typer
 from preheat import __version__
 from preheat.cli.conversions import export_spec, import_spec, list_recipes
 from preheat.cli.demo import demo
-from preheat.cli.output import take_any_encoding
+from preheat.cli.output import refused_output, take_any_encoding
 from preheat.cli.resume import resume
 from preheat.cli.schedules import diff, lint, lrs, plot
 from preheat.cli.serve import serve
@@ -42,7 +42,8 @@ app.add_typer(store, name="store")
 def main() -> None:
     """Runs the command line."""
     take_any_encoding()
-    app()
+    with refused_output():
+        app()
 
 
 @app.callback(invoke_without_command=True)

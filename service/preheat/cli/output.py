@@ -1,7 +1,9 @@
 """Output of commands: tables and text for a terminal, a pipe or a file, in any encoding."""
 
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import Literal, NoReturn
 
@@ -18,6 +20,23 @@ def take_any_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def refused_output() -> Iterator[None]:
+    """Ends the program with one line where stdout cannot be written: a full disk, say."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        ERR.print(
+            f"[bold red]error:[/] stdout cannot be written: {escape(error.strerror or str(error))}", soft_wrap=True
+        )
+        sys.exit(1)
 
 
 def write_data(data: str | bytes) -> None:

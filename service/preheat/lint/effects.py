@@ -62,10 +62,10 @@ def value_without_effect(track: LintedTrack) -> Iterator[Finding]:
             yield track.finding("warning", "value-without-effect", (*part.location, *below), None, detail, remedy)
     warmup = track.warmup
     if warmup.iterations == 0:
-        given: dict[str, object] = {"start_lr": warmup.start_lr, "start_factor": warmup.start_factor}
+        given = {"start_lr": warmup.start_lr, "start_factor": warmup.start_factor, "hold": warmup.hold - 1}
         fields = [name for name, value in given.items() if value] or (["shape"] if warmup.shape != "linear" else [])
         for name in fields:
-            detail = f"{name} changes no LR: a warm-up of 0 iterations has no start"
+            detail = f"{name} changes no LR: there is no warm-up, of which it says something"
             location: Location = ("warmup", name)
             give = "give warmup.iterations, or leave it out"
             yield track.finding("info", "value-without-effect", location, None, detail, give)

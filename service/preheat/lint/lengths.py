@@ -105,8 +105,11 @@ def looks_like_epochs(track: LintedTrack) -> Iterator[Finding]:
     warmup = track.warmup
     # A warm-up that follows from β2 is as short as it is.
     if warmup.beta2 is None and _is_brief(warmup.iterations, total):
-        detail = f"the warm-up ({warmup.iterations}) is less than a thousandth of the run: it reads like epochs"
+        detail = f"the warm-up ({warmup.iterations}) is 1/{total // warmup.iterations} of the run: it reads like epochs"
         yield _epochs(track, ("warmup", "iterations"), warmup.iterations, detail)
+    elif warmup.iterations and warmup.hold > 1 and _is_brief(warmup.hold, total):
+        detail = f"hold ({warmup.hold}) is 1/{total // warmup.hold} of the run: it reads like epochs"
+        yield _epochs(track, ("warmup", "hold"), warmup.hold, detail)
 
 
 def _is_few(value: int, total: int) -> bool:

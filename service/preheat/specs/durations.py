@@ -31,7 +31,8 @@ IterationsOrZero = Annotated[int, Field(ge=0, le=MAX_ITERATION), _validator(0)]
 """A duration that may be 0."""
 
 
-Size = Annotated[float, Field(ge=1e-6, le=1e15)]
+_SMALLEST, _LARGEST = 1e-6, 1e15
+Size = Annotated[float, Field(ge=_SMALLEST, le=_LARGEST)]
 """Samples, tokens or iterations of one of something; a mean may be a fraction."""
 
 _FIELDS: dict[Unit, str] = {
@@ -229,6 +230,13 @@ def dataset_violations(units: Units) -> list[tuple[Location, str, Any]]:
             found.append(((name,), f"must be left out, or {follows:g}, which follows from dataset_size", value))
     if not derived.iterations_per_epoch:
         found.append((("dataset_size",), "must be at least one iteration: all of it is dropped", units.dataset_size))
+        return found
+    for name in ("iterations_per_epoch", "samples_per_iteration"):
+        follows = getattr(derived, name)
+        # What follows is held against the field's own bounds: it takes its place in the answer.
+        if isinstance(follows, float) and not _SMALLEST <= follows <= _LARGEST:
+            rule = f"makes units.{name} {follows:g}, which must be in {_SMALLEST:g} … {_LARGEST:g}"
+            found.append((("dataset_size",), rule, units.dataset_size))
     return found
 
 

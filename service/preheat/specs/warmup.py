@@ -126,6 +126,8 @@ class Warmup(Closed):
     def normalised(self, clock: Clock, location: Location, violations: list[Violation]) -> Self:
         """The warm-up with every default filled in; what breaks a rule goes to `violations`."""
         before = len(violations)
+        if self.at_least is not None and "iterations" not in self.model_fields_set:
+            violations.append(violation((*location, "iterations"), "is required beside at_least"))
         resolved = {
             field: _resolved(getattr(self, field), clock, (*location, field), violations)
             for field in ("iterations", "at_least", "hold")

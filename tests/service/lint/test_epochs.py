@@ -141,3 +141,29 @@ def test_a_warmup_that_follows_from_beta2_is_no_finding() -> None:
     assert [finding.pointer for finding in epochs({"type": "CosineLR"}, warmup={"iterations": 40})] == [
         "/warmup/iterations"
     ]
+
+
+@pytest.mark.parametrize(
+    ("after", "pointer"),
+    [
+        (
+            {"type": "PhasesLR", "phases": [{"shape": "linear", "length": 5, "from": 0, "to": 0.1}, {}]},
+            "phases/0/length",
+        ),
+        ({"type": "PiecewiseLR", "points": [{"at": 5, "factor": 1}, {"at": 440_000, "factor": 0.1}]}, "points/0/at"),
+    ],
+    ids=lambda each: each["type"] if isinstance(each, dict) else "",
+)
+def test_a_brief_first_part_is_seen_before_a_long_one(after: dict[str, Any], pointer: str) -> None:
+    """A warm-up of 5 that is a phase, or ends at a point, is seen though what follows it takes the rest of the run."""
+    (found,) = epochs(after)
+    assert found.pointer == f"/after_scheduler/{pointer}"
+
+
+def test_five_epochs_are_seen_in_the_hold_of_a_warmup() -> None:
+    """Hold 5 of a warm-up in a run of 450,000 was meant as an epoch or more; 312, an epoch, was not."""
+    after = {"type": "CosineLR"}
+    (found,) = epochs(after, warmup={"iterations": 4000, "hold": 5})
+    assert found.pointer == "/warmup/hold"
+    assert found.detail == "hold (5) is 1/90000 of the run: it reads like epochs"
+    assert epochs(after, warmup={"iterations": 4000, "hold": 312}) == []

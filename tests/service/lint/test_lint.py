@@ -447,6 +447,22 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any], str, int | None]] = 
         None,
     ),
     (
+        "value-without-effect",
+        "info",
+        {"warmup": {"hold": 2}},
+        {"warmup": {"iterations": 4, "hold": 2}},
+        "/warmup/hold",
+        None,
+    ),
+    (
+        "value-without-effect",
+        "warning",
+        after("StaircaseLR", hold=1, scheduler={"type": "CosineLR"}),
+        after("StaircaseLR", hold=2, scheduler={"type": "CosineLR"}),
+        "/after_scheduler/hold",
+        None,
+    ),
+    (
         "unusual-peak",
         "warning",
         {"target_lr": 33.0},

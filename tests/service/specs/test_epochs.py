@@ -110,6 +110,14 @@ def test_the_answer_has_what_follows_and_no_other_id() -> None:
             "units.dataset_size (10) must be at least one iteration: all of it is dropped",
         ),
         (
+            {"dataset_size": 10, "batch_size": 10**9, "devices": 10**9},
+            "units.dataset_size (10) makes units.samples_per_iteration 1e+18, which must be in 1e-06 … 1e+15",
+        ),
+        (
+            {"dataset_size": 10, "batch_size": 10, "accumulation": 10**8, "rounding": "none"},
+            "units.dataset_size (10) makes units.iterations_per_epoch 1e-08, which must be in 1e-06 … 1e+15",
+        ),
+        (
             {"dataset_size": 1000, "batch_size": 16, "iterations_per_epoch": 62.5},
             "units.iterations_per_epoch (62.5) must be left out, or 63, which follows from dataset_size",
         ),

@@ -346,3 +346,5 @@ def test_a_warmup_has_at_least_as_many_iterations_as_it_must() -> None:
     assert curve(iterations=0, at_least=5).schedule.id == curve(iterations=0).schedule.id
     with pytest.raises(InvalidSpec, match=r"warmup.iterations \(30\) must not exceed total_iterations \(20\)"):
         curve(iterations=3, at_least=30)
+    with pytest.raises(InvalidSpec, match=r"warmup.iterations is required beside at_least"):
+        support.specs.curve({"target_lr": TARGET, "total_iterations": 20, "warmup": {"at_least": 5}})

@@ -118,6 +118,12 @@ class PhasesLR(Shape):
         return [(("phases", longest, "length"), lengths[longest])]
 
     @override
+    def named_briefs(self) -> list[Named]:
+        """Those before the longest, which may be a warm-up's. A tail after it is often as brief as it says."""
+        (((_, longest, _), _),) = self.named_epochs(0)
+        return [(("phases", index, "length"), self.phases[index].length or 0) for index in range(int(longest))]
+
+    @override
     def idle_fields(self) -> list[Location]:
         """The start of a constant phase that has another end, at which all of it is."""
         before = [(None, None), *((phase.end_lr, phase.end_factor) for phase in self.phases)]

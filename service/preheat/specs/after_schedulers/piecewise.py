@@ -86,6 +86,11 @@ class PiecewiseLR(Shape):
         return [named for named in self.named_beginnings()[-1:] if named[1]]
 
     @override
+    def named_briefs(self) -> list[Named]:
+        """Those of the points before, where a warm-up may end."""
+        return self.named_beginnings()[:-1]
+
+    @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
         ats = [point.at for point in self.points]
         inside = ats[bisect.bisect_left(ats, start) : bisect.bisect_right(ats, stop)]

@@ -12,6 +12,7 @@ from preheat.specs.after_schedulers.scheduler import Stage
 from preheat.specs.durations import Iterations
 from preheat.specs.fields import MAX_ITERATION, Int
 from preheat.specs.span import Span
+from preheat.specs.violations import Location
 
 _FEW = 128
 
@@ -60,6 +61,10 @@ class StaircaseLR(Wrapper):
         held = f"{n} // {self.hold} * {self.hold}"
         held = f"max({held} - {self.start}, 0)" if self.start else held
         return substituted(self.scheduler.formula(group), {"s": held})
+
+    @override
+    def idle_fields(self) -> list[Location]:
+        return [("hold",)] if self.hold == 1 else []
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
