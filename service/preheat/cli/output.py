@@ -1,7 +1,8 @@
 """Output of commands: tables and text for a terminal, a pipe or a file, in any encoding."""
 
+import inspect
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import TextIOWrapper
 from typing import Literal, NoReturn
 
@@ -18,6 +19,11 @@ def take_any_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def summary(command: Callable[..., None]) -> str:
+    """The first clause of a command's help, whole: click would cut it to a line of the list of commands."""
+    return inspect.cleandoc(command.__doc__ or "").replace("\n", " ").split(";")[0].rstrip(".") + "."
 
 
 def write_data(data: str | bytes) -> None:
