@@ -142,7 +142,8 @@ def commands() -> str:
     parts = []
     for name, command in facts.commands().items():
         rows = [_parameter(parameter) for parameter in command.params if parameter.name != "help"]
-        parts += [f"## preheat {name}", _escaped(command.help or ""), table(("argument or option", "meaning"), rows)]
+        parts += [f"## preheat {name}", _escaped(command.help or "")]
+        parts += [table(("argument or option", "meaning"), rows)] if rows else []
     return "\n\n".join(parts)
 
 

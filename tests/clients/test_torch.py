@@ -263,6 +263,13 @@ def test_it_is_a_torch_scheduler(preheat: Preheat) -> None:
         RemoteLR(fake, preheat.create(REFERENCE_SPEC))
 
 
+@pytest.mark.parametrize("given", [REFERENCE_SPEC, "0" * 32, None])
+def test_what_is_no_schedule_is_refused(given: Any) -> None:
+    """A spec that was not posted, or an id: the error names the argument and says what makes a schedule of it."""
+    with pytest.raises(TypeError, match=rf"schedule \({type(given).__name__}\) is not a schedule: .*create\(spec\)"):
+        RemoteLR(optimizer(1.0), given)
+
+
 def test_a_step_without_an_update_changes_nothing(preheat: Preheat, caplog: pytest.LogCaptureFixture) -> None:
     """The iteration is the number of updates performed; a thousand idle steps are worth one line."""
     on = optimizer(1.0)

@@ -182,6 +182,15 @@ def test_help_names_every_command() -> None:
     assert preheat("-h").stdout == output
 
 
+@pytest.mark.parametrize("group", [(), ("store",)])
+def test_the_list_of_commands_is_not_cut(group: tuple[str, ...]) -> None:
+    """Each command's line in the list is a whole clause; none ends in an ellipsis."""
+    listed = preheat(*group, "-h", COLUMNS="80").stdout.partition("Commands:")[2]
+    assert "demo" in listed or "restore" in listed
+    assert "..." not in listed
+    assert "…" not in listed
+
+
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [

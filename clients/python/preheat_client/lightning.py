@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from preheat_client._core.overriding import OverridingRemoteLR
 from preheat_client._core.shares import GroupLrs
-from preheat_client.schedule import ReadableSchedule
+from preheat_client.schedule import ReadableSchedule, check_readable
 
 
 class PreheatCallback(Callback):
@@ -25,6 +25,7 @@ class PreheatCallback(Callback):
     """
 
     def __init__(self, schedule: ReadableSchedule, *, group_lrs: GroupLrs | None = None) -> None:
+        check_readable(schedule)
         self.schedule, self._group_lrs = schedule, group_lrs
         self._remotes: dict[int, OverridingRemoteLR] = {}
         self._restored: list[dict[str, Any]] = []

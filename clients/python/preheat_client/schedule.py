@@ -276,6 +276,14 @@ class Schedule(Described):
         return self  # frameworks copy schedulers, and a copy must not open a second schedule
 
 
+def check_readable(schedule: object) -> None:
+    """Raises TypeError for what has no LRs to read, such as a spec that was not posted, or an id."""
+    if not callable(getattr(schedule, "lr", None)):
+        raise TypeError(
+            f"schedule ({type(schedule).__name__}) is not a schedule: Preheat().create(spec) or .schedule(id) gives one"
+        )
+
+
 def lr_table(schedule: ReadableSchedule) -> list[float]:
     """LRs of iterations 0 … total_iterations, for frameworks that compile a table into the training step.
 
@@ -293,7 +301,8 @@ def lr_table(schedule: ReadableSchedule) -> list[float]:
 
 
 def check_one_group(schedule: ReadableSchedule) -> None:
-    """Raises ValueError for a schedule of several param groups, where the framework has one LR."""
+    """Raises ValueError for a schedule of several param groups, where the framework has one LR; TypeError for none."""
+    check_readable(schedule)
     if len(schedule.group_names) > 1:
         raise ValueError(f"param_groups ({', '.join(schedule.group_names)}) must be one: there is one LR to set")
 

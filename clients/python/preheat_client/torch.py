@@ -19,7 +19,7 @@ from preheat_client._core.shares import GroupLrs, Shares, note_initial_lrs
 from preheat_client._core.updates import REPLACED, Updates, is_counted, unwrapped
 from preheat_client._core.watch import Watch, refuse_chain
 from preheat_client.errors import ParamGroupMismatch
-from preheat_client.schedule import ReadableSchedule
+from preheat_client.schedule import ReadableSchedule, check_readable
 
 __all__ = ["RemoteLR"]
 
@@ -61,7 +61,8 @@ class RemoteLR(LRScheduler):
     replaces this one, whose `step` then raises RuntimeError; in a ChainedScheduler with others it raises ValueError.
 
     Raises ParamGroupMismatch if the param groups are not those of the schedule, or differ in their LRs without
-    `group_lrs`, ValueError for another `unit` or `group_lrs`, and what `Schedule.lr` raises.
+    `group_lrs`, TypeError for what is no optimizer or no schedule, ValueError for another `unit` or `group_lrs`, and
+    what `Schedule.lr` raises.
     """
 
     _binding: Binding
@@ -92,6 +93,7 @@ class RemoteLR(LRScheduler):
         optimizer = unwrapped(optimizer)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer ({type(optimizer).__name__}) is not an Optimizer")
+        check_readable(schedule)
         self.schedule, self._unit, self._group_lrs, self._first = schedule, unit, group_lrs, first_iteration
         self._lrs: list[float] = []
         self._last_hyperparameters: list[float] = []

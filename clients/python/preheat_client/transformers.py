@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from preheat_client._core.overriding import OverridingRemoteLR
 from preheat_client._core.shares import GroupLrs
-from preheat_client.schedule import ReadableSchedule
+from preheat_client.schedule import ReadableSchedule, check_readable
 
 
 class PreheatCallback(TrainerCallback):
@@ -24,6 +24,7 @@ class PreheatCallback(TrainerCallback):
     """
 
     def __init__(self, schedule: ReadableSchedule, *, group_lrs: GroupLrs | None = None) -> None:
+        check_readable(schedule)
         self.schedule, self._group_lrs = schedule, group_lrs
         self._remote: OverridingRemoteLR
 

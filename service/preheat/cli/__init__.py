@@ -8,7 +8,7 @@ import typer
 from preheat import __version__
 from preheat.cli.conversions import export_spec, import_spec, list_recipes
 from preheat.cli.demo import demo
-from preheat.cli.output import refused_output, take_any_encoding
+from preheat.cli.output import refused_output, summary, take_any_encoding
 from preheat.cli.resume import resume
 from preheat.cli.schedules import diff, lint, lrs, plot
 from preheat.cli.serve import serve
@@ -35,7 +35,7 @@ for name, command in (
     ("import", import_spec),
     ("demo", demo),
 ):
-    app.command(name)(command)
+    app.command(name, short_help=summary(command))(command)
 app.add_typer(store, name="store")
 
 

@@ -1,8 +1,9 @@
 """Output of commands: tables and text for a terminal, a pipe or a file, in any encoding."""
 
+import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import Literal, NoReturn
@@ -37,6 +38,11 @@ def refused_output() -> Iterator[None]:
             f"[bold red]error:[/] stdout cannot be written: {escape(error.strerror or str(error))}", soft_wrap=True
         )
         sys.exit(1)
+
+
+def summary(command: Callable[..., None]) -> str:
+    """The first clause of a command's help, whole: click would cut it to a line of the list of commands."""
+    return inspect.cleandoc(command.__doc__ or "").replace("\n", " ").split(";")[0].rstrip(".") + "."
 
 
 def write_data(data: str | bytes) -> None:

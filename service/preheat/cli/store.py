@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from preheat.cli.arguments import failing, valid
-from preheat.cli.output import ERR, OUT, fail
+from preheat.cli.output import ERR, OUT, fail, summary
 from preheat.settings import Settings
 
 if TYPE_CHECKING:  # SQLAlchemy takes a while to import; --help does not need it
@@ -21,7 +21,6 @@ store = typer.Typer(help="Back up, restore and check the database of schedules."
 _ROWS_AT_ONCE = 500
 
 
-@store.command()
 @failing
 def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; must not exist.")]) -> None:
     """Write a copy of the database to a file, while services go on using it."""
@@ -32,7 +31,6 @@ def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to w
     OUT.print(f"{escape(str(file))}: {file.stat().st_size:,} bytes", soft_wrap=True)
 
 
-@store.command()
 @failing
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
@@ -48,7 +46,6 @@ def restore(
         OUT.print(f"restored {escape(database.shown_url)}", soft_wrap=True)
 
 
-@store.command()
 @failing
 def check() -> None:
     """Read everything in the database; exit code 1 if anything of it is damaged or cannot be read."""
@@ -62,6 +59,10 @@ def check() -> None:
             ERR.print(f"[bold red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)
         OUT.print(f"{count:,} schedules read in {escape(database.shown_url)}", soft_wrap=True)
     raise typer.Exit(1 if problems else 0)
+
+
+for _command in (backup, restore, check):
+    store.command(short_help=summary(_command))(_command)
 
 
 @contextmanager

@@ -71,10 +71,11 @@ def refusals(error: InvalidSpec) -> list[Finding]:
 
 def _where(violation: Violation) -> str:
     if not violation.location:
-        return "a spec is one object, in JSON or YAML: docs/reference/spec.md has an example"
+        return 'a spec is one object, in JSON or YAML, such as {"target_lr": 0.01, "total_iterations": 2000}'
     is_in_scheduler = "after_scheduler" in violation.location
-    whose, page = ("a scheduler", "schedulers") if is_in_scheduler else ("a spec", "spec")
-    return f"docs/reference/{page}.md has the fields of {whose}, each with its bounds and an example"
+    whose = "a scheduler" if is_in_scheduler else "a spec"
+    # Not the reference's pages: in the repository they have no tables before `make docs`.
+    return f"/docs of a running service shows the fields of {whose}, with bounds and examples"
 
 
 def _findings(track: LintedTrack) -> list[Finding]:

@@ -15,6 +15,7 @@ from preheat.plot.options import PlotOptions
 from preheat.plot.scales import IterationScale
 from preheat.plot.scene import Area, Box, Pixels, Ring, Scene, Stroke, Text, segment
 from preheat.plot.themes import THEMES, blend
+from preheat.plot.ticks import count
 from preheat.specs import Phase
 
 _MOST_POINTS_WITH_DOTS = 60
@@ -181,7 +182,7 @@ class _Picture:
         texts = []
         for phase, begin, end in self._shown(phases):
             said = f"{schedule}: " if schedule else ""
-            said += f"{phase.name} from {phase.start} to {phase.stop - 1}"
+            said += f"{phase.name} from {count(phase.start)} to {count(phase.stop - 1)}"
             if said in self._known:
                 continue
             top = self._row_top(row) + 0.12 * self._layout.size

@@ -8,6 +8,7 @@ _THIN_SPACE = "\u202f"
 _UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 _MOST_DECIMALS = 3
 _FEW = 3
+_GROUPED = 10_000
 _PLAIN = (1e-3, 1e5)
 """Axes whose largest number is in here are written without exponents."""
 
@@ -37,8 +38,8 @@ def count(iterations: int) -> str:
 
 
 def grouped(iterations: int) -> str:
-    """Every digit, in groups of three."""
-    return f"{iterations:,}".replace(",", _THIN_SPACE)
+    """Every digit, in groups of three if there are more than four: 2000 as on an axis, 12 000."""
+    return f"{iterations:,}".replace(",", _THIN_SPACE) if abs(iterations) >= _GROUPED else str(iterations)
 
 
 def linear_ticks(low: float, high: float, wanted: int, most: int) -> Ticks:
@@ -93,7 +94,7 @@ def iteration_ticks(start: int, last: int, most: int) -> Ticks:
 
 def _counted(values: range, last: int) -> Ticks:
     plain = tuple(float(value) for value in values)
-    if last < 10_000:  # noqa: PLR2004 - five digits and more read better as 10k
+    if last < _GROUPED:  # five digits and more read better as 10k
         return Ticks(plain, tuple(str(value) for value in values))
     unit, letter = next((unit, letter) for unit, letter in _UNITS if last >= unit)
     decimals = next((places for places in range(_MOST_DECIMALS + 1) if values.step * 10**places % unit == 0), None)

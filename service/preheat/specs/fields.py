@@ -2,7 +2,17 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    Tag,
+)
+from pydantic_core import CoreSchema
 
 MAX_LR = 1e6
 """Largest LR a spec may name; above it no optimizer takes a meaningful step, and sums stay far from overflow."""
@@ -22,6 +32,25 @@ class Closed(BaseModel):
 
     # strict: "5" is no number and 5.0 no count; an int may stand for a float.
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The JSON schema, with every bound under JSON Schema's name."""
+        schema = handler(core_schema)
+        handler.resolve_ref_schema(schema).update(_with_bounds(handler.resolve_ref_schema(schema)))
+        return schema
+
+
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+
+
+def _with_bounds(schema: Any) -> Any:
+    # pydantic leaves its own names where a bound stands behind a validator, and readers of JSON Schema pass over these
+    if isinstance(schema, list):
+        return [_with_bounds(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {_BOUNDS.get(name, name): _with_bounds(value) for name, value in schema.items()}
 
 
 def _without_negative_zero(value: float) -> float:

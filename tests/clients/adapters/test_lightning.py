@@ -306,3 +306,9 @@ def test_a_callback_is_told_what_becomes_of_lrs_that_groups_have(tmp_path: Path,
     module = Grouped()
     fitted(tmp_path, module, PreheatCallback(schedule, group_lrs="scale"))
     assert module.used == [str([float(row), float(row) * 0.1]) for row in REFERENCE_ROWS]
+
+
+def test_what_is_no_schedule_is_refused() -> None:
+    """When the callback is made, and not when training begins: the error names the argument."""
+    with pytest.raises(TypeError, match=r"schedule \(dict\) is not a schedule: .*create\(spec\)"):
+        PreheatCallback(REFERENCE_SPEC)  # type: ignore[arg-type]

@@ -122,3 +122,9 @@ def test_what_would_be_wrong_in_silence_is_refused(preheat: Preheat) -> None:
         remote_schedule(long)
     with pytest.raises(KeyError, match="inject_hyperparams"):
         with_lr(optax.sgd(0.1).init(jnp.zeros(())), 0.1)
+
+
+def test_what_is_no_schedule_is_refused() -> None:
+    """A spec that was not posted: the error names the argument and says what makes a schedule of it."""
+    with pytest.raises(TypeError, match=r"schedule \(dict\) is not a schedule: .*create\(spec\)"):
+        remote_schedule(REFERENCE_SPEC)  # type: ignore[arg-type]

@@ -188,3 +188,9 @@ def test_a_trainer_may_train_twice(tmp_path: Path, schedule: Schedule, caplog: p
     training.trainer.train()
     assert training.used == [*REFERENCE_ROWS, *REFERENCE_ROWS]
     assert "at its next step" not in caplog.text
+
+
+def test_what_is_no_schedule_is_refused() -> None:
+    """When the callback is made, and not when training begins: the error names the argument."""
+    with pytest.raises(TypeError, match=r"schedule \(dict\) is not a schedule: .*create\(spec\)"):
+        PreheatCallback(REFERENCE_SPEC)  # type: ignore[arg-type]

@@ -126,3 +126,20 @@ def test_a_posted_schedule_has_every_field(http: httpx.Client, document: Any) ->
         assert set(http.post(f"/v1/schedules{query}", json=WITH_MOMENTUM).json()) == set(schema["properties"])
     assert set(schema["required"]) == set(schema["properties"])
     assert "empty" in schema["properties"]["lint"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "bounds"),
+    [
+        ("Units", "dataset_size", {"minimum": 1, "maximum": 10**12}),
+        ("LayerDecay", "layers", {"minimum": 1, "maximum": 250}),
+        ("RangeTestLR", "start_lr", {"exclusiveMinimum": 0, "maximum": 1e6}),
+        ("StepLR", "gamma", {"minimum": 0, "maximum": 1e6}),
+    ],
+)
+def test_bounds_have_json_schemas_names(document: dict[str, Any], model: str, field: str, bounds: Any) -> None:
+    """Also behind a validator, where pydantic writes ge and le, which no reader of JSON Schema knows."""
+    schema = document["components"]["schemas"][model]["properties"][field]
+    schema = schema.get("anyOf", [schema])[0]
+    assert {name: schema.get(name) for name in bounds} == bounds
+    assert not {"ge", "gt", "le", "lt"} & set(schema)

@@ -104,8 +104,8 @@ def test_the_share_at_zero_is_of_what_is_to_come() -> None:
 @pytest.mark.parametrize(
     ("after", "kind", "remedy"),
     [
-        ({"type": "StepLR"}, "invalid", "docs/reference/schedulers.md has the fields of a scheduler"),
-        (None, "invalid", "docs/reference/spec.md has the fields of a spec"),
+        ({"type": "StepLR"}, "invalid", "/docs of a running service shows the fields of a scheduler"),
+        (None, "invalid", "/docs of a running service shows the fields of a spec"),
         ({"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 7}, "length-mismatch", "leave it out"),
         ({"type": "MultiStepLR", "milestones": [99]}, "milestone-beyond-end", "take it out, or lengthen the run"),
         (

@@ -157,6 +157,8 @@ def test_a_phase_too_short_for_its_name_is_said_below() -> None:
     window = PlotOptions(start=100, width_px=320)
     scene = _scene(window, total_iterations=100_000, warmup={"iterations": 200})
     assert "warm-up from 0 to 200" in " ".join(text.text for text in scene.texts)
+    scene = _scene(window, total_iterations=10**7, warmup={"iterations": 12_000})
+    assert "warm-up from 0 to 12\u202f000" in " ".join(text.text for text in scene.texts)
 
 
 def test_the_text_of_a_mark_is_nearest_to_its_own_ring() -> None:

@@ -51,7 +51,7 @@ class Configuration:
         default=None, repr=False
     )
     mode: Annotated[
-        Mode, "`online`; `offline`: snapshots only, no network; `disabled`: a constant passes through.", str
+        Mode, "`online`; `offline`: no network, snapshots and plain specs; `disabled`: a constant passes through.", str
     ] = "online"
     timeout_s: Annotated[float, "Longest one request may take, and longest wait for a missing LR.", float] = 5.0
     start_timeout_s: Annotated[float, "Longest wait for the service at the start.", float] = 10.0
