@@ -93,6 +93,10 @@ class RemoteLR(LRScheduler):
         optimizer = unwrapped(optimizer)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer ({type(optimizer).__name__}) is not an Optimizer")
+        if not hasattr(schedule, "total_iterations"):
+            raise TypeError(f"schedule ({schedule!r:.40}) must be a Schedule, from Preheat.create or Preheat.schedule")
+        if not hasattr(first_iteration, "__index__"):
+            raise TypeError(f"first_iteration ({first_iteration!r:.40}) must be a whole number")
         self.schedule, self._unit, self._group_lrs, self._first = schedule, unit, group_lrs, first_iteration
         self._lrs: list[float] = []
         self._last_hyperparameters: list[float] = []
