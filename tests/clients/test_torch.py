@@ -487,3 +487,31 @@ def test_a_schedule_of_ones_own_drives_an_optimizer() -> None:
         on.step()
         scheduler.step()
     assert used == [0.5, 0.25, 0.125, 0.0625, 0.03125]
+
+
+def test_the_first_update_of_an_added_group_runs_at_the_schedules_lr(preheat: Preheat) -> None:
+    """And not at the optimizer's own default, a hundred times as high, until the next step."""
+    on = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    used = []
+    on.register_step_post_hook(lambda *_: used.append(lrs(on)))
+    on.step()
+    scheduler.step()
+    on.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
+    for _ in range(2):
+        on.step()
+        scheduler.step()
+    assert used == [[0.001], [0.002, 0.002], [0.003, 0.003]]
+
+
+def test_added_groups_are_left_to_the_scheduler_whose_turn_it_is(preheat: Preheat) -> None:
+    """In a SequentialLR, before RemoteLR has begun."""
+    on = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    constant = torch.optim.lr_scheduler.ConstantLR(on, 0.5, 100)
+    remote = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    both = torch.optim.lr_scheduler.SequentialLR(on, [constant, remote], [3])
+    on.step()
+    both.step()
+    on.load_state_dict(on.state_dict())
+    on.step()
+    assert lrs(on) == [0.05]

@@ -103,8 +103,10 @@ def fill(param_group: ParamGroup, name: str, value: float) -> None:
 
 
 def _separate_lrs(param_groups: list[ParamGroup]) -> None:
-    """Gives each group a Tensor of its own: torch hands the one Tensor of `lr=` to every group, so that filling one
-    group's LR would fill that of all."""
+    """Gives each group a Tensor of its own.
+
+    Torch hands the one Tensor of `lr=` to every group, so that filling one group's LR would fill that of all.
+    """
     seen: set[int] = set()
     for group in param_groups:
         lr = group["lr"]
