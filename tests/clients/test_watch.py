@@ -134,6 +134,30 @@ def test_optimizer_states_and_tensors_are_nobody_elses_lrs(preheat: Preheat, sai
     assert said() == []
 
 
+@pytest.mark.parametrize(("keywords", "loads"), [({}, False), ({}, True), ({"first_iteration": 8}, False)])
+def test_a_scheduler_whose_state_was_not_loaded_is_told(
+    preheat: Preheat, said: Any, keywords: dict[str, int], loads: bool
+) -> None:
+    """A warm-up that begins again in a resumed run is told at its first update; a run that is taken over is not."""
+    schedule = preheat.create(REFERENCE_SPEC)
+    before = optimizer(1.0)
+    saved = RemoteLR(before, schedule)
+    for _ in range(7):
+        before.step()
+        saved.step()
+    on = optimizer(1.0)
+    remote = RemoteLR(on, schedule, **keywords)
+    if loads:
+        remote.load_state_dict(saved.state_dict())
+    on.load_state_dict(before.state_dict())
+    on.step()
+    is_forgotten = not loads and not keywords
+    assert on.param_groups[0]["lr"] == (0.001 if is_forgotten else 0.008)
+    messages = said()
+    assert len(messages) == is_forgotten
+    assert all("with an LR of 0.008, and RemoteLR begins at iteration 1 with 0.001" in each for each in messages)
+
+
 def test_swalr_goes_on_where_it_ends(preheat: Preheat, said: Any) -> None:
     """A loop that steps one or the other, as torch's documentation has it."""
     on = optimizer(0.01)

@@ -225,7 +225,10 @@ class RemoteLR(LRScheduler):
         groups = self.optimizer.param_groups
         if groups is self._groups and len(groups) == self._group_count:
             return
-        if self._has_turn and all(map(has_lr, self._groups, self.get_last_lr())):
+        lasts = self.get_last_lr()
+        if self._has_turn and all(map(has_lr, self._groups, lasts)):
+            if groups is not self._groups and self._is_first and self._first <= 1 and self.last_epoch == self._first:
+                self._watch.forgotten_state(groups, lasts, self.last_epoch)
             self._set(self.last_epoch)
 
     def _replace(self, group: dict[str, Any], last: float, lr: float) -> None:
