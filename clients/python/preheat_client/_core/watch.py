@@ -69,8 +69,8 @@ class Watch:
             if isinstance(lr, float) and lr != last:
                 self._say(
                     "forgotten",
-                    "the optimizer's state was loaded, with an LR of %r, and RemoteLR begins at iteration %d with %r: if "
-                    "the run goes on, load the state of RemoteLR too, or construct it with "
+                    "the optimizer's state was loaded, with an LR of %r, and RemoteLR begins at iteration %d with %r: "
+                    "if the run goes on, load the state of RemoteLR too, or construct it with "
                     "first_iteration=<updates performed> + 1",
                     lr,
                     iteration,
