@@ -103,14 +103,15 @@ def findings_content(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 def window_json(curve: Curve, window: range, lrs: Floats) -> bytes:
     """A window as JSON, every float with all its digits: an `api.models.WindowAnswer`."""
-    return _json({**_heading(curve.schedule), **_bounds(window), "groups": _lists_by_group(curve, lrs)})
+    content = _heading(curve.schedule)
+    content["links"]["next"] = _next_link(curve, window)
+    return _json({**content, **_bounds(window), "groups": _lists_by_group(curve, lrs)})
 
 
 def schedule_window_json(curve: Curve, window: range, lrs: Floats, findings: Sequence[Finding] | None) -> bytes:
     """A schedule with a window of its LRs: an `api.models.ScheduleWindowAnswer`; `lint` is null without findings."""
     content = schedule_content(curve.schedule)
-    following = _following(window, curve.total_iterations)
-    content["links"]["next"] = following and f"{content['links']['lr']}?{urlencode(_bounds(following))}"
+    content["links"]["next"] = _next_link(curve, window)
     content["groups"] = _lists_by_group(curve, lrs)
     content |= _bounds(window)
     content["is_complete"] = window == range(curve.total_iterations + 1)
@@ -142,6 +143,11 @@ def point_json(curve: Curve, iteration: int, lrs: list[float]) -> bytes:
 
 def _bounds(window: range) -> dict[str, int]:
     return {"start": window.start, "stop": window.stop, "step": window.step}
+
+
+def _next_link(curve: Curve, window: range) -> str | None:
+    following = _following(window, curve.total_iterations)
+    return following and f"{links(curve.schedule.id)['lr']}?{urlencode(_bounds(following))}"
 
 
 def _following(window: range, total_iterations: int) -> range | None:

@@ -84,3 +84,27 @@ def test_a_state_loads_with_weights_only(preheat: Preheat, tmp_path: Any) -> Non
     again = RemoteLR(optimizer(1.0, 0.5), preheat.create(REFERENCE_SPEC), group_lrs="scale")
     again.load_state_dict(torch.load(tmp_path / "scheduler.pt"))
     assert again.get_last_lr() == [float(REFERENCE_ROWS[6]), float(REFERENCE_ROWS[6]) / 2]
+
+
+def test_a_state_that_is_saved_before_the_step_counts_the_update(preheat: Preheat) -> None:
+    """The update was performed: a run that is resumed from there does not repeat its LR, nor lag from then on."""
+    on = optimizer(1.0)
+    scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    for _ in range(7):
+        on.step()
+        scheduler.step()
+    on.step()
+    saved, of_optimizer = scheduler.state_dict(), on.state_dict()
+    scheduler.step()
+    assert saved == scheduler.state_dict()
+    on = optimizer(1.0)
+    scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    scheduler.load_state_dict(saved)
+    on.load_state_dict(of_optimizer)
+    scheduler.step()  # with no update since: that of the loop which saved
+    used = []
+    for _ in range(12):
+        on.step()
+        used.append(str(on.param_groups[0]["lr"]))
+        scheduler.step()
+    assert used == list(REFERENCE_ROWS)[8:]

@@ -166,6 +166,43 @@ def test_tensor_lrs_are_filled_in_place(preheat: Preheat) -> None:
         scheduler.step()
 
 
+@pytest.mark.parametrize(
+    ("groups", "spec", "keywords"),
+    [
+        ([{"name": "a"}, {"name": "b"}], {"param_groups": [{"name": "a", "factor": 0.5}, {"name": "b"}]}, {}),
+        ([{"lr_scale": 0.5}, {}], {}, {"group_lrs": "scale"}),
+    ],
+)
+def test_groups_that_share_a_tensor_lr_run_at_their_own(
+    preheat: Preheat, groups: list[dict[str, Any]], spec: dict[str, Any], keywords: dict[str, Any]
+) -> None:
+    """Torch hands the Tensor of `lr=` to every param group, also to one that is added; each gets one of its own."""
+    made = [{"params": [torch.zeros(1, requires_grad=True)], **group} for group in groups]
+    on = torch.optim.SGD(made, lr=torch.tensor(1.0, dtype=torch.float64))
+    scheduler = RemoteLR(on, preheat.create({**REFERENCE_SPEC, **spec}), **keywords)
+    for row in REFERENCE_ROWS:
+        assert lrs(on) == [float(row) / 2, float(row)]
+        on.step()
+        scheduler.step()
+    copied = copy.deepcopy(on)
+    RemoteLR(copied, preheat.create({**REFERENCE_SPEC, **spec}), **keywords)
+    assert lrs(copied) == [0.0005, 0.001]
+
+
+@pytest.mark.parametrize("schedule", [None, "630e8304e0352e14c20ae59b8f487901", REFERENCE_SPEC])
+def test_what_is_no_schedule_is_named(schedule: Any) -> None:
+    """An id or a spec is none: Preheat makes a schedule of it."""
+    with pytest.raises(TypeError, match=r"schedule \(.*\) must be a Schedule, from Preheat\.create"):
+        RemoteLR(optimizer(1.0), schedule)
+
+
+@pytest.mark.parametrize("first", [None, "1", 1.5])
+def test_a_first_iteration_that_is_no_whole_number_is_named(preheat: Preheat, first: Any) -> None:
+    """Also where the optimizer has nothing to compare it with yet."""
+    with pytest.raises(TypeError, match=r"first_iteration \(.*\) must be a whole number"):
+        RemoteLR(optimizer(1.0), preheat.create(REFERENCE_SPEC), first)
+
+
 def test_an_int_lr_becomes_a_float(preheat: Preheat) -> None:
     """An optimizer that was built with lr=1 gets a float."""
     on = optimizer(1)
@@ -450,3 +487,31 @@ def test_a_schedule_of_ones_own_drives_an_optimizer() -> None:
         on.step()
         scheduler.step()
     assert used == [0.5, 0.25, 0.125, 0.0625, 0.03125]
+
+
+def test_the_first_update_of_an_added_group_runs_at_the_schedules_lr(preheat: Preheat) -> None:
+    """And not at the optimizer's own default, a hundred times as high, until the next step."""
+    on = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    scheduler = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    used = []
+    on.register_step_post_hook(lambda *_: used.append(lrs(on)))
+    on.step()
+    scheduler.step()
+    on.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
+    for _ in range(2):
+        on.step()
+        scheduler.step()
+    assert used == [[0.001], [0.002, 0.002], [0.003, 0.003]]
+
+
+def test_added_groups_are_left_to_the_scheduler_whose_turn_it_is(preheat: Preheat) -> None:
+    """In a SequentialLR, before RemoteLR has begun."""
+    on = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    constant = torch.optim.lr_scheduler.ConstantLR(on, 0.5, 100)
+    remote = RemoteLR(on, preheat.create(REFERENCE_SPEC))
+    both = torch.optim.lr_scheduler.SequentialLR(on, [constant, remote], [3])
+    on.step()
+    both.step()
+    on.load_state_dict(on.state_dict())
+    on.step()
+    assert lrs(on) == [0.05]

@@ -83,6 +83,9 @@ class Run:
         ]
         for load in loads if number % 2 else reversed(loads):
             load()
+        if self.unit == "update" and self.model.due:  # they are in the state, but not yet in the optimizer's LRs
+            self.model.n += self.model.due
+            self.remote.step()
         self.model.due = 0
 
     def deepcopy(self, _: int) -> None:

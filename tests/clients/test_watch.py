@@ -127,6 +127,28 @@ def test_optimizer_states_and_tensors_are_nobody_elses_lrs(preheat: Preheat, sai
     assert said() == []
 
 
+@pytest.mark.parametrize(("first", "loads"), [(1, False), (1, True), (8, False)])
+def test_a_scheduler_whose_state_was_not_loaded_is_told(preheat: Preheat, said: Any, first: int, loads: bool) -> None:
+    """A warm-up that begins again in a resumed run is told at its first update; a run that is taken over is not."""
+    schedule = preheat.create(REFERENCE_SPEC)
+    before = optimizer(1.0)
+    saved = RemoteLR(before, schedule)
+    for _ in range(7):
+        before.step()
+        saved.step()
+    on = optimizer(1.0)
+    remote = RemoteLR(on, schedule, first)
+    if loads:
+        remote.load_state_dict(saved.state_dict())
+    on.load_state_dict(before.state_dict())
+    on.step()
+    is_forgotten = not loads and first == 1
+    assert on.param_groups[0]["lr"] == (0.001 if is_forgotten else 0.008)
+    messages = said()
+    assert len(messages) == is_forgotten
+    assert all("with an LR of 0.008, and RemoteLR begins at iteration 1 with 0.001" in each for each in messages)
+
+
 def test_swalr_goes_on_where_it_ends(preheat: Preheat, said: Any) -> None:
     """A loop that steps one or the other, as torch's documentation has it."""
     on = optimizer(0.01)

@@ -66,7 +66,7 @@ class PreheatCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Where each optimizer's next update is."""
-        return {"remotes": [remote.due_state_dict() for remote in self._remotes.values()]}
+        return {"remotes": [remote.state_dict() for remote in self._remotes.values()]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from there when training begins."""

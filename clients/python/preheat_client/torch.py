@@ -78,6 +78,7 @@ class RemoteLR(LRScheduler):
     _one_lr: Sequence[float] | None
     _lr: float
     _is_first: bool
+    _has_turn: bool
 
     def __init__(
         self,
@@ -94,6 +95,8 @@ class RemoteLR(LRScheduler):
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer ({type(optimizer).__name__}) is not an Optimizer")
         check_readable(schedule)
+        if not hasattr(first_iteration, "__index__"):
+            raise TypeError(f"first_iteration ({first_iteration!r:.40}) must be a whole number")
         self.schedule, self._unit, self._group_lrs, self._first = schedule, unit, group_lrs, first_iteration
         self._lrs: list[float] = []
         self._last_hyperparameters: list[float] = []
@@ -162,15 +165,13 @@ class RemoteLR(LRScheduler):
         """Which update (epoch) the LR is set for, of which schedule, and whether the optimizer has it at present.
 
         In a SequentialLR it has another scheduler's before and after this one's turn. `shares`: of `group_lrs="scale"`.
+        Updates count that were performed and not stepped for yet, as where a checkpoint is saved before the step.
         """
-        state = {"iteration": self.last_epoch, "schedule_id": self.schedule.id, "unit": self._unit}
+        is_current = self._is_current()
+        due = max(self._updates.count, 0) if is_current and self._unit == "update" else 0
+        state = {"iteration": self.last_epoch + due, "schedule_id": self.schedule.id, "unit": self._unit}
         shares = {"shares": self._binding.shares.factors} if self._group_lrs == "scale" else {}
-        return {**state, **shares, "is_current": self._is_current()}
-
-    def due_state_dict(self) -> dict[str, Any]:
-        """As `state_dict`, for loops that step before each update: an update that was not stepped for yet counts."""
-        longest = 1 if self._unit == "epoch" else sys.maxsize
-        return {**self.state_dict(), "iteration": self.last_epoch + min(max(self._updates.count, 0), longest)}
+        return {**state, **shares, "is_current": is_current}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from where the state was taken: sets the LR of the same update.
@@ -186,7 +187,7 @@ class RemoteLR(LRScheduler):
         if state_dict.get("is_current", True):
             self._begin(iteration)
         else:
-            self.last_epoch, self._view = iteration, None
+            self.last_epoch, self._view, self._has_turn = iteration, None, False
 
     def _initial_step(self) -> None:
         """Torch's constructor begins with it, and a SequentialLR whose first scheduler this is."""
@@ -200,8 +201,8 @@ class RemoteLR(LRScheduler):
 
     def _begin(self, iteration: int) -> None:
         self._set(iteration)
-        self._updates.start(self.optimizer)
-        self._view, self._is_first = None, True
+        self._updates.start(self.optimizer, self._set_for_new_groups)
+        self._view, self._is_first, self._has_turn = None, True, True
 
     def _set_next(self, iteration: int) -> None:
         """Sets what a step sets, and looks for what else may set LRs."""
@@ -213,6 +214,21 @@ class RemoteLR(LRScheduler):
             for group, last in zip(groups, self.get_last_lr(), strict=False):  # groups may have been added
                 self._note_other(group, last)
         self._set(iteration)
+        self._has_turn = True
+
+    def _set_for_new_groups(self) -> None:
+        """Sets the LR of an update whose param groups were added or loaded since the step: theirs is another one.
+
+        Where another scheduler of a SequentialLR, or SWALR, had its turn, the LRs are left to it.
+        """
+        groups = self.optimizer.param_groups
+        if groups is self._groups and len(groups) == self._group_count:
+            return
+        lasts = self.get_last_lr()
+        if self._has_turn and all(map(has_lr, self._groups, lasts)):
+            if groups is not self._groups and self._is_first and self._first <= 1 and self.last_epoch == self._first:
+                self._watch.forgotten_state(groups, lasts, self.last_epoch)
+            self._set(self.last_epoch)
 
     def _replace(self, group: dict[str, Any], last: float, lr: float) -> None:
         """Sets one LR where a Tensor is, or where not the float is that was set last."""
@@ -224,6 +240,7 @@ class RemoteLR(LRScheduler):
 
     def _stay(self) -> None:
         """A step without an update."""
+        self._set_for_new_groups()
         self._watch.idle(self.last_epoch)
 
     def _counted(self, was_skipped: bool) -> int:
@@ -323,7 +340,7 @@ class RemoteLR(LRScheduler):
         self._bound_to = None
         self._viewed, self._view, self._one_lr = _UNSEEN, None, None
         if count != REPLACED and not is_counted(self.optimizer):
-            self._updates.start(self.optimizer)
+            self._updates.start(self.optimizer, self._set_for_new_groups)
             self._updates.count = count
 
 

@@ -48,7 +48,7 @@ class PreheatCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Leaves the iteration where the Trainer's next checkpoint takes it from."""
         del args, control, objects
-        state.stateful_callbacks[_SAVED_AS] = self._remote.due_state_dict()
+        state.stateful_callbacks[_SAVED_AS] = self._remote.state_dict()
 
 
 _SAVED_AS = "preheat"

@@ -42,10 +42,16 @@ class ScheduleLinks(Links):
     delete: str = Field(description="DELETE removes it.", examples=[_PATH])
 
 
-class WindowLinks(ScheduleLinks):
-    """Where to find everything about a schedule, and the learning rates that follow a window of them."""
-
+class _Next(BaseModel):
     next: str | None = Field(
         description="The LRs that follow, as many again; null at the end of the run and after an empty window.",
         examples=[f"{_PATH}/lr?start=5000&stop=10000&step=1"],
     )
+
+
+class WindowLinks(Links, _Next):
+    """Where to find a schedule, and the learning rates that follow a window of them."""
+
+
+class ScheduleWindowLinks(ScheduleLinks, _Next):
+    """Where to find everything about a schedule, and the learning rates that follow a window of them."""

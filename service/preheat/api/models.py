@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from preheat.api.links import Links, ScheduleLinks, WindowLinks
+from preheat.api.links import Links, ScheduleLinks, ScheduleWindowLinks, WindowLinks
 from preheat.conversions import Source
 from preheat.lint import Finding
 from preheat.specs import Spec
@@ -78,7 +78,7 @@ class _Window(_Heading, _Steps):
 class WindowAnswer(_Window):
     """Learning rates of iterations start, start + step, … below stop: a column per param group."""
 
-    links: Links = Field(description="Where to find more.")
+    links: WindowLinks = Field(description="Where to find more.")
 
 
 class ScheduleWindowAnswer(_Window, _Origin):
@@ -88,7 +88,7 @@ class ScheduleWindowAnswer(_Window, _Origin):
         description="Whether these are the LRs of the whole run; if not, `links.next` has those that follow.",
         examples=[True],
     )
-    links: WindowLinks = Field(description="Where to find more.")
+    links: ScheduleWindowLinks = Field(description="Where to find more.")
     lint: list[Finding] | None = Field(
         description=f"{_LINT} Null if it takes too long, or the window is empty: who asks for no LR waits for no lint.",
         examples=[[]],

@@ -69,6 +69,7 @@ def bind(
     lack a hyperparameter that the schedule has.
     """
     columns = _lr_columns(param_groups, schedule)
+    _separate_lrs(param_groups)
     count = len(known.decays) if known else 0
     if has_one_lr(schedule):
         shares = shares_of(param_groups, group_lrs, known.shares if known else None)
@@ -99,6 +100,19 @@ def fill(param_group: ParamGroup, name: str, value: float) -> None:
         before.fill_(value)
     else:
         param_group[name] = value
+
+
+def _separate_lrs(param_groups: list[ParamGroup]) -> None:
+    """Gives each group a Tensor of its own.
+
+    Torch hands the one Tensor of `lr=` to every group, so that filling one group's LR would fill that of all.
+    """
+    seen: set[int] = set()
+    for group in param_groups:
+        lr = group["lr"]
+        if id(lr) in seen and hasattr(lr, "clone"):
+            group["lr"] = lr = lr.clone()
+        seen.add(id(lr))
 
 
 def _lr_columns(param_groups: list[ParamGroup], schedule: ReadableSchedule) -> list[int]:

@@ -1,6 +1,7 @@
-"""Updates: counts those that an optimizer performs, by one hook on it however many schedulers it has had."""
+"""Updates: counts those that an optimizer performs, by one pair of hooks on it however many schedulers it has had."""
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 REPLACED = -1
@@ -14,26 +15,31 @@ class Updates:
 
     def __init__(self) -> None:
         self.count = REPLACED
-        self._hook: Any = None
+        self._hooks: list[Any] = []
 
     def count_one(self, *_: Any) -> None:
         """After each update."""
         self.count += 1
 
-    def start(self, optimizer: Any) -> None:
-        """Counts from 0, in the place of whichever counted before."""
+    def start(self, optimizer: Any, before_each: Callable[[], None]) -> None:
+        """Counts from 0, in the place of whichever counted before; a bound method is called before each update."""
         before = _COUNTING.get(optimizer)
         if before is not self:
             if before is not None:
                 before.stop()
-            # The hook holds this counter and not the scheduler, which would live as long as the optimizer.
-            self._hook = optimizer.register_step_post_hook(self.count_one)
+            # The hooks hold no scheduler, which would live as long as the optimizer.
+            held = weakref.WeakMethod(before_each)
+            self._hooks = [
+                optimizer.register_step_pre_hook(lambda *_: call() if (call := held()) else None),
+                optimizer.register_step_post_hook(self.count_one),
+            ]
             _COUNTING[optimizer] = self
         self.count = 0
 
     def stop(self) -> None:
         """Counts no more."""
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
         self.count = REPLACED
 
 

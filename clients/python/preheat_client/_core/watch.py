@@ -62,6 +62,21 @@ class Watch:
                 lr,
             )
 
+    def forgotten_state(self, param_groups: list[dict[str, Any]], lasts: list[float], iteration: int) -> None:
+        """A run's first update after the optimizer's state was loaded, and not the scheduler's."""
+        for group, last in zip(param_groups, lasts, strict=False):
+            lr = group["lr"]
+            if isinstance(lr, float) and lr != last:
+                self._say(
+                    "forgotten",
+                    "the optimizer's state was loaded, with an LR of %r, and RemoteLR begins at iteration %d with %r: "
+                    "if the run goes on, load the state of RemoteLR too, or construct it with "
+                    "first_iteration=<updates performed> + 1",
+                    lr,
+                    iteration,
+                    last,
+                )
+
     def _say(self, what: str, message: str, *values: object) -> None:
         if what not in self._said:
             self._said.add(what)
