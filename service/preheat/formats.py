@@ -147,7 +147,8 @@ def _bounds(window: range) -> dict[str, int]:
 
 def _next_link(curve: Curve, window: range) -> str | None:
     following = _following(window, curve.total_iterations)
-    return following and f"{links(curve.schedule.id)['lr']}?{urlencode(_bounds(following))}"
+    path = links(curve.schedule.id)["lr"]
+    return None if following is None else f"{path}?{urlencode(_bounds(following))}"
 
 
 def _following(window: range, total_iterations: int) -> range | None:
