@@ -192,7 +192,7 @@ def test_groups_that_share_a_tensor_lr_run_at_their_own(
 @pytest.mark.parametrize("schedule", [None, "630e8304e0352e14c20ae59b8f487901", REFERENCE_SPEC])
 def test_what_is_no_schedule_is_named(schedule: Any) -> None:
     """An id or a spec is none: Preheat makes a schedule of it."""
-    with pytest.raises(TypeError, match=r"schedule \(.*\) must be a Schedule, from Preheat\.create"):
+    with pytest.raises(TypeError, match=r"schedule \(.*\) is not a schedule: Preheat"):
         RemoteLR(optimizer(1.0), schedule)
 
 
