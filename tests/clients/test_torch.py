@@ -189,13 +189,6 @@ def test_groups_that_share_a_tensor_lr_run_at_their_own(
     assert lrs(copied) == [0.0005, 0.001]
 
 
-@pytest.mark.parametrize("schedule", [None, "630e8304e0352e14c20ae59b8f487901", REFERENCE_SPEC])
-def test_what_is_no_schedule_is_named(schedule: Any) -> None:
-    """An id or a spec is none: Preheat makes a schedule of it."""
-    with pytest.raises(TypeError, match=r"schedule \(.*\) is not a schedule: Preheat"):
-        RemoteLR(optimizer(1.0), schedule)
-
-
 @pytest.mark.parametrize("first", [None, "1", 1.5])
 def test_a_first_iteration_that_is_no_whole_number_is_named(preheat: Preheat, first: Any) -> None:
     """Also where the optimizer has nothing to compare it with yet."""
