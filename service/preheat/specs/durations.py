@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Annotated, Any, Literal
@@ -161,6 +161,9 @@ class Ramp:
         return (step.end_size - step.size) / self._length(index)
 
 
+_REPETITIONS = 1000
+
+
 @dataclass(frozen=True)
 class Clock:
     """A run's length and units: what durations are resolved with. `total` is None while the length is unknown."""
@@ -178,6 +181,21 @@ class Clock:
         if duration.is_point:
             return _at_least(duration, self._iterations(duration, 0) - start)
         return _at_least(duration, self._iterations(duration, start))
+
+    def period(self, duration: Duration | int) -> int:
+        """Iterations of a duration that is repeated from the start of the run on. Raises ValueError as `iterations`.
+
+        It must come to the same whole number every time: rounded, the repetitions would run away from what they count.
+        """
+        if isinstance(duration, int):
+            return duration
+        if duration.is_point:
+            raise ValueError("must be a duration and no point of the run: it is repeated")
+        iterations = self.iterations(duration)
+        many = self._iterations(replace(duration, amount=duration.amount * _REPETITIONS), 0)
+        if many != iterations * _REPETITIONS:
+            raise ValueError(f"must be whole iterations, and is {many / _REPETITIONS:g} here: it is repeated")
+        return iterations
 
     def iterations_before(self, duration: Duration | int, stop: int) -> int:
         """Iterations of a duration that ends at iteration `stop` of the run; a point is where it begins.

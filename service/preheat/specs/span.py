@@ -75,6 +75,10 @@ class Span:
         stop = self.start + self.iterations
         return self._each(value, field, lambda duration: self.clock.iterations_before(duration, stop))
 
+    def resolved_period(self, value: Any, field: Location) -> Any:
+        """A field's value, whose duration is repeated from the start of the run on."""
+        return self._each(value, field, self.clock.period)
+
     def _each(self, value: Any, field: Location, iterations: Callable[[Duration], int]) -> Any:
         if isinstance(value, Duration):
             try:

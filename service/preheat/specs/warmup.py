@@ -279,7 +279,7 @@ def _resolved(value: Any, clock: Clock, location: Location, violations: list[Vio
     if not isinstance(value, Duration):
         return value
     try:
-        return clock.iterations(value)
+        return clock.period(value) if location[-1] == "hold" else clock.iterations(value)
     except ValueError as error:
         violations.append(violation(location, str(error), value.text))
         return value

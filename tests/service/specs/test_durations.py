@@ -139,6 +139,9 @@ def at_path(value: Any, path: list[str]) -> Any:
     return value
 
 
+REPEATED = ("StaircaseLR", "hold")
+
+
 def test_every_field_that_takes_a_duration_is_resolved_here() -> None:
     """A new field for a duration is not done before it is in the list that these tests go through."""
     found = set()
@@ -179,6 +182,9 @@ def test_a_duration_is_resolved_in_every_field(kind: str, field: str, unit: str,
         assert error.violations[0].pointer.startswith(f"/after_scheduler/{path[0]}") or kind == "WindowLR"
         if expected < least:
             assert f'("{text}") must be ≥ {least} iterations, and is {expected} here' in message
+        elif (kind, field) == REPEATED:  # from the start of the run on, and so to be whole
+            assert "must be whole iterations" in message
+            assert exact != expected
         else:  # another rule, about the number of iterations that it has become
             assert re.search(rf"\({expected}\)", message) or kind == "WindowLR"
         return
@@ -379,14 +385,20 @@ def test_a_point_of_the_run_is_until_then_in_every_field(kind: str, field: str, 
         found = spec(after, **fields).after_scheduler
     except InvalidSpec as refused:
         message = refused.violations[0].detail
-        if expected < 0:
+        if (kind, field) == REPEATED:
+            assert "must be a duration and no point of the run" in message
+        elif expected < 0:
             assert f'("{text}") must be a point after the iteration at which this begins' in message
         elif expected < least:
             assert f'("{text}") must be ≥ {least} iterations, and is {expected} here' in message
+        elif (kind, field) == REPEATED:  # from the start of the run on, and so to be whole
+            assert "must be whole iterations" in message
+            assert exact != expected
         else:  # another rule, about the number of iterations that it has become
             assert re.search(rf"\({expected}\)", message) or kind == "WindowLR"
         return
     assert found is not None
+    assert (kind, field) != REPEATED
     assert at_path(found.model_dump(by_alias=True), path) == expected
 
 

@@ -21,10 +21,12 @@ class StaircaseLR(Wrapper):
     """lr(⌊n / hold⌋ · hold): the scheduler's LR at the last multiple of `hold`, in iterations n of the run.
 
     At a multiple of hold the scheduler's own LR, which stays until the iteration before the next multiple. Before the
-    first that is its own it is at its start. Source: loops that step once per epoch (timm), `staircase` in Keras.
+    first that is its own it is at its start. An epoch that is held must be whole iterations. Source: loops that step
+    once per epoch (timm), `staircase` in Keras.
     """
 
     brief_fields: ClassVar[tuple[str, ...]] = ("hold",)
+    resolved_apart: ClassVar[frozenset[str]] = frozenset({"hold"})
     type: Literal["StaircaseLR"]
     hold: Iterations = Field(description="Iterations for which each LR is held.", examples=["1ep"])
     start: Annotated[Int, Field(ge=0, le=MAX_ITERATION)] | None = Field(
@@ -52,8 +54,9 @@ class StaircaseLR(Wrapper):
     def filled_in(self, span: Span) -> Self:
         if self.start not in {None, span.start}:
             span.refuse(("start",), f"must be {span.start} here, or left out", self.start)
+        hold = span.resolved_period(self.hold, ("hold",))
         child = self.scheduler.normalised(span.child("scheduler"))
-        return self.model_copy(update={"start": span.start, "scheduler": child})
+        return self.model_copy(update={"start": span.start, "hold": hold, "scheduler": child})
 
     @override
     def formula(self, group: int = 0) -> str:

@@ -54,12 +54,15 @@ def test_stairs_are_those_of_the_run_and_not_of_the_scheduler() -> None:
 
 
 def test_an_epoch_may_be_held() -> None:
-    """The hold is a duration: an epoch of 12.5 iterations is 13."""
-    found = spec(
-        {"type": "StaircaseLR", "scheduler": {"type": "CosineLR"}, "hold": "1ep"}, units={"iterations_per_epoch": 12.5}
-    )
+    """The hold is a duration; one that is no whole number of iterations would run away from the epochs."""
+    after = {"type": "StaircaseLR", "scheduler": {"type": "CosineLR"}}
+    found = spec({**after, "hold": "2ep"}, units={"iterations_per_epoch": 12.5})
     assert found.after_scheduler is not None
-    assert found.after_scheduler.model_dump()["hold"] == 13
+    assert found.after_scheduler.model_dump()["hold"] == 25
+    with pytest.raises(InvalidSpec, match=r"hold \(\"1ep\"\) must be whole iterations, and is 12.5 here"):
+        spec({**after, "hold": "1ep"}, units={"iterations_per_epoch": 12.5})
+    with pytest.raises(InvalidSpec, match=r"warmup.hold \(\"1ep\"\) must be whole iterations"):
+        spec(None, units={"iterations_per_epoch": 31.25}, warmup={"iterations": 10, "hold": "1ep"})
 
 
 def test_where_the_stairs_begin_is_filled_in_and_held_against_the_run() -> None:
