@@ -27,8 +27,11 @@ from preheat.conversions.importers.torch_arguments import (
 from preheat.conversions.importers.torch_script_names import (
     Names,
     agreed,
+    assignments,
     bound_by,
     check_by_hand,
+    check_classes,
+    check_late_names,
     may_be_skipped,
     outside,
     ways_through,
@@ -82,6 +85,8 @@ class _Script:
         self._parts: set[int] = set()
         statements = parsed(text)
         check_by_hand(statements)
+        check_classes(statements, {*CLASSES, *_OPTIMIZERS})
+        self._assigned = assignments(statements)
         self._read_all(statements)
 
     def outermost(self) -> Made:
@@ -292,6 +297,8 @@ class _Script:
             for note in left_out("LambdaLR", name, self._argument(given[name], f"LambdaLR.{name}"))
         ]
         functions = function.elts if isinstance(function, ast.List | ast.Tuple) else [function]
+        for each in functions:
+            check_late_names(None if each is None else self._functions.get(ast.unparse(each), each), self._assigned)
         found = [as_expression(each, self._functions, self._values) for each in functions]
         if len(found) == 1:
             return Made("LambdaLR", found[0], lrs=lrs, notes=notes)

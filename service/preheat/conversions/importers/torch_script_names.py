@@ -1,7 +1,8 @@
 """Names of a script: which values hold in a block and after it, where none of the script is run."""
 
 import ast
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator
 from typing import Any
 
 from preheat.errors import NotImportable
@@ -78,6 +79,32 @@ def outside(before: Names, within: Names, function: ast.stmt) -> Names:
         if "." not in name or (name in attributes and attributes[name][0] == held[0])
     }
     return same | {name: held for name, held in attributes.items() if name not in before}
+
+
+def assignments(statements: list[ast.stmt]) -> Counter[str]:
+    """How often each name is assigned to, anywhere in a script."""
+    return Counter(name for statement in statements for name in _stored(statement))
+
+
+def check_late_names(function: ast.expr | None, assigned: Counter[str]) -> None:
+    """Refuses a lambda with a name that is assigned more than once: it takes the last value. Raises NotImportable."""
+    if not isinstance(function, ast.Lambda):
+        return
+    for node in ast.walk(function.body):
+        if isinstance(node, ast.Name) and assigned[node.id] > 1:
+            raise NotImportable(
+                f"{node.id} is assigned more than once, and {excerpt(ast.unparse(function))} takes the last value that "
+                "it has when it runs: write the value into the lambda"
+            )
+
+
+def check_classes(statements: list[ast.stmt], known: Container[str]) -> None:
+    """Refuses a class of the script's own that has the name of a known one. Raises NotImportable."""
+    for node in (node for statement in statements for node in ast.walk(statement)):
+        if isinstance(node, ast.ClassDef) and node.name in known:
+            raise NotImportable(
+                f"{excerpt(node.name)} is a class of the script's own, and not torch's: give it another name"
+            )
 
 
 def check_by_hand(statements: list[ast.stmt]) -> None:

@@ -216,6 +216,12 @@ UNTOLD = "T_max (epochs) must be written out as a value"
         ),
         (f"{_90}s = StepLR(o, 30)\no.param_groups[0]['lr'] *= 0.1", "o.param_groups[0]['lr'] *= 0.1 sets an LR"),
         (f"{_90}o.add_param_group({{'params': q, 'lr': 1}})\ns = StepLR(o, 30)", "may give a param group an LR of its"),
+        (f"{_90}w = 5\ns = LambdaLR(o, lambda e: min(1, e / w))\nw = 50", "w is assigned more than once"),
+        (f"{_90}w = 5\ndef f(e):\n  return e / w\ns = LambdaLR(o, f)\nw = 50", "w is assigned more than once"),
+        (
+            f"class StepLR(LRScheduler):\n  gamma = 1\n{_90}s = StepLR(o, 30)",
+            "StepLR is a class of the script's own, and not torch's",
+        ),
     ],
 )
 def test_what_only_a_run_can_tell_is_not_guessed(text: str, reason: str) -> None:
