@@ -26,7 +26,7 @@ _MOST_AT_FLOOR = 1 / 3
 """Share of the run that may be at a decay's end LR: of the recipes GPT-3's is the longest, with 13%."""
 
 _NEARLY = 0.95
-"""Share of the target that is a peak: where warm-up and decay overlap, as in BERT, some per cent are lost on purpose."""
+"""Share of the target that is a peak: where warm-up and decay overlap, as in BERT, some of it is lost on purpose."""
 
 # A difference in the last bits is no rise.
 _EQUAL = 1 + 1e-9
