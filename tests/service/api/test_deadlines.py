@@ -1,7 +1,6 @@
 import itertools
 import math
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -65,16 +64,15 @@ def test_meanwhile_a_large_spec_is_validated(watched: Any) -> None:
     point = f"/v1/schedules/{posted_id(watched.http, REFERENCE_SPEC)}/lr/7"
     assert watched.http.get(point).status_code == 200
     answers: list[httpx.Response] = []
-    began = time.monotonic()
     posting = threading.Thread(target=lambda: answers.append(post(watched.http, spec)))
     posting.start()
-    answered_at = [began]
+    looked_up = 0
     while posting.is_alive():
         assert watched.http.get(point).status_code == 200
-        answered_at.append(time.monotonic())
+        looked_up += 1
     problem(answers[0], 422, "limit-exceeded")
-    longest = max(later - earlier for earlier, later in itertools.pairwise(answered_at))
-    assert longest < (answered_at[-1] - began) / 2
+    # A loop that is held answers one before, and the next when all is over.
+    assert looked_up > 5
 
 
 def test_asking_again_gets_further(watched: Any) -> None:
