@@ -10,6 +10,7 @@ from faults.pairwise import pairwise
 
 TARGET_LR = 0.1
 FALLBACK_LR = 0.01234567
+OVERTAKEN = r"the LR of iteration \d+ is \S+, and was 0\.01234567 \(fallback\)"
 WINDOW = 20
 HORIZON = 16 * WINDOW
 """Iterations that a client has in memory ahead of a loop that has just begun."""
@@ -182,7 +183,7 @@ def _of_break(kind: str, place: str, fault: Fault) -> list[Scenario]:
             of("at the start", "for a while", "with a fallback"),
             {AT_START: fault, 50: NONE},
             _fallback_then_exact,
-            (FALLBACK,),
+            (FALLBACK, OVERTAKEN),
             total_iterations=_MIDDLE,
             iterations=100,
             pause_s=0.002,
