@@ -290,6 +290,11 @@ def following(scheduler: dict[str, Any]) -> dict[str, Any]:
             },
             "WarmupCosineLR starts at 0",
         ),
+        (
+            "transformers",  # 22 · (30 / 44) is 14.999…
+            {"warmup": {"iterations": 16}, "after_scheduler": {"type": "CosineRestartsLR", "T_0": 2, "cycles": 22}},
+            "rounds its restart 30 iterations after the warm-up to an LR of 0",
+        ),
     ],
 )
 def test_what_a_target_cannot_express_is_refused_with_the_reason(

@@ -10,6 +10,9 @@ from preheat.specs.after_schedulers.restarts import CosineRestartsLR
 from preheat.specs.after_schedulers.staged import WSDLR
 from preheat.specs.after_schedulers.torch_decays import CosineAnnealingLR
 
+_MOST_CYCLES = 100_000
+"""Restarts of which each is looked at."""
+
 _Call = tuple[str, dict[str, Any]]
 """Name of a scheduler, and its own arguments."""
 
@@ -59,7 +62,7 @@ def _call(spec: Spec) -> _Call:
         # its cycles divide what is left of the run, so whole ones must fit
         case CosineRestartsLR(T_0=int(length), T_mult=1.0, decay=1.0, min_lr=0.0, cycles=cycles) if left % length == 0:
             if cycles == left // length:
-                return "cosine_with_restarts", {"num_cycles": cycles}
+                return _restarts(cycles, length)
         case WSDLR(decay=("linear" | "cosine" | "1-sqrt") as decay, decay_length=int(length)) if not after.min_lr:
             # without num_stable_steps transformers takes all that warm-up and decay leave of the run
             return "warmup_stable_decay", {
@@ -71,6 +74,18 @@ def _call(spec: Spec) -> _Call:
         f"transformers has no scheduler for this {after.type}: export to torch, and pass the Trainer "
         "optimizers=(optimizer, scheduler)"
     )
+
+
+def _restarts(cycles: int, length: int) -> _Call:
+    # As transformers computes it: rounded down, the first iteration of a cycle would be the end of the one before.
+    starts = range(length, length * min(cycles, _MOST_CYCLES), length)
+    late = next((n for n in starts if float(cycles) * (n / (cycles * length)) % 1.0 > 0.5), None)  # noqa: PLR2004
+    if late is not None or cycles > _MOST_CYCLES:
+        what = (
+            f"rounds its restart {late} iterations after the warm-up" if late else f"may round one of {cycles} restarts"
+        )
+        raise NotExpressible(f"transformers {what} to an LR of 0: export to torch")
+    return "cosine_with_restarts", {"num_cycles": cycles}
 
 
 def _polynomial(after: PolynomialDecayLR, target_lr: float) -> _Call:
