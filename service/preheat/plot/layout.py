@@ -68,7 +68,7 @@ class Layout:
         self.notes_top = self.height - 0.5 * size - len(self.notes) * 1.2 * SMALL * size
         self.legend_top = self.notes_top - self.legend.rows * 1.3 * size - (0.2 * size if self.legend.rows else 0)
         self.label_top = self.legend_top - 1.2 * size
-        floor, ceiling = self.label_top - 1.5 * size, 2.3 * size
+        floor, ceiling = self.label_top - 1.5 * size, 2.6 * size
         shown, self.left_out = self._panels_that_fit(content, floor - ceiling)
         heights = self._panel_heights(len(shown), floor - ceiling)
         self.axes = self._axes(content, shown, heights, ceiling, options)
