@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ from pydantic.fields import FieldInfo
 from preheat.cli.output import fail
 from preheat.errors import PreheatError
 from preheat.settings import Settings
-from preheat.specs import InvalidSpec, Spec, from_pydantic, parse_spec_file, spec_of
-from preheat.specs.parse import YamlLoader
+from preheat.specs import InvalidSpec, Spec, from_pydantic, spec_of
+from preheat.specs.parse import YamlLoader, content_of_file
 from preheat.specs.recipes import recipes
 
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
@@ -36,27 +35,17 @@ class SpecArgument:
     is_recipe: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
 
+    @functools.cached_property  # once: stdin cannot be read again
+    def written(self) -> Any:
+        """The spec as it was written. Raises InvalidSpec; ends the command if the file cannot be read."""
+        return {"recipe": self.name, **self.changes} if self.is_recipe else content_of_file(text_of(self.name))
+
     def parsed(self) -> Spec:
-        """The normalised spec. Raises InvalidSpec; ends the command if the file cannot be read."""
-        if self.is_recipe:
-            return spec_of({"recipe": self.name, **self.changes})
-        return parse_spec_file(self._text)
-
-    @property
-    def written(self) -> dict[str, Any]:
-        """A valid spec as it was written: what is filled in may depend on where it is put."""
-        if self.is_recipe:
-            return {"recipe": self.name, **self.changes}
-        is_json = self._text.lstrip().startswith("{")
-        content: dict[str, Any] = json.loads(self._text) if is_json else yaml.load(self._text, YamlLoader)  # noqa: S506 - a SafeLoader
-        return content
-
-    @functools.cached_property
-    def _text(self) -> str:
-        return text_of(self.name)  # once: stdin cannot be read again
+        """The normalised spec. Raises as `written`."""
+        return spec_of(self.written)
 
     def curve(self) -> "Curve":
-        """The curve. Raises InvalidSpec, LimitExceeded."""
+        """The curve. Raises as `written`, and LimitExceeded."""
         return checked_curve(self.parsed())
 
 

@@ -8,7 +8,6 @@ import yaml
 from preheat.analysis import Policy
 from preheat.cli.arguments import SpecArgument, failing, with_specs
 from preheat.cli.output import ERR, fail, write_data
-from preheat.specs import InvalidSpec
 from preheat.specs.duration_text import Unit
 from preheat.specs.durations import Units
 
@@ -40,10 +39,7 @@ def resume(
     from preheat.schedule import Schedule  # noqa: PLC0415
 
     place = Place(*(_iteration(curve, iteration, given) for curve in (old, new)))
-    try:
-        found = rewarm(old, place, new, specs[1].written) if policy == "rewarm" else hand_over(old, place, new, policy)
-    except InvalidSpec as error:
-        fail(*(violation.detail for violation in error.violations))
+    found = rewarm(old, place, new, specs[1].written) if policy == "rewarm" else hand_over(old, place, new, policy)
     for group in found.groups:
         change = "goes on" if group.is_ordinary else "jumps"
         line = f"{group.group}: {change} from {group.last_lr:g} to {group.new_lr:g} at iteration {found.iteration}"

@@ -2,7 +2,7 @@
 
 from preheat.specs.after_schedulers import SCHEDULER_TYPES, AfterScheduler
 from preheat.specs.after_schedulers.scheduler import Scheduler
-from preheat.specs.parse import parse_spec, parse_spec_file, spec_of
+from preheat.specs.parse import parse_spec, spec_of
 from preheat.specs.spec import ParamGroup, Spec
 from preheat.specs.tracks import Column, Phase, Track
 from preheat.specs.violations import InvalidSpec, Violation, from_pydantic, violation
@@ -22,7 +22,6 @@ __all__ = [
     "Warmup",
     "from_pydantic",
     "parse_spec",
-    "parse_spec_file",
     "spec_of",
     "violation",
 ]

@@ -32,10 +32,15 @@ def parse_spec(text: str | bytes) -> Spec:
     Raises InvalidSpec: not JSON, a repeated key, an unknown field, a value out of bounds, or fields that contradict
     each other.
     """
+    return spec_of(content_of(text))
+
+
+def content_of(text: str | bytes) -> Any:
+    """The plain values of a JSON text. Raises InvalidSpec if it is none, or has a key twice."""
     try:
         # One parse, which also finds repeated keys; NaN and 1e999 pass it and are refused by the models.
         whole = text.decode() if isinstance(text, bytes) else text
-        content = json.loads(whole, object_pairs_hook=_without_repeated_keys)
+        return json.loads(whole, object_pairs_hook=_without_repeated_keys)
     except RecursionError:
         raise InvalidSpec([violation((), "is nested too deeply")]) from None
     # Before ValueError, its base; JSONDecodeError and UnicodeDecodeError are ValueErrors too.
@@ -43,22 +48,20 @@ def parse_spec(text: str | bytes) -> Spec:
         raise
     except ValueError as error:
         raise InvalidSpec([violation((), f"is not valid JSON: {error}")]) from None
-    return spec_of(content)
 
 
-def parse_spec_file(text: str) -> Spec:
-    """The normalised spec that a JSON or YAML text stands for; what starts with a brace is JSON.
+def content_of_file(text: str) -> Any:
+    """The plain values of a JSON or YAML text; what starts with a brace is JSON.
 
     YAML is read as its version 1.2 has it where PyYAML's 1.1 surprises: 1e-3 is a number, 2026-01-31 a text.
     Raises InvalidSpec.
     """
     if text.lstrip().startswith("{"):
-        return parse_spec(text)
+        return content_of(text)
     try:
-        content = yaml.load(text, YamlLoader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, YamlLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
         raise InvalidSpec([violation((), f"is not valid YAML: {' '.join(str(error).split())}")]) from None
-    return spec_of(content)
 
 
 def spec_of(content: Any) -> Spec:

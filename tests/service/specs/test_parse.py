@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from after_schedulers import COMPOSITIONS, EXAMPLES, SHAPES
 from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, Spec, parse_spec, parse_spec_file, spec_of
+from preheat.specs import InvalidSpec, Spec, parse_spec, spec_of
+from preheat.specs.parse import content_of_file
 from support.specs import content
 
 
@@ -218,7 +219,7 @@ def test_every_text_has_an_answer(text: str | bytes) -> None:
     """Of any characters, any bytes and any JSON there is a spec or a refusal, as JSON and as a file."""
     answer(lambda: parse_spec(text))
     if isinstance(text, str):
-        answer(lambda: parse_spec_file(text))
+        answer(lambda: spec_of(content_of_file(text)))
 
 
 _BASES = [*EXAMPLES, *SHAPES, *COMPOSITIONS]
@@ -296,7 +297,7 @@ param_groups:
 
 def test_yaml_is_read_with_anchors_and_without_its_surprises() -> None:
     """An anchor stands for what it names, 1e-3 is a number and a date is a text."""
-    found = parse_spec_file(YAML)
+    found = spec_of(content_of_file(YAML))
     assert (found.target_lr, found.label) == (0.001, "2026-01-31")
     assert found.param_groups is not None
     assert found.param_groups[1].warmup == found.warmup
@@ -331,7 +332,7 @@ def test_yaml_is_read_with_anchors_and_without_its_surprises() -> None:
 )
 def test_yaml_that_is_no_spec_is_refused(text: str, message: str) -> None:
     """Repeated keys, tags of Python, keys that are no names and anchors within themselves are refused."""
-    found = answer(lambda: parse_spec_file(text))
+    found = answer(lambda: spec_of(content_of_file(text)))
     assert isinstance(found, list)
     assert message in " ".join(detail for _, detail in found)
 

@@ -8,9 +8,9 @@ from hypothesis import given
 
 from after_schedulers import ANY, EXAMPLES, example_id
 from preheat.schedule import Schedule
-from preheat.specs import InvalidSpec, parse_spec
+from preheat.specs import InvalidSpec, parse_spec, spec_of
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
-from preheat.specs.parse import parse_spec_file
+from preheat.specs.parse import content_of_file
 from support.specs import spec
 
 
@@ -222,7 +222,11 @@ class TestFiles:
         """In YAML 1e-2 is a number, a date is a text, and a comment counts for nothing."""
         text = "# mine\ntarget_lr: 1e-2\ntotal_iterations: 20\nwarmup: {iterations: 10}\nlabel: 2026-01-31\n"
         content = {"target_lr": 0.01, "total_iterations": 20, "warmup": {"iterations": 10}, "label": "2026-01-31"}
-        assert parse_spec_file(text) == parse_spec_file(json.dumps(content)) == parse_spec(json.dumps(content))
+        assert (
+            spec_of(content_of_file(text))
+            == spec_of(content_of_file(json.dumps(content)))
+            == parse_spec(json.dumps(content))
+        )
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -238,4 +242,4 @@ class TestFiles:
     def test_bad_yaml_is_refused(self, text: str, message: str) -> None:
         """A file that is not YAML, or is no spec, is refused as a wrong spec is."""
         with pytest.raises(InvalidSpec, match=message):
-            parse_spec_file(text)
+            spec_of(content_of_file(text))

@@ -1,6 +1,5 @@
 """Routes: analyses of one schedule (sum, crossing, handover) and of two (diff)."""
 
-import json
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated
@@ -33,6 +32,7 @@ from preheat.plot.options import PlotOptions
 from preheat.plot.render import render_difference
 from preheat.schedule import Schedule
 from preheat.specs.durations import Units
+from preheat.specs.parse import content_of
 
 router = APIRouter(tags=["questions"], default_response_class=Response)
 
@@ -118,7 +118,7 @@ def resume_with(
     place = query.place(*(curve.schedule.spec.units or Units() for curve in (old, new)))
     if query.policy == "rewarm":
         # As it was written: what is filled in depends on where it begins.
-        found = rewarm(old, place, new, json.loads(body), context.deadline)
+        found = rewarm(old, place, new, content_of(body), context.deadline)
     else:
         found = hand_over(old, place, new, query.policy, context.deadline)
     return response(_handover(context, found))
