@@ -34,9 +34,7 @@ def refused_output() -> Iterator[None]:
     except OSError as error:
         # What is left in the buffer would fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        ERR.print(
-            f"[bold red]error:[/] stdout cannot be written: {escape(error.strerror or str(error))}", soft_wrap=True
-        )
+        print_error(f"stdout cannot be written: {error.strerror or error}")
         sys.exit(1)
 
 
@@ -77,8 +75,13 @@ def print_table(
 def fail(*messages: str, code: int = 1) -> NoReturn:
     """Ends the command: 1 for what the input says, 2 for how the command was called."""
     for message in messages:
-        ERR.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+        print_error(message)
     raise typer.Exit(code)
+
+
+def print_error(message: str) -> None:
+    """One line on stderr."""
+    ERR.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def _padded(cell: str, width: int, is_number: bool) -> str:

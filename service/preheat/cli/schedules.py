@@ -137,10 +137,8 @@ def diff(
 
 def _named_curve(spec: SpecArgument) -> "Curve":
     """The curve of a spec; without a label of its own the file's name stands for it in pictures and tables."""
-    curve = spec.curve()
-    if curve.schedule.spec.label:
-        return curve
-    return checked_curve(curve.schedule.spec.model_copy(update={"label": Path(spec.name).stem}))
+    own = spec.parsed()
+    return checked_curve(own if own.label else own.model_copy(update={"label": Path(spec.name).stem}))
 
 
 def _suffix(output: str) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from preheat.cli.arguments import failing, valid
-from preheat.cli.output import ERR, OUT, fail, summary
+from preheat.cli.output import OUT, fail, print_error, summary
 from preheat.settings import Settings
 
 if TYPE_CHECKING:  # SQLAlchemy takes a while to import; --help does not need it
@@ -56,7 +56,7 @@ def check() -> None:
             count += len(page.schedules)
             problems += [f"schedule {each.schedule_id}: {each}" for each in page.unreadable]
         for problem in problems:
-            ERR.print(f"[bold red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)
+            print_error(problem)
         OUT.print(f"{count:,} schedules read in {escape(database.shown_url)}", soft_wrap=True)
     raise typer.Exit(1 if problems else 0)
 
@@ -81,11 +81,12 @@ def _database() -> "Iterator[Database]":
 def _pages(database: "Database") -> "Iterator[Page]":
     from preheat.store import ScheduleStore  # noqa: PLC0415
 
-    page = ScheduleStore(database).newest(_ROWS_AT_ONCE)
-    yield page
-    while page.next is not None:
-        page = ScheduleStore(database).newest(_ROWS_AT_ONCE, page.next)
+    store_of_database, before = ScheduleStore(database), None
+    while True:
+        page = store_of_database.newest(_ROWS_AT_ONCE, before)
         yield page
+        if (before := page.next) is None:
+            return
 
 
 def _is_used(database: "Database") -> bool:
