@@ -67,6 +67,8 @@ def test_names_are_no_markup() -> None:
     output = preheat("lrs", "-", stdin=json.dumps(spec)).stdout
     assert "[/bold]" in output
     assert "[red]head[/red]" in output
+    compared = preheat("diff", "-", "--recipe", "minicpm", stdin=json.dumps({**spec, "param_groups": None})).stdout
+    assert " [/bold] " in compared
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

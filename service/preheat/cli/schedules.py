@@ -131,7 +131,7 @@ def diff(
     if found.first is None:
         OUT.print(f"no difference in iterations {window.start} … {window.stop - 1}")
     if rows:
-        names = [escape(curve.schedule.spec.label or "") for curve in (a, b)]
+        names = [curve.schedule.spec.label or "" for curve in (a, b)]
         print_table(("iteration", "column", *names, "difference"), map(_row, found.table), are_numbers=True)
 
 
