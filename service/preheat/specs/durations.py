@@ -182,13 +182,11 @@ class Clock:
             return _at_least(duration, self._iterations(duration, 0) - start)
         return _at_least(duration, self._iterations(duration, start))
 
-    def period(self, duration: Duration | int) -> int:
+    def period(self, duration: Duration) -> int:
         """Iterations of a duration that is repeated from the start of the run on. Raises ValueError as `iterations`.
 
         It must come to the same whole number every time: rounded, the repetitions would run away from what they count.
         """
-        if isinstance(duration, int):
-            return duration
         if duration.is_point:
             raise ValueError("must be a duration and no point of the run: it is repeated")
         iterations = self.iterations(duration)

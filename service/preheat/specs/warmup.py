@@ -1,6 +1,7 @@
 """Warm-up: from a start to the target LR, by one of the index conventions that libraries use."""
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field
@@ -128,9 +129,9 @@ class Warmup(Closed):
         before = len(violations)
         if self.at_least is not None and "iterations" not in self.model_fields_set:
             violations.append(violation((*location, "iterations"), "is required beside at_least"))
+        ways = {"iterations": clock.iterations, "at_least": clock.iterations, "hold": clock.period}
         resolved = {
-            field: _resolved(getattr(self, field), clock, (*location, field), violations)
-            for field in ("iterations", "at_least", "hold")
+            field: _resolved(getattr(self, field), way, (*location, field), violations) for field, way in ways.items()
         }
         if len(violations) > before:
             return self
@@ -274,12 +275,14 @@ class Warmup(Closed):
             refuse("start_lr", "must not be given where the warm-up is a factor: give start_factor")
 
 
-def _resolved(value: Any, clock: Clock, location: Location, violations: list[Violation]) -> Any:
-    """The iterations of a duration that begins with the run; what breaks a rule goes to `violations`."""
+def _resolved(
+    value: Any, iterations: Callable[[Duration], int], location: Location, violations: list[Violation]
+) -> Any:
+    """A field's value, a duration in iterations; what breaks a rule goes to `violations`."""
     if not isinstance(value, Duration):
         return value
     try:
-        return clock.period(value) if location[-1] == "hold" else clock.iterations(value)
+        return iterations(value)
     except ValueError as error:
         violations.append(violation(location, str(error), value.text))
         return value
