@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,8 @@ class SchedulerTable:
             for columns, scheduler in self._tracks:
                 for column, value in zip(columns, scheduler.rates(range(iteration, iteration + 1)), strict=True):
                     values[column] = value  # type: ignore[assignment]
-        return values if min(values) >= 0 else self.rows(range(iteration, iteration + 1))[0].tolist()
+        is_sound = min(values) >= 0 and math.isfinite(sum(values))  # of a NaN or an infinity the sum is one too
+        return values if is_sound else self.rows(range(iteration, iteration + 1))[0].tolist()
 
     def rows(self, iterations: range) -> NDArray[np.float64]:
         """Every column's values at ascending iterations, shape (iterations, columns).
@@ -89,16 +91,25 @@ class SchedulerTable:
 
     def _without_rounding(self, values: NDArray[np.float64], iterations: range) -> NDArray[np.float64]:
         """0 where torch's rounding ends just below it; raises UndefinedLR where a value is negative."""
-        for track in self._spec_tracks:
-            found, origin = values[:, track.columns], track.warmup.origin
-            # A cycle has LRs of its own, which the target says nothing of.
-            first = SchedulerTable(self._spec).computed(range(origin, origin + 1))[0, track.columns]
-            lowest = -_ROUNDING * max(*first, *track.targets)
+        for track, lowest in zip(self._spec_tracks, self._lowest, strict=True):
+            found = values[:, track.columns]
             for row, column in np.argwhere(~(found >= lowest) | (found == math.inf))[:1]:
                 kind = track.after_scheduler.type if track.after_scheduler else "warmup"
                 reason = f"torch computes {float(found[row, column])!r}"
-                raise UndefinedLR(kind, iterations[row] - origin, reason)
+                raise UndefinedLR(kind, iterations[row] - track.warmup.origin, reason)
         return np.maximum(values, 0.0)
+
+    @cached_property
+    def _lowest(self) -> list[float]:
+        """For each track the value below 0 that torch's rounding may come to."""
+        # Tables of their own: schedulers that are stepped have gone past the origin.
+        origins = [range(track.warmup.origin, track.warmup.origin + 1) for track in self._spec_tracks]
+        firsts = [SchedulerTable(self._spec).computed(origin)[0] for origin in origins]
+        # A cycle has LRs of its own, which the target says nothing of.
+        return [
+            -_ROUNDING * max(*first[list(track.columns)], *track.targets)
+            for track, first in zip(self._spec_tracks, firsts, strict=True)
+        ]
 
     def _stepped(self) -> list[LearningRateWarmUP]:
         return [
