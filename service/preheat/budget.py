@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from preheat.errors import ComputeTimeout, LimitExceeded
 from preheat.settings import Settings
@@ -22,10 +23,21 @@ class Deadline:
             raise ComputeTimeout(self._timeout_s)
 
 
+NO_DEADLINE = Deadline(float("inf"))
+
 MOST_VALUES_UNASKED = 5_000
 """Values of an answer to which no window was asked for: some screens of them, 100 kB."""
 
-NO_DEADLINE = Deadline(float("inf"))
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
+
+
+def in_time(compute: Callable[_P, _Result], *arguments: _P.args, **options: _P.kwargs) -> _Result | None:
+    """What a computation gives, None if its deadline passes first: for what an answer can do without, such as lint."""
+    try:
+        return compute(*arguments, **options)
+    except ComputeTimeout:
+        return None
 
 
 def check_length(spec: Spec, settings: Settings) -> None:

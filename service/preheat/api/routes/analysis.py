@@ -22,9 +22,9 @@ from preheat.api.models import (
 )
 from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
 from preheat.api.queries import BoundsQuery, CrossingQuery, DifferenceQuery, HandoverQuery
-from preheat.budget import check_values
+from preheat.budget import check_values, in_time
 from preheat.curve import Curve
-from preheat.errors import ComputeTimeout, NotComparable
+from preheat.errors import NotComparable
 from preheat.formats import JSON, PICTURES, negotiate
 from preheat.lint import lint
 from preheat.plot.encoding import PICTURE_VERSION
@@ -126,15 +126,11 @@ def resume_with(
 
 def _handover(context: RequestContext, found: Handover) -> HandoverAnswer:
     curve = context.catalogue.curve_of(Schedule(found.spec))
-    try:
-        findings = lint(curve, context.deadline, found.iteration)
-    except ComputeTimeout:  # what the LRs are is known, and asking again would not go on where lint was stopped
-        findings = None
     content = {
         "iteration": found.iteration,
         "old_iteration": found.old_iteration,
         "groups": found.groups,
-        "lint": findings,
+        "lint": in_time(lint, curve, context.deadline, found.iteration),
         "spec": curve.schedule.spec_dict,
     }
     return HandoverAnswer.model_validate(content, from_attributes=True)

@@ -13,10 +13,9 @@ from preheat.api.dependencies import Context, PostedSchedule, RequestContext, Sc
 from preheat.api.models import PointAnswer, ScheduleAnswer, ScheduleList, ScheduleWindowAnswer, WindowAnswer
 from preheat.api.openapi import NOT_MODIFIED, SPEC_BODY, answer, problems
 from preheat.api.queries import ListQuery, NoQuery, ScheduleQuery, UnitQuery, WindowQuery, cursor
-from preheat.budget import check_values, rows_unasked
+from preheat.budget import check_values, in_time, rows_unasked
 from preheat.curve import Curve, Floats
 from preheat.errors import ComputeTimeout
-from preheat.lint import Finding
 from preheat.plot.encoding import PICTURE_VERSION
 from preheat.plot.options import PlotOptions
 from preheat.schedule import TORCH_VERSION
@@ -53,7 +52,7 @@ def create_schedule(context: Context, schedule: PostedSchedule, query: Annotated
         window = window[: rows_unasked(len(curve.columns), context.settings)]
 
     def as_json(curve: Curve, window: range, lrs: Floats) -> bytes:
-        return formats.schedule_window_json(curve, window, lrs, _findings(context, curve) if window else None)
+        return formats.schedule_window_json(curve, window, lrs, in_time(context.lint, curve) if window else None)
 
     content = _window(context, curve, window, media_type, as_json)
     # Stored last: a request that is refused or cut off leaves nothing behind.
@@ -192,14 +191,6 @@ def _window(
     if media_type == formats.CSV:
         return formats.window_csv(curve, window, lrs)
     return formats.window_npy(lrs) if media_type == formats.NPY else as_json(curve, window, lrs)
-
-
-def _findings(context: RequestContext, curve: Curve) -> list[Finding] | None:
-    """What lint says, None if it takes too long: the schedule is none the worse for it."""
-    try:
-        return context.lint(curve)
-    except ComputeTimeout:
-        return None
 
 
 def _point(context: RequestContext, curve: Curve, iteration: int) -> Response:
