@@ -86,9 +86,11 @@ def _triangles(cyclic: Any, iterations: range, ends: list[tuple[Any, Any]]) -> l
     per_cycle, scale_of = cyclic.scale_mode == "cycle", cyclic.scale_fn
     length, ratio, is_even = cyclic.total_size, cyclic.step_ratio, cyclic.mode == "triangular"
     spans = [(low, high - low) for low, high in ends]
-    scale, values = 1.0, []
+    scale = 1.0
+    values: list[Any] = []
+    floor, append = math.floor, values.append  # looked up once: this runs two million times for a list of a million
     for s in iterations:
-        cycle = math.floor(1 + s / length)
+        cycle = floor(1 + s / length)
         x = 1.0 + s / length - cycle
         height = x / ratio if x <= ratio else (x - 1) / (ratio - 1)
         if not is_even:
@@ -97,7 +99,8 @@ def _triangles(cyclic: Any, iterations: range, ends: list[tuple[Any, Any]]) -> l
                 scale = scale_of(cycle if per_cycle else s)
             except OverflowError:
                 scale = 0.0
-        values += [low + span * height * scale for low, span in spans]
+        for low, span in spans:
+            append(low + span * height * scale)
     return values
 
 
