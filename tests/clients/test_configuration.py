@@ -9,6 +9,7 @@ import pytest
 from preheat_client import Preheat
 from preheat_client._core.configuration import Configuration, configuration_rows, configured
 from reference import REFERENCE_SPEC, SERVED_ALONE
+from running_service import wait_until
 
 
 class TestConfiguration:
@@ -125,6 +126,13 @@ class TestConfiguration:
         }
         found = configured(given, {})
         assert (found.snapshot_dir, found.timeout_s, found.window) == ("/snapshots", 2.0, 50)
+        assert (type(found.timeout_s), type(found.window)) == (float, int)
+
+    def test_a_numpy_window_is_in_a_snapshot(self, url: str, tmp_path: Path) -> None:
+        """A snapshot is JSON in part, which has no number of numpy's."""
+        with Preheat(url, window=np.int64(50), snapshot_dir=tmp_path) as preheat:  # type: ignore[arg-type]
+            schedule = preheat.create(REFERENCE_SPEC)
+            wait_until(lambda: schedule.status.counters.snapshots == 1, 10)
 
     @pytest.mark.parametrize(
         ("variable", "value"), [("PREHEAT_TIMEOUT_S", "soon"), ("PREHEAT_STRICT", "perhaps"), ("PREHEAT_WINDOW", "1.5")]

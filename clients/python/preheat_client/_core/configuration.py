@@ -130,7 +130,7 @@ def configured(arguments: Mapping[str, Any], environ: Mapping[str, str] = os.env
     Raises TypeError for an argument of another type, ValueError for a value that is out of bounds, or cannot be read;
     they name argument or variable.
     """
-    values = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in arguments.items()}
+    values = {name: _builtin(value) for name, value in arguments.items()}
     for name, _, read in _options():
         variable = _PREFIX + name.upper()
         if name not in values and read is not None and environ.get(variable):
@@ -150,6 +150,15 @@ def configuration_rows() -> list[tuple[str, str, str, str]]:
         )
         for name, about, read in _options()
     ]
+
+
+def _builtin(value: Any) -> Any:
+    """A path or a number of another library as Python's own: a float32 would round clocks, and JSON has no int64."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _options() -> Iterator[tuple[str, str, Callable[[str], Any] | None]]:
