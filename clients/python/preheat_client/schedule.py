@@ -114,14 +114,14 @@ class Schedule(Described):
                 return lrs[offset]
         except TypeError:  # 2.5, "3": said below, by its name
             pass
-        return self._elsewhere(_whole(iteration))[0]
+        return self._elsewhere(whole_number(iteration))[0]
 
     def hyperparameters(self, iteration: int) -> list[float]:
         """Values of the other hyperparameters at `iteration`, as `hyperparameter_columns` names them.
 
         Read, waited for, held and refused as `lr` is.
         """
-        iteration = _whole(iteration)
+        iteration = whole_number(iteration)
         start, lrs, others = self._prefetch.view
         offset = iteration - start
         if 0 <= offset < len(lrs):
@@ -136,7 +136,8 @@ class Schedule(Described):
         """
         if stop is None and self.total_iterations == UNKNOWN:
             raise ValueError("stop is required: total_iterations is not known while the LR is a constant fallback")
-        start, stop = _whole(start, "start"), self.total_iterations + 1 if stop is None else _whole(stop, "stop")
+        start = whole_number(start, "start")
+        stop = self.total_iterations + 1 if stop is None else whole_number(stop, "stop")
         for bound in (start, max(stop - 1, 0)):  # stop is exclusive; an empty window is valid anywhere
             if not 0 <= bound <= self.total_iterations:
                 raise IterationOutOfRange(bound, self.total_iterations)
@@ -284,6 +285,14 @@ def check_readable(schedule: object) -> None:
         )
 
 
+def whole_number(value: Any, name: str = "iteration") -> int:
+    """A whole number of any library as Python's own. Raises TypeError, with name and value, for anything else."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} ({value!r:.80}) must be a whole number") from None
+
+
 def lr_table(schedule: ReadableSchedule) -> list[float]:
     """LRs of iterations 0 … total_iterations, for frameworks that compile a table into the training step.
 
@@ -305,13 +314,6 @@ def check_one_group(schedule: ReadableSchedule) -> None:
     check_readable(schedule)
     if len(schedule.group_names) > 1:
         raise ValueError(f"param_groups ({', '.join(schedule.group_names)}) must be one: there is one LR to set")
-
-
-def _whole(value: Any, name: str = "iteration") -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} ({value!r:.80}) must be a whole number") from None
 
 
 def _row(view: View, offset: int) -> tuple[Row, list[float]]:
