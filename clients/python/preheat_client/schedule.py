@@ -153,23 +153,27 @@ class Schedule(Described):
         return rows
 
     def plot(self, path: str | Path, **options: int | str) -> None:
-        """Writes the schedule's picture to a file: SVG if its name ends so, else PNG.
+        """Writes the schedule's picture to a file, whose name ends in .png or .svg.
 
         `options` are those of the route: width_px, height_px, scale, theme, start, stop, at.
-        Raises ServiceUnavailable, RequestRefused.
+        Raises ValueError for any other name, ServiceUnavailable, RequestRefused.
         """
-        name = "plot.svg" if Path(path).suffix.lower() == ".svg" else "plot.png"
-        metadata = self._curve.metadata
-        Path(path).write_bytes(self._prefetch.ask(lambda api: api.picture(metadata, name, **options)))
+        suffix = Path(path).suffix.lower()
+        if suffix not in {".png", ".svg"}:
+            raise ValueError(f"path ({path}) must end in .png or .svg")
+        Path(path).write_bytes(self._picture(f"plot{suffix}", **options))
 
     def _repr_svg_(self) -> str | None:
         """The picture that a notebook shows; None, which makes it show the text, if the service does not give one."""
         try:
-            metadata = self._curve.metadata
-            return self._prefetch.ask(lambda api: api.picture(metadata, "plot.svg")).decode()
+            return self._picture("plot.svg").decode()
         except (PreheatError, UnicodeDecodeError) as error:
             _LOG.debug("%s: no picture: %s", self._prefetch.health.name, error)
             return None
+
+    def _picture(self, name: str, **options: int | str) -> bytes:
+        metadata = self._curve.metadata
+        return self._prefetch.ask(lambda api: api.picture(metadata, name, **options))
 
     def _block(self, iteration: int, longest: int) -> list[tuple[Row, list[float]]]:
         """LR and other hyperparameters of `iteration` and of those after it, up to `longest`, that are in memory.
