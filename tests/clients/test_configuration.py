@@ -68,6 +68,24 @@ class TestConfiguration:
             assert repr(schedule) == "<the schedule of the spec: FALLBACK (fallback)>"
             assert texts[2].startswith("no answer from http://127.0.0.1:1/here: ConnectError")
 
+    @pytest.mark.parametrize(
+        ("arguments", "error", "message"),
+        [
+            ({"token": "sesame\n"}, ValueError, "token must be one line, without space around it"),
+            ({"headers": {"X-A": "ses\r\name"}}, ValueError, r"headers\['X-A'\] must be one line"),
+            ({"headers": {"X-A": " sesame"}}, ValueError, r"headers\['X-A'\] must be one line"),
+            ({"headers": {"X-A": b"sesame"}}, TypeError, r"headers\['X-A'\] must be a text, not bytes"),
+            ({"headers": {5: "sesame"}}, TypeError, r"a name \(5\) in headers must be a text"),
+        ],
+    )
+    def test_what_no_header_can_be_is_refused_unshown(
+        self, arguments: dict[str, Any], error: type[Exception], message: str
+    ) -> None:
+        """A token that was read with its line's end fails at once, and not as a service that does not answer."""
+        with pytest.raises(error, match=message) as refused:
+            Preheat("http://127.0.0.1:1", **arguments)
+        assert "sesame" not in str(refused.value)
+
     def test_a_client_reads_the_environment(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client without arguments is configured by its process's environment."""
         monkeypatch.setenv("PREHEAT_URL", url)
