@@ -22,13 +22,10 @@ SPEC: dict[str, Any] = {
     "total_iterations": ITERATIONS,
     "after_scheduler": {"type": "CosineAnnealingLR"},
 }
+LONG_SPEC = {**SPEC, "total_iterations": 10**9}
 LONG_SPECS = {
-    "computed": {**SPEC, "total_iterations": 10**9},
-    "held": {
-        **SPEC,
-        "total_iterations": 10**9,
-        "after_scheduler": {"type": "REXLR"},
-    },  # which the client cannot compute
+    "computed": LONG_SPEC,
+    "held": {**LONG_SPEC, "after_scheduler": {"type": "REXLR"}},  # which the client cannot compute
 }
 FAULTS = {"healthy": NONE, "refusing": Fault(listens=False), "hanging": Fault(greeting="hang")}
 

@@ -9,6 +9,7 @@ import pytest
 from preheat_client import Preheat
 from preheat_client._core.configuration import Configuration, configuration_rows, configured
 from reference import REFERENCE_SPEC, SERVED_ALONE
+from running_service import wait_until
 
 
 class TestConfiguration:
@@ -66,6 +67,24 @@ class TestConfiguration:
             assert repr(preheat) == "<Preheat http://127.0.0.1:1/here: online>"
             assert repr(schedule) == "<the schedule of the spec: FALLBACK (fallback)>"
             assert texts[2].startswith("no answer from http://127.0.0.1:1/here: ConnectError")
+
+    @pytest.mark.parametrize(
+        ("arguments", "error", "message"),
+        [
+            ({"token": "sesame\n"}, ValueError, "token must be one line, without space around it"),
+            ({"headers": {"X-A": "ses\r\name"}}, ValueError, r"headers\['X-A'\] must be one line"),
+            ({"headers": {"X-A": " sesame"}}, ValueError, r"headers\['X-A'\] must be one line"),
+            ({"headers": {"X-A": b"sesame"}}, TypeError, r"headers\['X-A'\] must be a text, not bytes"),
+            ({"headers": {5: "sesame"}}, TypeError, r"a name \(5\) in headers must be a text"),
+        ],
+    )
+    def test_what_no_header_can_be_is_refused_unshown(
+        self, arguments: dict[str, Any], error: type[Exception], message: str
+    ) -> None:
+        """A token that was read with its line's end fails at once, and not as a service that does not answer."""
+        with pytest.raises(error, match=message) as refused:
+            Preheat("http://127.0.0.1:1", **arguments)
+        assert "sesame" not in str(refused.value)
 
     def test_a_client_reads_the_environment(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client without arguments is configured by its process's environment."""
@@ -125,6 +144,13 @@ class TestConfiguration:
         }
         found = configured(given, {})
         assert (found.snapshot_dir, found.timeout_s, found.window) == ("/snapshots", 2.0, 50)
+        assert (type(found.timeout_s), type(found.window)) == (float, int)
+
+    def test_a_numpy_window_is_in_a_snapshot(self, url: str, tmp_path: Path) -> None:
+        """A snapshot is JSON in part, which has no number of numpy's."""
+        with Preheat(url, window=np.int64(50), snapshot_dir=tmp_path) as preheat:  # type: ignore[arg-type]
+            schedule = preheat.create(REFERENCE_SPEC)
+            wait_until(lambda: schedule.status.counters.snapshots == 1, 10)
 
     @pytest.mark.parametrize(
         ("variable", "value"), [("PREHEAT_TIMEOUT_S", "soon"), ("PREHEAT_STRICT", "perhaps"), ("PREHEAT_WINDOW", "1.5")]

@@ -108,6 +108,14 @@ class TestReading:
             with pytest.raises(InvalidSpec, match="must be in 0 … 20"):
                 schedule.plot(tmp_path / "b.png", at=21)
 
+    @pytest.mark.parametrize("name", ["a.gif", "a.pdf", "a"])
+    def test_no_other_kind_of_picture_is_written(self, url: str, tmp_path: Path, name: str) -> None:
+        """A PNG under the name of another kind would be taken for one of that."""
+        refused = pytest.raises(ValueError, match=rf"path \(.*{name}\) must end in \.png or \.svg")
+        with Preheat(url) as preheat, refused:
+            preheat.create(REFERENCE_SPEC).plot(tmp_path / name)
+        assert list(tmp_path.iterdir()) == []
+
 
 class TestOfOneSchedule:
     """What a schedule tells besides its LRs."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.optim import lr_scheduler
@@ -84,6 +85,16 @@ def test_a_state_loads_with_weights_only(preheat: Preheat, tmp_path: Any) -> Non
     again = RemoteLR(optimizer(1.0, 0.5), preheat.create(REFERENCE_SPEC), group_lrs="scale")
     again.load_state_dict(torch.load(tmp_path / "scheduler.pt"))
     assert again.get_last_lr() == [float(REFERENCE_ROWS[6]), float(REFERENCE_ROWS[6]) / 2]
+
+
+@pytest.mark.parametrize("first", [np.int64(8), torch.tensor(8)])
+def test_a_state_of_before_the_first_step_is_gone_on_from(preheat: Preheat, tmp_path: Any, first: Any) -> None:
+    """Whatever type of number the first iteration was."""
+    schedule = preheat.create(REFERENCE_SPEC)
+    torch.save(RemoteLR(optimizer(1.0), schedule, first).state_dict(), tmp_path / "scheduler.pt")
+    on = optimizer(1.0)
+    RemoteLR(on, schedule).load_state_dict(torch.load(tmp_path / "scheduler.pt"))
+    assert str(on.param_groups[0]["lr"]) == REFERENCE_ROWS[7]
 
 
 def test_a_state_that_is_saved_before_the_step_counts_the_update(preheat: Preheat) -> None:

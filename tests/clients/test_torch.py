@@ -196,6 +196,13 @@ def test_a_first_iteration_that_is_no_whole_number_is_named(preheat: Preheat, fi
         RemoteLR(optimizer(1.0), preheat.create(REFERENCE_SPEC), first)
 
 
+def test_an_iteration_that_is_no_whole_number_is_named(preheat: Preheat) -> None:
+    """By the argument's name, as where the scheduler is made."""
+    remote = RemoteLR(optimizer(1.0), preheat.create(REFERENCE_SPEC))
+    with pytest.raises(TypeError, match=r"cur_iteration \('7'\) must be a whole number"):
+        remote.step("7")  # type: ignore[arg-type]
+
+
 def test_an_int_lr_becomes_a_float(preheat: Preheat) -> None:
     """An optimizer that was built with lr=1 gets a float."""
     on = optimizer(1)

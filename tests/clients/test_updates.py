@@ -11,16 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from preheat_client import Preheat, Schedule
+from preheat_client import Schedule
 from preheat_client.torch import RemoteLR
-from reference import REFERENCE_ROWS, REFERENCE_SPEC, optimizer
-
-
-@pytest.fixture
-def schedule(url: str) -> Any:
-    """The reference schedule."""
-    with Preheat(url) as preheat:
-        yield preheat.create(REFERENCE_SPEC)
+from reference import REFERENCE_ROWS, optimizer
 
 
 def used(on: Any, remote: Any, updates: int) -> list[str]:

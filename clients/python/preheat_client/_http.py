@@ -1,130 +1,29 @@
-"""HTTP: what the client asks of the service, bounded in time and size, and what becomes of failures."""
+"""HTTP: requests to one service, bounded in time and size, and what becomes of failures."""
 
 import contextlib
 import email.utils
 import json
-import logging
 import math
 import socket
 import ssl
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 import httpcore
 
 from preheat_client._core.configuration import Configuration
-from preheat_client._core.curve import Metadata, Window, metadata_of, npy_bytes, window_of
-from preheat_client._core.findings import Finding, findings_of
-from preheat_client._core.request import Request
 from preheat_client.errors import InvalidSpec, PreheatError, RequestRefused, ScheduleNotFound, ServiceUnavailable
 
-_LOG = logging.getLogger("preheat_client")
 _MAX_BYTES = 16_000_000
 _KEEPALIVE_S = 2.0  # less than servers do, so that no request goes out on a connection that is being closed
-_SUCCESS, _NOT_FOUND, _CONFLICT, _UNPROCESSABLE, _SERVER_ERROR = range(200, 300), 404, 409, 422, 500
+_SUCCESS, _UNPROCESSABLE, _SERVER_ERROR = range(200, 300), 422, 500
 _RETRYABLE = {408, 425, 429}
 _PAGE = "a page of HTML, which Preheat never sends: is the address right, and is a proxy before it?"
 _IN_PATHS = "/%:@!$&'()*+,;="  # stands for itself in a path (RFC 3986 §3.3), and what is escaped already
-
-Given = TypeVar("Given")
-
-
-class Api:
-    """The requests; each raises ServiceUnavailable or RequestRefused, and accepts only an answer to what was asked.
-
-    Made on the client's thread alone, but for `close`.
-    """
-
-    def __init__(self, configuration: Configuration) -> None:
-        self._transport = transport = Transport(configuration)
-        self._successors: dict[str, str] = {}
-        self.disconnect, self.forget, self.close = transport.disconnect, transport.forget, transport.close
-
-    def metadata(self, request: Request, known: Metadata | None = None) -> Metadata:
-        """The schedule that is meant; one with an id that is `known` is given to a service that has lost it."""
-        if request.spec is None:
-            return self._of(known or Metadata(request.schedule_id), self._get_metadata)
-        spec = request.spec_dict
-        metadata, asked = self._post(spec), spec.get("total_iterations")
-        if isinstance(asked, int) and asked != (answered := metadata.total_iterations):
-            raise ServiceUnavailable(f"the service answered {answered} iterations where {asked} were asked for")
-        return metadata
-
-    def window(self, metadata: Metadata, start: int, stop: int) -> Window:
-        """Iterations start … stop − 1: exactly those, or an error. A wrong LR is worse than none."""
-        length, columns = stop - start, metadata.columns
-
-        def get(schedule_id: str) -> Window:
-            path, bounds = f"/v1/schedules/{schedule_id}/lr", {"start": start, "stop": stop}
-            answer = self._transport.request("GET", path, "application/x-npy", bounds, npy_bytes(length, columns))
-            if answer.headers.get("content-location") != f"{path}?start={start}&stop={stop}&step=1":
-                raise ServiceUnavailable(f"the service answered something that is not iterations {start} … {stop - 1}")
-            return window_of(answer.body, start, length, len(metadata.group_names), columns)
-
-        return self._of(metadata, get)
-
-    def picture(self, metadata: Metadata, name: str, **options: int | str) -> bytes:
-        """The picture with a name: plot.png or plot.svg."""
-
-        def get(schedule_id: str) -> bytes:
-            answer = self._transport.request("GET", f"/v1/schedules/{schedule_id}/{name}", "image/*", options)
-            kind = answer.headers.get("content-type", "nothing")
-            if not kind.startswith("image/"):
-                raise ServiceUnavailable(f"the service answered {kind} where a picture was expected")
-            return answer.body
-
-        return self._of(metadata, get)
-
-    def findings(self, metadata: Metadata) -> tuple[Finding, ...]:
-        """What lint says."""
-
-        def get(schedule_id: str) -> tuple[Finding, ...]:
-            return findings_of(self._transport.request("GET", f"/v1/schedules/{schedule_id}").json_object())
-
-        return self._of(metadata, get)
-
-    def _get_metadata(self, schedule_id: str) -> Metadata:
-        # Lint reads the whole curve, which may take longer than any timeout: it is asked for apart.
-        answer = self._transport.request("GET", f"/v1/schedules/{schedule_id}", parameters={"lint": "false"})
-        metadata = metadata_of(answer.json_object())
-        if metadata.id != schedule_id:
-            raise ServiceUnavailable(f"the service answered schedule {metadata.id}, not {schedule_id}")
-        return metadata
-
-    def _post(self, spec: dict[str, Any]) -> Metadata:
-        no_lrs = {"start": 0, "stop": 0}
-        answer = self._transport.request("POST", "/v1/schedules", parameters=no_lrs, content=spec)
-        return metadata_of(answer.json_object())
-
-    def _of(self, metadata: Metadata, get: Callable[[str], Given]) -> Given:
-        """Something of a schedule; a service that has lost it, or computes with another torch, is given its spec.
-
-        A lost schedule then has the id that it had. Under another torch it may have another one, which is asked for
-        from now on.
-        """
-        if metadata.id is None:  # the client has not heard from the service yet
-            if not metadata.spec:
-                raise ServiceUnavailable("the service has not described the schedule yet")
-            return get(str(self._post(metadata.spec).id))
-        known_id = metadata.id  # windows that were read before keep belonging to it
-        schedule_id = self._successors.get(known_id, known_id)
-        try:
-            return get(schedule_id)
-        except RequestRefused as error:
-            # Without a problem document it is a proxy's page, and nothing is known of the service.
-            if error.status not in {_NOT_FOUND, _CONFLICT} or "type" not in error.problem or not metadata.spec:
-                raise
-            posted = self._post(metadata.spec)
-            if not posted.has_shape_of(metadata) or posted.total_iterations != metadata.total_iterations:
-                raise ServiceUnavailable(f"the service made schedule {posted.id} of the spec of {known_id}") from error
-        if posted.id != schedule_id:  # remembered, or each window would take three requests
-            _LOG.warning("schedule %s: the service computes its spec as schedule %s now", known_id, posted.id)
-            self._successors[known_id] = str(posted.id)
-        return get(str(posted.id))
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ class _Session:
         if configuration.mode == "online":
             # Not with this module: httpcore takes as long as all else. Not on the client's thread: the child of a fork
             # that happens meanwhile could never import it.
-            from preheat_client._http import Api  # noqa: PLC0415
+            from preheat_client._core.api import Api  # noqa: PLC0415
 
             self.api = Api(configuration)
         folder = configuration.snapshot_dir

@@ -11,7 +11,7 @@ from torch import distributed
 
 from preheat_client._core.curve import Described, Known, Metadata, Row
 from preheat_client.errors import PreheatError, RankZeroFailed, ServiceUnavailable
-from preheat_client.schedule import ReadableSchedule, Schedule
+from preheat_client.schedule import ReadableSchedule, Schedule, check_readable
 
 __all__ = ["SharedSchedule", "from_rank_zero"]
 
@@ -26,12 +26,15 @@ def from_rank_zero(open_schedule: Callable[[], Schedule], group: Any = None) -> 
     one process, or without torch.distributed, it is just the schedule.
 
     Raises what the function raises, on rank 0; on every other rank the same if it is a PreheatError, else
-    RankZeroFailed with its message. TypeError for what is no function, on every rank.
+    RankZeroFailed with its message. TypeError for what is no function, on every rank, and for one that opens no
+    schedule.
     """
     if not callable(open_schedule):
         raise TypeError(f"open_schedule ({open_schedule!r:.80}) must be a function: from_rank_zero(lambda: …)")
     if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size(group) == 1:
-        return open_schedule()
+        schedule = open_schedule()
+        check_readable(schedule)
+        return schedule
     return SharedSchedule(open_schedule, group)
 
 
@@ -82,7 +85,7 @@ class SharedSchedule(Described):
 
         def block() -> tuple[int, list[tuple[Row, list[float]]], Metadata]:
             if open_schedule is not None:
-                self._schedule = open_schedule()
+                self._schedule = _opened(open_schedule)
             rows = self._schedule._block(iteration, _BLOCK)  # noqa: SLF001 - for this class alone
             return iteration, rows, self._schedule._known.metadata  # noqa: SLF001 - as above
 
@@ -110,6 +113,15 @@ class SharedSchedule(Described):
         if failure is not None:
             raise failure
         return value
+
+
+def _opened(open_schedule: Callable[[], object]) -> Schedule:
+    """The schedule that a function opens. Raises TypeError for anything else: of one's own, no block can be read."""
+    schedule = open_schedule()
+    if not isinstance(schedule, Schedule):
+        rule = "must be a schedule of Preheat().create(spec) or .schedule(id)"
+        raise TypeError(f"what open_schedule returns ({type(schedule).__name__}) {rule}")
+    return schedule
 
 
 def _pickled(error: BaseException) -> bytes:

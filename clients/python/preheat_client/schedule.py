@@ -114,14 +114,14 @@ class Schedule(Described):
                 return lrs[offset]
         except TypeError:  # 2.5, "3": said below, by its name
             pass
-        return self._elsewhere(_whole(iteration))[0]
+        return self._elsewhere(whole_number(iteration))[0]
 
     def hyperparameters(self, iteration: int) -> list[float]:
         """Values of the other hyperparameters at `iteration`, as `hyperparameter_columns` names them.
 
         Read, waited for, held and refused as `lr` is.
         """
-        iteration = _whole(iteration)
+        iteration = whole_number(iteration)
         start, lrs, others = self._prefetch.view
         offset = iteration - start
         if 0 <= offset < len(lrs):
@@ -136,7 +136,8 @@ class Schedule(Described):
         """
         if stop is None and self.total_iterations == UNKNOWN:
             raise ValueError("stop is required: total_iterations is not known while the LR is a constant fallback")
-        start, stop = _whole(start, "start"), self.total_iterations + 1 if stop is None else _whole(stop, "stop")
+        start = whole_number(start, "start")
+        stop = self.total_iterations + 1 if stop is None else whole_number(stop, "stop")
         for bound in (start, max(stop - 1, 0)):  # stop is exclusive; an empty window is valid anywhere
             if not 0 <= bound <= self.total_iterations:
                 raise IterationOutOfRange(bound, self.total_iterations)
@@ -152,23 +153,27 @@ class Schedule(Described):
         return rows
 
     def plot(self, path: str | Path, **options: int | str) -> None:
-        """Writes the schedule's picture to a file: SVG if its name ends so, else PNG.
+        """Writes the schedule's picture to a file, whose name ends in .png or .svg.
 
         `options` are those of the route: width_px, height_px, scale, theme, start, stop, at.
-        Raises ServiceUnavailable, RequestRefused.
+        Raises ValueError for any other name, ServiceUnavailable, RequestRefused.
         """
-        name = "plot.svg" if Path(path).suffix.lower() == ".svg" else "plot.png"
-        metadata = self._curve.metadata
-        Path(path).write_bytes(self._prefetch.ask(lambda api: api.picture(metadata, name, **options)))
+        suffix = Path(path).suffix.lower()
+        if suffix not in {".png", ".svg"}:
+            raise ValueError(f"path ({path}) must end in .png or .svg")
+        Path(path).write_bytes(self._picture(f"plot{suffix}", **options))
 
     def _repr_svg_(self) -> str | None:
         """The picture that a notebook shows; None, which makes it show the text, if the service does not give one."""
         try:
-            metadata = self._curve.metadata
-            return self._prefetch.ask(lambda api: api.picture(metadata, "plot.svg")).decode()
+            return self._picture("plot.svg").decode()
         except (PreheatError, UnicodeDecodeError) as error:
             _LOG.debug("%s: no picture: %s", self._prefetch.health.name, error)
             return None
+
+    def _picture(self, name: str, **options: int | str) -> bytes:
+        metadata = self._curve.metadata
+        return self._prefetch.ask(lambda api: api.picture(metadata, name, **options))
 
     def _block(self, iteration: int, longest: int) -> list[tuple[Row, list[float]]]:
         """LR and other hyperparameters of `iteration` and of those after it, up to `longest`, that are in memory.
@@ -284,6 +289,14 @@ def check_readable(schedule: object) -> None:
         )
 
 
+def whole_number(value: Any, name: str = "iteration") -> int:
+    """A whole number of any library as Python's own. Raises TypeError, with name and value, for anything else."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} ({value!r:.80}) must be a whole number") from None
+
+
 def lr_table(schedule: ReadableSchedule) -> list[float]:
     """LRs of iterations 0 … total_iterations, for frameworks that compile a table into the training step.
 
@@ -305,13 +318,6 @@ def check_one_group(schedule: ReadableSchedule) -> None:
     check_readable(schedule)
     if len(schedule.group_names) > 1:
         raise ValueError(f"param_groups ({', '.join(schedule.group_names)}) must be one: there is one LR to set")
-
-
-def _whole(value: Any, name: str = "iteration") -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} ({value!r:.80}) must be a whole number") from None
 
 
 def _row(view: View, offset: int) -> tuple[Row, list[float]]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import operator
 import sys
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -19,7 +18,7 @@ from preheat_client._core.shares import GroupLrs, Shares, note_initial_lrs
 from preheat_client._core.updates import REPLACED, Updates, is_counted, unwrapped
 from preheat_client._core.watch import Watch, refuse_chain
 from preheat_client.errors import ParamGroupMismatch
-from preheat_client.schedule import ReadableSchedule, check_readable
+from preheat_client.schedule import ReadableSchedule, check_readable, whole_number
 
 __all__ = ["RemoteLR"]
 
@@ -95,9 +94,8 @@ class RemoteLR(LRScheduler):
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer ({type(optimizer).__name__}) is not an Optimizer")
         check_readable(schedule)
-        if not hasattr(first_iteration, "__index__"):
-            raise TypeError(f"first_iteration ({first_iteration!r:.40}) must be a whole number")
-        self.schedule, self._unit, self._group_lrs, self._first = schedule, unit, group_lrs, first_iteration
+        self._first = whole_number(first_iteration, "first_iteration")
+        self.schedule, self._unit, self._group_lrs = schedule, unit, group_lrs
         self._lrs: list[float] = []
         self._last_hyperparameters: list[float] = []
         self._updates = Updates()
@@ -144,7 +142,7 @@ class RemoteLR(LRScheduler):
                             self._replace(group, last, lr)
                 self.last_epoch = iteration
                 return
-        self._set_next(operator.index(iteration))
+        self._set_next(whole_number(iteration, "cur_iteration"))
 
     def get_last_lr(self) -> list[Any]:
         """The LR of each param group, as set last."""

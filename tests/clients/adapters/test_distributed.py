@@ -124,6 +124,7 @@ except PreheatError as error:
 
 FAIL_OTHERWISE = """
 import threading
+from preheat_client import Schedule
 
 shared = from_rank_zero(open_schedule)
 
@@ -144,8 +145,10 @@ class Huge:
     def __reduce__(self):
         raise MemoryError("no room to pickle")
 
-class Odd:  # a schedule whose LRs cannot be sent
+class Odd(Schedule):  # whose LRs cannot be sent
     _known = shared._known
+    def __init__(self):
+        pass
     def _block(self, iteration, longest):
         return Huge()
 
@@ -158,7 +161,7 @@ calls = [
     raising(ValueError("window (0) must be ≥ 1")), lambda: shared.lrs(None, 3), raising(KeyboardInterrupt()),
     raising(SystemExit(3)), raising(MemoryError("no memory")), raising(Silent()), raising(Unpicklable(1, 2)),
     raising(Locked()), lambda: from_rank_zero(Odd), raising(BaseExceptionGroup("two", [KeyboardInterrupt(), Silent()])),
-    lambda: from_rank_zero(5),
+    lambda: from_rank_zero(lambda: None), lambda: from_rank_zero(5),
 ]
 errors = []
 for call in calls:
@@ -309,8 +312,10 @@ def test_whatever_rank_0_raises_reaches_every_rank(url: str, tmp_path: Path) -> 
     names = [name for name, _ in rank_0["errors"]]
     assert names == [
         *("ValueError", "TypeError", "KeyboardInterrupt", "SystemExit", "MemoryError", "Silent", "Unpicklable"),
-        *("Locked", "MemoryError", "BaseExceptionGroup", "TypeError"),
+        *("Locked", "MemoryError", "BaseExceptionGroup", "TypeError", "TypeError"),
     ]
+    rule = "must be a schedule of Preheat().create(spec) or .schedule(id)"
+    assert rank_0["errors"][-2][1] == f"what open_schedule returns (NoneType) {rule}"
     texts = ["its text raises SystemExit" if name == "Silent" else text for name, text in rank_0["errors"]]
     expected = [["RankZeroFailed", f"rank 0 raised {name}: {text}"] for name, text in zip(names, texts, strict=True)]
     expected[-1] = rank_0["errors"][-1]  # what is no function is refused where it is given
@@ -341,3 +346,9 @@ def test_one_process_reads_the_schedule_itself(url: str) -> None:
         schedule = from_rank_zero(lambda: preheat.create(REFERENCE_SPEC))
         assert isinstance(schedule, Schedule)
         assert [str(schedule.lr(n)) for n in range(1, 21)] == list(REFERENCE_ROWS)
+
+
+def test_what_is_no_schedule_is_refused_in_one_process_too() -> None:
+    """A function without a return, which a run on several ranks would refuse."""
+    with pytest.raises(TypeError, match=r"schedule \(NoneType\) is not a schedule: .*create\(spec\)"):
+        from_rank_zero(lambda: None)  # type: ignore[arg-type,return-value]

@@ -1,6 +1,5 @@
 """The real Lightning Trainer, training a tiny module on the CPU, at the LRs of a real service."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ import lightning
 from preheat_client.lightning import PreheatCallback
 
 pytestmark = pytest.mark.filterwarnings("default")  # what lightning and torch warn of is theirs
-
-
-@pytest.fixture
-def schedule(url: str) -> Iterator[Schedule]:
-    """The reference schedule."""
-    with Preheat(url) as preheat:
-        yield preheat.create(REFERENCE_SPEC)
 
 
 class Module(lightning.LightningModule):  # type: ignore[misc] # it has no types where it is not installed

@@ -20,12 +20,6 @@ FLOAT32 = [str(float(np.float32(row))) for row in REFERENCE_ROWS]
 
 
 @pytest.fixture
-def schedule(preheat: Preheat) -> Schedule:
-    """The reference schedule."""
-    return preheat.create(REFERENCE_SPEC)
-
-
-@pytest.fixture
 def double() -> Iterator[None]:
     """JAX in float64."""
     with jax.enable_x64(True):

@@ -1,6 +1,5 @@
 """The real Trainer, training a tiny GPT-2 on the CPU, at the LRs of a real service."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,6 @@ from preheat_client.transformers import PreheatCallback  # noqa: E402 - where tr
 pytestmark = pytest.mark.filterwarnings("default")  # what transformers and accelerate warn of is theirs
 
 UPDATES = 20
-
-
-@pytest.fixture
-def schedule(url: str) -> Iterator[Schedule]:
-    """The reference schedule."""
-    with Preheat(url) as preheat:
-        yield preheat.create(REFERENCE_SPEC)
 
 
 class Training:

@@ -3,6 +3,7 @@
 import base64
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from numbers import Integral, Real
@@ -27,6 +28,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "headers": (Mapping, "a dict from names to values"),
     "on_state_change": (Callable, "a function of schedule and status"),
 }
+_ONE_LINE = re.compile(r"([^\0\s]+([ \t]+[^\0\s]+)*)?", re.ASCII)  # a header's value, as h11 takes it
 _CHOICES = {"mode": get_args(Mode), "on_outage": get_args(Outage)}
 
 
@@ -122,6 +124,20 @@ class Configuration:
         parts = urlsplit(self.url)
         if self.url and (parts.scheme not in {"http", "https"} or not parts.hostname):
             raise ValueError(f"url ({self.url!r}) must start with http:// or https://, and name a host")
+        self._check_headers()
+
+    def _check_headers(self) -> None:
+        """Here, since the HTTP library's own refusal shows the value, which may be a secret."""
+        values: dict[str, Any] = {"token": self.token or ""}
+        for name, value in self.headers.items():
+            if not isinstance(name, str):
+                raise TypeError(f"a name ({name!r:.80}) in headers must be a text")
+            values[f"headers[{name!r:.80}]"] = value
+        for name, value in values.items():
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a text, not {type(value).__name__}")
+            if not _ONE_LINE.fullmatch(value):
+                raise ValueError(f"{name} must be one line, without space around it")
 
 
 def configured(arguments: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Configuration:
@@ -130,7 +146,7 @@ def configured(arguments: Mapping[str, Any], environ: Mapping[str, str] = os.env
     Raises TypeError for an argument of another type, ValueError for a value that is out of bounds, or cannot be read;
     they name argument or variable.
     """
-    values = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in arguments.items()}
+    values = {name: _builtin(value) for name, value in arguments.items()}
     for name, _, read in _options():
         variable = _PREFIX + name.upper()
         if name not in values and read is not None and environ.get(variable):
@@ -150,6 +166,15 @@ def configuration_rows() -> list[tuple[str, str, str, str]]:
         )
         for name, about, read in _options()
     ]
+
+
+def _builtin(value: Any) -> Any:
+    """A path or a number of another library as Python's own: a float32 would round clocks, and JSON has no int64."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _options() -> Iterator[tuple[str, str, Callable[[str], Any] | None]]:

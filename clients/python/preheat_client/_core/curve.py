@@ -124,8 +124,9 @@ class Window:
 
     def row(self, iteration: int) -> tuple[Row, list[float]]:
         """LR and other hyperparameters of one of its iterations."""
-        offset = iteration - self.start
-        return self.lrs[offset], self.others[offset] if self.others else []
+        first = (iteration - self.start) * self.columns
+        row = self.values[first : first + self.columns].tolist()
+        return row[0] if self.groups == 1 else row[: self.groups], row[self.groups :]
 
 
 class Rows(Sequence[list[float]]):

@@ -19,7 +19,7 @@ from preheat_client.errors import PreheatError, ScheduleMismatch, ServiceUnavail
 from preheat_client.status import ScheduleHealth, State
 
 if TYPE_CHECKING:
-    from preheat_client._http import Api  # which imports httpcore: that waits until a client is made
+    from preheat_client._core.api import Api  # which imports httpcore: that waits until a client is made
 
 _LOG = logging.getLogger("preheat_client")
 

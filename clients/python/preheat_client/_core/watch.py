@@ -50,29 +50,27 @@ class Watch:
         self._many_until = iteration + updates if is_many else None
 
     def other_lr(self, param_group: dict[str, Any], last: float) -> None:
-        """A step that finds another LR than was set last. A Tensor's is not read: that would wait for the device."""
-        lr = param_group["lr"]
-        if isinstance(lr, float) and lr != last:
+        """A step that finds another LR than was set last."""
+        if _has_other_lr(param_group, last):
             self._say(
                 "other",
                 "an LR that RemoteLR had set to %r was %r at its next step: another scheduler (ReduceLROnPlateau, "
                 "SWALR, …), a callback or the loop sets LRs of the same optimizer, and RemoteLR sets its own again at "
                 "each step. Step only one of them at a time, or put both into the spec (ProductLR, ChainedScheduler)",
                 last,
-                lr,
+                param_group["lr"],
             )
 
     def forgotten_state(self, param_groups: list[dict[str, Any]], lasts: list[float], iteration: int) -> None:
         """A run's first update after the optimizer's state was loaded, and not the scheduler's."""
         for group, last in zip(param_groups, lasts, strict=False):
-            lr = group["lr"]
-            if isinstance(lr, float) and lr != last:
+            if _has_other_lr(group, last):
                 self._say(
                     "forgotten",
                     "the optimizer's state was loaded, with an LR of %r, and RemoteLR begins at iteration %d with %r: "
                     "if the run goes on, load the state of RemoteLR too, or construct it with "
                     "first_iteration=<updates performed> + 1",
-                    lr,
+                    group["lr"],
                     iteration,
                     last,
                 )
@@ -90,3 +88,9 @@ def refuse_chain(caller: Any) -> None:
             "RemoteLR must not be in a ChainedScheduler with others: it sets the schedule's LR, and does not multiply "
             "the one that they have set. Put all of them into the spec, as ChainedScheduler or ProductLR"
         )
+
+
+def _has_other_lr(param_group: dict[str, Any], last: float) -> bool:
+    """Whether a group has not the LR that was set last. A Tensor's is not read: that would wait for the device."""
+    lr = param_group["lr"]
+    return isinstance(lr, float) and lr != last
