@@ -89,21 +89,23 @@ class Track:
         """The part of start … stop − 1 of whose extremes `turning_points` has a sample, at even distances, alone."""
         if self.after_scheduler is None or self.is_momentum:  # a warm-up goes one way
             return range(0)
-        warmup_stop = min(stop, self.warmup.last + 1)
-        own = range(start, max(start, warmup_stop)) if self.warmup.dampens else range(0)
-        first = (start if self.warmup.dampens else max(start, self.warmup.last + 1)) - self.warmup.origin
-        last = stop - self.warmup.origin
-        after = self.after_scheduler.unproved(max(first, 0), last) if max(first, 0) < last else range(0)
+        own = range(start, min(stop, self.warmup.last + 1)) if self.warmup.dampens else range(0)
+        first, last = self._of_scheduler(start, stop)
+        after = self.after_scheduler.unproved(first, last) if first < last else range(0)
         return hull([own, moved(after, self.warmup.origin)])
 
     def _turns(self, start: int, stop: int) -> Iterable[int]:
-        last, origin = self.warmup.last, self.warmup.origin
+        last = self.warmup.last
         # last − 1 too: with (n+1)/W the target is reached one iteration before the warm-up is over.
         yield from (last - 1, last, last + 1)
         if self.warmup.dampens:  # a rise times a fall turns somewhere in between
             yield from sampled_iterations(start, min(stop, last + 1))
         if self.after_scheduler is not None:
-            # Of what is read from it alone: until `last` the warm-up takes the place of its LRs, not of its momentum.
-            first = start if self.warmup.dampens or self.is_momentum else max(start, last + 1)
-            for point in self.after_scheduler.turning_points(max(first - origin, 0), stop - origin):
-                yield point + origin
+            for point in self.after_scheduler.turning_points(*self._of_scheduler(start, stop)):
+                yield point + self.warmup.origin
+
+    def _of_scheduler(self, start: int, stop: int) -> tuple[int, int]:
+        """The part of start … stop − 1 that is read from the scheduler, on its own clock; it may be empty."""
+        # Until its last iteration the warm-up takes the place of the scheduler's LRs, not of its momentum.
+        first = start if self.warmup.dampens or self.is_momentum else max(start, self.warmup.last + 1)
+        return max(first - self.warmup.origin, 0), stop - self.warmup.origin
