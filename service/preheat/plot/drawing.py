@@ -78,12 +78,12 @@ class _Picture:
             obstacles.add_box(ring.box)
         shades, texts = self._phases(obstacles)
         texts += self._marks(obstacles, rings)
-        furniture = Furniture(layout, self._theme, self._colours, self._scale)
-        frame = furniture.frames(self._content, texts)
+        furniture = Furniture(self._content, layout, self._theme, self._colours, self._scale)
+        frame = furniture.frames(texts)
         scene = Scene(self._options.width_px, self._options.height_px, self._theme.background)
         scene.items += [*shades, *frame, *current]
         scene.items += [curve for axis in layout.axes for curve in curves[axis.panel.label]]
-        scene.items += [*rings, *texts, *furniture.surroundings(self._content)]
+        scene.items += [*rings, *texts, *furniture.surroundings()]
         return scene
 
     def _curves(self, axis: Axis) -> list[Stroke]:
