@@ -162,8 +162,8 @@ class _Picture:
 
     def _shades(self, phases: list[Phase]) -> list[Area]:
         return [
-            Area(Box(begin, axis.box.top, end, axis.box.bottom), self._theme.shades[phases.index(phase) % 2])
-            for phase, begin, end in self._shown(phases)
+            Area(Box(begin, axis.box.top, end, axis.box.bottom), self._theme.shades[place % 2])
+            for place, _, begin, end in self._shown(phases)
             for axis in self._layout.axes
         ]
 
@@ -171,16 +171,13 @@ class _Picture:
         colour = next((self._colours[each] for each in self._layout.names if each.startswith(name)), self._theme.text)
         top, height = self._row_top(row), 1.2 * self._layout.size
         return [
-            Area(
-                Box(begin, top, end, top + height),
-                blend(colour, self._theme.background, (0.3, 0.16)[phases.index(phase) % 2]),
-            )
-            for phase, begin, end in self._shown(phases)
+            Area(Box(begin, top, end, top + height), blend(colour, self._theme.background, (0.3, 0.16)[place % 2]))
+            for place, _, begin, end in self._shown(phases)
         ]
 
     def _names(self, schedule: str, phases: list[Phase], row: int, obstacles: Obstacles) -> list[Text]:
         texts = []
-        for phase, begin, end in self._shown(phases):
+        for _, phase, begin, end in self._shown(phases):
             said = f"{schedule}: " if schedule else ""
             said += f"{phase.name} from {count(phase.start)} to {count(phase.stop - 1)}"
             if said in self._known:
@@ -197,17 +194,18 @@ class _Picture:
     def _row_top(self, row: int) -> float:
         return self._layout.axes[0].box.top + (0.1 + 1.35 * row) * self._layout.size
 
-    def _shown(self, phases: list[Phase]) -> list[tuple[Phase, float, float]]:
-        """The phases in the window, each with its first and last column."""
+    def _shown(self, phases: list[Phase]) -> list[tuple[int, Phase, float, float]]:
+        """The phases in the window, each with its place in the list, and its first and last column."""
         start, last, box = self._content.start, self._content.last, self._layout.axes[0].box
         return [
             (
+                place,
                 phase,
                 # half an iteration to the left: an edge falls between two iterations
                 box.left if phase.start <= start else self._scale.x(phase.start - 0.5),
                 box.right if phase.stop > last else self._scale.x(phase.stop - 0.5),
             )
-            for phase in phases
+            for place, phase in enumerate(phases)
             if phase.stop > start and phase.start <= last
         ]
 
