@@ -1,6 +1,6 @@
 """Content: what a picture shows, in iterations and values, before anything has a place or a colour."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,6 @@ class Content:
     last: int
     lrs: Panel
     phases: dict[str, list[Phase]]
-    marks: list[Mark] = field(default_factory=list)
-    panels: list[Panel] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    marks: list[Mark]
+    panels: list[Panel]
+    notes: list[str]
