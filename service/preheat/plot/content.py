@@ -48,7 +48,8 @@ class Mark:
 class Content:
     """What a picture shows of iterations `start` … `last`: LRs above, and a small panel for everything else.
 
-    `phases` are those of each schedule, by its name; `notes` are written below.
+    `phases` are those of each schedule, by its name, and `first_lines` names the line whose colour they have; `notes`
+    are written below.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Content:
     last: int
     lrs: Panel
     phases: dict[str, list[Phase]]
+    first_lines: dict[str, str]
     marks: list[Mark]
     panels: list[Panel]
     notes: list[str]

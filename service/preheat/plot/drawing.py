@@ -168,7 +168,7 @@ class _Picture:
         ]
 
     def _strip(self, name: str, phases: list[Phase], row: int) -> list[Area]:
-        colour = next((self._colours[each] for each in self._layout.names if each.startswith(name)), self._theme.text)
+        colour = self._colours[self._content.first_lines[name]]
         top, height = self._row_top(row), 1.2 * self._layout.size
         return [
             Area(Box(begin, top, end, top + height), blend(colour, self._theme.background, (0.3, 0.16)[place % 2]))
@@ -255,6 +255,7 @@ def _with_letters(content: Content, kind: Kind) -> Content:
         lrs=panel(content.lrs),
         panels=[panel(each) for each in content.panels],
         phases={names[name]: phases for name, phases in content.phases.items()},
+        first_lines={names[name]: names[line] for name, line in content.first_lines.items()},
         marks=[replace(mark, name=names[mark.name]) for mark in content.marks],
         notes=[clean(note) for note in content.notes],
     )

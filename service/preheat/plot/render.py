@@ -96,6 +96,7 @@ def _content(shown: "list[_Shown]", window: range, marks: list[Mark], panels: li
         window.stop - 1,
         Panel("learning rate", [line for each in shown for line in each.lrs]),
         {each.name: each.curve.schedule.spec.phases for each in shown},
+        {each.name: each.lrs[0].name for each in shown},
         marks,
         panels,
         _notes(shown),

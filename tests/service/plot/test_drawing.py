@@ -16,6 +16,7 @@ from preheat.plot.drawing import compose
 from preheat.plot.options import PlotOptions
 from preheat.plot.render import content_of, render
 from preheat.plot.scene import Area
+from preheat.plot.themes import THEMES, blend
 from support.pictures import FIRST_LINE, SECOND_LINE, dashed_lines, line_extent, pixels, points, texts
 from support.specs import curve
 
@@ -153,6 +154,16 @@ def test_lines_that_run_over_each_other_are_both_seen() -> None:
         for colour in (FIRST_LINE, SECOND_LINE)
     ]
     assert min(counts) > 500
+
+
+def test_a_strip_of_phases_has_the_colour_of_its_own_schedule() -> None:
+    """Also where the name of one schedule begins with all of another's."""
+    options = PlotOptions()
+    curves = [curve(label="run 10", after_scheduler=COSINE), curve(label="run 1", after_scheduler={"type": "CosineLR"})]
+    scene = compose(content_of(curves, options), options, "png")
+    strips = {area.box.top: area.colour for area in scene.items if isinstance(area, Area)}
+    for top, line in zip(sorted(strips), (FIRST_LINE, SECOND_LINE), strict=True):
+        assert strips[top] in {blend(line, THEMES["light"].background, share) for share in (0.3, 0.16)}
 
 
 def test_an_svg_has_every_letter_and_families_that_may_have_it() -> None:
