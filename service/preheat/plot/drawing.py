@@ -68,8 +68,8 @@ class _Picture:
         """Draws from back to front; texts are placed first, because the grid stops at them."""
         layout = self._layout
         main = layout.axes[0]
-        curves = {axis.panel.label: self._curves(axis) for axis in layout.axes}
-        obstacles = Obstacles(main.box, 0.15 * layout.size, curves[main.panel.label])
+        curves = [self._curves(axis) for axis in layout.axes]
+        obstacles = Obstacles(main.box, 0.15 * layout.size, curves[0])
         current = self._current_lines()
         for stroke in current[:1]:
             obstacles.add_box(Box(float(stroke.xs[0]), main.box.top, float(stroke.xs[0]), main.box.bottom).grown(1))
@@ -82,7 +82,7 @@ class _Picture:
         frame = furniture.frames(texts)
         scene = Scene(self._options.width_px, self._options.height_px, self._theme.background)
         scene.items += [*shades, *frame, *current]
-        scene.items += [curve for axis in layout.axes for curve in curves[axis.panel.label]]
+        scene.items += [curve for of_axis in curves for curve in of_axis]
         scene.items += [*rings, *texts, *furniture.surroundings()]
         return scene
 

@@ -162,6 +162,15 @@ def test_a_strip_of_phases_has_the_colour_of_its_own_schedule() -> None:
         assert strips[top] in {blend(line, THEMES["light"].background, share) for share in (0.3, 0.16)}
 
 
+def test_a_hyperparameter_may_have_the_name_of_the_lrs_own_panel() -> None:
+    """Each panel has its own lines, also where two have the same label."""
+    options = PlotOptions()
+    scene = compose(content_of([curve(hyperparameters={"learning_rate": 3.0})], options), options, "png")
+    lr, constant = (stroke for stroke in scene.strokes if len(stroke.xs) == 21)
+    assert np.ptp(lr.ys) > 100
+    assert np.ptp(constant.ys) == 0
+
+
 def test_an_svg_has_every_letter_and_families_that_may_have_it() -> None:
     """Letters that are on no machine of ours may be on the reader's."""
     svg = render([curve(label="学習率 🚀")], PlotOptions(), "svg").decode()
