@@ -72,14 +72,12 @@ class Track:
         following = substituted(after, {"s": f"n - {warmup.origin}" if warmup.origin else "n"})
         if warmup.iterations == 0:
             return substituted(following, {"b": b})
+        rise = warmup.formula()
         if warmup.dampens:
-            return substituted(f"({following}) * ({warmup.formula()} if n <= {warmup.last} else 1.0)", {"b": b})
+            return substituted(f"({following}) * ({rise} if n <= {warmup.last} else 1.0)", {"b": b})
         if warmup.meets_decay:
-            met = substituted(following, {"n": str(warmup.peak)})
-            return substituted(
-                f"({substituted(warmup.formula(), {'m': met})}) if n <= {warmup.last} else ({following})", {"b": b}
-            )
-        return substituted(f"({warmup.formula()}) if n <= {warmup.last} else ({following})", {"b": b})
+            rise = substituted(rise, {"m": substituted(following, {"n": str(warmup.peak)})})
+        return substituted(f"({rise}) if n <= {warmup.last} else ({following})", {"b": b})
 
     def turning_points(self, start: int, stop: int) -> set[int]:
         """A few iterations of start … stop − 1 that hold, with the two ends, the window's lowest and highest LR."""
