@@ -35,10 +35,15 @@ def pixels(png: bytes) -> Any:
     return imread(io.BytesIO(png), format="png")[:, :, :3]
 
 
+def has_colour(png: bytes, colour: str) -> Any:
+    """Height × width: whether a pixel has a colour, or nearly."""
+    rgb = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    return np.abs(pixels(png) - rgb).max(axis=2) < 0.1
+
+
 def line_extent(png: bytes, colour: str = FIRST_LINE) -> tuple[Any, Any]:
     """Highest and lowest row in which each column has the line's colour; columns without it are left out."""
-    rgb = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
-    on_line = np.abs(pixels(png) - rgb).max(axis=2) < 0.1
+    on_line = has_colour(png, colour)
     columns = np.flatnonzero(on_line.any(axis=0))
     tops = on_line.argmax(axis=0)[columns]
     bottoms = on_line.shape[0] - 1 - on_line[::-1].argmax(axis=0)[columns]

@@ -53,7 +53,7 @@ def lint(curve: Curve, deadline: Deadline = NO_DEADLINE, first: int = 0) -> list
         if all(curve.columns[column].hyperparameter == LR_NAME for column in track.columns):
             findings += _findings(LintedTrack(linted, track, first))
     # Said once, of the curve: each rule itself passes over what it cannot see.
-    if not curve.has_closed_form and curve.total_iterations > MOST_STEPS:
+    if not linted.reaches_the_end:
         detail = f"iterations past {MOST_STEPS} are not examined: this schedule must be stepped to them"
         remedy = "use a scheduler with a closed form to have the whole run examined"
         findings.append(Finding("info", "not-examined", "", MOST_STEPS, detail, remedy))

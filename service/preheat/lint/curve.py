@@ -24,6 +24,11 @@ class LintedCurve:
         total = self.total_iterations
         return total if self._curve.has_closed_form else min(total, MOST_STEPS)
 
+    @property
+    def reaches_the_end(self) -> bool:
+        """Whether the whole run is examined."""
+        return self.last == self.total_iterations
+
     def row(self, iteration: int) -> list[float]:
         """Every column's value at an iteration. Raises ComputeTimeout, UndefinedLR."""
         if iteration not in self._rows:

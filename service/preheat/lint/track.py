@@ -57,7 +57,7 @@ class LintedTrack:
     @property
     def reaches_the_end(self) -> bool:
         """Whether the whole run is examined."""
-        return self.last == self.total_iterations
+        return self._curve.reaches_the_end
 
     @property
     def length(self) -> int:
@@ -82,8 +82,7 @@ class LintedTrack:
     @cached_property
     def peaks(self) -> list[float]:
         """The highest LR of every group."""
-        _, highs = self._curve.extremes(0)
-        return [float(highs[column]) for column in self.track.columns]
+        return self._highest_from(0)
 
     @cached_property
     def samples(self) -> list[tuple[int, float]]:
@@ -97,9 +96,7 @@ class LintedTrack:
     @cached_property
     def tops(self) -> list[float]:
         """The highest LR of every group after the warm-up."""
-        first = min(self.warmup.last + 1, self.last)
-        _, highs = self._curve.extremes(first)
-        return [float(highs[column]) for column in self.track.columns]
+        return self._highest_from(min(self.warmup.last + 1, self.last))
 
     @cached_property
     def is_constant(self) -> bool:
@@ -140,6 +137,10 @@ class LintedTrack:
     ) -> Finding:
         """A finding at a location in the track's own part of the spec."""
         return Finding(severity, rule, pointer((*self.track.location, *location)), iteration, detail, remedy)
+
+    def _highest_from(self, iteration: int) -> list[float]:
+        _, highs = self._curve.extremes(iteration)
+        return [float(highs[column]) for column in self.track.columns]
 
     def _stays_from(self, iteration: int) -> bool:
         lows, highs = self._curve.extremes(iteration)

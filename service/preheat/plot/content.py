@@ -1,6 +1,6 @@
 """Content: what a picture shows, in iterations and values, before anything has a place or a colour."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,8 @@ class Mark:
 class Content:
     """What a picture shows of iterations `start` … `last`: LRs above, and a small panel for everything else.
 
-    `phases` are those of each schedule, by its name; `notes` are written below.
+    `phases` are those of each schedule, by its name, and `first_lines` names the line whose colour they have; `notes`
+    are written below.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Content:
     last: int
     lrs: Panel
     phases: dict[str, list[Phase]]
-    marks: list[Mark] = field(default_factory=list)
-    panels: list[Panel] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    first_lines: dict[str, str]
+    marks: list[Mark]
+    panels: list[Panel]
+    notes: list[str]

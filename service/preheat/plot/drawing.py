@@ -68,8 +68,8 @@ class _Picture:
         """Draws from back to front; texts are placed first, because the grid stops at them."""
         layout = self._layout
         main = layout.axes[0]
-        curves = {axis.panel.label: self._curves(axis) for axis in layout.axes}
-        obstacles = Obstacles(main.box, 0.15 * layout.size, curves[main.panel.label])
+        curves = [self._curves(axis) for axis in layout.axes]
+        obstacles = Obstacles(main.box, 0.15 * layout.size, curves[0])
         current = self._current_lines()
         for stroke in current[:1]:
             obstacles.add_box(Box(float(stroke.xs[0]), main.box.top, float(stroke.xs[0]), main.box.bottom).grown(1))
@@ -78,12 +78,12 @@ class _Picture:
             obstacles.add_box(ring.box)
         shades, texts = self._phases(obstacles)
         texts += self._marks(obstacles, rings)
-        furniture = Furniture(layout, self._theme, self._colours, self._scale)
-        frame = furniture.frames(self._content, texts)
+        furniture = Furniture(self._content, layout, self._theme, self._colours, self._scale)
+        frame = furniture.frames(texts)
         scene = Scene(self._options.width_px, self._options.height_px, self._theme.background)
         scene.items += [*shades, *frame, *current]
-        scene.items += [curve for axis in layout.axes for curve in curves[axis.panel.label]]
-        scene.items += [*rings, *texts, *furniture.surroundings(self._content)]
+        scene.items += [curve for of_axis in curves for curve in of_axis]
+        scene.items += [*rings, *texts, *furniture.surroundings()]
         return scene
 
     def _curves(self, axis: Axis) -> list[Stroke]:
@@ -162,25 +162,22 @@ class _Picture:
 
     def _shades(self, phases: list[Phase]) -> list[Area]:
         return [
-            Area(Box(begin, axis.box.top, end, axis.box.bottom), self._theme.shades[phases.index(phase) % 2])
-            for phase, begin, end in self._shown(phases)
+            Area(Box(begin, axis.box.top, end, axis.box.bottom), self._theme.shades[place % 2])
+            for place, _, begin, end in self._shown(phases)
             for axis in self._layout.axes
         ]
 
     def _strip(self, name: str, phases: list[Phase], row: int) -> list[Area]:
-        colour = next((self._colours[each] for each in self._layout.names if each.startswith(name)), self._theme.text)
+        colour = self._colours[self._content.first_lines[name]]
         top, height = self._row_top(row), 1.2 * self._layout.size
         return [
-            Area(
-                Box(begin, top, end, top + height),
-                blend(colour, self._theme.background, (0.3, 0.16)[phases.index(phase) % 2]),
-            )
-            for phase, begin, end in self._shown(phases)
+            Area(Box(begin, top, end, top + height), blend(colour, self._theme.background, (0.3, 0.16)[place % 2]))
+            for place, _, begin, end in self._shown(phases)
         ]
 
     def _names(self, schedule: str, phases: list[Phase], row: int, obstacles: Obstacles) -> list[Text]:
         texts = []
-        for phase, begin, end in self._shown(phases):
+        for _, phase, begin, end in self._shown(phases):
             said = f"{schedule}: " if schedule else ""
             said += f"{phase.name} from {count(phase.start)} to {count(phase.stop - 1)}"
             if said in self._known:
@@ -197,17 +194,18 @@ class _Picture:
     def _row_top(self, row: int) -> float:
         return self._layout.axes[0].box.top + (0.1 + 1.35 * row) * self._layout.size
 
-    def _shown(self, phases: list[Phase]) -> list[tuple[Phase, float, float]]:
-        """The phases in the window, each with its first and last column."""
+    def _shown(self, phases: list[Phase]) -> list[tuple[int, Phase, float, float]]:
+        """The phases in the window, each with its place in the list, and its first and last column."""
         start, last, box = self._content.start, self._content.last, self._layout.axes[0].box
         return [
             (
+                place,
                 phase,
                 # half an iteration to the left: an edge falls between two iterations
                 box.left if phase.start <= start else self._scale.x(phase.start - 0.5),
                 box.right if phase.stop > last else self._scale.x(phase.stop - 0.5),
             )
-            for phase in phases
+            for place, phase in enumerate(phases)
             if phase.stop > start and phase.start <= last
         ]
 
@@ -257,6 +255,7 @@ def _with_letters(content: Content, kind: Kind) -> Content:
         lrs=panel(content.lrs),
         panels=[panel(each) for each in content.panels],
         phases={names[name]: phases for name, phases in content.phases.items()},
+        first_lines={names[name]: names[line] for name, line in content.first_lines.items()},
         marks=[replace(mark, name=names[mark.name]) for mark in content.marks],
         notes=[clean(note) for note in content.notes],
     )

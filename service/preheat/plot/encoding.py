@@ -6,7 +6,6 @@ where a text lies only once it is drawn.
 
 import io
 import threading
-from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -21,7 +20,7 @@ from matplotlib.transforms import Affine2D
 from PIL import Image
 
 from preheat.plot.fonts import Kind, families
-from preheat.plot.scene import ASCENT, Area, Ring, Scene, Stroke, Text
+from preheat.plot.scene import ASCENT, Area, Box, Ring, Scene, Stroke, Text
 
 PICTURE_VERSION = f"mpl{mpl.__version__}"
 """What the bytes of a picture depend on besides schedule and options."""
@@ -70,13 +69,10 @@ class _Pen:
         self._to_canvas = Affine2D().scale(scale, -scale).translate(0, scene.height * scale)
 
     def draw(self) -> None:
-        width, height = self._scene.width, self._scene.height
-        self._fill([(0, 0), (width, 0), (width, height), (0, height)], self._scene.background)
-        for item in self._scene.items:
+        background = Area(Box(0, 0, self._scene.width, self._scene.height), self._scene.background)
+        for item in (background, *self._scene.items):
             if isinstance(item, Area):
-                box = item.box
-                corners = [(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)]
-                self._fill(corners, item.colour)
+                self._fill(item)
             elif isinstance(item, Stroke):
                 self._stroke(item)
             elif isinstance(item, Ring):
@@ -84,9 +80,10 @@ class _Pen:
             else:
                 self._write(item)
 
-    def _fill(self, corners: Iterable[tuple[float, float]], colour: str) -> None:
-        context = self._context(colour, 0)
-        self._renderer.draw_path(context, Path([*corners, (0, 0)], closed=True), self._to_canvas, to_rgba(colour))
+    def _fill(self, area: Area) -> None:
+        box, context = area.box, self._context(area.colour, 0)
+        corners = [(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)]
+        self._renderer.draw_path(context, Path([*corners, (0, 0)], closed=True), self._to_canvas, to_rgba(area.colour))
         context.restore()
 
     def _stroke(self, stroke: Stroke) -> None:

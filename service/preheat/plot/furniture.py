@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import cached_property
 from itertools import pairwise
 
 from preheat.plot.content import Content
@@ -16,27 +17,29 @@ _BAR_BANDS = 64
 
 
 class Furniture:
-    """What surrounds the curves; `x_ticks` are as many as have room for their labels."""
+    """What surrounds the curves of a content."""
 
-    def __init__(self, layout: Layout, theme: Theme, colours: dict[str, str], scale: IterationScale) -> None:
-        self._layout, self._theme, self._colours, self._scale = layout, theme, colours, scale
+    def __init__(
+        self, content: Content, layout: Layout, theme: Theme, colours: dict[str, str], scale: IterationScale
+    ) -> None:
+        self._content, self._layout = content, layout
+        self._theme, self._colours, self._scale = theme, colours, scale
         self._size, self._small = layout.size, layout.small
 
-    def frames(self, content: Content, texts: list[Text]) -> list[Stroke | Text]:
+    def frames(self, texts: list[Text]) -> list[Stroke | Text]:
         """Grid, axes and tick labels of every panel; the grid stops at texts."""
-        x_ticks = self._x_ticks(content)
+        boxes = [text.box.grown(1) for text in texts]
         items: list[Stroke | Text] = []
         for axis in self._layout.axes:
-            boxes = [text.box.grown(1) for text in texts]
-            items += self._grid(axis, x_ticks, boxes)
+            items += self._grid(axis, boxes)
             items += self._left_axis(axis)
             items += self._value_labels(axis)
-        items += self._iteration_labels(x_ticks)
+        items += self._iteration_labels()
         return items
 
-    def surroundings(self, content: Content) -> list[Area | Stroke | Text]:
+    def surroundings(self) -> list[Area | Stroke | Text]:
         """Title, axis labels, legend or colour bar, and notes."""
-        items: list[Area | Stroke | Text] = [*self._title(content), *self._axis_labels(content)]
+        items: list[Area | Stroke | Text] = [*self._title(), *self._axis_labels()]
         items += self._legend()
         if self._layout.has_bar:
             items += self._bar()
@@ -45,16 +48,18 @@ class Furniture:
             items.append(self._text(note, self._size, top, self._small))
         return items
 
-    def _x_ticks(self, content: Content) -> Ticks:
-        box = self._layout.axes[0].box
+    @cached_property
+    def _x_ticks(self) -> Ticks:
+        """As many as have room for their labels."""
+        start, last, box = self._content.start, self._content.last, self._layout.axes[0].box
         most = max(int(box.width / (4 * self._size)), 2)
         while most > 1:
-            ticks = iteration_ticks(content.start, content.last, min(most, 14))
+            ticks = iteration_ticks(start, last, min(most, 14))
             places = [self._label_box(label, value) for label, value in zip(ticks.labels, ticks.values, strict=True)]
             if all(a.right + self._small <= b.left for a, b in pairwise(places)):
                 return ticks
             most -= 1
-        return iteration_ticks(content.start, content.last, 1)
+        return iteration_ticks(start, last, 1)
 
     def _label_box(self, label: str, value: float) -> Box:
         box, axis = text_box(label, self._small), self._layout.axes[-1].box
@@ -63,9 +68,9 @@ class Furniture:
         least, most = axis.left - 0.4 * self._size, self._layout.width - box.width - 1
         return moved(box, max(min(self._scale.x(value) - box.width / 2, most), least), top)
 
-    def _grid(self, axis: Axis, x_ticks: Ticks, texts: list[Box]) -> list[Stroke]:
+    def _grid(self, axis: Axis, texts: list[Box]) -> list[Stroke]:
         box, colour, strokes = axis.box, self._theme.grid, []
-        for value in x_ticks.values:
+        for value in self._x_ticks.values:
             x = self._scale.x(value)
             gaps = [(text.top, text.bottom) for text in texts if text.left < x < text.right]
             strokes += [segment(x, a, x, b, colour, 0.8) for a, b in _pieces(box.top, box.bottom, gaps)]
@@ -105,22 +110,23 @@ class Furniture:
             texts.append(self._text(label, axis.box.left - 0.5 * self._size - box.width, top, self._small))
         return texts
 
-    def _iteration_labels(self, ticks: Ticks) -> list[Text]:
+    def _iteration_labels(self) -> list[Text]:
         return [
             Text(self._label_box(label, value), label, self._small, self._theme.text)
-            for label, value in zip(ticks.labels, ticks.values, strict=True)
+            for label, value in zip(self._x_ticks.labels, self._x_ticks.values, strict=True)
         ]
 
-    def _title(self, content: Content) -> list[Text]:
+    def _title(self) -> list[Text]:
+        whole = self._content.title
         room = (self._layout.width - 2 * self._size) / 1.03
-        size = 1.15 * self._size if width_em(content.title) * 1.15 * self._size <= room else self._small
-        title = cut(content.title, room / size)
+        size = 1.15 * self._size if width_em(whole) * 1.15 * self._size <= room else self._small
+        title = cut(whole, room / size)
         width = text_box(title, size).width
         return [self._text(title, (self._layout.width - width) / 2, 0.6 * self._size, size)]
 
-    def _axis_labels(self, content: Content) -> list[Text]:
+    def _axis_labels(self) -> list[Text]:
         main, *panels = self._layout.axes
-        offset = self._x_ticks(content).offset
+        offset = self._x_ticks.offset
         label = f"iteration − {grouped(offset)}" if offset else "iteration"
         width = text_box(label, self._size).width
         texts = [self._text(label, (main.box.left + main.box.right - width) / 2, self._layout.label_top, self._size)]

@@ -35,21 +35,13 @@ def render(curves: list[Curve], options: PlotOptions, kind: str = "png", deadlin
 def content_of(curves: list[Curve], options: PlotOptions, deadline: Deadline = NO_DEADLINE) -> Content:
     """What `render` draws. Raises what it raises."""
     check_options(curves, options)
-    stop = _longest(curves) + 1 if options.stop is None else options.stop
-    shown = [_Shown(curve, name, options, stop, deadline) for curve, name in zip(curves, _names(curves), strict=True)]
+    window = options.iterations(_longest(curves))
+    shown = _all_shown(curves, options, window.stop, deadline)
     if len(shown) > 1 and sum(len(each.lrs) for each in shown) > MOST_NAMED:
         for each in shown:
             each.unite()
-    return Content(
-        _title(curves),
-        options.start,
-        stop - 1,
-        Panel("learning rate", [line for each in shown for line in each.lrs]),
-        {each.name: each.curve.schedule.spec.phases for each in shown},
-        _merged([mark for each in shown for mark in each.marks(deadline)]),
-        _panels(shown),
-        _notes(shown),
-    )
+    marks = _merged([mark for each in shown for mark in each.marks(deadline)])
+    return _content(shown, window, marks, _panels(shown))
 
 
 def render_difference(
@@ -60,38 +52,26 @@ def render_difference(
     Raises NotComparable, and what `render` raises.
     """
     check_options([a, b], options)
-    stop = min(a.total_iterations, b.total_iterations) + 1 if options.stop is None else options.stop
+    window = options.iterations(min(a.total_iterations, b.total_iterations))
     columns = common_columns(a, b)
-    iterations = evenly(range(options.start, stop), _MAX_DIFFERENCES)
+    iterations = evenly(window, _MAX_DIFFERENCES)
     differences = values_of(b, columns, iterations, deadline) - values_of(a, columns, iterations, deadline)
     x = np.array(iterations, dtype=float)
-    names = _names([a, b])
+    shown = _all_shown([a, b], options, window.stop, deadline)
     panel = Panel(
-        f"difference: {names[1]} − {names[0]}",
+        f"difference: {shown[1].name} − {shown[0].name}",
         [
             Line(f"difference in {column.name}" if len(columns) > 1 else "", x, x, y, y)
             for column, y in zip(columns, differences.T, strict=True)
         ],
     )
-    shown = [_Shown(curve, name, options, stop, deadline) for curve, name in zip((a, b), names, strict=True)]
-    lines = [line for each in shown for line in each.lrs]
-    phases = {each.name: each.curve.schedule.spec.phases for each in shown}
-    content = Content(
-        _title([a, b]),
-        options.start,
-        stop - 1,
-        Panel("learning rate", lines),
-        phases,
-        panels=[panel],
-        notes=_notes(shown),
-    )
-    return draw(content, options, kind)
+    return draw(_content(shown, window, [], [panel]), options, kind)
 
 
 def check_options(curves: list[Curve], options: PlotOptions) -> None:
     """Raises IterationOutOfRange unless the window lies in the longest run, and `at` in the first."""
     longest = _longest(curves)
-    stop = longest + 1 if options.stop is None else options.stop
+    stop = options.iterations(longest).stop
     if not 1 <= stop <= longest + 1:
         raise IterationOutOfRange("stop", stop, longest + 1)
     if not 0 <= options.start < stop:
@@ -102,6 +82,25 @@ def check_options(curves: list[Curve], options: PlotOptions) -> None:
 
 def _longest(curves: list[Curve]) -> int:
     return max(curve.total_iterations for curve in curves)
+
+
+def _all_shown(curves: list[Curve], options: PlotOptions, stop: int, deadline: Deadline) -> "list[_Shown]":
+    return [_Shown(curve, name, options, stop, deadline) for curve, name in zip(curves, _names(curves), strict=True)]
+
+
+def _content(shown: "list[_Shown]", window: range, marks: list[Mark], panels: list[Panel]) -> Content:
+    """The content of a picture of these iterations, with a line for each param group that is shown."""
+    return Content(
+        _title([each.curve for each in shown]),
+        window.start,
+        window.stop - 1,
+        Panel("learning rate", [line for each in shown for line in each.lrs]),
+        {each.name: each.curve.schedule.spec.phases for each in shown},
+        {each.name: each.lrs[0].name for each in shown},
+        marks,
+        panels,
+        _notes(shown),
+    )
 
 
 def _notes(shown: "list[_Shown]") -> list[str]:

@@ -57,21 +57,21 @@ def linear_ticks(low: float, high: float, wanted: int, most: int) -> Ticks:
         if len(finer) > most and multiples:
             break
         multiples, step, exponent = finer, finer_step, finer_exponent
-    return Ticks(tuple(float(f"{multiple}e{exponent}") for multiple in multiples), _labels(multiples, exponent))
+    return Ticks(tuple(_times_power(multiple, exponent) for multiple in multiples), _labels(multiples, exponent))
 
 
 def log_ticks(low: float, high: float, most: int) -> Ticks:
     """Powers of ten in low … high; also 2 and 5 times these where there is room, and multiples where there are few."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    within = [decade for decade in decades if low <= _power(1, decade) <= high]
-    finer = [(digit, decade) for decade in decades for digit in (1, 2, 5) if low <= _power(digit, decade) <= high]
+    within = [decade for decade in decades if low <= _times_power(1, decade) <= high]
+    finer = [(digit, decade) for decade in decades for digit in (1, 2, 5) if low <= _times_power(digit, decade) <= high]
     if len(within) > 1:
         chosen = finer if len(finer) <= most else [(1, decade) for decade in _spread(within, max(most, 2))]
     elif len(finer) < _FEW:  # which would not show that the axis is logarithmic
         return linear_ticks(low, high, most, most)
     else:
         chosen = finer[:: math.ceil(len(finer) / max(most, 1))]
-    values = tuple(_power(digit, decade) for digit, decade in chosen)
+    values = tuple(_times_power(digit, decade) for digit, decade in chosen)
     if values and values[0] >= _PLAIN[0] and values[-1] < _PLAIN[1]:
         return Ticks(values, tuple(f"{value:g}" for value in values))
     return Ticks(values, tuple(f"{digit}e{decade}" for digit, decade in chosen))
@@ -148,5 +148,6 @@ def _next_step(digit: int, exponent: int) -> tuple[int, int]:
     return {1: (2, exponent), 2: (5, exponent), 5: (1, exponent + 1)}[digit]
 
 
-def _power(digit: int, decade: int) -> float:
-    return float(f"{digit}e{decade}")
+def _times_power(multiple: int, exponent: int) -> float:
+    """Multiple · 10^exponent, the float nearest to it."""
+    return float(f"{multiple}e{exponent}")

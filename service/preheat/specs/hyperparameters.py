@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from preheat.specs.after_schedulers import AfterScheduler
-from preheat.specs.fields import Closed, NonNegative
+from preheat.specs.fields import MAX_PARAM_GROUPS, Closed, NonNegative
 from preheat.specs.violations import Location
 from preheat.specs.warmup import Warmup, WarmupOrIterations
 
@@ -31,9 +31,9 @@ class GroupHyperparameter(Closed):
 class Hyperparameter(GroupHyperparameter):
     """A hyperparameter of the param groups that it names, or of all that have none of that name of their own."""
 
-    param_groups: Annotated[tuple[str, ...], Field(min_length=1, max_length=256, fail_fast=True)] | None = Field(
-        None, description="Names of the param groups that it is for; by default all.", examples=[["decay"]]
-    )
+    param_groups: (
+        Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_PARAM_GROUPS, fail_fast=True)] | None
+    ) = Field(None, description="Names of the param groups that it is for; by default all.", examples=[["decay"]])
 
 
 def _number_or_object(value: Any) -> str:

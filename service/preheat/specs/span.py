@@ -45,6 +45,12 @@ class Span:
         if getattr(model, first) is not None and getattr(model, second) is not None:
             self.refuse((second,), f"must not be given beside {first}", getattr(model, second))
 
+    def check_filled_in(self, model: Closed, field: str, value: int) -> None:
+        """Refuses another value of a field that is filled in: what an answer has may be sent where it still holds."""
+        given = getattr(model, field)
+        if given not in {None, value}:
+            self.refuse((field,), f"must be {value} here, or left out", given)
+
     def default_length(self, field: str) -> int:
         """What is left of the run; refuses the default of `field` if that is nothing."""
         if self.iterations < 1:

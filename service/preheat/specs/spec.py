@@ -169,7 +169,8 @@ class Spec(Closed):
         for hyperparameter, assignments in groupby(self.assignments, attrgetter("name")):
             first, *others = (assignment.groups for assignment in assignments)
             # One schedule has its groups in the order in which it names them; several are mixed, in the groups' order.
-            groups = sorted(sum(others, first), key=names.index) if others else first
+            mixed = set(sum(others, first))
+            groups = [name for name in names if name in mixed] if others else first
             found += [Column(group, hyperparameter) for group in groups]
         return tuple(found)
 

@@ -72,14 +72,12 @@ class Track:
         following = substituted(after, {"s": f"n - {warmup.origin}" if warmup.origin else "n"})
         if warmup.iterations == 0:
             return substituted(following, {"b": b})
+        rise = warmup.formula()
         if warmup.dampens:
-            return substituted(f"({following}) * ({warmup.formula()} if n <= {warmup.last} else 1.0)", {"b": b})
+            return substituted(f"({following}) * ({rise} if n <= {warmup.last} else 1.0)", {"b": b})
         if warmup.meets_decay:
-            met = substituted(following, {"n": str(warmup.peak)})
-            return substituted(
-                f"({substituted(warmup.formula(), {'m': met})}) if n <= {warmup.last} else ({following})", {"b": b}
-            )
-        return substituted(f"({warmup.formula()}) if n <= {warmup.last} else ({following})", {"b": b})
+            rise = substituted(rise, {"m": substituted(following, {"n": str(warmup.peak)})})
+        return substituted(f"({rise}) if n <= {warmup.last} else ({following})", {"b": b})
 
     def turning_points(self, start: int, stop: int) -> set[int]:
         """A few iterations of start … stop − 1 that hold, with the two ends, the window's lowest and highest LR."""
@@ -89,21 +87,23 @@ class Track:
         """The part of start … stop − 1 of whose extremes `turning_points` has a sample, at even distances, alone."""
         if self.after_scheduler is None or self.is_momentum:  # a warm-up goes one way
             return range(0)
-        warmup_stop = min(stop, self.warmup.last + 1)
-        own = range(start, max(start, warmup_stop)) if self.warmup.dampens else range(0)
-        first = (start if self.warmup.dampens else max(start, self.warmup.last + 1)) - self.warmup.origin
-        last = stop - self.warmup.origin
-        after = self.after_scheduler.unproved(max(first, 0), last) if max(first, 0) < last else range(0)
+        own = range(start, min(stop, self.warmup.last + 1)) if self.warmup.dampens else range(0)
+        first, last = self._of_scheduler(start, stop)
+        after = self.after_scheduler.unproved(first, last) if first < last else range(0)
         return hull([own, moved(after, self.warmup.origin)])
 
     def _turns(self, start: int, stop: int) -> Iterable[int]:
-        last, origin = self.warmup.last, self.warmup.origin
+        last = self.warmup.last
         # last − 1 too: with (n+1)/W the target is reached one iteration before the warm-up is over.
         yield from (last - 1, last, last + 1)
         if self.warmup.dampens:  # a rise times a fall turns somewhere in between
             yield from sampled_iterations(start, min(stop, last + 1))
         if self.after_scheduler is not None:
-            # Of what is read from it alone: until `last` the warm-up takes the place of its LRs, not of its momentum.
-            first = start if self.warmup.dampens or self.is_momentum else max(start, last + 1)
-            for point in self.after_scheduler.turning_points(max(first - origin, 0), stop - origin):
-                yield point + origin
+            for point in self.after_scheduler.turning_points(*self._of_scheduler(start, stop)):
+                yield point + self.warmup.origin
+
+    def _of_scheduler(self, start: int, stop: int) -> tuple[int, int]:
+        """The part of start … stop − 1 that is read from the scheduler, on its own clock; it may be empty."""
+        # Until its last iteration the warm-up takes the place of the scheduler's LRs, not of its momentum.
+        first = start if self.warmup.dampens or self.is_momentum else max(start, self.warmup.last + 1)
+        return max(first - self.warmup.origin, 0), stop - self.warmup.origin

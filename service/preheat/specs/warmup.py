@@ -178,20 +178,20 @@ class Warmup(Closed):
             return self._untuned()
         i, d = self._steps()
         start = self._start()
-        # Two conventions reach 1 at their last iteration; the others would pass it, or reach it early.
-        is_over = "" if self.convention in {"n/W", "(n+1)/(W+1)"} else f" if {i} < {d} else b"
         p = f"({i} / {d})"
         if self.dampens:
             # Past its peak a convention has p > 1, of which a cosine would fall again.
             return f"{self._as_factor(p, i, d)} if {i} < {d} else 1.0"
         if self.shape == "linear" and start == "0.0":
-            return f"b * {i} / {d}{is_over}"
+            # Two conventions reach 1 at their last iteration; the others would pass it, or reach it early.
+            is_exact = self.convention in {"n/W", "(n+1)/(W+1)"}
+            return f"b * {i} / {d}" if is_exact else f"b * {i} / {d} if {i} < {d} else b"
         if self.shape == "exponential":
             if self.start_factor:
                 # With a factor the target cancels out of the quotient, so a target of 0 is no division by 0.
                 return f"b * {number(self.start_factor)} ** (1 - min({p}, 1.0)) if {i} < {d} else b"
             return f"{start} * (b / {start}) ** min({p}, 1.0) if {i} < {d} else b"
-        return f"{start} + (b - {start}) * {self._height(p, i, d)}{is_over or f' if {i} < {d} else b'}"
+        return f"{start} + (b - {start}) * {self._height(p, i, d)} if {i} < {d} else b"
 
     def _to_decay(self) -> str:
         """From the start to `m`, the LR that the decay has at the peak."""

@@ -16,7 +16,8 @@ from preheat.plot.drawing import compose
 from preheat.plot.options import PlotOptions
 from preheat.plot.render import content_of, render
 from preheat.plot.scene import Area
-from support.pictures import FIRST_LINE, SECOND_LINE, dashed_lines, line_extent, pixels, points, texts
+from preheat.plot.themes import THEMES, blend
+from support.pictures import FIRST_LINE, SECOND_LINE, dashed_lines, has_colour, line_extent, pixels, points, texts
 from support.specs import curve
 
 COSINE = {"type": "CosineAnnealingLR"}
@@ -147,12 +148,27 @@ def test_all_groups_are_drawn_with_a_colour_bar() -> None:
 def test_lines_that_run_over_each_other_are_both_seen() -> None:
     """Two groups with the same LRs: the first is wider, so that its colour is on both sides of the second's."""
     groups = [{"name": "decay"}, {"name": "no_decay"}]
-    picture = pixels(render([curve(param_groups=groups, after_scheduler=COSINE)], PlotOptions()))
-    counts = [
-        int((np.abs(picture - [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]).max(axis=2) < 0.1).sum())
-        for colour in (FIRST_LINE, SECOND_LINE)
-    ]
-    assert min(counts) > 500
+    picture = render([curve(param_groups=groups, after_scheduler=COSINE)], PlotOptions())
+    assert min(has_colour(picture, colour).sum() for colour in (FIRST_LINE, SECOND_LINE)) > 500
+
+
+def test_a_strip_of_phases_has_the_colour_of_its_own_schedule() -> None:
+    """Also where the name of one schedule begins with all of another's."""
+    options = PlotOptions()
+    curves = [curve(label="run 10", after_scheduler=COSINE), curve(label="run 1", after_scheduler={"type": "CosineLR"})]
+    scene = compose(content_of(curves, options), options, "png")
+    strips = {area.box.top: area.colour for area in scene.items if isinstance(area, Area)}
+    for top, line in zip(sorted(strips), (FIRST_LINE, SECOND_LINE), strict=True):
+        assert strips[top] in {blend(line, THEMES["light"].background, share) for share in (0.3, 0.16)}
+
+
+def test_a_hyperparameter_may_have_the_name_of_the_lrs_own_panel() -> None:
+    """Each panel has its own lines, also where two have the same label."""
+    options = PlotOptions()
+    scene = compose(content_of([curve(hyperparameters={"learning_rate": 3.0})], options), options, "png")
+    lr, constant = (stroke for stroke in scene.strokes if len(stroke.xs) == 21)
+    assert np.ptp(lr.ys) > 100
+    assert np.ptp(constant.ys) == 0
 
 
 def test_an_svg_has_every_letter_and_families_that_may_have_it() -> None:

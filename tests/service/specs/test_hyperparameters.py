@@ -89,6 +89,12 @@ def test_the_columns_of_a_schedule_that_names_its_groups_keep_their_order() -> N
             "must not be given: hyperparameters.weight_decay.param_groups names the group",
         ),
         (
+            {"weight_decay": {"value": 1.0, "param_groups": ["nobody"]}},
+            {"no_decay": {"weight_decay": 0}},
+            "/hyperparameters/weight_decay/param_groups/0",
+            '("nobody") must be a param group (known: decay, head, no_decay)',
+        ),
+        (
             {"weight_decay": 0.1},
             {name: {"weight_decay": 0} for name in ("decay", "no_decay", "head")},
             "/hyperparameters/weight_decay",

@@ -57,34 +57,6 @@ def test_a_curve_goes_from_its_start_to_the_target(fields: dict[str, Any], expec
     assert actual[W:] == [TARGET] * 13
 
 
-@pytest.mark.parametrize(
-    ("convention", "share", "peak"),
-    [
-        ("n/W", lambda n: n / W, W),
-        ("(n+1)/W", lambda n: (n + 1) / W, W - 1),
-        ("(n+1)/(W+1)", lambda n: (n + 1) / (W + 1), W),
-        ("n/(W-1)", lambda n: n / (W - 1), W - 1),
-        ("(n-1)/W", lambda n: max(n - 1, 0) / W, W + 1),
-    ],
-)
-@pytest.mark.parametrize("start", [0.0, 0.1])
-def test_a_convention_says_when_the_target_is_reached(
-    convention: str, share: Callable[[int], float], peak: int, start: float
-) -> None:
-    """Each convention reaches the target at its own iteration, to the last bit and whatever the start."""
-    actual = lrs(convention=convention, start_lr=start, decay_clock="from_peak")
-    expected = [start + (TARGET - start) * min(share(n), 1) for n in range(21)]
-    assert actual == pytest.approx(expected, rel=1e-12)
-    assert actual.index(TARGET) == peak
-
-
-def test_from_zero_the_warmup_takes_the_place_of_the_decay() -> None:
-    """With from_zero iteration W is iteration W of the decay's own clock."""
-    values = curve(after_scheduler={"type": "PolynomialDecayLR"}, decay_clock="from_zero").window(0, 21)[:, 0].tolist()
-    assert values[W - 1] == pytest.approx(TARGET * (W - 1) / W)
-    assert values[W:] == pytest.approx([TARGET * (1 - n / 20) for n in range(W, 21)], abs=1e-17)
-
-
 SHARES: dict[str, tuple[Callable[[int, int], float], Callable[[int], int]]] = {
     "n/W": (lambda n, w: n / w, lambda w: w),
     "(n+1)/W": (lambda n, w: (n + 1) / w, lambda w: w - 1),
@@ -93,6 +65,25 @@ SHARES: dict[str, tuple[Callable[[int, int], float], Callable[[int], int]]] = {
     "(n-1)/W": (lambda n, w: max(n - 1, 0) / w, lambda w: w + 1),
 }
 """Each convention's p at n, and the iteration at which it is 1."""
+
+
+@pytest.mark.parametrize("convention", SHARES)
+@pytest.mark.parametrize("start", [0.0, 0.1])
+def test_a_convention_says_when_the_target_is_reached(convention: str, start: float) -> None:
+    """Each convention reaches the target at its own iteration, to the last bit and whatever the start."""
+    share, peak = SHARES[convention]
+    actual = lrs(convention=convention, start_lr=start, decay_clock="from_peak")
+    expected = [start + (TARGET - start) * min(share(n, W), 1) for n in range(21)]
+    assert actual == pytest.approx(expected, rel=1e-12)
+    assert actual.index(TARGET) == peak(W)
+
+
+def test_from_zero_the_warmup_takes_the_place_of_the_decay() -> None:
+    """With from_zero iteration W is iteration W of the decay's own clock."""
+    values = curve(after_scheduler={"type": "PolynomialDecayLR"}, decay_clock="from_zero").window(0, 21)[:, 0].tolist()
+    assert values[W - 1] == pytest.approx(TARGET * (W - 1) / W)
+    assert values[W:] == pytest.approx([TARGET * (1 - n / 20) for n in range(W, 21)], abs=1e-17)
+
 
 HEIGHTS: dict[str, Callable[[float], float]] = {
     "linear": lambda p: p,

@@ -254,8 +254,7 @@ class CooldownLR(Wrapper):
             rule = f"must not exceed the {span.iterations} iterations that are left of the run"
             span.refuse(("length",), rule, length)
             return self
-        if self.start not in {None, start}:
-            span.refuse(("start",), f"must be {start} here, or left out", self.start)
+        span.check_filled_in(self, "start", start)
         child = self.scheduler.normalised(span.child("scheduler"))
         return self.model_copy(update={"length": length, "start": start, "scheduler": child})
 

@@ -10,7 +10,7 @@ from preheat.formula.easing import falling, number, power
 from preheat.specs.after_schedulers.sampling import are_sampled, sampled_numbers
 from preheat.specs.after_schedulers.scheduler import Decay, Named, Shape, is_over, log_growth_to
 from preheat.specs.durations import Iterations
-from preheat.specs.fields import LR, Int, NonNegative, Positive
+from preheat.specs.fields import LR, MAX_ITERATION, Int, NonNegative, Positive
 from preheat.specs.span import Span
 
 _LOW = 100
@@ -227,7 +227,9 @@ class InverseSqrtLR(Shape):
     timescale: Iterations | None = Field(
         None, description="Iterations until the LR is b / √2; by default the warm-up's.", examples=[4000]
     )
-    shift: Annotated[Int, Field(ge=0, le=2**53)] = Field(0, description="Iterations the decay is ahead.", examples=[0])
+    shift: Annotated[Int, Field(ge=0, le=MAX_ITERATION)] = Field(
+        0, description="Iterations the decay is ahead.", examples=[0]
+    )
 
     @override
     def filled_in(self, span: Span) -> Self:

@@ -14,6 +14,11 @@ from preheat.specs.fields import LR, Closed, Ratio
 from preheat.specs.span import Span
 from preheat.specs.violations import Location
 
+_End = tuple[float | None, float | None]
+"""An end of a phase: an LR, or a factor of b; with neither it is not given, or is b where a phase is normalised."""
+
+_NOT_GIVEN: _End = (None, None)
+
 
 class Segment(Closed):
     """One phase of a PhasesLR: the LR goes from `from` to `to`, or between factors of b, within `length`."""
@@ -41,12 +46,20 @@ class Segment(Closed):
         None, alias="to_factor", description="LR at the end as a factor of b, instead of `to`.", examples=[0.1]
     )
 
-    def after(self, lr: float | None, factor: float | None) -> Self:
-        """The phase with both ends filled in, where the phase before has ended at an LR or a factor; None for b."""
-        has_start = self.start_lr is not None or self.start_factor is not None
-        has_end = self.end_lr is not None or self.end_factor is not None
-        start = (self.start_lr, self.start_factor) if has_start else (lr, factor)
-        end = (self.end_lr, self.end_factor) if has_end or self.shape != "constant" else start
+    @property
+    def start(self) -> _End:
+        """LR or factor at the start."""
+        return self.start_lr, self.start_factor
+
+    @property
+    def end(self) -> _End:
+        """LR or factor at the end."""
+        return self.end_lr, self.end_factor
+
+    def after(self, last: _End) -> Self:
+        """The phase with both ends filled in, where the phase before has ended at `last`."""
+        start = last if self.start == _NOT_GIVEN else self.start
+        end = start if self.end == _NOT_GIVEN and self.shape == "constant" else self.end
         names = ("start_lr", "start_factor", "end_lr", "end_factor")
         return self.model_copy(update=dict(zip(names, (*start, *end), strict=True)))
 
@@ -56,7 +69,7 @@ class Segment(Closed):
             span.refuse(("phases", index, "from_factor"), "must not be given beside from", self.start_factor)
         if self.end_lr is not None and self.end_factor is not None:
             span.refuse(("phases", index, "to_factor"), "must not be given beside to", self.end_factor)
-        if self.shape != "constant" and self.end_lr is None and self.end_factor is None:
+        if self.shape != "constant" and self.end == _NOT_GIVEN:
             span.refuse(("phases", index, "to"), f"is required in a {self.shape} phase, or to_factor", None)
 
     def check_ends(self, span: Span, index: int) -> None:
@@ -67,10 +80,10 @@ class Segment(Closed):
 
     def formula(self, start: int) -> str:
         """The LR of a normalised phase that begins at the scheduler's own iteration `start`."""
-        end = _lr(self.end_lr, self.end_factor)
+        end = _lr(*self.end)
         if self.shape == "constant":
             return end
-        first, x = _lr(self.start_lr, self.start_factor), f"((s - {start}) / {self.length})"
+        first, x = _lr(*self.start), f"((s - {start}) / {self.length})"
         text = between(self.shape, first, end, x)
         # b may be 0, and both ends with it: of an exponential phase the quotient is taken only where it is not.
         are_factors = self.start_lr is None and self.end_factor is not None
@@ -126,29 +139,27 @@ class PhasesLR(Shape):
     @override
     def idle_fields(self) -> list[Location]:
         """The start of a constant phase that has another end, at which all of it is."""
-        before = [(None, None), *((phase.end_lr, phase.end_factor) for phase in self.phases)]
+        before = [_NOT_GIVEN, *(phase.end for phase in self.phases)]
         found: list[Location] = []
         for index, (phase, last) in enumerate(zip(self.phases, before, strict=False)):
-            start, end = (phase.start_lr, phase.start_factor), (phase.end_lr, phase.end_factor)
             # Where it is the one that the phase before ends at, it is filled in.
-            if phase.shape == "constant" and start not in {(None, None), end, last}:
+            if phase.shape == "constant" and phase.start not in {_NOT_GIVEN, phase.end, last}:
                 found.append(("phases", index, "from" if phase.start_factor is None else "from_factor"))
         return found
 
     @override
     def filled_in(self, span: Span) -> Self:
         phases: list[Segment] = []
-        used = 0
-        last: tuple[float | None, float | None] = (None, None)
+        used, last = 0, _NOT_GIVEN
         # In order: in a ramp of the batch a duration depends on where its phase begins.
         for index, phase in enumerate(self.phases):
             length = span.resolved(phase.length, ("phases", index, "length"), used)
             if length is None:
                 length = self._rest(index, used, span)
             phase.check(span, index)
-            whole = phase.after(*last).model_copy(update={"length": length})
+            whole = phase.after(last).model_copy(update={"length": length})
             whole.check_ends(span, index)
-            last = (whole.end_lr, whole.end_factor)
+            last = whole.end
             phases.append(whole)
             if not isinstance(length, int):  # refused: the phases after it cannot be placed
                 return self
@@ -166,7 +177,7 @@ class PhasesLR(Shape):
 
     @override
     def formula(self, group: int = 0) -> str:
-        text = _lr(self.phases[-1].end_lr, self.phases[-1].end_factor)
+        text = _lr(*self.phases[-1].end)
         # From the last phase back, since each is the `else` of the one before.
         for phase, (start, end) in reversed(list(zip(self.phases, pairwise(self.starts), strict=True))):
             text = f"({phase.formula(start)} if s < {end} else {text})"

@@ -187,9 +187,7 @@ class ExpressionLR(Shape):
             "length": span.iterations,
         }
         for field, value in filled.items():
-            # What an answer has filled in may be sent again, but only where it still holds.
-            if getattr(self, field) not in {None, value}:
-                span.refuse((field,), f"must be {value} here, or left out", getattr(self, field))
+            span.check_filled_in(self, field, value)
         try:
             filled["expression"] = checked(self.expression, NAMES)
         except ValueError as error:

@@ -140,13 +140,15 @@ class Scheduler(Closed):
         """Fields that are not at their default and yet change nothing, since the formula is the same without them."""
         mine = {} if self.children else type(self).model_fields
         kept = _MOMENTUM if self.cycles_momentum else frozenset({"cycle_momentum"})
-        changed = [
-            name
+        changed = {
+            name: field.default
             for name, field in mine.items()
             if name not in kept and not field.is_required() and field.default not in {None, getattr(self, name)}
-        ]
-        formulas = {name: self.model_copy(update={name: mine[name].default}).formula() for name in changed}
-        return [(name,) for name, formula in formulas.items() if formula == self.formula()]
+        }
+        if not changed:
+            return []
+        own = self.formula()
+        return [(name,) for name, value in changed.items() if self.model_copy(update={name: value}).formula() == own]
 
     @property
     def cycles_momentum(self) -> bool:

@@ -1,6 +1,6 @@
 """torch's SequentialLR and ChainedScheduler: schedulers one after the other, and each on top of the one before."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from itertools import pairwise
 from typing import ClassVar, Literal, Self
@@ -89,22 +89,25 @@ class SequentialLR(Several):
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
-        bounds = pairwise((0, *self.milestones, max(stop, *self.milestones, 0)))
-        for child, (begin, end) in zip(self.schedulers, bounds, strict=True):
+        for child, begin, end in self._in_force(start, stop):
             # At end - 1 the child is read for the last time: at a milestone the next one is.
-            if begin < stop and end > start:
-                yield from (begin, end - 1)
-                for point in child.turning_points(max(start - begin, 0), min(stop, end) - begin):
-                    yield point + begin
+            yield from (begin, end - 1)
+            for point in child.turning_points(max(start - begin, 0), min(stop, end) - begin):
+                yield point + begin
 
     @override
     def unproved(self, start: int, stop: int) -> range:
-        bounds = pairwise((0, *self.milestones, max(stop, *self.milestones, 0)))
         return hull(
             moved(child.unproved(max(start - begin, 0), min(stop, end) - begin), begin)
-            for child, (begin, end) in zip(self.schedulers, bounds, strict=True)
-            if begin < stop and end > max(start, begin)
+            for child, begin, end in self._in_force(start, stop)
         )
+
+    def _in_force(self, start: int, stop: int) -> Iterator[tuple[Scheduler, int, int]]:
+        """The schedulers that are read in start … stop − 1, each with where its turn begins and ends."""
+        bounds = pairwise((0, *self.milestones, max(stop, *self.milestones, 0)))
+        for child, (begin, end) in zip(self.schedulers, bounds, strict=True):
+            if begin < stop and end > start:
+                yield child, begin, end
 
 
 class ChainedScheduler(Several):

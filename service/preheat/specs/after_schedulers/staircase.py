@@ -52,8 +52,7 @@ class StaircaseLR(Wrapper):
 
     @override
     def filled_in(self, span: Span) -> Self:
-        if self.start not in {None, span.start}:
-            span.refuse(("start",), f"must be {span.start} here, or left out", self.start)
+        span.check_filled_in(self, "start", span.start)
         hold = span.resolved_period(self.hold, ("hold",))
         child = self.scheduler.normalised(span.child("scheduler"))
         return self.model_copy(update={"start": span.start, "hold": hold, "scheduler": child})
