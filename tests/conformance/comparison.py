@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, reject, settings
 from hypothesis import strategies as st
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from preheat.conversions import Source
 from preheat.conversions.importers import Imported, import_schedule
@@ -71,11 +70,6 @@ def imported(source: Source, content: dict[str, Any], **known: Any) -> Imported:
         return import_schedule(source, content, Known(**known))
     except (NotImportable, InvalidSpec):
         reject()
-
-
-def optimizer(lr: float, **arguments: Any) -> SGD:
-    """An optimizer of one param group."""
-    return SGD([torch.zeros(1)], lr=lr, **arguments)
 
 
 def stepped(on: Optimizer, step: Callable[[int], Any], total: int) -> list[float]:

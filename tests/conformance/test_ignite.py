@@ -4,9 +4,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.optim import lr_scheduler
 
-from conformance.comparison import RATES, assert_same, library, lrs, optimizer, randomly
+from conformance.comparison import RATES, assert_same, library, lrs, randomly
+from reference import optimizer, torch_scheduler
 
 TOTAL = 100
 
@@ -26,10 +26,10 @@ def test_a_warmup_reaches_its_peak_one_iteration_early(lr: float, start: float, 
     """create_lr_scheduler_with_warmup has the target at W − 1, and the decay from there."""
     handlers: Any = library("ignite.handlers")
     on = optimizer(lr)
-    own = {name: value for name, value in after.items() if name != "type"}
     found: list[Any] = [None] * (TOTAL + 1)
-    scheduler = getattr(lr_scheduler, after["type"])(on, **own)
-    handlers.create_lr_scheduler_with_warmup(scheduler, start, warmup, lr, output_simulated_values=found)
+    handlers.create_lr_scheduler_with_warmup(
+        torch_scheduler(after, on), start, warmup, lr, output_simulated_values=found
+    )
     clock = {"iterations": warmup, "start_lr": start, "convention": "n/(W-1)", "decay_clock": "from_peak"}
     assert_same("ignite", lrs(lr, TOTAL, after, **clock), [value for _, value in found], atol=1e-13)
 

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.optim import lr_scheduler
 
 from conformance.comparison import RATES, assert_same, library, lrs, randomly, stepped
+from reference import torch_scheduler
 
 _after = st.one_of(
     st.fixed_dictionaries({"type": st.just("CosineAnnealingLR"), "T_max": st.integers(150, 300)}),
@@ -28,8 +28,7 @@ def test_a_dampened_warmup_is_that_of_the_library(kind: str, period: int, beta2:
     """Every LR of 150 iterations: an untuned warm-up follows from β2."""
     warmups = library("pytorch_warmup")
     on = torch.optim.Adam([torch.zeros(1)], lr=lr, betas=(0.9, beta2))
-    own = {name: value for name, value in after.items() if name != "type"}
-    scheduler = getattr(lr_scheduler, after["type"])(on, **own)
+    scheduler = torch_scheduler(after, on)
     is_linear = kind == "LinearWarmup"
     warmup = warmups.LinearWarmup(on, period) if is_linear else getattr(warmups, kind)(on)
 

@@ -13,11 +13,11 @@ from conformance.comparison import (
     assert_same,
     imported,
     of_spec,
-    optimizer,
     randomly,
     stepped,
     timm_scheduler,
 )
+from reference import optimizer
 
 NAMES = {
     "epochs": "num_epochs",

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conformance.comparison import RATES, SHARES, assert_same, imported, library, of_spec, optimizer, randomly, stepped
+from conformance.comparison import RATES, SHARES, assert_same, imported, library, of_spec, randomly, stepped
+from reference import optimizer
 
 _cycles = st.sampled_from([0.5, 1.0, 1.5, 3.0]) | st.floats(0.05, 5)
 _floor = st.fixed_dictionaries({"min_lr_rate": SHARES}) | st.fixed_dictionaries({"min_lr": st.floats(0, 1e-6)})

@@ -1,5 +1,6 @@
-"""A source of each kind that every library has: valid ones, to be guessed and to be damaged."""
+"""A source of each kind that every library has: valid ones, to be guessed and to be damaged, and the paths in them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from preheat.conversions import Source
@@ -223,3 +224,27 @@ VALID: dict[Source, list[Any]] = {
         for name, own in _FAIRSEQ.items()
     ],
 }  # fmt: skip
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value within a source."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield (*path, key)
+        yield from paths(entry, (*path, key))
+
+
+def at(value: Any, path: tuple[Any, ...]) -> Any:
+    """The value at a path; None where there is none."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else value[key] if isinstance(value, list) else None
+    return value
+
+
+def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy with another value, or one more, at a path."""
+    if not path:
+        return new
+    if isinstance(value, list):
+        return [replaced(entry, path[1:], new) if index == path[0] else entry for index, entry in enumerate(value)]
+    return {**value, path[0]: replaced(value.get(path[0]), path[1:], new)}

@@ -22,6 +22,7 @@ _SUSPECT = re.compile(
 """Names of fields that may change a learning rate."""
 _OF_A_WHOLE_FILE = {"_target_", "class_path", "class_name", "SOLVER"}
 """Names with which the files of some libraries begin: read as another's, nothing of their schedule would be left."""
+_UNKNOWN = "is not known: check that it does not change the LR"
 
 
 class Fields:
@@ -37,7 +38,7 @@ class Fields:
         self._fields: dict[str, Any] = source
         self._path = path
         self._read: set[str] = set()
-        self._children: list[Fields] = []
+        self._children: dict[str, list[Fields]] = {}
 
     def __contains__(self, name: str) -> bool:
         return self._fields.get(name) is not None
@@ -51,6 +52,12 @@ class Fields:
     def unread(self) -> list[str]:
         """The names of the fields that are present and were never read."""
         return [name for name in self.names if name not in self._read]
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a value was read, here or within: to open an object is not yet to read anything."""
+        values = any(name in self._read and name not in self._children for name in self.names)
+        return values or any(child.is_used for child in self._opened)
 
     def items(self) -> Iterable[tuple[str, Any]]:
         """The fields that are present, with their values."""
@@ -69,7 +76,7 @@ class Fields:
     def fields(self, name: str) -> "Fields":
         """The fields of an object within this one; none if it is absent."""
         child = Fields(self.take(name, {}), self.path(name))
-        self._children.append(child)
+        self._children.setdefault(name, []).append(child)
         return child
 
     def each(self, name: str) -> "list[Fields]":
@@ -78,7 +85,7 @@ class Fields:
         if not isinstance(entries, list) or len(entries) > _MOST_ENTRIES:
             raise NotImportable(f"{self.path(name)} must be a list of objects, at most {_MOST_ENTRIES}")
         children = [Fields(entry, f"{self.path(name)}[{index}]") for index, entry in enumerate(entries)]
-        self._children += children
+        self._children.setdefault(name, []).extend(children)
         return children
 
     def number(self, name: str, default: float | None = None) -> float:
@@ -164,10 +171,11 @@ class Fields:
         """The fields that were never read, each with the reason. Raises NotImportable for one that may change the LR.
 
         The one rule of every source: what is on its list of harmless fields is no part of a schedule; what may change
-        the LR by its name, or has something within that may, is refused; the rest is named, to be looked at.
+        the LR by its name, or has something within that may, is refused; the rest is named, to be looked at. Where that
+        is all there is, the source is refused too: it is of something else, and the defaults are not its schedule.
         """
         # An object that was opened with `fields` or `each` sorts out its own fields; only its name was read here.
-        found = [note for child in self._children for note in child.left(harmless)]
+        found = [note for child in self._opened for note in child.left(harmless)]
         for name in self.unread:
             path = excerpt(self.path(name))
             if harmless.has(name):
@@ -183,8 +191,19 @@ class Fields:
                     f"{excerpt(self.path(suspect))} may change the LR, and an import from {harmless.library} does not "
                     f"know it{known}: remove it if it does not, or import without it and write its effect into the spec"
                 )
-            found.append(NotCarried(path, "is not known: check that it does not change the LR"))
+            found.append(NotCarried(path, _UNKNOWN))
+        unknown = [note.field for note in found if note.reason == _UNKNOWN]
+        if unknown and not self._path and not self.is_used:
+            raise NotImportable(
+                f"source has no field that an import from {harmless.library} reads ({excerpt(', '.join(unknown))}): it "
+                "would become that library's default schedule. Say whose it is, or remove what the library has not"
+            )
         return found
+
+    @property
+    def _opened(self) -> "list[Fields]":
+        """The objects within this one that were opened."""
+        return [child for children in self._children.values() for child in children]
 
 
 def _suspect_within(name: str, value: Any) -> str | None:

@@ -11,10 +11,10 @@ def guessed(source: Any) -> Source:
     if isinstance(source, str):
         # Every other form has become values by now: a text is Python, which only these two libraries take.
         return "mmengine" if "param_scheduler" in source else "torch"
-    found = [library for library in OWN if has_mark(source, library)]
+    found = _with_marks(OWN, source)
     found = [library for library in found if not any(_EXTENDS.get(other) == library for other in found)]
     if not found:
-        found = [library for library in _SHARED if any(_has(source, mark) for mark in _SHARED[library].split())]
+        found = _with_marks(_SHARED, source)
     if len(found) == 1:
         return found[0]
     if found:
@@ -22,15 +22,15 @@ def guessed(source: Any) -> Source:
     raise NotImportable(f"library is required: the source has no mark of one (known: {', '.join(OWN)})")
 
 
-def has_mark(source: Any, library: Source) -> bool:
-    """Whether a source has a name that only this library has."""
-    return any(_has(source, mark) for mark in OWN[library].split())
-
-
 def libraries_with(name: str) -> list[Source]:
     """The libraries whose own or shared names have this one."""
     tables = (OWN, _SHARED)
     return [library for library in OWN if any(name in table.get(library, "").split() for table in tables)]
+
+
+def _with_marks(names: dict[Source, str], source: Any) -> list[Source]:
+    """The libraries of which a source has one of the names."""
+    return [library for library, marks in names.items() if any(_has(source, mark) for mark in marks.split())]
 
 
 def _has(source: Any, mark: str) -> bool:

@@ -43,6 +43,21 @@ _TRAINER = """
     jit_mode_eval torchdynamo ray_scope mp_parameters past_index _n_gpu fp16_opt_level tpu_*
     eval_use_gather_object
 """
+_DIFFUSION = """
+    pretrained_* output_* train_data_dir reg_data_dir dataset_* in_json caption_* resolution enable_bucket
+    min_bucket_* max_bucket_* bucket_* shuffle_caption keep_tokens* color_aug flip_aug random_crop
+    face_crop_aug_range cache_* vae* network_dim network_alpha network_module network_weights network_args
+    network_dropout save_* log* wandb_* sample_* seed mixed_precision full_fp16 full_bf16 fp8_base xformers sdpa
+    mem_eff_attn clip_skip noise_offset* multires_noise_* min_snr_gamma max_grad_norm gradient_checkpointing lowram
+    max_data_loader_n_workers persistent_data_loader_workers prior_loss_weight v2 v_parameterization
+    zero_terminal_snr max_token_length tokenizer_* no_metadata metadata_* training_comment huggingface_*
+    weighted_captions adam_* revision variant image_* validation_* num_validation_images max_train_samples
+    max_train_images cache_dir center_crop random_flip snr_gamma use_ema non_ema_revision dataloader_num_workers
+    push_to_hub hub_* allow_tf32 checkpointing_steps checkpoints_* resume* report_to local_rank tracker_*
+    enable_xformers_* rank instance_* class_* with_prior_preservation num_class_images train_text_encoder
+    text_encoder_* text_encoder1_* input_perturbation prediction_type foreach_ema guidance_scale weight_decay
+    save_every_n_*
+"""
 
 HARMLESS = {
     library: Harmless(library, names)
@@ -81,21 +96,8 @@ HARMLESS = {
     early_stopping_steps profiler_* enable_torch_profiler profile_* ray_* master_* fp8* print_* max_new_tokens
     temperature top_p top_k oft_* use_oft use_asft_loss asft_alpha use_dft_loss use_eaft_loss
 """,
-        "diffusion": """
-    pretrained_* output_* train_data_dir reg_data_dir dataset_* in_json caption_* resolution enable_bucket
-    min_bucket_* max_bucket_* bucket_* shuffle_caption keep_tokens* color_aug flip_aug random_crop
-    face_crop_aug_range cache_* vae* network_dim network_alpha network_module network_weights network_args
-    network_dropout save_* log* wandb_* sample_* seed mixed_precision full_fp16 full_bf16 fp8_base xformers sdpa
-    mem_eff_attn clip_skip noise_offset* multires_noise_* min_snr_gamma max_grad_norm gradient_checkpointing lowram
-    max_data_loader_n_workers persistent_data_loader_workers prior_loss_weight v2 v_parameterization
-    zero_terminal_snr max_token_length tokenizer_* no_metadata metadata_* training_comment huggingface_*
-    weighted_captions adam_* revision variant image_* validation_* num_validation_images max_train_samples
-    max_train_images cache_dir center_crop random_flip snr_gamma use_ema non_ema_revision dataloader_num_workers
-    push_to_hub hub_* allow_tf32 checkpointing_steps checkpoints_* resume* report_to local_rank tracker_*
-    enable_xformers_* rank instance_* class_* with_prior_preservation num_class_images train_text_encoder
-    text_encoder_* text_encoder1_* input_perturbation prediction_type foreach_ema guidance_scale weight_decay
-    save_every_n_*
-""",
+        "kohya": _DIFFUSION,
+        "diffusers": _DIFFUSION,
         "timm": """
     data_dir dataset* train_* val_* class_map input_* data data_* num_classes pretrained* initial_checkpoint resume
     no_resume_opt model model_* gp img_size in_chans mean std interpolation crop_* batch_size validation_*

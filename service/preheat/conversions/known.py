@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from preheat.conversions.number import count
+from preheat.conversions.number import count, number
 from preheat.errors import NotImportable
 
 
@@ -65,12 +65,15 @@ class Known:
         return count("epochs", self.epochs)
 
     def batches(self, batch_size: int, *, drop_last: bool = False) -> int | None:
-        """Batches of one epoch on each device, the last one incomplete or dropped; None without a dataset_size."""
+        """Batches of one epoch on each device, the last one incomplete or dropped; None without a dataset_size.
+
+        Raises NotImportable for more samples, as `updates` does for more epochs, than any run has.
+        """
         if self.dataset_size is None:
             return None
-        size = (self.batch_size or batch_size) * (self.devices or 1)
+        samples, size = count("dataset_size", self.dataset_size), (self.batch_size or batch_size) * (self.devices or 1)
         # -(-a // b) rounds up in whole numbers: math.ceil(a / b) goes through a float.
-        return self.dataset_size // size if drop_last else -(-self.dataset_size // size)
+        return samples // size if drop_last else -(-samples // size)
 
     def updates_per_epoch(self, batch_size: int, accumulation: int, *, drop_last: bool = False) -> int | None:
         """Updates of one epoch; the last one may have fewer batches. None without a dataset_size."""
@@ -81,6 +84,6 @@ class Known:
         self, epochs: float | None, batch_size: int, accumulation: int, *, drop_last: bool = False
     ) -> int | None:
         """Updates of the run, rounded up as transformers does; None where dataset_size or epochs are not known."""
-        each, total_epochs = self.updates_per_epoch(batch_size, accumulation, drop_last=drop_last), self.epochs
-        total_epochs = epochs if total_epochs is None else total_epochs
+        each = self.updates_per_epoch(batch_size, accumulation, drop_last=drop_last)
+        total_epochs = epochs if self.epochs is None else number("epochs", self.epochs)
         return None if each is None or total_epochs is None else math.ceil(total_epochs * each)

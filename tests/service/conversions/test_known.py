@@ -1,5 +1,6 @@
 """What the caller knows of a run: it goes before the source, and what has no effect is named."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from preheat.conversions import Source
 from preheat.conversions.importers import import_schedule
 from preheat.conversions.known import Known
+from preheat.errors import NotImportable
 
 STEPS = {"lr_scheduler_type": "cosine", "learning_rate": 1e-4, "max_steps": 1000, "warmup_steps": 10}
 EPOCHS = {"lr_scheduler_type": "cosine", "learning_rate": 1e-4, "num_train_epochs": 3}
@@ -29,3 +31,12 @@ def test_what_has_no_effect_is_named(library: Source, source: Any, known: dict[s
     found = import_schedule(library, source, Known(**known))
     named = {left.field for left in found.not_carried if "changes nothing here" in left.reason}
     assert named == unused
+
+
+@pytest.mark.parametrize(
+    "known", [{"epochs": 1e308}, {"epochs": math.nan}, {"epochs": math.inf}, {"dataset_size": 10**400, "epochs": 1.5}]
+)
+def test_a_run_longer_than_any_is_refused_by_what_makes_it_so(known: dict[str, Any]) -> None:
+    """Epochs and samples of which no number of updates can be told are named, and raise nothing else."""
+    with pytest.raises(NotImportable, match=r"^(epochs|dataset_size) \(.*\) must be a (whole )?number"):
+        import_schedule("transformers", {}, Known(**{"dataset_size": 1000, **known}))

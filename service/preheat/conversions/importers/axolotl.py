@@ -6,7 +6,7 @@ from preheat.conversions.fields import Fields
 from preheat.conversions.harmless import HARMLESS
 from preheat.conversions.hf_schedule import BY_METRIC, SCHEDULES, hf_parts, ignored_warmup
 from preheat.conversions.imported import Imported, NotCarried
-from preheat.conversions.importers.transformers import Lengths, scheduler_arguments, trainer_length
+from preheat.conversions.importers.transformers import Lengths, check_deepspeed, scheduler_arguments, trainer_length
 from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 
@@ -34,8 +34,7 @@ def from_axolotl(source: Any, known: Known) -> Imported:
             raise NotImportable(f"{field} has no effect with lr_scheduler {name}: axolotl reads it for cosine")
     notes += ignored_warmup(name, "warmup_steps", warmup)
     fields.refuse("jagged_restart_steps", "restarts the warm-up again and again, which no import says")
-    if isinstance(fields.take("deepspeed"), str):
-        notes.append(NotCarried("deepspeed", "is a file: a scheduler in it would replace this one"))
+    check_deepspeed(fields, "lr_scheduler", notes)
     if "optimizer" in fields:
         reason = "is not part of a learning-rate schedule"
         if "schedule_free" in str(fields.take("optimizer")):
@@ -46,12 +45,12 @@ def from_axolotl(source: Any, known: Known) -> Imported:
 
 def _length(fields: Fields, known: Known, notes: list[NotCarried]) -> int:
     """max_steps, or what the epochs come to; with sample packing that depends on the lengths of the samples."""
-    if fields.flag("sample_packing") and known.total_iterations is None and fields.limit("max_steps") is None:
+    is_by_epochs = known.total_iterations is None and fields.limit("max_steps") is None
+    if fields.flag("sample_packing") and is_by_epochs:
         raise NotImportable(
             "total_iterations is required: sample_packing makes the number of steps depend on the samples' lengths "
             "(axolotl logs it as total_num_steps)"
         )
-    is_by_epochs = known.total_iterations is None and fields.limit("max_steps") is None
     if is_by_epochs and "gradient_accumulation_steps" not in fields and known.accumulation is None:
         fields.refuse("batch_size", "sets gradient_accumulation_steps: give that in its place")
     fields.take("batch_size")

@@ -36,14 +36,13 @@ def from_fairseq(source: Any, known: Known) -> Imported:
     if isinstance(fields.take("optimizer"), dict):
         fields.fields("optimizer")
     notes = _early(run_fields) if updates else []
-    lr, parts, unused = _schedule(own, field, known.lr(_lr(own, run_fields)), total, known)
+    lr = known.lr(_lr(own, run_fields))
+    parts, unused = _schedule(own, field, lr, total, known)
     return Imported(known.spec(lr, total, **parts), notes + unused + fields.left(HARMLESS["fairseq"]))
 
 
-def _schedule(
-    own: Fields, field: str, lr: float, total: int, known: Known
-) -> tuple[float, dict[str, Any], list[NotCarried]]:
-    """The LR, the warm-up and what follows of one scheduler, and the options that it does not use."""
+def _schedule(own: Fields, field: str, lr: float, total: int, known: Known) -> tuple[dict[str, Any], list[NotCarried]]:
+    """The warm-up and what follows of one scheduler, and the options that it does not use."""
     name = own.choice(field, _SCHEDULERS, by_metric={"reduce_lr_on_plateau"})
     warmup = 0
     if name in _WITHOUT_WARMUP:
@@ -52,7 +51,7 @@ def _schedule(
         # 4000 is the default of inverse_sqrt alone.
         warmup = own.count("warmup_updates", 4000 if name == "inverse_sqrt" else 0)
     run = _Run(own, lr, total, known.warmup(warmup))
-    return lr, _SCHEDULERS[name](run), own.unused(_OPTIONS.split(), name)
+    return _SCHEDULERS[name](run), own.unused(_OPTIONS.split(), name)
 
 
 def _by_group(fields: Fields, run_fields: Fields, total: int, known: Known) -> tuple[dict[str, Any], list[NotCarried]]:
@@ -70,8 +69,7 @@ def _by_group(fields: Fields, run_fields: Fields, total: int, known: Known) -> t
         group.fields("optimizer")
         lr = group.optional_number("lr_float")
         lr = known.lr(_lr(group, run_fields) if lr is None else lr)
-        own = group.fields("lr_scheduler")
-        lr, parts, unused = _schedule(own, "_name", lr, total, known)
+        parts, unused = _schedule(group.fields("lr_scheduler"), "_name", lr, total, known)
         found.append({"name": name, "target_lr": lr, **parts})
         notes += unused
     notes += run_fields.unused(("lr",), "groups with lr_float")

@@ -43,7 +43,7 @@ def from_kohya(source: Any, known: Known) -> Imported:
             notes.append(NotCarried(unused, f"is ignored by kohya's scripts for {name}"))
     if fields.take("lr_scheduler_min_lr_ratio") and "lr_scheduler_min_lr_ratio" not in _USED.get(name, ()):
         raise NotImportable(f"lr_scheduler_min_lr_ratio is ignored by kohya's scripts for {name}: remove it")
-    return Imported(known.spec(lr, total, **parts), notes + fields.left(HARMLESS["diffusion"]))
+    return Imported(known.spec(lr, total, **parts), notes + fields.left(HARMLESS["kohya"]))
 
 
 def from_diffusers(source: Any, known: Known) -> Imported:
@@ -77,7 +77,7 @@ def from_diffusers(source: Any, known: Known) -> Imported:
         notes += ignored_warmup(name, "lr_warmup_steps", warmup)
     _check_optimizer(fields, "optimizer", notes)
     fields.flag("use_8bit_adam")
-    return Imported(known.spec(lr, total, **parts), notes + fields.left(HARMLESS["diffusion"]))
+    return Imported(known.spec(lr, total, **parts), notes + fields.left(HARMLESS["diffusers"]))
 
 
 def _flat(source: Any) -> Any:

@@ -43,11 +43,7 @@ def from_mmengine(source: Any, known: Known) -> Imported:
     clock = _Clock.of(fields, schedulers, known)
     windows = [_window(scheduler, clock, lr) for scheduler in schedulers]
     expression = _expression(windows, lr)
-    spec = {
-        "target_lr": lr,
-        "total_iterations": clock.total,
-        "after_scheduler": {"type": "ExpressionLR", "expression": expression},
-    }
+    spec = known.spec(lr, clock.total, {"type": "ExpressionLR", "expression": expression})
     unread = [f"param_scheduler.{name}" for each in schedulers for name in each.unread]
     if unread:
         raise NotImportable(f"{unread[0]} may change the LR, and an import from mmengine does not know it")

@@ -32,6 +32,7 @@ from preheat.conversions.importers.torch_script_names import (
     check_by_hand,
     check_classes,
     check_late_names,
+    last_lines,
     may_be_skipped,
     outside,
     ways_through,
@@ -86,7 +87,7 @@ class _Script:
         statements = parsed(text)
         check_by_hand(statements)
         check_classes(statements, {*CLASSES, *_OPTIMIZERS})
-        self._assigned = assignments(statements)
+        self._assigned, self._last_lines = assignments(statements), last_lines(statements)
         self._read_all(statements)
 
     def outermost(self) -> Made:
@@ -105,6 +106,9 @@ class _Script:
     def _read_all(self, body: list[ast.stmt]) -> None:
         """Statements one after the other; blocks in their place, with the names that hold in them."""
         for statement in body:
+            if isinstance(statement, ast.ClassDef):
+                self._read_class(statement)
+                continue
             ways = ways_through(statement)
             if isinstance(statement, ast.FunctionDef):
                 self._define(statement)
@@ -119,9 +123,21 @@ class _Script:
                 self._hold(agreed([*ends, before] if may_be_skipped(statement) else ends))
             self._read_all(getattr(statement, "finalbody", None) or [])
 
+    def _read_class(self, statement: ast.ClassDef) -> None:
+        """A class: its own names are seen by no method, and by nothing after it; attributes are, by both."""
+        before, own = self._held(), bound_by(statement)
+        around = {name: held for name, held in before.items() if name not in own}
+        for part in statement.body:
+            self._hold(outside(around, self._held(), part))
+            self._read_all([part])
+        self._hold(outside(before, self._held(), statement))
+
     def _read_way(self, way: list[ast.stmt], before: Names, statement: ast.stmt) -> Names:
         """The names after one way through a statement, whose own names have no value that can be told."""
         own = bound_by(statement)
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            # It may run before what stands below it, or after.
+            own |= {name for name in before if self._last_lines.get(name, 0) > (statement.end_lineno or 0)}
         self._hold({name: held for name, held in before.items() if name not in own})
         self._read_all(way)
         return self._held()

@@ -2,7 +2,7 @@
 
 import ast
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from preheat.errors import NotImportable
@@ -32,15 +32,17 @@ def may_be_skipped(statement: ast.stmt) -> bool:
 
 
 def bound_by(statement: ast.stmt) -> set[str]:
-    """Names that have no one value within a statement: a function's parameters, and what a loop changes."""
+    """Names that have no one value within a statement: a function's parameters, a class's, and what a loop changes."""
     match statement:
         case ast.FunctionDef(args=given) | ast.AsyncFunctionDef(args=given):
             parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
             return {each.arg for each in parameters if each is not None}
+        case ast.ClassDef(body=body):
+            return set(_stored(_scope(body)))
         case ast.For() | ast.AsyncFor() | ast.While():
-            return set(_stored(statement))
+            return set(_stored(ast.walk(statement)))
         case ast.With(items=items) | ast.AsyncWith(items=items):
-            return {name for item in items if item.optional_vars for name in _stored(item.optional_vars)}
+            return {name for item in items if item.optional_vars for name in _stored(ast.walk(item.optional_vars))}
     return set()
 
 
@@ -51,7 +53,7 @@ def without_rebound(names: Names, statement: ast.stmt, targets: list[ast.expr]) 
         if "*" in bound:
             return {}
     else:
-        bound = set(_stored(statement))
+        bound = set(_stored(ast.walk(statement)))
     # what another object has under the same name is not what the old one had
     parts = tuple(f"{name}." for name in bound)
     lost = bound - {ast.unparse(target) for target in targets}
@@ -69,7 +71,7 @@ def agreed(ends: list[Names]) -> Names:
 
 
 def outside(before: Names, within: Names, function: ast.stmt) -> Names:
-    """The names after a function: its own are gone, and attributes that it has set stay, unless they had others."""
+    """The names after a function or a class: its own are gone, attributes that it set stay, unless they had others."""
     shared = {name for node in ast.walk(function) if isinstance(node, ast.Global) for name in node.names}
     before = {name: held for name, held in before.items() if name not in shared}
     attributes = {name: held for name, held in within.items() if "." in name}
@@ -83,7 +85,16 @@ def outside(before: Names, within: Names, function: ast.stmt) -> Names:
 
 def assignments(statements: list[ast.stmt]) -> Counter[str]:
     """How often each name is assigned to, anywhere in a script."""
-    return Counter(name for statement in statements for name in _stored(statement))
+    return Counter(name for statement in statements for name in _stored(ast.walk(statement)))
+
+
+def last_lines(statements: list[ast.stmt]) -> dict[str, int]:
+    """The last line on which each name is assigned to, outside of functions and classes."""
+    lines = dict[str, int]()
+    for node in _scope(statements):
+        for name in _stored([node]):
+            lines[name] = max(getattr(node, "lineno", 0), lines.get(name, 0))
+    return lines
 
 
 def check_late_names(function: ast.expr | None, assigned: Counter[str]) -> None:
@@ -139,7 +150,18 @@ def _is_lr(target: Any) -> bool:
     return isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value == "lr"
 
 
-def _stored(statement: ast.AST) -> Iterator[str]:
-    for node in ast.walk(statement):
+def _scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Nodes with all that is within them, but for what functions and classes among them have within."""
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _stored(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """The names among nodes that are assigned to, or deleted."""
+    for node in nodes:
         if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
             yield ast.unparse(node)

@@ -106,13 +106,20 @@ def _warmup_steps(fields: Fields, total: int, known: Known, notes: list[NotCarri
     return known.warmup(math.ceil(share * total) if share else fields.count("warmup_steps", 0))
 
 
-def _check_optimizer(fields: Fields, notes: list[NotCarried]) -> None:
-    """What replaces or bends the schedule from outside of it."""
+def check_deepspeed(fields: Fields, instead_of: str, notes: list[NotCarried]) -> None:
+    """A DeepSpeed configuration, or the file of one: its scheduler runs instead of the one that the field names."""
     deepspeed = fields.take("deepspeed")
     if isinstance(deepspeed, dict) and deepspeed.get("scheduler"):
-        raise NotImportable("deepspeed.scheduler replaces lr_scheduler_type: import that, from deepspeed")
+        raise NotImportable(f"deepspeed.scheduler replaces {instead_of}: import that, from deepspeed")
     if isinstance(deepspeed, str) and deepspeed:
         notes.append(NotCarried("deepspeed", "is a file: a scheduler in it would replace this one"))
+    elif deepspeed:
+        notes.append(NotCarried("deepspeed", "has no scheduler, and is not part of a learning-rate schedule"))
+
+
+def _check_optimizer(fields: Fields, notes: list[NotCarried]) -> None:
+    """What replaces or bends the schedule from outside of it."""
+    check_deepspeed(fields, "lr_scheduler_type", notes)
     optimizer = str(fields.take("optim", ""))
     if "schedule_free" in optimizer:
         notes.append(NotCarried("optim", "is schedule-free: the optimizer has a schedule of its own beside this one"))

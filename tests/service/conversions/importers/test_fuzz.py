@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, get_args
@@ -17,7 +16,7 @@ from preheat.conversions.importers import import_schedule
 from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 from preheat.specs import InvalidSpec, spec_of
-from support.sources import VALID
+from support.sources import VALID, paths, replaced
 
 KNOWN = [Known(), Known(0.1, 100), Known(0.1, 100, 5, 1000, 2, 3, 4, 1.5)]
 NEEDED: dict[Source, Known] = {
@@ -59,23 +58,6 @@ WILD = st.one_of(
 )
 LONGEST_S = 15.0
 """Far more than any source takes, on a busy machine too, and far less than what no bound holds back."""
-
-
-def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every value within a source."""
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, entry in entries:
-        yield (*path, key)
-        yield from paths(entry, (*path, key))
-
-
-def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """A copy with another value at a path."""
-    if not path:
-        return new
-    if isinstance(value, list):
-        return [replaced(entry, path[1:], new) if index == path[0] else entry for index, entry in enumerate(value)]
-    return {**value, path[0]: replaced(value[path[0]], path[1:], new)}
 
 
 def take(library: Source, source: Any, known: Known) -> None:

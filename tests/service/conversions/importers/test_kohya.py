@@ -54,6 +54,10 @@ def test_sections_of_a_toml_file_are_flattened() -> None:
         ({"lr_scheduler": "cosine", "lr_scheduler_min_lr_ratio": 0.1}, "lr_scheduler_min_lr_ratio is ignored"),
         ({"lr_scheduler": "cosine", "text_encoder_lr": 1e-5}, "text_encoder_lr is another LR than learning_rate"),
         ({"lr_scheduler": "cosine", "optimizer_type": "AdamWScheduleFree"}, "optimizer_type is schedule-free"),
+        (
+            {"lr_scheduler": "cosine", "warmup_x": 3},
+            "warmup_x may change the LR, and an import from kohya does not know it",
+        ),
         ({"lr_scheduler": "cosine", "max_train_epochs": 3}, "max_train_epochs counts the images with their repeats"),
     ],
 )

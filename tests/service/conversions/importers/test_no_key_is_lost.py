@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
@@ -13,7 +12,7 @@ from preheat.conversions.importers import import_schedule
 from preheat.conversions.known import Known
 from preheat.errors import NotImportable
 from preheat.specs import InvalidSpec, spec_of
-from support.sources import VALID
+from support.sources import VALID, at, paths, replaced
 
 LEAST = [Known(), Known(total_iterations=45), Known(0.1, 50), Known(0.1, 50, 5)]
 """What a caller may know, from nothing up: a value that the caller gives goes before the source's, and hides it."""
@@ -53,32 +52,15 @@ SOURCES = [(library, source) for library in get_args(Source) for source in VALID
 IDS = [f"{library}-{index}" for index, (library, _) in enumerate(SOURCES)]
 
 
-def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+def leaves(source: Any) -> list[tuple[tuple[Any, ...], Any]]:
     """Every value that is no object and no list, with its path."""
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if entries is None:
-        yield path, value
-        return
-    for key, entry in entries:
-        yield from leaves(entry, (*path, key))
+    found = [(path, at(source, path)) for path in paths(source)]
+    return [(path, value) for path, value in found if not isinstance(value, dict | list)]
 
 
-def objects(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def objects(source: Any) -> list[tuple[Any, ...]]:
     """The path of every object of a source."""
-    if isinstance(value, dict):
-        yield path
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, entry in entries:
-        yield from objects(entry, (*path, key))
-
-
-def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """A copy with another value, or one more, at a path."""
-    if not path:
-        return new
-    if isinstance(value, list):
-        return [replaced(entry, path[1:], new) if index == path[0] else entry for index, entry in enumerate(value)]
-    return {**value, path[0]: replaced(value.get(path[0]), path[1:], new)}
+    return [(), *(path for path in paths(source) if isinstance(at(source, path), dict))]
 
 
 def outcome(library: Source, source: Any, known: Known) -> tuple[str, str]:
@@ -144,13 +126,6 @@ def asked(value: Any, path: tuple[Any, ...], names: set[tuple[Any, ...]]) -> Any
     return Asked(value, path, names) if isinstance(value, dict) else value
 
 
-def at(value: Any, path: tuple[Any, ...]) -> Any:
-    """The value at a path; None where there is none."""
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else value[key] if isinstance(value, list) else None
-    return value
-
-
 @pytest.mark.parametrize(("library", "source"), SOURCES, ids=IDS)
 def test_every_field_that_an_importer_asks_for_is_seen(library: Source, source: dict[str, Any]) -> None:
     """A field that the source does not have, and its importer knows: where its value is taken, it is seen."""
@@ -165,3 +140,50 @@ def test_every_field_that_an_importer_asks_for_is_seen(library: Source, source: 
         found = [outcome(library, replaced(source, path, value), known) for value in ANYTHING]
         taken = [(other, said) for other, said in found if other or not OF_THE_TYPE.search(said)]
         assert not taken or any(other != spec or name in said or str(path[0]) in said for other, said in taken), path
+
+
+FOREIGN: list[Any] = [
+    {"foo": 1},
+    {"foo": 1, "seed": 3, "output_dir": "x", "learning_rate": None},
+    "net: Net = Net(8, 16\n",  # Python with a syntax error, which is YAML
+    {"net": {"foo": 1}},
+]
+"""Sources with nothing in them that an importer reads, whichever it is, and no name that may change an LR."""
+
+
+@pytest.mark.parametrize("library", get_args(Source))
+@pytest.mark.parametrize("source", FOREIGN, ids=range(len(FOREIGN)))
+def test_a_source_of_which_nothing_is_read_is_no_default_schedule(library: Source, source: Any) -> None:
+    """What is of something else is refused, and not noted as not known beside the defaults of the library."""
+    for known in [*LEAST, Known(0.1, 50, dataset_size=1000, epochs=2)]:
+        with pytest.raises(NotImportable):
+            import_schedule(library, source, known)
+
+
+@pytest.mark.parametrize(
+    ("library", "source", "field"),
+    [
+        ("transformers", {"foo": 1}, "foo"),
+        ("timm", {"foo": 1}, "foo"),
+        ("kohya", {"net": {"foo": 1}}, "foo"),
+        ("diffusers", {"foo": 1}, "foo"),
+        ("torchtitan", {"training": {"foo": 1}, "job": {"x": 1}}, "training.foo"),
+        ("detectron2", {"SOLVER": {"FOO": 1}}, "SOLVER.FOO"),
+    ],
+)
+def test_what_is_not_known_is_named_where_nothing_is_read(library: Source, source: Any, field: str) -> None:
+    """The refusal has the field, and the library that it was read as; to open a section is not to read it."""
+    _, said = outcome(library, source, Known(0.1, 5000))
+    assert said.startswith(f"source has no field that an import from {library} reads ({field})")
+
+
+@pytest.mark.parametrize("source", [{}, {"output_dir": "x", "bf16": True}, {"max_steps": 50, "foo": 1}])
+def test_the_defaults_are_the_schedule_of_a_source_that_leaves_them(source: dict[str, Any]) -> None:
+    """With the length that the caller knows, arguments that say nothing of the LR are a run with Trainer's defaults."""
+    spec = import_schedule("transformers", source, Known(total_iterations=50)).spec
+    assert spec == {
+        "target_lr": 5e-5,
+        "total_iterations": 50,
+        "warmup": {"iterations": 0},
+        "after_scheduler": {"type": "PolynomialDecayLR"},
+    }

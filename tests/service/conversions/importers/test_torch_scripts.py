@@ -198,6 +198,10 @@ UNTOLD = "T_max (epochs) must be written out as a value"
         (f"{_90}[epochs, b] = 30, 4\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
         (f"{_90}del epochs\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
         (f"{_90}def f():\n  global epochs\n  epochs = 30\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}class C:\n  epochs = 3\n  def s(self):\n    return CosineAnnealingLR(o, epochs)", UNTOLD),
+        ("class C:\n  epochs = 3\ns = CosineAnnealingLR(o, epochs)", UNTOLD),
+        (f"{_90}def s():\n  return CosineAnnealingLR(o, epochs)\nepochs = 3", UNTOLD),
+        (f"{_90}class C:\n  def s(self):\n    return CosineAnnealingLR(o, epochs)\nif x:\n  epochs = 3", UNTOLD),
         ("c.n = 90\nc = other\ns = CosineAnnealingLR(o, c.n)", "T_max (c.n) must be written out as a value"),
         (
             "if adam:\n  o = Adam(p, lr=1e-3)\nelse:\n  o = SGD(p, lr=0.1)\ns = CosineAnnealingLR(o, 90)",
@@ -233,6 +237,8 @@ def test_what_only_a_run_can_tell_is_not_guessed(text: str, reason: str) -> None
     "text",
     [
         f"{_90}def other(epochs):\n  epochs = 3\n  n = 5\ns = CosineAnnealingLR(o, epochs)",
+        f"{_90}class Config:\n  epochs = 3\ns = CosineAnnealingLR(o, epochs)",
+        f"{_90}def s():\n  return CosineAnnealingLR(o, epochs)\ndef other():\n  epochs = 3",
         f"{_90}if verbose:\n  print(1)\nelse:\n  log = 3\ns = CosineAnnealingLR(o, epochs)",
         "try:\n  import apex\nfinally:\n  o = SGD(p, lr=0.1)\nwith device:\n  n = 90\ns = CosineAnnealingLR(o, n)",
         (

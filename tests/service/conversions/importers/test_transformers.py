@@ -126,6 +126,7 @@ def test_what_trainer_ignores_is_named() -> None:
         "warmup_ratio": 0.5,
         "lr_scheduler_type": "constant_with_warmup",
         "lr_scheduler_kwargs": {"num_cycles": 3},
+        "deepspeed": {"zero_optimization": {"stage": 2}},
         "save_steps": 500,
         "flavour": "x",
         "my_lr": None,
@@ -134,6 +135,7 @@ def test_what_trainer_ignores_is_named() -> None:
         "num_train_epochs": "is ignored by Trainer beside max_steps",
         "warmup_ratio": "is ignored by Trainer beside warmup_steps",
         "lr_scheduler_kwargs": "is ignored by get_scheduler for constant_with_warmup",
+        "deepspeed": "has no scheduler, and is not part of a learning-rate schedule",
         "save_steps": "is not part of a learning-rate schedule",
         "flavour": "is not known: check that it does not change the LR",
     }
@@ -194,6 +196,7 @@ def test_axolotls_yaml_is_read_as_it_is() -> None:
     [
         ({"jagged_restart_steps": 10}, "jagged_restart_steps restarts the warm-up"),
         ({"embedding_lr": 0.1}, "embedding_lr may change the LR"),
+        ({"deepspeed": {"scheduler": {"type": "WarmupLR"}}}, "deepspeed.scheduler replaces lr_scheduler"),
         (
             {"lr_scheduler": "linear", "cosine_min_lr_ratio": 0.1},
             "cosine_min_lr_ratio has no effect with lr_scheduler linear",
