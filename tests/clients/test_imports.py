@@ -80,7 +80,10 @@ def test_only_http_knows_of_httpcore_and_httpx() -> None:
 @pytest.mark.parametrize(
     ("script", "absent"),
     [
-        ("import preheat_client", {"httpx", "httpcore", "ssl", "urllib.request", "rich", "torch", "numpy"}),
+        (
+            "import preheat_client",
+            {"httpx", "httpcore", "ssl", "hashlib", "preheat_client._core.formulas", "torch", "numpy"},
+        ),
         (
             "from preheat_client import Preheat; Preheat(mode='offline', snapshot_dir='.')",
             {"httpx", "httpcore", "ssl", "torch"},

@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from preheat_client._core.configuration import Configuration, Mode, Outage, configuration_rows, configured
 from preheat_client._core.curve import FetchedCurve
-from preheat_client._core.local_curve import LocalCurve, curve_of_fallback, curve_of_file
 from preheat_client._core.prefetch import Prefetch
 from preheat_client._core.request import Request
-from preheat_client._core.snapshots import Snapshots
-from preheat_client._core.stand_in import StandIns
 from preheat_client._core.worker import Result, Worker, run_in_thread
 from preheat_client.errors import InvalidFallback, InvalidSpec, PreheatError, RequestRefused, ServiceUnavailable
 from preheat_client.schedule import Schedule
@@ -23,6 +20,9 @@ from preheat_client.status import State, Status
 
 if TYPE_CHECKING:
     import ssl
+
+    from preheat_client._core.local_curve import LocalCurve
+    from preheat_client._core.stand_in import StandIns
 
 _LOG = logging.getLogger("preheat_client")
 _CLOSING_S = 1.0
@@ -94,8 +94,11 @@ class Preheat:
 
     def _open(self, request: Request, fallback: Any, known: FetchedCurve | None = None) -> Schedule:
         """Opens the schedule of a request; what is `known` of it, where it was pickled, makes asking needless."""
+        # Not with this module: the formulas of an outage take longer to import than the rest.
+        from preheat_client._core.stand_in import StandIns  # noqa: PLC0415
+
         session = self._session
-        stand_ins = StandIns(request, None if fallback is None else curve_of_fallback(fallback, "fallback", request))
+        stand_ins = StandIns(request, fallback)
         prefetch = session.prefetch(request)
         schedule = Schedule(self._open, session.configuration, prefetch, stand_ins, fallback)
         if known is not None:
@@ -138,15 +141,17 @@ class _Session:
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.is_closed = False
-        self.api = None
+        self.api = self.snapshots = None
+        # Not with this module: httpcore takes as long as all else. Not on the client's thread: the child of a fork that
+        # happens meanwhile could never import it.
         if configuration.mode == "online":
-            # Not with this module: httpcore takes as long as all else. Not on the client's thread: the child of a fork
-            # that happens meanwhile could never import it.
             from preheat_client._core.api import Api  # noqa: PLC0415
 
             self.api = Api(configuration)
-        folder = configuration.snapshot_dir
-        self.snapshots = Snapshots(Path(folder), configuration.address) if folder else None
+        if configuration.snapshot_dir:
+            from preheat_client._core.snapshots import Snapshots  # noqa: PLC0415
+
+            self.snapshots = Snapshots(Path(configuration.snapshot_dir), configuration.address)
         self._prefetches: weakref.WeakSet[Prefetch] = weakref.WeakSet()
         on_idle = (lambda: None) if self.api is None else self.api.disconnect
         self._worker = Worker(on_idle, on_fork=self._after_fork)
@@ -180,7 +185,7 @@ class _Startup:
 
     session: _Session
     prefetch: Prefetch
-    stand_ins: StandIns
+    stand_ins: "StandIns"
 
     def run(self) -> None:
         """Goes through the steps until one gives a curve.
@@ -208,24 +213,24 @@ class _Startup:
                     error.add_note(_WAYS_OUT)
                 raise error
 
-    def _computed(self, error: PreheatError) -> LocalCurve | None:
+    def _computed(self, error: PreheatError) -> "LocalCurve | None":
         # Not where the service refuses: that is no outage, but something to be put right.
         is_outage = isinstance(error, ServiceUnavailable) and self.session.configuration.on_outage == "hold"
         return self.stand_ins.of_request() if is_outage else None
 
-    def _constant(self) -> LocalCurve:
+    def _constant(self) -> "LocalCurve":
         """The constant that a disabled client passes through: the spec's target LR."""
         target_lr = self.prefetch.request.spec_dict.get("target_lr")
         if target_lr is None:
             raise InvalidFallback("a disabled client needs a spec with target_lr, or a fallback, for its constant")
-        return curve_of_fallback(target_lr, "fallback", self.prefetch.request)
+        return self.stand_ins.of_value(target_lr)
 
-    def _override(self) -> LocalCurve | None:
+    def _override(self) -> "LocalCurve | None":
         name = self.session.configuration.override_file
         if not name:
             return None
         try:
-            return self._from_disk(lambda: curve_of_file(Path(name), self.prefetch.request))
+            return self._from_disk(lambda: self.stand_ins.of_file(Path(name)))
         except FileNotFoundError:
             return None
         except (OSError, ServiceUnavailable) as error:

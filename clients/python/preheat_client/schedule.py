@@ -4,15 +4,17 @@ import logging
 import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from preheat_client._core.configuration import Configuration
 from preheat_client._core.curve import UNKNOWN, Curve, Described, FetchedCurve, Row, View, Window
 from preheat_client._core.findings import Finding
 from preheat_client._core.prefetch import NO_VIEW, Prefetch
-from preheat_client._core.stand_in import StandIns
 from preheat_client.errors import IterationOutOfRange, PreheatError, ServiceUnavailable
 from preheat_client.status import State, Status
+
+if TYPE_CHECKING:
+    from preheat_client._core.stand_in import StandIns
 
 __all__ = ["ReadableSchedule", "Schedule"]
 
@@ -69,7 +71,7 @@ class Schedule(Described):
         reopen: Callable[..., "Schedule"],
         configuration: Configuration,
         prefetch: Prefetch,
-        stand_ins: StandIns,
+        stand_ins: "StandIns",
         fallback: Any,
     ) -> None:
         self._reopen, self._configuration, self._fallback = reopen, configuration, fallback

@@ -13,13 +13,14 @@ from preheat_client._core.configuration import Configuration
 from preheat_client._core.curve import Curve, FetchedCurve, Known, Metadata, View
 from preheat_client._core.findings import Finding
 from preheat_client._core.request import Request
-from preheat_client._core.snapshots import Snapshots
 from preheat_client._core.worker import Result, Worker
 from preheat_client.errors import PreheatError, ScheduleMismatch, ServiceUnavailable
 from preheat_client.status import ScheduleHealth, State
 
 if TYPE_CHECKING:
-    from preheat_client._core.api import Api  # which imports httpcore: that waits until a client is made
+    # They wait until a client is made that needs them: Api imports httpcore, Snapshots a cryptographic library.
+    from preheat_client._core.api import Api
+    from preheat_client._core.snapshots import Snapshots
 
 _LOG = logging.getLogger("preheat_client")
 
@@ -84,7 +85,7 @@ class Prefetch(Known):
         configuration: Configuration,
         api: "Api | None",
         worker: Worker,
-        snapshots: Snapshots | None,
+        snapshots: "Snapshots | None",
     ) -> None:
         super().__init__(Metadata(request.schedule_id))
         self.request, self.health = request, ScheduleHealth(request.name, worker.enqueue)

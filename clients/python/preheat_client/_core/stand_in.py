@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from preheat_client._core.curve import Curve, FetchedCurve, Metadata, Row
 from preheat_client._core.fields import NotComputed
-from preheat_client._core.local_curve import LocalCurve, curve_of_spec
+from preheat_client._core.local_curve import LocalCurve, curve_of_fallback, curve_of_file, curve_of_spec
 from preheat_client._core.request import Request
 from preheat_client.status import Source, State
 
@@ -23,11 +25,20 @@ class StandIn:
 class StandIns:
     """The stand-ins of one schedule, the best first: computed from its spec, its fallback's, the nearest known LR."""
 
-    def __init__(self, request: Request, fallback: LocalCurve | None) -> None:
-        self.fallback = fallback
+    def __init__(self, request: Request, fallback: Any) -> None:
+        """Raises InvalidFallback for a fallback that is given and gives no LRs."""
         self._request = request
+        self.fallback = None if fallback is None else self.of_value(fallback)
         self._computed_for: Metadata | None = None
         self._computed: LocalCurve | None = None
+
+    def of_value(self, value: Any) -> LocalCurve:
+        """The curve of a number, a list, a plain spec, or any of these by group. Raises InvalidFallback."""
+        return curve_of_fallback(value, "fallback", self._request)
+
+    def of_file(self, path: Path) -> LocalCurve:
+        """The curve that a file has, as an override. Raises InvalidFallback, OSError."""
+        return curve_of_file(path, self._request)
 
     def of_request(self) -> LocalCurve | None:
         """The curve of the spec that was asked for; None if there is no spec, or one that only the service computes."""
