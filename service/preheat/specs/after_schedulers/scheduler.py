@@ -1,7 +1,7 @@
 """Scheduler: what every entry of `after_scheduler` knows of itself, and the bases of those that are formulas."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Self
 
 from pydantic import Field
@@ -132,7 +132,7 @@ class Scheduler(Closed):
         """Whether a cycle is over and another begins before `iterations` are; None if it has no cycles."""
         return None
 
-    def suspects(self, length: int) -> Iterable[int]:
+    def suspects(self, length: int) -> Sequence[int]:
         """Iterations of 0 … length at which the formula may have no value, to be tried before a spec is accepted."""
         return ()
 
