@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from preheat.messages import excerpt
+from preheat.messages import excerpt, shortened
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 from preheat.specs.after_schedulers.phases import Segment
 from preheat.specs.after_schedulers.piecewise import Point
@@ -106,7 +106,7 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
         repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise InvalidSpec([violation((), f"has the key {json.dumps(excerpt(repeated))} more than once in one object")])
+        raise InvalidSpec([violation((), f"has the key {json.dumps(shortened(repeated))} more than once in one object")])
     return unique
 
 
