@@ -226,7 +226,7 @@ def test_an_envelope_has_the_extremes_of_every_part(after_scheduler: dict[str, A
     """Lows and highs are those of looking at every iteration of each part."""
     start, stop = window[0], window[1] + 1
     asked = curve(after_scheduler)
-    firsts, lows, highs = asked.envelope(start, stop, columns=7)
+    firsts, lows, highs = asked.envelope(start, stop, parts=7)
     values = asked.window(0, TOTAL + 1)
     bounds = [*firsts.tolist(), stop]
     for part, (first, last) in enumerate(pairwise(bounds)):
@@ -295,6 +295,6 @@ def test_no_turning_point_is_missed(after_scheduler: dict[str, Any], columns: in
 def test_an_envelope_of_a_billion_keeps_every_tooth() -> None:
     """A saw-tooth of 20 iterations reaches from bottom to top in each of 100 parts of 10⁹."""
     saw = {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 10}
-    _, lows, highs = curve(saw, total=10**9, warmup=0).envelope(0, 10**9, columns=100)
+    _, lows, highs = curve(saw, total=10**9, warmup=0).envelope(0, 10**9, parts=100)
     np.testing.assert_allclose(lows, 0.001, rtol=1e-6)
     np.testing.assert_allclose(highs, 0.02, rtol=1e-6)

@@ -92,7 +92,7 @@ JSONBody = Annotated[bytes, Depends(_json_body)]
 
 
 def _posted_schedule(body: JSONBody, context: Context) -> Schedule:
-    return context.schedule(parse_spec(body))  # a large spec takes a second
+    return context.schedule(parse_spec(body, context.deadline.check))  # a large spec takes a second
 
 
 PostedSchedule = Annotated[Schedule, Depends(_posted_schedule)]

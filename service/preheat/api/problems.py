@@ -14,8 +14,9 @@ from starlette.exceptions import HTTPException
 
 from preheat.api.caching import NO_STORE
 from preheat.errors import PreheatError, ScheduleUnreadable, StoreUnavailable
-from preheat.messages import printable
+from preheat.messages import printable, shortened
 from preheat.specs import InvalidSpec, Violation, from_pydantic
+from preheat.specs.violations import MOST_VIOLATIONS
 
 _LOG = logging.getLogger("preheat")
 PROBLEM = "application/problem+json"
@@ -69,9 +70,10 @@ def _invalid_spec(_request: Request, error: InvalidSpec) -> JSONResponse:
 
 def _invalid_parameters(request: Request, error: RequestValidationError) -> JSONResponse:
     # The first part of a location is the kind of parameter ("query"), which `parameter` leaves out.
-    details: Any = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors()]
+    every = error.errors()
+    details: Any = [{**detail, "loc": detail["loc"][1:]} for detail in every[:MOST_VIOLATIONS]]
     known = list(_query_names(request.scope["route"]))
-    violations = from_pydantic(details, fields_at=lambda _: known)
+    violations = InvalidSpec(from_pydantic(details, fields_at=lambda _: known), len(every)).violations
     entries = [{"parameter": str((*violation.location, "query")[0]), **_rule(violation)} for violation in violations]
     return _unprocessable("invalid-parameter", "A parameter breaks rules", entries)
 
@@ -103,7 +105,7 @@ def _preheat_error(_request: Request, error: PreheatError) -> JSONResponse:
 
 def _http_exception(request: Request, error: HTTPException) -> JSONResponse:
     status = HTTPStatus(error.status_code)
-    path = printable(request.url.path)
+    path = printable(shortened(request.url.path, 200))
     detail = {404: f"no route has the path {path}", 405: f"{request.method} is not a method of {path}"}
     kind = status.phrase.lower().replace(" ", "-")
     return problem(status, kind, status.phrase, detail.get(status, error.detail), error.headers)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from preheat.budget import NO_DEADLINE, Deadline
 from preheat.plot.content import Content, Line, Mark, Panel
 from preheat.plot.encoding import encode
 from preheat.plot.fonts import Kind, drawable
@@ -23,13 +24,16 @@ _MOST_LEFT_OUT = 3
 _MISSING = "… stands for letters that no font of the service has; the SVG has them"
 
 
-def draw(content: Content, options: PlotOptions, kind: str) -> bytes:
-    """The picture as PNG or, if `kind` is "svg", as SVG. The same arguments give the same bytes."""
+def draw(content: Content, options: PlotOptions, kind: str, deadline: Deadline = NO_DEADLINE) -> bytes:
+    """The picture as PNG or, if `kind` is "svg", as SVG. The same arguments give the same bytes.
+
+    Raises ComputeTimeout past the deadline.
+    """
     letters: Kind = "svg" if kind == "svg" else "png"
-    return encode(compose(content, options, letters), letters)
+    return encode(compose(content, options, letters, deadline), letters, deadline)
 
 
-def compose(content: Content, options: PlotOptions, kind: Kind) -> Scene:
+def compose(content: Content, options: PlotOptions, kind: Kind, deadline: Deadline = NO_DEADLINE) -> Scene:
     """Everything in its place: no text lies on another or on a line.
 
     What has no room is left out and said in the notes below.
@@ -37,6 +41,7 @@ def compose(content: Content, options: PlotOptions, kind: Kind) -> Scene:
     content = _with_letters(content, kind)
     left_out: list[str] = []
     while True:
+        deadline.check()
         picture = _Picture(content, options, left_out)
         scene = picture.scene()
         # the notes take room themselves, so that the next picture may have to leave out more, but never the same again

@@ -31,7 +31,7 @@ router = APIRouter(default_response_class=Response)
 def lint_spec(context: Context, body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Response:
     """Findings about a valid spec, or an error for each rule that it breaks; nothing is stored."""
     try:
-        schedule = context.schedule(parse_spec(body))
+        schedule = context.schedule(parse_spec(body, context.deadline.check))
     except InvalidSpec as error:
         findings = refusals(error)  # what other routes answer 422 for is what this one is asked for
     else:

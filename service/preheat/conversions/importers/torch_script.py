@@ -42,6 +42,7 @@ from preheat.conversions.number import number
 from preheat.conversions.python_values import NotAValue, PythonValues, name_of, parsed
 from preheat.errors import NotImportable
 from preheat.messages import excerpt
+from preheat.specs.fields import MAX_PARAM_GROUPS
 
 # A class so named and not of torch is refused: to skip it would import half of a schedule.
 _LIKE_A_SCHEDULER = re.compile(r"(LR|[Ss]chedulers?|[Ss]chedule|Warm[Uu]p|WarmRestarts|Restarts|Annealing)$")
@@ -313,6 +314,8 @@ class _Script:
             for note in left_out("LambdaLR", name, self._argument(given[name], f"LambdaLR.{name}"))
         ]
         functions = function.elts if isinstance(function, ast.List | ast.Tuple) else [function]
+        if len(functions) > MAX_PARAM_GROUPS:
+            raise NotImportable(f"LambdaLR.lr_lambda must have at most {MAX_PARAM_GROUPS} entries")
         for each in functions:
             check_late_names(None if each is None else self._functions.get(ast.unparse(each), each), self._assigned)
         found = [as_expression(each, self._functions, self._values) for each in functions]
