@@ -26,6 +26,16 @@ class PostgreSQL:
         self._server = server
         self._numbers = count()
 
+    @property
+    def programs(self) -> Path:
+        """The folder of pg_dump and the others."""
+        return Path(self._server.bin_path)
+
+    @property
+    def data(self) -> Path:
+        """The folder of its data, in which its socket is."""
+        return Path(self._server.pgdata)
+
     def new_database(self) -> str:
         """The URL of an empty database."""
         name = f"preheat_{next(self._numbers)}"
