@@ -1,6 +1,7 @@
 """A real PostgreSQL, started for tests from a package that brings its programs."""
 
 import os
+import shutil
 import signal
 import subprocess
 import warnings
@@ -17,6 +18,8 @@ with warnings.catch_warnings():
 import psycopg
 
 from running_service import wait_until
+
+_MOST_BYTES = 2_000_000_000
 
 
 class PostgreSQL:
@@ -73,9 +76,14 @@ class PostgreSQL:
 def postgresql_server() -> Iterator[PostgreSQL]:
     """A server whose data are in a folder of its own."""
     # Not in pytest's: as root the server runs as another user, and pytest takes the rights on its folder away from all.
-    with TemporaryDirectory(prefix="preheat-postgresql-", ignore_cleanup_errors=True) as folder:
+    # In memory, if there is enough: a process that is killed loses nothing of it, and disks are slow to make databases.
+    memory = Path("/dev/shm")  # noqa: S108 - only its size and a folder of a random name
+    place = memory if memory.is_dir() and shutil.disk_usage(memory).free > _MOST_BYTES else None
+    with TemporaryDirectory(prefix="preheat-postgresql-", ignore_cleanup_errors=True, dir=place) as folder:
         server = get_server(Path(folder) / "data")
         try:
-            yield PostgreSQL(server)
+            running = PostgreSQL(server)
+            yield running
+            running.kill()  # nobody needs its data any longer, which it would sync first
         finally:
             server.cleanup()
