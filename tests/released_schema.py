@@ -78,7 +78,13 @@ def sql_of_sqlite(connection: sqlite3.Connection) -> str:
 
 def sql_of_postgresql(server: PostgreSQL, url: str) -> str:
     """The same for PostgreSQL, by pg_dump."""
-    command = [server.programs / "pg_dump", "--inserts", "--no-owner", "--no-privileges", url.replace("+psycopg", "")]
+    command = [
+        str(server.programs / "pg_dump"),
+        "--inserts",
+        "--no-owner",
+        "--no-privileges",
+        url.replace("+psycopg", ""),
+    ]
     dump = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     # Without what is for psql, comments, and a search path that hides the tables from who reads them next.
     noise = re.compile(r"\\|--|SET |SELECT pg_catalog.set_config\(")

@@ -39,6 +39,11 @@ class PostgreSQL:
         """The folder of its data, in which its socket is."""
         return Path(self._server.pgdata)
 
+    @property
+    def administrator_url(self) -> str:
+        """Where an administrator makes and renames databases."""
+        return str(self._server.get_uri())
+
     def new_database(self) -> str:
         """The URL of an empty database."""
         name = f"preheat_{next(self._numbers)}"
@@ -82,8 +87,6 @@ def postgresql_server() -> Iterator[PostgreSQL]:
     with TemporaryDirectory(prefix="preheat-postgresql-", ignore_cleanup_errors=True, dir=place) as folder:
         server = get_server(Path(folder) / "data")
         try:
-            running = PostgreSQL(server)
-            yield running
-            running.kill()  # nobody needs its data any longer, which it would sync first
+            yield PostgreSQL(server)
         finally:
             server.cleanup()

@@ -20,7 +20,6 @@ from preheat.store.tables import schedules, service, today
 
 _LOG = logging.getLogger("preheat")
 _WRITE_DOWN_S = 60.0
-_COUNT_S = 600.0
 _ROWS_AT_ONCE = 200
 
 
@@ -28,13 +27,20 @@ class Retention:
     """Writes down which schedules were used, and removes those that were not for `days`; none, if that is None.
 
     `used` are ids to write down; others add to it, and this alone takes from it. What is used is written within a
-    minute, on a thread, at most once a day for each schedule. Of several processes one counts and removes.
+    minute, on a thread, at most once a day for each schedule. Of several processes one counts and removes, every
+    `count_every_s`.
     """
 
     def __init__(
-        self, database: Database, used: set[str], days: int | None, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        used: set[str],
+        days: int | None,
+        clock: Callable[[], float] = time.monotonic,
+        count_every_s: float = 600.0,
     ) -> None:
-        self._database, self._used, self._days, self._clock = database, used, days, clock
+        self._database, self._used, self._days = database, used, days
+        self._clock, self._count_every_s = clock, count_every_s
         self._counted: int | None = None
         self._counted_at = clock()
         self._stopping = threading.Event()
@@ -63,7 +69,7 @@ class Retention:
         """Counts the time since the last call, unless another process has; returns whether. Raises StoreUnavailable."""
         now = self._clock()
         # At most what should have gone by since the last call, and some: a clock that jumps is none to go by.
-        elapsed = int(min(max(now - self._counted_at, 0), 2 * _COUNT_S))
+        elapsed = int(min(max(now - self._counted_at, 0), 2 * self._count_every_s))
         with self._database.transaction("write") as connection:
             longer = service.c.served_s + elapsed
             as_left = update(service).where(service.c.served_s == self._counted).values(served_s=longer)
@@ -124,7 +130,7 @@ class Retention:
             try:
                 self.write_down()
                 if self._days is not None and self._clock() >= next_count:
-                    next_count = self._clock() + _COUNT_S
+                    next_count = self._clock() + self._count_every_s
                     if self.count():
                         self.sweep()
             except StoreUnavailable:  # logged by the database; done the next time

@@ -17,9 +17,10 @@ DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
 
 _LAST_CHARACTER = "\U0010ffff"
 _FIRST_SURROGATE, _FIRST_AFTER_SURROGATES = 0xD800, 0xE000
+_LEAST_FREE_BYTES = 1_000_000
 _MEANINGS = {
     "SQLITE_FULL": "its disk is full",
-    "SQLITE_IOERR": "its disk fails, or is full",
+    "SQLITE_IOERR": "its disk fails",
     "SQLITE_READONLY": "its file or the folder of it may not be written",
     "SQLITE_CANTOPEN": "its file, or what SQLite writes beside it, may not be opened",
     "SQLITE_PERM": "its file may not be opened",
@@ -121,6 +122,10 @@ def reason(url: URL, error: BaseException) -> str:
     code = getattr(error, "sqlite_errorname", "")
     if code.startswith("SQLITE_CANTOPEN") and not _file(url).exists():
         return f"its file is gone: it was deleted, or its disk is not mounted ({error})"
+    if code.startswith("SQLITE_IOERR") and (free_bytes(url) or 0) < _LEAST_FREE_BYTES:
+        return f"{_MEANINGS['SQLITE_FULL']} ({error})"
+    if str(error).startswith("no such table"):
+        return f"its tables are gone: it was deleted or replaced by an empty one ({error})"
     meanings = [meaning for name, meaning in _MEANINGS.items() if code.startswith(name)]
     return f"{meanings[0]} ({error})" if meanings else str(error)
 
