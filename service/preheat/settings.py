@@ -39,6 +39,13 @@ class Settings(BaseSettings):
     database_timeout_s: float = Field(
         5.0, gt=0, description="How long to wait for the database: for another writer, a lock or a connection."
     )
+    retention_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="After how many days without use a schedule is removed; by default none is. "
+        "Only days that the service runs count. The same for every service on a database.",
+    )
     compute_timeout_s: float = Field(20.0, gt=0, description="How long one request may compute.")
     shutdown_timeout_s: int = Field(
         10, ge=1, description="How long requests in flight may take after SIGTERM, before their connections are cut."

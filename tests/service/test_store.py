@@ -119,7 +119,10 @@ def test_sqlite_is_named_in_its_dialect_alone() -> None:
     """Another database is one more file beside it and one entry; tables and old migrations only pass it options."""
     base = ROOT / "service/preheat/store"
     naming = {str(path.relative_to(base)) for path in base.rglob("*.py") if "sqlite" in path.read_text().lower()}
-    options = {"schedules.py", "migrations/versions/0001_schedules.py"}
+    options = {
+        "tables.py",
+        *(f"migrations/versions/{name}.py" for name in ("0001_schedules", "0005_identity_changes_use")),
+    }
     assert naming - options == {"dialects/__init__.py", "dialects/sqlite.py"}
 
 
@@ -313,6 +316,12 @@ class TestThroughTheService:
             self.assert_unavailable(http, "readonly")
         self.assert_recovered(http, 1)
 
+    def test_forbidden(self, http: httpx.Client, database: Path) -> None:
+        """The rights on the file are lost."""
+        with read_only(database, rights=0):
+            self.assert_unavailable(http, "may not be opened")
+        self.assert_recovered(http, 1)
+
     def test_gone_with_its_folder(self, tmp_path: Path) -> None:
         """A folder that cannot be made is reported at each request until it can."""
         obstacle = tmp_path / "folder"
@@ -381,7 +390,7 @@ class TestThroughTheService:
 
 
 @contextmanager
-def read_only(database: Path) -> Iterator[None]:
+def read_only(database: Path, rights: int = 0o444) -> Iterator[None]:
     """Nobody may write the file or its folder; root, whom that does not stop, becomes nobody for the time."""
     is_root = os.geteuid() == 0
     parents = [parent for parent in database.parents if is_root and parent.stat().st_uid == 0 and parent != Path("/")]
@@ -389,7 +398,7 @@ def read_only(database: Path) -> Iterator[None]:
     for parent in parents:
         parent.chmod(0o755 if parent != Path("/tmp") else 0o1777)  # noqa: S108 - a folder is left as it was
     database.parent.chmod(0o555)
-    database.chmod(0o444)
+    database.chmod(rights)
     if is_root:
         os.seteuid(NOBODY)
     try:

@@ -1,6 +1,7 @@
 """A real PostgreSQL, started for tests from a package that brings its programs."""
 
 import os
+import shutil
 import signal
 import subprocess
 import warnings
@@ -18,6 +19,8 @@ import psycopg
 
 from running_service import wait_until
 
+_MOST_BYTES = 2_000_000_000
+
 
 class PostgreSQL:
     """A server on a socket file; `stop`, `kill` and `start` are done to it as an administrator would."""
@@ -25,6 +28,21 @@ class PostgreSQL:
     def __init__(self, server: Any) -> None:
         self._server = server
         self._numbers = count()
+
+    @property
+    def programs(self) -> Path:
+        """The folder of pg_dump and the others."""
+        return Path(self._server.bin_path)
+
+    @property
+    def data(self) -> Path:
+        """The folder of its data, in which its socket is."""
+        return Path(self._server.pgdata)
+
+    @property
+    def administrator_url(self) -> str:
+        """Where an administrator makes and renames databases."""
+        return str(self._server.get_uri())
 
     def new_database(self) -> str:
         """The URL of an empty database."""
@@ -63,7 +81,10 @@ class PostgreSQL:
 def postgresql_server() -> Iterator[PostgreSQL]:
     """A server whose data are in a folder of its own."""
     # Not in pytest's: as root the server runs as another user, and pytest takes the rights on its folder away from all.
-    with TemporaryDirectory(prefix="preheat-postgresql-", ignore_cleanup_errors=True) as folder:
+    # In memory, if there is enough: a process that is killed loses nothing of it, and disks are slow to make databases.
+    memory = Path("/dev/shm")  # noqa: S108 - only its size and a folder of a random name
+    place = memory if memory.is_dir() and shutil.disk_usage(memory).free > _MOST_BYTES else None
+    with TemporaryDirectory(prefix="preheat-postgresql-", ignore_cleanup_errors=True, dir=place) as folder:
         server = get_server(Path(folder) / "data")
         try:
             yield PostgreSQL(server)

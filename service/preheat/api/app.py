@@ -1,8 +1,7 @@
 """The service as a FastAPI application."""
 
-import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -18,10 +17,11 @@ from preheat.api.routes import analysis, conversions, documentation, plots, sche
 from preheat.errors import StoreUnavailable
 from preheat.plot.cache import PictureCache
 from preheat.settings import Settings
-from preheat.store import Database, ScheduleStore
+from preheat.store import Changes, Database, ScheduleStore
 from preheat.store.curves import Catalogue
+from preheat.store.retention import Retention
+from preheat.store.schedules import TOPIC
 
-_LOG = logging.getLogger("preheat")
 _health = APIRouter(tags=["health"])
 
 
@@ -45,6 +45,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.database = Database(settings.database_url, settings.database_timeout_s)
     app.state.catalogue = Catalogue(ScheduleStore(app.state.database), settings.curve_cache_bytes)
+    app.state.changes = Changes(app.state.database)
+    app.state.changes.subscribe(TOPIC, app.state.catalogue.forget)
+    app.state.retention = Retention(app.state.database, app.state.catalogue.used, settings.retention_days)
     app.state.pictures = PictureCache(settings.picture_cache_bytes)
     app.state.findings = FindingsByCurve()
     for module in (schedules, plots, analysis, specs, conversions):
@@ -85,9 +88,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     reported, and tried again with each request.
     """
     await to_thread.run_sync(app.openapi)
-    try:
+    with suppress(StoreUnavailable):  # logged by the database
         await to_thread.run_sync(app.state.database.check)
-    except StoreUnavailable as error:
-        _LOG.error(str(error))
+    app.state.changes.start()
+    app.state.retention.start()
     yield
+    await to_thread.run_sync(app.state.changes.stop)
+    await to_thread.run_sync(app.state.retention.stop)
     app.state.database.close()

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from preheat.api.caching import NO_STORE
-from preheat.errors import PreheatError, ScheduleUnreadable, StoreUnavailable
+from preheat.errors import PreheatError, ScheduleUnreadable
 from preheat.messages import printable, shortened
 from preheat.specs import InvalidSpec, Violation, from_pydantic
 from preheat.specs.violations import MOST_VIOLATIONS
@@ -96,8 +96,8 @@ def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) 
 
 
 def _preheat_error(_request: Request, error: PreheatError) -> JSONResponse:
-    # What the operator must mend; requests that the client must change are not logged.
-    if isinstance(error, StoreUnavailable | ScheduleUnreadable):
+    # What the operator must mend; requests that the client must change are not logged, and of the database not each.
+    if isinstance(error, ScheduleUnreadable):
         _LOG.error(str(error))
     headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
     return problem(error.status, error.kind, error.title, str(error), headers, **error.members)

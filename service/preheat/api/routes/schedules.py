@@ -122,7 +122,7 @@ def get_schedule(context: Context, schedule_id: ScheduleId, query: Annotated[Sch
 def delete_schedule(context: Context, schedule_id: ScheduleId, _query: Annotated[NoQuery, Query()]) -> Response:
     """Removes the schedule from the database; posting its spec makes it again, under the same id.
 
-    Another worker process may go on giving LRs by the id while it has them in memory: they can never be others.
+    Other processes and replicas may go on giving its LRs for about a second: they can never be others.
     """
     context.catalogue.delete(schedule_id)
     return Response(status_code=204)
