@@ -6,9 +6,14 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
 
 from preheat import __version__
+from preheat.api.admission import Admission, AdmissionMiddleware
+from preheat.api.browser import CORS, SecurityHeaders
 from preheat.api.dependencies import FindingsByCurve
+from preheat.api.first_key import first_key
+from preheat.api.keyring import KeyRing
 from preheat.api.middleware import HTTPMethods, PointLookup
 from preheat.api.models import Health
 from preheat.api.openapi import complete_openapi, problems
@@ -18,7 +23,7 @@ from preheat.api.routes import analysis, conversions, documentation, plots, sche
 from preheat.errors import StoreUnavailable
 from preheat.plot.cache import PictureCache
 from preheat.settings import Settings
-from preheat.store import Database, ScheduleStore
+from preheat.store import Database, KeyStore, ScheduleStore
 from preheat.store.curves import Catalogue
 
 _LOG = logging.getLogger("preheat")
@@ -28,7 +33,8 @@ _health = APIRouter(tags=["health"])
 def create_app(settings: Settings) -> FastAPI:
     """The service, with everything it needs built from `settings`.
 
-    A middleware that is added to it sees every request and answer, those of the short way of points too.
+    A middleware that is added to it sees every request and answer, those of the short way of points too. Raises
+    ValueError if the key that the settings give cannot be one.
     """
     app = FastAPI(
         title="Preheat",
@@ -45,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.database = Database(settings.database_url, settings.database_timeout_s)
     app.state.catalogue = Catalogue(ScheduleStore(app.state.database), settings.curve_cache_bytes)
+    app.state.keyring = KeyRing(KeyStore(app.state.database), first_key(settings))
     app.state.pictures = PictureCache(settings.picture_cache_bytes)
     app.state.findings = FindingsByCurve()
     for module in (schedules, plots, analysis, specs, conversions):
@@ -55,7 +62,11 @@ def create_app(settings: Settings) -> FastAPI:
     # The last one added is the outermost: points need nothing of what HTTPMethods does.
     app.add_middleware(HTTPMethods)
     app.add_middleware(PointLookup, catalogue=app.state.catalogue)
-    complete_openapi(app)
+    app.add_middleware(AdmissionMiddleware, admission=Admission(settings, app.state.keyring))
+    if settings.origins:  # before keys are asked for: a browser asks without one whether it may send one
+        app.add_middleware(CORSMiddleware, allow_origins=settings.origins, **CORS)
+    app.add_middleware(SecurityHeaders)
+    complete_openapi(app, is_key_required=app.state.keyring.ring is not None)
     return app
 
 
@@ -89,5 +100,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await to_thread.run_sync(app.state.database.check)
     except StoreUnavailable as error:
         _LOG.error(str(error))
+    if app.state.settings.without_keys:
+        _LOG.warning("without_keys: whoever reaches this service can read, make and delete schedules")
+    else:
+        await to_thread.run_sync(app.state.keyring.begin)
     yield
+    await to_thread.run_sync(app.state.keyring.close)
     app.state.database.close()
