@@ -88,7 +88,7 @@ class Admission:
             return Refused(RateLimited(self._per_s, standing.more_in_s), headers)
         return Admitted(found, headers)
 
-    def _key(self, scope: Mapping[str, Any], access: Access) -> Key | PreheatError | None:  # noqa: PLR0911 - a list of rules
+    def _key(self, scope: Mapping[str, Any], access: Access) -> Key | PreheatError | None:
         """The key of a request, or why it is refused; None where the service has no keys."""
         ring = self.keyring.ring
         if ring is None:

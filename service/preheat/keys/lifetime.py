@@ -3,7 +3,7 @@
 import re
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_LIFETIME = re.compile(r"([1-9][0-9]{0,8})([smhdw])")
+_LIFETIME = re.compile(r"([1-9][0-9]{0,4})([smhdw])")
 
 
 def parse_seconds(text: str, field: str) -> int:
