@@ -66,14 +66,16 @@ class ServiceProcess:
 
 
 @contextmanager
-def service_process(database: Path, *, port: int = 0, workers: int = 1, **settings: Any) -> Iterator[ServiceProcess]:
+def service_process(
+    database: Path, *, port: int = 0, workers: int = 1, stderr: Any = subprocess.DEVNULL, **settings: Any
+) -> Iterator[ServiceProcess]:
     """`preheat serve` on a database file; killed at the end."""
     port = port or free_port()
     command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port), "--workers", str(workers)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{database}"}
     environment |= {f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True
     ) as process:
         running = ServiceProcess(f"http://127.0.0.1:{port}", process)
         try:

@@ -163,7 +163,7 @@ def test_without_keys_the_loopback_address_alone_is_open(server: Any, status: in
 
 
 def test_what_a_real_server_says_of_its_sockets_is_understood(tmp_path: Path) -> None:
-    """IPv6's loopback address and a Unix socket are open without keys; a connection from elsewhere is told what to do."""
+    """IPv6's loopback address and a Unix socket are open without keys; others are told what to do."""
     path = str(tmp_path / "p.sock")
     unix = socket.socket(socket.AF_UNIX)
     unix.bind(path)
@@ -255,6 +255,7 @@ class Clock:
         self.now = 1_700_000_000.0
 
     def __call__(self) -> float:
+        """Seconds."""
         return self.now
 
 
