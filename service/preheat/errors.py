@@ -1,6 +1,10 @@
 """Errors of the service, each with the problem document (RFC 9457) that a client gets for it.
 
     PreheatError                      status
+    ├── KeyRequired           401     no key, where the service asks for one
+    ├── KeyRefused            401     a key that is malformed, unknown, revoked or expired
+    ├── ScopeMissing          403     a key without the scope that the route needs
+    ├── KeysMissing           403     a request from elsewhere to a service without any keys
     ├── ScheduleNotFound      404     no schedule has this id
     ├── RecipeNotFound        404     no recipe has this name
     ├── NotAcceptable         406     an Accept header that admits none of our formats
@@ -14,6 +18,7 @@
     ├── NotImportable         422     a schedule of another library that cannot be said as a spec
     ├── NotExpressible        422     a schedule that another library cannot express
     ├── LimitExceeded         422     an answer or a request larger than a setting allows
+    ├── RateLimited           429     more requests than rate_limit_per_s allows
     ├── ScheduleUnreadable    500     a stored schedule that is damaged, or written by a later version
     ├── ComputeTimeout        503     a computation cut off after compute_timeout_s
     └── StoreUnavailable      503     the database is locked, read-only, full, corrupt or gone
@@ -23,7 +28,7 @@ A spec that breaks rules is `preheat.specs.InvalidSpec`, a ValueError.
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from preheat.messages import printable
 
@@ -42,6 +47,11 @@ class PreheatError(Exception):
     def __init__(self, detail: str, **members: Any) -> None:
         self.members = members
         super().__init__(detail)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What its answer says in headers."""
+        return {"retry-after": str(self.retry_after_s)} if self.retry_after_s else {}
 
 
 class ScheduleNotFound(PreheatError):
@@ -216,6 +226,90 @@ class StoreUnavailable(PreheatError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the schedule database is not available: {reason}")
+
+
+class KeyRequired(PreheatError):
+    """A request without a key, where the service asks for one."""
+
+    status, kind, title = HTTPStatus.UNAUTHORIZED, "key-required", "A key is required"
+
+    def __init__(self) -> None:
+        super().__init__("this service asks for a key: Authorization: Bearer KEY (in the client: token, PREHEAT_TOKEN)")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge without an error, since no attempt was made (RFC 6750 §3.1)."""
+        return {"www-authenticate": _CHALLENGE}
+
+
+class KeyRefused(PreheatError):
+    """A key that is malformed, unknown (as a revoked one is) or expired; `reason` is one of these words."""
+
+    status, kind, title = HTTPStatus.UNAUTHORIZED, "key-refused", "The key is refused"
+
+    def __init__(self, reason: Literal["malformed", "unknown", "expired"]) -> None:
+        self.reason = reason
+        super().__init__(_REFUSALS[reason], reason=reason)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge with the error that RFC 6750 has for all of these."""
+        return {"www-authenticate": f'{_CHALLENGE}, error="invalid_token", error_description="{self}"'}
+
+
+class ScopeMissing(PreheatError):
+    """A key without the scope that the route needs; `scope` names it."""
+
+    status, kind, title = HTTPStatus.FORBIDDEN, "scope-missing", "The key lacks a scope"
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(f"this needs a key with the scope {scope}, which this key has not", scope=scope)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge with the scope."""
+        return {"www-authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{self.scope}"'}
+
+
+class KeysMissing(PreheatError):
+    """A request that came from elsewhere to a service that has no keys: it answers on the loopback address alone."""
+
+    status, kind, title = HTTPStatus.FORBIDDEN, "keys-missing", "This service has no keys"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "without any key this service answers on its loopback address alone: its operator makes a key "
+            "(preheat keys make), or starts it --without-keys"
+        )
+
+
+class RateLimited(PreheatError):
+    """More requests of one key, or without keys of one address, than rate_limit_per_s allows."""
+
+    status, kind, title = HTTPStatus.TOO_MANY_REQUESTS, "rate-limited", "Too many requests"
+
+    def __init__(self, per_s: float, wait_s: int) -> None:
+        self.wait_s = wait_s
+        super().__init__(
+            f"requests must not exceed rate_limit_per_s ({per_s:g}): ask again in {wait_s} s, or for windows of many "
+            "iterations at once",
+            setting="rate_limit_per_s",
+            limit=per_s,
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to ask again."""
+        return {"retry-after": str(self.wait_s)}
+
+
+_CHALLENGE = 'Bearer realm="preheat"'
+_REFUSALS = {
+    "malformed": "the key is malformed: one header is needed, Authorization: Bearer KEY, with the key as it was made",
+    "unknown": "the key is not known here, or was revoked",
+    "expired": "the key has expired",
+}
 
 
 def _shown(text: str) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PREFIX = "PREHEAT_"
 _OF_KUBERNETES = re.compile(r"PREHEAT_(SERVICE_(HOST|PORT(_.+)?)|PORT|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)")
 """What Kubernetes sets in every pod beside a Service of the name `preheat` (its documentation: Service, discovery)."""
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as browsers write them: in lower case
 
 _OF_THE_CLIENT = {
     "URL", "TOKEN", "MODE", "TIMEOUT_S", "START_TIMEOUT_S", "SNAPSHOT_DIR", "OVERRIDE_FILE", "ON_OUTAGE", "STRICT",
@@ -46,6 +48,28 @@ class Settings(BaseSettings):
         description="After how many days without use a schedule is removed; by default none is. "
         "Only days that the service runs count. The same for every service on a database.",
     )
+    without_keys: bool = Field(
+        False, description="Answer everybody, on any address, without asking for a key; warns at every start."
+    )
+    first_key: SecretStr | None = Field(
+        None, description="A key with every scope that you give, beside those that `preheat keys make` makes."
+    )
+    first_key_file: Path | None = Field(
+        None, description="A file with that key, as Kubernetes and compose mount secrets."
+    )
+    rate_limit_per_s: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Requests a second of each key (without keys, of each address), per worker; 0: any.",
+    )
+    rate_limit_burst: int = Field(
+        100, ge=1, le=1_000_000, description="Requests that may come at once before that limit holds them up."
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins, separated by commas, whose pages a browser lets use this service: https://wiki.example.org.",
+    )
     compute_timeout_s: float = Field(20.0, gt=0, description="How long one request may compute.")
     shutdown_timeout_s: int = Field(
         10, ge=1, description="How long requests in flight may take after SIGTERM, before their connections are cut."
@@ -69,6 +93,25 @@ class Settings(BaseSettings):
         # Kubernetes sets PREHEAT_PORT=tcp://10.96.0.10:8000 beside a Service named preheat: nobody's choice of a port.
         is_address = isinstance(value, str) and value.startswith(("tcp://", "udp://"))
         return cls.model_fields["port"].default if is_address else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _named_origins(cls, value: str) -> str:
+        for origin in _listed(value):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"must be origins such as https://wiki.example.org, without a path; {origin!r} is none"
+                )
+        return value
+
+    @property
+    def origins(self) -> list[str]:
+        """Those of `cors_origins`."""
+        return _listed(self.cors_origins)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

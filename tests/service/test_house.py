@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 LEVELS = [
     {"messages"},
     {"errors"},
-    {"formula"},
+    {"formula", "keys"},
     {"specs"},
     {"schedule", "settings", "cache"},
     {"schedulers", "budget"},
@@ -51,6 +51,7 @@ def test_imports_run_downhill() -> None:
     ("base", "forbidden"),
     [
         ("service/preheat", {"preheat_client", "httpx"}),
+        ("service/preheat/keys", {"torch", "numpy", "fastapi", "starlette", "sqlalchemy", "time", "os"}),
         ("service/preheat/specs", {"torch", "numpy", "fastapi", "matplotlib", "sqlalchemy"}),
         ("clients/python/preheat_client", {"preheat", "fastapi", "pydantic", "numpy"}),
     ],

@@ -1,13 +1,19 @@
 """The service as a FastAPI application."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
 
 from preheat import __version__
+from preheat.api.admission import Admission, AdmissionMiddleware
+from preheat.api.browser import CORS, SecurityHeaders
 from preheat.api.dependencies import FindingsByCurve
+from preheat.api.first_key import first_key
+from preheat.api.keyring import KeyRing
 from preheat.api.middleware import HTTPMethods, PointLookup
 from preheat.api.models import Health
 from preheat.api.openapi import complete_openapi, problems
@@ -17,18 +23,20 @@ from preheat.api.routes import analysis, conversions, documentation, plots, sche
 from preheat.errors import StoreUnavailable
 from preheat.plot.cache import PictureCache
 from preheat.settings import Settings
-from preheat.store import Changes, Database, ScheduleStore
+from preheat.store import Changes, Database, KeyStore, ScheduleStore
 from preheat.store.curves import Catalogue
 from preheat.store.retention import Retention
 from preheat.store.schedules import TOPIC
 
+_LOG = logging.getLogger("preheat")
 _health = APIRouter(tags=["health"])
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The service, with everything it needs built from `settings`.
 
-    A middleware that is added to it sees every request and answer, those of the short way of points too.
+    A middleware that is added to it sees every request and answer, those of the short way of points too. Raises
+    ValueError if the key that the settings give cannot be one.
     """
     app = FastAPI(
         title="Preheat",
@@ -48,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.changes = Changes(app.state.database)
     app.state.changes.subscribe(TOPIC, app.state.catalogue.forget)
     app.state.retention = Retention(app.state.database, app.state.catalogue.used, settings.retention_days)
+    app.state.keyring = KeyRing(KeyStore(app.state.database), first_key(settings))
     app.state.pictures = PictureCache(settings.picture_cache_bytes)
     app.state.findings = FindingsByCurve()
     for module in (schedules, plots, analysis, specs, conversions):
@@ -58,7 +67,11 @@ def create_app(settings: Settings) -> FastAPI:
     # The last one added is the outermost: points need nothing of what HTTPMethods does.
     app.add_middleware(HTTPMethods)
     app.add_middleware(PointLookup, catalogue=app.state.catalogue)
-    complete_openapi(app)
+    app.add_middleware(AdmissionMiddleware, admission=Admission(settings, app.state.keyring))
+    if settings.origins:  # before keys are asked for: a browser asks without one whether it may send one
+        app.add_middleware(CORSMiddleware, allow_origins=settings.origins, **CORS)
+    app.add_middleware(SecurityHeaders)
+    complete_openapi(app, is_key_required=app.state.keyring.ring is not None)
     return app
 
 
@@ -90,9 +103,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await to_thread.run_sync(app.openapi)
     with suppress(StoreUnavailable):  # logged by the database
         await to_thread.run_sync(app.state.database.check)
+    if app.state.settings.without_keys:
+        _LOG.warning("without_keys: whoever reaches this service can read, make and delete schedules")
+    else:
+        await to_thread.run_sync(app.state.keyring.begin)
     app.state.changes.start()
     app.state.retention.start()
     yield
-    await to_thread.run_sync(app.state.changes.stop)
-    await to_thread.run_sync(app.state.retention.stop)
+    for thread in (app.state.changes, app.state.retention):
+        await to_thread.run_sync(thread.stop)
+    await to_thread.run_sync(app.state.keyring.close)
     app.state.database.close()

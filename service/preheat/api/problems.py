@@ -54,6 +54,12 @@ def problem(
     return JSONResponse(content, status, {"cache-control": NO_STORE, **(headers or {})}, media_type=PROBLEM)
 
 
+def error_problem(error: PreheatError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer to an error of ours, with its own headers and others."""
+    merged = {**error.headers, **(headers or {})}
+    return problem(error.status, error.kind, error.title, str(error), merged, **error.members)
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Turns every error into a problem document."""
     app.exception_handler(InvalidSpec)(_invalid_spec)
@@ -99,8 +105,7 @@ def _preheat_error(_request: Request, error: PreheatError) -> JSONResponse:
     # What the operator must mend; requests that the client must change are not logged, and of the database not each.
     if isinstance(error, ScheduleUnreadable):
         _LOG.error(str(error))
-    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
-    return problem(error.status, error.kind, error.title, str(error), headers, **error.members)
+    return error_problem(error)
 
 
 def _http_exception(request: Request, error: HTTPException) -> JSONResponse:

@@ -8,6 +8,7 @@ import typer
 from preheat import __version__
 from preheat.cli.conversions import export_spec, import_spec, list_recipes
 from preheat.cli.demo import demo
+from preheat.cli.keys import keys
 from preheat.cli.output import refused_output, summary, take_any_encoding
 from preheat.cli.resume import resume
 from preheat.cli.schedules import diff, lint, lrs, plot
@@ -36,6 +37,7 @@ for name, command in (
     ("demo", demo),
 ):
     app.command(name, short_help=summary(command))(command)
+app.add_typer(keys, name="keys")
 app.add_typer(store, name="store")
 
 

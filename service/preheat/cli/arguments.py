@@ -189,7 +189,10 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """The option of one field, with its default if that is a plain value."""
     default = None if field.is_required() or field.default_factory else field.default
     # typer knows neither pydantic's constraints nor an optional Literal with them.
-    return _parameter(name, Annotated[_bare(field.annotation) | None, typer.Option(help=field.description)], default)
+    # A flag says what is so by being there: typer would add one that says the opposite.
+    names = [f"--{name.replace('_', '-')}"] if field.annotation is bool else []
+    option = typer.Option(*names, help=field.description)
+    return _parameter(name, Annotated[_bare(field.annotation) | None, option], default)
 
 
 def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from preheat import __version__
 from preheat.cli.arguments import valid, with_options
 from preheat.cli.output import ERR, fail
+from preheat.errors import StoreUnavailable
 from preheat.settings import Settings, unknown_variables
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _POLL_S, _MOST_POLLS = 0.1, 6000
 _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a service listens on, and where it is reached
 
 
-@with_options(Settings, ("host", "port", "workers", "database_url"))
+@with_options(Settings, ("host", "port", "workers", "database_url", "without_keys"))
 def serve(given: dict[str, Any]) -> None:
     """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
     settings = valid(Settings, given)
@@ -34,6 +35,7 @@ def serve(given: dict[str, Any]) -> None:
     database = _database(settings)
     if settings.workers > 1 and not database.is_shared:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
+    _check_keys(settings, database)
     listening_port = _free_port(settings.host, settings.port)
     for name, value in given.items():  # worker processes read their settings from the environment
         os.environ[f"PREHEAT_{name.upper()}"] = str(value)
@@ -54,6 +56,7 @@ def serve(given: dict[str, Any]) -> None:
             workers=settings.workers,
             log_level="warning",
             timeout_graceful_shutdown=settings.shutdown_timeout_s,
+            server_header=False,
             access_log=False,  # shown from info on, but its text is made for every request before the level is asked
         )
 
@@ -66,6 +69,31 @@ def _database(settings: Settings) -> "Database":
         return Database(settings.database_url, settings.database_timeout_s)
     except ValueError as error:
         fail(str(error), code=2)
+
+
+def _check_keys(settings: Settings, database: "Database") -> None:
+    """Ends the command where the settings' key cannot be one, or where nothing would protect a network's address."""
+    from preheat.api.admission import is_loopback  # noqa: PLC0415 - imports torch
+    from preheat.api.first_key import first_key  # noqa: PLC0415
+    from preheat.store import KeyStore  # noqa: PLC0415
+
+    try:
+        is_protected = first_key(settings) is not None or settings.without_keys
+    except ValueError as error:
+        fail(str(error), code=2)
+    if is_protected or is_loopback(settings.host):
+        return
+    try:
+        has_keys = bool(KeyStore(database).all())
+    except StoreUnavailable:  # the service refuses everything until it has read the keys
+        return
+    if not has_keys:
+        fail(
+            f"host ({settings.host}) is no loopback address, and there are no keys: whoever reaches the port could use "
+            f"the service. Make a key (preheat keys make NAME --scopes admin, or PREHEAT_FIRST_KEY), or say that this "
+            "is meant (--without-keys)",
+            code=2,
+        )
 
 
 def _free_port(host: str, port: int) -> int:

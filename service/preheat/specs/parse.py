@@ -106,7 +106,9 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
         repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise InvalidSpec([violation((), f"has the key {json.dumps(shortened(repeated))} more than once in one object")])
+        raise InvalidSpec(
+            [violation((), f"has the key {json.dumps(shortened(repeated))} more than once in one object")]
+        )
     return unique
 
 

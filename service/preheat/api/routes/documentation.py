@@ -1,7 +1,10 @@
 """Routes: the page that shows the OpenAPI document (Swagger UI), for which a browser asks no other host."""
 
+import base64
+import hashlib
 import importlib.metadata
 import importlib.resources
+import re
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
@@ -17,6 +20,7 @@ _PACKAGE = "fastapi_offline"
 """Whose wheel has the files of Swagger UI in its folder `static`; no code of it is used."""
 
 _FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _NO_ICON = "data:,"
 _NO_VALIDATOR = {"validatorUrl": None}  # Swagger UI would show the document to a host of its authors
 
@@ -40,7 +44,21 @@ def documentation(context: Context) -> Response:
         swagger_ui_parameters=_NO_VALIDATOR,
     )
     html = bytes(page.body)
-    return conditional(context.request, context.etag(html), lambda: html, REVALIDATE, "text/html")
+    policy = _content_security_policy(html.decode())
+    return conditional(
+        context.request, context.etag(html), lambda: html, REVALIDATE, "text/html", content_security_policy=policy
+    )
+
+
+def _content_security_policy(page: str) -> str:
+    """What the page may do: load its two files, run the one script in it, ask this service, and show its answers."""
+    digests = [hashlib.sha256(script.encode()).digest() for script in _SCRIPT.findall(page)]
+    scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
 
 
 def _file(name: str, context: Context) -> Response:

@@ -1,0 +1,211 @@
+"""Admission: who may send a request, by API key, scope and rate limit; and the middleware that refuses the others."""
+
+import functools
+import ipaddress
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from anyio import to_thread
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from preheat.api.access import Access, access_of, path_of
+from preheat.api.keyring import KeyRing
+from preheat.api.problems import error_problem
+from preheat.errors import (
+    KeyRefused,
+    KeyRequired,
+    KeysMissing,
+    PreheatError,
+    RateLimited,
+    ScopeMissing,
+    StoreUnavailable,
+)
+from preheat.keys import Key, RateLimiter
+from preheat.keys.token import bearer_token
+from preheat.settings import Settings
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that may go on: its key, if keys are asked for, and what its answer says about the rate limit."""
+
+    key: Key | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that may not: the error, and what its answer says about the rate limit."""
+
+    error: PreheatError
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+_ADMITTED = Admitted()
+
+
+class Admission:
+    """Decides about each request by what is in memory: a few microseconds, nothing to wait for."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keyring: KeyRing,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.keyring = keyring
+        self._asks = not settings.without_keys
+        self._per_s = settings.rate_limit_per_s
+        self._limiter = RateLimiter(self._per_s, settings.rate_limit_burst) if self._per_s else None
+        self._clock, self._ticks = clock, ticks
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether enough is known to decide; if not, whoever asks waits for `keyring.begin`."""
+        return not self._asks or self.keyring.is_running
+
+    def admit(self, scope: Mapping[str, Any], access: Access) -> Admitted | Refused:
+        """Whether a request may use what has this access."""
+        if access == "anybody":
+            return _ADMITTED
+        found = self._key(scope, access) if self._asks else None
+        if isinstance(found, PreheatError):
+            return Refused(found)
+        if self._limiter is None:
+            return _ADMITTED if found is None else Admitted(found)
+        caller = _address(scope) if found is None else found.prefix
+        standing = self._limiter.take(caller, self._ticks())
+        headers = (
+            (b"ratelimit-policy", self._limiter.policy.encode()),
+            (b"ratelimit", b'"requests";r=%d;t=%d' % (standing.remaining, standing.more_in_s)),
+        )
+        if not standing.is_within:
+            return Refused(RateLimited(self._per_s, standing.more_in_s), headers)
+        return Admitted(found, headers)
+
+    def _key(self, scope: Mapping[str, Any], access: Access) -> Key | PreheatError | None:
+        """The key of a request, or why it is refused; None where the service has no keys."""
+        ring = self.keyring.ring
+        if ring is None:
+            return StoreUnavailable("its keys could not be read yet")
+        if not ring.asks:
+            return None if _is_local(scope.get("server")) else KeysMissing()
+        token, now = bearer_token(scope["headers"]), self._clock()
+        if token is None:
+            return KeyRequired()
+        key = ring.judge(token, now)
+        if isinstance(key, KeyRefused):
+            is_known = key.reason != "unknown" or self.keyring.is_current  # otherwise it may have been made meanwhile
+            return key if is_known else StoreUnavailable("a key that is not known yet cannot be looked up")
+        if access != "any key" and access not in key.granted:
+            return ScopeMissing(access)
+        self.keyring.note(key, now)
+        return key
+
+
+class AdmissionMiddleware:
+    """Refuses requests that `Admission` does not admit, by a problem document, and marks answers that a key got.
+
+    The name of the key stands in the request's scope as `preheat.key`.
+    """
+
+    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+        self._app, self._admission = app, admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuses a request or passes it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        access = access_of(scope["method"], path_of(scope))
+        if not self._admission.is_ready and access != "anybody":
+            await to_thread.run_sync(self._admission.keyring.begin)
+        outcome = self._admission.admit(scope, access)
+        if isinstance(outcome, Refused):
+            await error_problem(outcome.error)(scope, receive, _completing(send, scope, outcome))
+        elif outcome is _ADMITTED:
+            await self._app(scope, receive, send)
+        else:
+            scope["preheat.key"] = outcome.key and outcome.key.name
+            await self._app(scope, receive, _completing(send, scope, outcome))
+
+
+def complete(headers: RawHeaders, outcome: Admitted | Refused) -> None:
+    """Adds to an answer's headers what follows from the request's admission.
+
+    What a key got is for its holder: no cache that several share may keep it, and one of a browser asks with the key.
+    """
+    headers.extend(outcome.headers)
+    if isinstance(outcome, Refused) or outcome.key is None:
+        return
+    varies = b"authorization"
+    for place, (name, value) in enumerate(headers):
+        if name == b"cache-control":
+            headers[place] = (name, _private(value))
+        elif name == b"vary":
+            varies = value + b", authorization"
+    headers[:] = [header for header in headers if header[0] != b"vary"]
+    headers.append((b"vary", varies))
+
+
+def _completing(send: Send, scope: Scope, outcome: Admitted | Refused) -> Send:
+    async def send_completed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = headers = list(message["headers"])
+            complete(headers, outcome)
+        elif isinstance(outcome, Refused) and scope["method"] == "HEAD":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_completed
+
+
+@functools.lru_cache(16)
+def _private(policy: bytes) -> bytes:
+    """A Cache-Control for one reader alone."""
+    if policy.startswith(b"public"):
+        return b"private" + policy.removeprefix(b"public")
+    return policy if policy == b"no-store" else b"private, " + policy
+
+
+def _is_local(server: Any) -> bool:
+    """Whether a connection came in at the loopback address or a Unix socket, as the server says (ASGI: `server`).
+
+    That is what a service without keys goes by, whichever server runs it and however that was told to listen.
+    """
+    return server is not None and (server[1] is None or _is_loopback(server[0]))
+
+
+@functools.lru_cache(64)
+def _is_loopback(host: str) -> bool:
+    return is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine's own loopback address: 127.0.0.0/8, ::1, localhost."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host.lower() == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _address(scope: Mapping[str, Any]) -> str:
+    """Whom a limit without keys is for: an address, of IPv6 the network that one customer has (/64)."""
+    client = scope.get("client")
+    host = str(client[0]) if client else ""
+    return host if ":" not in host else _network(host)
+
+
+@functools.lru_cache(1024)
+def _network(host: str) -> str:
+    try:
+        return str(ipaddress.ip_network((host.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return host
