@@ -17,6 +17,8 @@ import httpx
 import uvicorn
 
 from preheat.api import create_app
+from preheat.server import server_options
+from preheat.server.draining import DrainingServer
 from preheat.settings import Settings
 
 START_TIMEOUT_S = 60.0
@@ -27,15 +29,16 @@ GLOO_ABORTED = "terminate called without an active exception"
 @contextmanager
 def service(port: int = 0, **settings: Any) -> Iterator[str]:
     """The address of a service on a thread of this process; schedules in memory unless told otherwise."""
-    app = create_app(Settings(**{"database_url": "sqlite:///:memory:", **settings}))
-    with serving(app, port) as url:
+    chosen = Settings(**{"database_url": "sqlite:///:memory:", **settings})
+    with serving(create_app(chosen), port, **server_options(chosen)) as url:
         yield url
 
 
 @contextmanager
 def serving(app: Any, port: int = 0, **options: Any) -> Iterator[str]:
     """The address of any ASGI application on a thread of this process; `options` are uvicorn's."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", ws="none", **options))
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, **{"log_level": "error", "ws": "none", **options})
+    server = DrainingServer(config)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
