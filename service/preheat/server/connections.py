@@ -1,7 +1,6 @@
 """Connections of one worker: the phases they are in, and which of them makes room for the others."""
 
 import logging
-import math
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -30,9 +29,9 @@ def silent_longest(connections: Iterable[Any], newest: "LimitedHTTP") -> "Limite
 def cut_slowest(connections: Iterable[Any], max_unsent_bytes: int) -> None:
     """Cuts the clients that have not read for longest, until the answers that wait for clients have room again."""
     unsent = [(each, each.transport.get_write_buffer_size()) for each in connections]
-    waiting = [(each, size) for each, size in unsent if size]
-    # A connection that was not looked at since it has something to send is the last to go.
-    waiting.sort(key=lambda entry: entry[0].unsent_since if entry[0].unsent_bytes else math.inf)
+    # A little that is just being sent, and was never looked at, is not waiting.
+    waiting = [(each, size) for each, size in unsent if size and each.unsent_bytes]
+    waiting.sort(key=lambda entry: entry[0].unsent_since)
     total = sum(size for _, size in waiting)
     for connection, size in waiting[:-1]:  # one answer alone has the limits of answers
         if total <= max_unsent_bytes:

@@ -24,12 +24,13 @@ DRAINING = "draining"
 class DrainingServer(Server):
     """uvicorn's server, with `shutdown_delay_s` between the signal and the end of listening.
 
-    A second signal ends the delay. What still runs some seconds after `timeout_graceful_shutdown`, such as a thread
-    that nothing can stop, ends with the process.
+    A second signal ends the delay. If the server `owns_process`, what still runs some seconds after
+    `timeout_graceful_shutdown`, such as a thread that nothing can stop, ends with the process.
     """
 
-    def __init__(self, config: Config, shutdown_delay_s: float = 0.0) -> None:
+    def __init__(self, config: Config, shutdown_delay_s: float = 0.0, *, owns_process: bool = False) -> None:
         super().__init__(config)
+        self._owns_process = owns_process
         self._shutdown_delay_s = shutdown_delay_s
         self._signals = 0
         self._stops_at: float | None = None
@@ -63,14 +64,15 @@ class DrainingServer(Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Ends listening, answers what is in flight, and closes connections."""
-        seconds = (self.config.timeout_graceful_shutdown or 0) + LAST_RESORT_S
-        timer = threading.Timer(seconds, _end)
-        timer.daemon = True
-        timer.start()
+        if self._owns_process:
+            seconds = (self.config.timeout_graceful_shutdown or 0) + LAST_RESORT_S
+            timer = threading.Timer(seconds, _end_process)
+            timer.daemon = True
+            timer.start()
         self._ticked_at = None
         await super().shutdown(sockets)
 
 
-def _end() -> None:
+def _end_process() -> None:
     _LOG.warning("what is still at work does not end: the process is ended without it")
     os._exit(0)

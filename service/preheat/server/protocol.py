@@ -123,6 +123,7 @@ class LimitedHTTP(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client is slow to read an answer."""
         super().pause_writing()
+        self._note_unsent(self.loop.time())
         cut_slowest(self.connections, self._settings.max_unsent_bytes)
 
     # What the parser calls
@@ -343,9 +344,11 @@ class LimitedHTTP(HttpToolsProtocol):
         """Whether the client has not read a good part of what is sent to it for too long."""
         unsent_bytes = self.transport.get_write_buffer_size()
         if not unsent_bytes or not 0 <= self.unsent_bytes - unsent_bytes < _SEND_STEP_BYTES:
-            self.unsent_bytes, self.unsent_since = unsent_bytes, now
-            return False
-        return now - self.unsent_since > self._settings.send_timeout_s
+            self._note_unsent(now)
+        return bool(unsent_bytes) and now - self.unsent_since > self._settings.send_timeout_s
+
+    def _note_unsent(self, now: float) -> None:
+        self.unsent_bytes, self.unsent_since = self.transport.get_write_buffer_size(), now
 
     def _time_out(self, timeout_s: float) -> None:
         if self.phase is CLOSING:

@@ -20,6 +20,6 @@ def run(factory: str, settings: Settings, listener: socket) -> int:
     config = Config(factory, factory=True, workers=settings.workers, **server_options(settings))
     if settings.workers > 1:
         return Supervisor(config, settings, listener).run()
-    server = DrainingServer(config, settings.shutdown_delay_s)
+    server = DrainingServer(config, settings.shutdown_delay_s, owns_process=True)
     server.run([listener])
     return 0 if server.started else STARTUP_FAILURE

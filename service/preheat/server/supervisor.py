@@ -116,7 +116,7 @@ def _work(config: Config, settings: Settings, listener: socket, supervisor: Conn
     """What runs in a worker."""
     config.configure_logging()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raised by uvicorn again once everything is in order
-    server = DrainingServer(config, settings.shutdown_delay_s)
+    server = DrainingServer(config, settings.shutdown_delay_s, owns_process=True)
     arguments = (server, supervisor, settings.worker_timeout_s)
     threading.Thread(target=_answer, args=arguments, daemon=True).start()
     with suppress(KeyboardInterrupt):

@@ -245,11 +245,11 @@ def test_a_client_that_reads_slowly_gets_its_answer() -> None:
 def test_answers_that_wait_for_clients_have_a_limit_together() -> None:
     """The clients that have read nothing for longest are cut, and the last one has its answer."""
     with limited(Application(), **{**SMALL, "send_timeout_s": 60}, max_unsent_bytes=30_000_000) as url:
-        clients = [RawClient(url) for _ in range(4)]
-        for client in clients:
-            client.send(b"GET /bytes/20000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            client.socket.recv(1)
-            time.sleep(0.5)  # in which the server looks at each connection
+        clients = []
+        for _ in range(4):
+            clients.append(RawClient(url).send(b"GET /bytes/20000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+            clients[-1].socket.recv(1)
+            time.sleep(0.3)
         lengths = [len(client.until_closed()) for client in clients]
         assert lengths[-1] > 20_000_000 - 10
         assert all(length < 20_000_000 for length in lengths[:2])
