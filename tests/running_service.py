@@ -17,6 +17,8 @@ import httpx
 import uvicorn
 
 from preheat.api import create_app
+from preheat.server import server_options
+from preheat.server.draining import DrainingServer
 from preheat.settings import Settings
 
 START_TIMEOUT_S = 60.0
@@ -27,8 +29,8 @@ GLOO_ABORTED = "terminate called without an active exception"
 @contextmanager
 def service(port: int = 0, **settings: Any) -> Iterator[str]:
     """The address of a service on a thread of this process; schedules in memory unless told otherwise."""
-    app = create_app(Settings(**{"database_url": "sqlite:///:memory:", **settings}))
-    with serving(app, port) as url:
+    chosen = Settings(**{"database_url": "sqlite:///:memory:", **settings})
+    with serving(create_app(chosen), port, **server_options(chosen)) as url:
         yield url
 
 
@@ -38,7 +40,8 @@ def serving(app: Any, port: int = 0, listener: socket.socket | None = None, **op
 
     `listener` is a socket to listen at, instead of one on the loopback address.
     """
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", ws="none", **options))
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, **{"log_level": "error", "ws": "none", **options})
+    server = DrainingServer(config)
     listener = listener or socket.create_server(("127.0.0.1", port))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -5,12 +5,15 @@
     ├── KeyRefused            401     a key that is malformed, unknown, revoked or expired
     ├── ScopeMissing          403     a key without the scope that the route needs
     ├── KeysMissing           403     a request from elsewhere to a service without any keys
+    ├── RequestMalformed      400     bytes that are no HTTP/1.1 request
     ├── ScheduleNotFound      404     no schedule has this id
     ├── RecipeNotFound        404     no recipe has this name
     ├── NotAcceptable         406     an Accept header that admits none of our formats
+    ├── RequestTimeout        408     a request that takes longer to arrive than a setting allows
     ├── HandoverRefused       409     an LR that would jump where one schedule takes over from another
     ├── TorchVersionMismatch  409     a schedule stored by a service with another torch
     ├── BodyTooLarge          413     a request body over max_body_bytes
+    ├── TargetTooLong         414     an address over max_target_bytes
     ├── UnsupportedMediaType  415     a request body that is not declared as JSON
     ├── IterationOutOfRange   422     an iteration outside 0 … total_iterations
     ├── UndefinedLR           422     a formula without a value at an iteration
@@ -19,8 +22,11 @@
     ├── NotExpressible        422     a schedule that another library cannot express
     ├── LimitExceeded         422     an answer or a request larger than a setting allows
     ├── RateLimited           429     more requests than rate_limit_per_s allows
+    ├── HeadTooLarge          431     a head over max_head_bytes or max_headers
     ├── ScheduleUnreadable    500     a stored schedule that is damaged, or written by a later version
     ├── ComputeTimeout        503     a computation cut off after compute_timeout_s
+    ├── ServiceStopping       503     a service that was told to stop, to whoever asks whether it is ready
+    ├── TooManyConnections    503     a connection over max_connections
     └── StoreUnavailable      503     the database is locked, read-only, full, corrupt or gone
 
 A spec that breaks rules is `preheat.specs.InvalidSpec`, a ValueError.
@@ -310,6 +316,66 @@ _REFUSALS = {
     "unknown": "the key is not known here, or was revoked",
     "expired": "the key has expired",
 }
+
+
+class ServiceStopping(PreheatError):
+    """The service was told to stop: it is not ready for new requests."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "service-stopping", "The service is stopping"
+    retry_after_s = 5
+
+    def __init__(self) -> None:
+        super().__init__("the service was told to stop: requests in flight are answered, new ones belong elsewhere")
+
+
+class RequestMalformed(PreheatError):
+    """Bytes that are no HTTP/1.1 request, or one whose length two readers could see differently."""
+
+    status, kind, title = HTTPStatus.BAD_REQUEST, "bad-request", "Not an HTTP/1.1 request"
+
+
+class RequestTimeout(PreheatError):
+    """A head or a body that takes longer to arrive than `setting` allows."""
+
+    status, kind, title = HTTPStatus.REQUEST_TIMEOUT, "request-timeout", "The request took too long to arrive"
+
+    def __init__(self, what: str, setting: str, limit_s: float) -> None:
+        detail = f"the {what} of the request must arrive within {setting} ({limit_s:g} s)"
+        super().__init__(detail, setting=setting, limit=limit_s)
+
+
+class TargetTooLong(PreheatError):
+    """A path and query of more than `limit` bytes."""
+
+    status, kind, title = HTTPStatus.REQUEST_URI_TOO_LONG, "uri-too-long", "Address too long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"path and query must not exceed max_target_bytes ({limit}): POST a long spec, and ask by its id",
+            setting="max_target_bytes",
+            limit=limit,
+        )
+
+
+class HeadTooLarge(PreheatError):
+    """More headers, or more bytes of them, than `setting` allows; or of what stands between the parts of a body."""
+
+    status, kind = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "request-header-fields-too-large"
+    title = "Request head too large"
+
+    def __init__(self, what: str, setting: str, limit: int) -> None:
+        super().__init__(f"{what} must not exceed {setting} ({limit})", setting=setting, limit=limit)
+
+
+class TooManyConnections(PreheatError):
+    """A request on a connection beyond `limit`, all of which are at work."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections"
+    retry_after_s = 1
+
+    def __init__(self, limit: int) -> None:
+        detail = f"all connections that a worker may have, max_connections ({limit}), are waiting for answers"
+        super().__init__(detail, setting="max_connections", limit=limit)
 
 
 def _shown(text: str) -> str:

@@ -3,17 +3,21 @@
 import difflib
 import re
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Annotated
 
 import platformdirs
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "PREHEAT_"
 _OF_KUBERNETES = re.compile(r"PREHEAT_(SERVICE_(HOST|PORT(_.+)?)|PORT|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)")
 """What Kubernetes sets in every pod beside a Service of the name `preheat` (its documentation: Service, discovery)."""
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as browsers write them: in lower case
+_PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_OWN_PATHS = (["v1"], ["docs"])
 
 _OF_THE_CLIENT = {
     "URL", "TOKEN", "MODE", "TIMEOUT_S", "START_TIMEOUT_S", "SNAPSHOT_DIR", "OVERRIDE_FILE", "ON_OUTAGE", "STRICT",
@@ -71,8 +75,50 @@ class Settings(BaseSettings):
         description="Origins, separated by commas, whose pages a browser lets use this service: https://wiki.example.org.",
     )
     compute_timeout_s: float = Field(20.0, gt=0, description="How long one request may compute.")
+    shutdown_delay_s: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="How long to accept requests after SIGTERM, while /readyz says 503 to load balancers.",
+    )
     shutdown_timeout_s: int = Field(
         10, ge=1, description="How long requests in flight may take after SIGTERM, before their connections are cut."
+    )
+    worker_timeout_s: float = Field(
+        30.0, ge=1, description="How long one of several workers may not react before it is killed and replaced."
+    )
+    root_path: str = Field(
+        "", description="Path prefix under which a proxy shows the service, say /preheat; it may be stripped or not."
+    )
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (),
+        description="Addresses and networks, separated by commas, of proxies whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed; empty: nobody's.",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        description="Connections per worker; then the one that has been silent longest makes room, or, if all wait for "
+        "answers, requests other than probes get 503.",
+    )
+    max_target_bytes: int = Field(32_768, ge=64, description="Longest path and query of a request.")
+    max_head_bytes: int = Field(
+        65_536, ge=1024, description="Largest request line with headers; also what may stand between parts of a body."
+    )
+    max_headers: int = Field(100, ge=8, description="Most headers of a request.")
+    max_pipelined_requests: int = Field(
+        32, ge=1, description="Requests on one connection that may wait for the answer to an earlier one."
+    )
+    head_timeout_s: float = Field(10.0, gt=0, description="How long a request's head may take to arrive.")
+    body_timeout_s: float = Field(60.0, gt=0, description="How long a request's body may take to arrive.")
+    keep_alive_timeout_s: float = Field(65.0, gt=0, description="How long a connection is kept without a request.")
+    send_timeout_s: float = Field(
+        30.0, gt=0, description="How long a client may take to read 64 KiB of an answer, or what is left of it."
+    )
+    max_unsent_bytes: int = Field(
+        256_000_000,
+        ge=1,
+        description="Memory, per worker, for answers that clients are slow to read; then the slowest is cut.",
     )
     max_body_bytes: int = Field(2_000_000, ge=1, description="Largest request body.")
     max_values_per_answer: int = Field(2_000_000, ge=1, description="Most values in one answer: rows × columns.")
@@ -108,6 +154,21 @@ class Settings(BaseSettings):
     def origins(self) -> list[str]:
         """Those of `cors_origins`."""
         return _listed(self.cors_origins)
+
+    @field_validator("root_path")
+    @classmethod
+    def _a_prefix(cls, value: str) -> str:
+        prefix = value.rstrip("/")
+        if prefix and not _PATH_PREFIX.fullmatch(prefix):
+            raise ValueError("must be a path such as /tools/preheat: letters, digits and - . _ ~ between slashes")
+        if prefix.split("/")[1:2] in _OWN_PATHS:  # it could not be told whether a proxy has stripped it
+            raise ValueError("must not begin as the service's own paths do (/v1, /docs)")
+        return prefix
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def _listed(text: str) -> list[str]:

@@ -21,7 +21,7 @@ LEVELS = [
     {"schedulers", "budget"},
     {"curve"},
     {"analysis", "lint", "store", "conversions"},
-    {"plot", "formats"},
+    {"plot", "formats", "server"},
     {"api"},
     {"cli"},
 ]

@@ -20,8 +20,9 @@ from preheat.api.openapi import complete_openapi, problems
 from preheat.api.problems import add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, documentation, plots, schedules, specs
-from preheat.errors import StoreUnavailable
+from preheat.errors import ServiceStopping, StoreUnavailable
 from preheat.plot.cache import PictureCache
+from preheat.server import DRAINING
 from preheat.settings import Settings
 from preheat.store import Changes, Database, KeyStore, ScheduleStore
 from preheat.store.curves import Catalogue
@@ -88,7 +89,10 @@ async def livez() -> Health:
 
 @_health.get("/readyz", operation_id="readyz", summary="Whether schedules can be stored", responses=problems(503))
 def readyz(request: Request) -> Health:
-    """Answers 200 if the database can be read and written at this moment, 503 if not."""
+    """Answers 200 if the database can be read and written at this moment, 503 if not and when it is to stop."""
+    draining = request.scope.get("state", {}).get(DRAINING)
+    if draining is not None and draining.is_set():
+        raise ServiceStopping
     request.app.state.database.check()
     return Health(status="ready", version=__version__)
 

@@ -48,7 +48,13 @@ class RequestContext:
 
     def etag(self, *parts: object) -> str:
         """The entity tag of an answer that is made of these parts, by this version of the service."""
-        return etag(self.request.app.version, *parts)
+        return etag(self.request.app.version, *parts, *([self.root_path] if self.root_path else []))
+
+    @property
+    def root_path(self) -> str:
+        """What a proxy, or an application around this one, puts before the paths of this service."""
+        root: str = self.request.scope.get("root_path", "")
+        return root.rstrip("/")
 
     def lint(self, curve: Curve) -> list[Finding]:
         """What lint says about a curve. Raises ComputeTimeout."""

@@ -36,29 +36,19 @@ def serve(given: dict[str, Any]) -> None:
     if settings.workers > 1 and not database.is_shared:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
     _check_keys(settings, database)
-    listening_port = _free_port(settings.host, settings.port)
+    listener = _listener(settings.host, settings.port)
     for name, value in given.items():  # worker processes read their settings from the environment
         os.environ[f"PREHEAT_{name.upper()}"] = str(value)
-    url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listening_port)}"
+    url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listener.getsockname()[1])}"
     typer.echo(f"Preheat {__version__} is starting …")
     threading.Thread(target=_greet, args=(url, database.shown_url), daemon=True).start()
 
-    import uvicorn  # noqa: PLC0415 - only here
+    from preheat.server import run  # noqa: PLC0415 - only here
 
     # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with suppress(KeyboardInterrupt):
-        uvicorn.run(
-            "preheat.api:app_from_environment",
-            factory=True,
-            host=settings.host,
-            port=listening_port,
-            workers=settings.workers,
-            log_level="warning",
-            timeout_graceful_shutdown=settings.shutdown_timeout_s,
-            server_header=False,
-            access_log=False,  # shown from info on, but its text is made for every request before the level is asked
-        )
+        sys.exit(run("preheat.api:app_from_environment", settings, listener))
 
 
 def _database(settings: Settings) -> "Database":
@@ -96,17 +86,16 @@ def _check_keys(settings: Settings, database: "Database") -> None:
         )
 
 
-def _free_port(host: str, port: int) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            advice = "choose another with --host and --port, or for make: PREHEAT_PORT=9000 make serve"
-            fail(f"cannot listen on {_address(host, port)}: {error.strerror}; {advice}")
-        number: int = listener.getsockname()[1]
-        return number
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket at an address; ends the command if there can be none."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        advice = "choose another with --host and --port, or for make: PREHEAT_PORT=9000 make serve"
+        fail(f"cannot listen on {_address(host, port)}: {error.strerror}; {advice}")
+    return listener
 
 
 def _address(host: str, port: int) -> str:

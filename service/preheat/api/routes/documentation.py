@@ -7,7 +7,7 @@ import importlib.resources
 import re
 from functools import partial
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import RedirectResponse
 
@@ -26,15 +26,15 @@ _NO_VALIDATOR = {"validatorUrl": None}  # Swagger UI would show the document to 
 
 
 @router.get("/")
-def to_the_documentation(request: Request) -> Response:
+def to_the_documentation(context: Context) -> Response:
     """Leads whoever opens the service's address in a browser to the page."""
-    return RedirectResponse(f"{_root(request)}/docs")
+    return RedirectResponse(f"{context.root_path}/docs")
 
 
 @router.get("/docs")
 def documentation(context: Context) -> Response:
     """The page, which loads the files and the OpenAPI document."""
-    root = _root(context.request)
+    root = context.root_path
     page = get_swagger_ui_html(
         openapi_url=f"{root}/openapi.json",
         title="Preheat",
@@ -69,9 +69,3 @@ def _file(name: str, context: Context) -> Response:
 
 for _name in _FILES:
     router.add_api_route(f"/docs/{_name}", partial(_file, _name))
-
-
-def _root(request: Request) -> str:
-    """What a proxy has taken off the path, so that a browser must put it before."""
-    root: str = request.scope.get("root_path", "")
-    return root.rstrip("/")
