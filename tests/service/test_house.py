@@ -18,6 +18,7 @@ LEVELS = [
     {"formula"},
     {"specs"},
     {"schedule", "settings", "cache"},
+    {"observability"},
     {"schedulers", "budget"},
     {"curve"},
     {"analysis", "lint", "store", "conversions"},

@@ -11,17 +11,26 @@ from preheat import __version__
 from preheat.api.dependencies import FindingsByCurve
 from preheat.api.middleware import HTTPMethods, PointLookup
 from preheat.api.models import Health
+from preheat.api.observed import Observed, Observer
 from preheat.api.openapi import complete_openapi, problems
 from preheat.api.problems import add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, documentation, plots, schedules, specs
+from preheat.api.routes import metrics as metrics_route
 from preheat.errors import StoreUnavailable
+from preheat.observability import logs
+from preheat.observability.metrics import Metrics
+from preheat.observability.traces import tracing_from_environment
 from preheat.plot.cache import PictureCache
+from preheat.schedule import TORCH_VERSION
 from preheat.settings import Settings
 from preheat.store import Database, ScheduleStore
 from preheat.store.curves import Catalogue
 
 _LOG = logging.getLogger("preheat")
+_FLUSH_TIMEOUT_S = 2.0
+"""How long the last spans may take to be exported, once every request is over."""
+
 _health = APIRouter(tags=["health"])
 
 
@@ -43,25 +52,34 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
-    app.state.database = Database(settings.database_url, settings.database_timeout_s)
+    app.state.metrics = metrics = Metrics(TORCH_VERSION, settings.metrics_dir)
+    app.state.tracing = tracing_from_environment()
+    app.state.database = Database(settings.database_url, settings.database_timeout_s, metrics.transaction)
     app.state.catalogue = Catalogue(ScheduleStore(app.state.database), settings.curve_cache_bytes)
-    app.state.pictures = PictureCache(settings.picture_cache_bytes)
+    app.state.pictures = PictureCache(settings.picture_cache_bytes, metrics.drawing.observe)
+    metrics.watch_caches({"curves": app.state.catalogue.cache, "pictures": app.state.pictures.cache})
+    metrics.watch_lost_log_lines(logs.lost_lines)
     app.state.findings = FindingsByCurve()
     for module in (schedules, plots, analysis, specs, conversions):
         app.include_router(module.router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(_health)
     app.include_router(documentation.router)
+    app.include_router(metrics_route.router)
     add_problem_handlers(app)
     # The last one added is the outermost: points need nothing of what HTTPMethods does.
+    observer = Observer(metrics, app.state.tracing, logs_points=settings.log_points)
     app.add_middleware(HTTPMethods)
-    app.add_middleware(PointLookup, catalogue=app.state.catalogue)
+    app.add_middleware(Observed, observer=observer)
+    app.add_middleware(PointLookup, catalogue=app.state.catalogue, observer=observer)
     complete_openapi(app)
     return app
 
 
 def app_from_environment() -> FastAPI:
     """What each worker process of `preheat serve` runs."""
-    return create_app(Settings())
+    settings = Settings()
+    logs.configure(settings.log_format, settings.log_level)
+    return create_app(settings)
 
 
 @_health.get("/livez", operation_id="livez", summary="Whether the process answers", responses=problems())
@@ -89,5 +107,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await to_thread.run_sync(app.state.database.check)
     except StoreUnavailable as error:
         _LOG.error(str(error))
+    app.state.metrics.start_sharing()
     yield
+    app.state.metrics.stop_sharing()
     app.state.database.close()
+    if app.state.tracing:
+        await to_thread.run_sync(app.state.tracing.shut_down, _FLUSH_TIMEOUT_S)
+    await to_thread.run_sync(logs.flush)

@@ -1,6 +1,7 @@
 """Middleware: the short way of point lookups, and the HTTP methods HEAD and OPTIONS of every route."""
 
 import re
+import time
 from http import HTTPStatus
 
 from starlette.datastructures import MutableHeaders
@@ -9,8 +10,11 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from preheat.api.caching import IMMUTABLE, NO_STORE, point_etag
+from preheat.api.observed import Observer
 from preheat.errors import UndefinedLR
 from preheat.formats import JSON, point_json
+from preheat.observability.request_id import HEADER as REQUEST_ID
+from preheat.observability.request_id import request_id_of
 from preheat.store.curves import Catalogue
 
 _POINT = re.compile(r"/v1/schedules/([0-9a-f]{32})/lr/(0|[1-9][0-9]{0,15})")
@@ -27,34 +31,38 @@ class PointLookup:
     must be stepped to or has no value) goes on to the route.
     """
 
-    def __init__(self, app: ASGIApp, catalogue: Catalogue) -> None:
+    def __init__(self, app: ASGIApp, catalogue: Catalogue, observer: Observer) -> None:
         self._app = app
         self._catalogue = catalogue
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or passes it on."""
-        answer = self._answer(scope) if scope["type"] == "http" else None
+        begun = time.perf_counter()
+        match = _POINT.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if match is None or scope["method"] != "GET" or scope["query_string"]:
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"])
+        answer = None if b"if-none-match" in given else self._answer(scope, match[1], int(match[2]))
         if answer is None:
             await self._app(scope, receive, send)
             return
         tag, body = answer
+        request_id = request_id_of(given.get(REQUEST_ID))
         headers = [
             (b"content-length", b"%d" % len(body)),
             _CONTENT_TYPE,
             (b"etag", tag.encode()),
             _CACHE_CONTROL,
+            (REQUEST_ID, request_id),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+        self._observer.point(scope, request_id, begun, len(body))
 
-    def _answer(self, scope: Scope) -> tuple[str, bytes] | None:
+    def _answer(self, scope: Scope, schedule_id: str, iteration: int) -> tuple[str, bytes] | None:
         """Entity tag and body."""
-        match = _POINT.fullmatch(scope["path"])
-        if match is None or scope["method"] != "GET" or scope["query_string"]:
-            return None
-        if b"if-none-match" in dict(scope["headers"]):
-            return None
-        schedule_id, iteration = match[1], int(match[2])
         # The event loop must neither read the database nor step a scheduler: both are for the route, in a thread.
         curve = self._catalogue.curve_at_hand(schedule_id)
         if curve is None:

@@ -1,8 +1,8 @@
 """The database: its engine, transactions, migrations, and what its errors mean to us."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import alembic.command
@@ -19,14 +19,19 @@ from preheat.store.dialects import DIALECTS, Dialect, Purpose
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
+Watch = Callable[[Purpose], AbstractContextManager[None]]
+
 
 class Database:
     """Transactions on a database whose tables are brought to their newest form before the first.
 
+    `watch` gives a context for each transaction, by its purpose: to time it, and to see its StoreUnavailable.
+
     What a transaction wrote is on the disk when it returns. Several processes may share one database.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, watch: Watch = lambda _: nullcontext()) -> None:
+        self._watch = watch
         self._url, self.dialect = _resolve(url)
         self._engine = self.dialect.create_engine(self._url, timeout_s)
         self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *self.dialect.DRIVER_ERRORS)
@@ -49,7 +54,7 @@ class Database:
 
         Raises StoreUnavailable if the database is locked, read-only, full, corrupt, gone or of another version.
         """
-        with self._translated():
+        with self._watch(purpose), self._translated():
             self._migrate()
             with self._begin(purpose) as connection:
                 yield connection
