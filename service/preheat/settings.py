@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import Field, SecretStr, field_validator
@@ -132,6 +132,18 @@ class Settings(BaseSettings):
     max_height_px: int = Field(4000, ge=200, description="Highest picture.")
     curve_cache_bytes: int = Field(256_000_000, ge=0, description="Memory for curves, per worker.")
     picture_cache_bytes: int = Field(64_000_000, ge=0, description="Memory for pictures, per worker.")
+
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="Format of log lines on stderr; auto is text on a terminal and JSON elsewhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level of what is logged: info has a line for each request, warning for each 4xx."
+    )
+    log_points: bool = Field(False, description="Whether point lookups have a log line each.")
+    metrics_dir: Path | None = Field(
+        None,
+        description="Folder in which several workers share their metrics; `preheat serve` makes one and removes it.",
+    )
 
     @field_validator("port", mode="before")
     @classmethod

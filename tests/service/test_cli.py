@@ -242,7 +242,7 @@ def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str
     """The printed line works as soon as it is there, of an IPv6 host too; Ctrl-C ends the service, and is no error."""
     port = free_port()
     command = [*COMMAND, "serve", "--host", host, "--port", str(port)]
-    environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db", "PREHEAT_LOG_FORMAT": "text"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None

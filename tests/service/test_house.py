@@ -18,6 +18,7 @@ LEVELS = [
     {"formula", "keys"},
     {"specs"},
     {"schedule", "settings", "cache"},
+    {"observability"},
     {"schedulers", "budget"},
     {"curve"},
     {"analysis", "lint", "store", "conversions"},

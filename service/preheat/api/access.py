@@ -40,6 +40,7 @@ ROUTES: dict[str, dict[str, Access]] = {
     "/docs/swagger-ui-bundle.js": {"GET": "anybody"},
     "/docs/swagger-ui.css": {"GET": "anybody"},
     "/openapi.json": {"GET": "anybody"},
+    "/metrics": {"GET": "anybody"},
 }
 """Who may use each method of each path; HEAD is as GET."""
 

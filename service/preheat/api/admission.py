@@ -26,6 +26,11 @@ from preheat.keys import Key, RateLimiter
 from preheat.keys.token import bearer_token
 from preheat.settings import Settings
 
+KEY_NAME = "preheat.key_name"
+"""Where a request's scope has the name of the key that it came with."""
+
+_OUTCOME = "preheat.admission"
+
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -88,6 +93,15 @@ class Admission:
             return Refused(RateLimited(self._per_s, standing.more_in_s), headers)
         return Admitted(found, headers)
 
+    def admit_once(self, scope: Scope, access: Access) -> Admitted | Refused:
+        """As `admit`; the outcome stays in the scope, with the key's name, for whoever asks about the request again."""
+        outcome: Admitted | Refused | None = scope.get(_OUTCOME)
+        if outcome is None:
+            outcome = scope[_OUTCOME] = self.admit(scope, access)
+            if isinstance(outcome, Admitted) and outcome.key is not None:
+                scope[KEY_NAME] = outcome.key.name
+        return outcome
+
     def _key(self, scope: Mapping[str, Any], access: Access) -> Key | PreheatError | None:
         """The key of a request, or why it is refused; None where the service has no keys."""
         ring = self.keyring.ring
@@ -109,10 +123,7 @@ class Admission:
 
 
 class AdmissionMiddleware:
-    """Refuses requests that `Admission` does not admit, by a problem document, and marks answers that a key got.
-
-    The name of the key stands in the request's scope as `preheat.key`.
-    """
+    """Refuses requests that `Admission` does not admit, by a problem document, and marks answers that a key got."""
 
     def __init__(self, app: ASGIApp, admission: Admission) -> None:
         self._app, self._admission = app, admission
@@ -125,24 +136,20 @@ class AdmissionMiddleware:
         access = access_of(scope["method"], path_of(scope))
         if not self._admission.is_ready and access != "anybody":
             await to_thread.run_sync(self._admission.keyring.begin)
-        outcome = self._admission.admit(scope, access)
+        outcome = self._admission.admit_once(scope, access)
         if isinstance(outcome, Refused):
             await error_problem(outcome.error)(scope, receive, _completing(send, scope, outcome))
         elif outcome is _ADMITTED:
             await self._app(scope, receive, send)
         else:
-            scope["preheat.key"] = outcome.key and outcome.key.name
             await self._app(scope, receive, _completing(send, scope, outcome))
 
 
-def complete(headers: RawHeaders, outcome: Admitted | Refused) -> None:
-    """Adds to an answer's headers what follows from the request's admission.
+def make_private(headers: RawHeaders) -> None:
+    """Says that an answer is for the holder of a key.
 
-    What a key got is for its holder: no cache that several share may keep it, and one of a browser asks with the key.
+    No cache that several share may keep it, and one of a browser asks with the key.
     """
-    headers.extend(outcome.headers)
-    if isinstance(outcome, Refused) or outcome.key is None:
-        return
     varies = b"authorization"
     for place, (name, value) in enumerate(headers):
         if name == b"cache-control":
@@ -157,7 +164,9 @@ def _completing(send: Send, scope: Scope, outcome: Admitted | Refused) -> Send:
     async def send_completed(message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = headers = list(message["headers"])
-            complete(headers, outcome)
+            headers.extend(outcome.headers)
+            if isinstance(outcome, Admitted) and outcome.key is not None:
+                make_private(headers)
         elif isinstance(outcome, Refused) and scope["method"] == "HEAD":
             message = {**message, "body": b""}
         await send(message)

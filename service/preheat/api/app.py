@@ -16,12 +16,18 @@ from preheat.api.first_key import first_key
 from preheat.api.keyring import KeyRing
 from preheat.api.middleware import HTTPMethods, PointLookup
 from preheat.api.models import Health
+from preheat.api.observed import Observed, Observer
 from preheat.api.openapi import complete_openapi, problems
 from preheat.api.problems import add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, documentation, plots, schedules, specs
+from preheat.api.routes import metrics as metrics_route
 from preheat.errors import ServiceStopping, StoreUnavailable
+from preheat.observability import logs
+from preheat.observability.metrics import Metrics
+from preheat.observability.traces import tracing_from_environment
 from preheat.plot.cache import PictureCache
+from preheat.schedule import TORCH_VERSION
 from preheat.server import DRAINING
 from preheat.settings import Settings
 from preheat.store import Changes, Database, KeyStore, ScheduleStore
@@ -30,6 +36,9 @@ from preheat.store.retention import Retention
 from preheat.store.schedules import TOPIC
 
 _LOG = logging.getLogger("preheat")
+_FLUSH_TIMEOUT_S = 2.0
+"""How long the last spans may take to be exported, once every request is over."""
+
 _health = APIRouter(tags=["health"])
 
 
@@ -52,33 +61,43 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
-    app.state.database = Database(settings.database_url, settings.database_timeout_s)
+    app.state.metrics = metrics = Metrics(TORCH_VERSION, settings.metrics_dir)
+    app.state.tracing = tracing_from_environment()
+    app.state.database = Database(settings.database_url, settings.database_timeout_s, metrics.transaction)
     app.state.catalogue = Catalogue(ScheduleStore(app.state.database), settings.curve_cache_bytes)
     app.state.changes = Changes(app.state.database)
     app.state.changes.subscribe(TOPIC, app.state.catalogue.forget)
     app.state.retention = Retention(app.state.database, app.state.catalogue.used, settings.retention_days)
     app.state.keyring = KeyRing(KeyStore(app.state.database), first_key(settings))
-    app.state.pictures = PictureCache(settings.picture_cache_bytes)
+    app.state.pictures = PictureCache(settings.picture_cache_bytes, metrics.drawing.observe)
+    metrics.watch_caches({"curves": app.state.catalogue.cache, "pictures": app.state.pictures.cache})
+    metrics.watch_lost_log_lines(logs.lost_lines)
     app.state.findings = FindingsByCurve()
     for module in (schedules, plots, analysis, specs, conversions):
         app.include_router(module.router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(_health)
     app.include_router(documentation.router)
+    app.include_router(metrics_route.router)
     add_problem_handlers(app)
     # The last one added is the outermost: points need nothing of what HTTPMethods does.
+    observer = Observer(metrics, app.state.tracing, logs_points=settings.log_points)
+    admission = Admission(settings, app.state.keyring)
     app.add_middleware(HTTPMethods)
-    app.add_middleware(PointLookup, catalogue=app.state.catalogue)
-    app.add_middleware(AdmissionMiddleware, admission=Admission(settings, app.state.keyring))
+    app.add_middleware(AdmissionMiddleware, admission=admission)
     if settings.origins:  # before keys are asked for: a browser asks without one whether it may send one
         app.add_middleware(CORSMiddleware, allow_origins=settings.origins, **CORS)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Observed, observer=observer)
+    app.add_middleware(PointLookup, catalogue=app.state.catalogue, observer=observer, admission=admission)
     complete_openapi(app, is_key_required=app.state.keyring.ring is not None)
     return app
 
 
 def app_from_environment() -> FastAPI:
     """What each worker process of `preheat serve` runs."""
-    return create_app(Settings())
+    settings = Settings()
+    logs.configure(settings.log_format, settings.log_level)
+    return create_app(settings)
 
 
 @_health.get("/livez", operation_id="livez", summary="Whether the process answers", responses=problems())
@@ -111,10 +130,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         _LOG.warning("without_keys: whoever reaches this service can read, make and delete schedules")
     else:
         await to_thread.run_sync(app.state.keyring.begin)
+    app.state.metrics.start_sharing()
     app.state.changes.start()
     app.state.retention.start()
     yield
     for thread in (app.state.changes, app.state.retention):
         await to_thread.run_sync(thread.stop)
     await to_thread.run_sync(app.state.keyring.close)
+    app.state.metrics.stop_sharing()
     app.state.database.close()
+    if app.state.tracing:
+        await to_thread.run_sync(app.state.tracing.shut_down, _FLUSH_TIMEOUT_S)
+    await to_thread.run_sync(logs.flush)

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from preheat.api.caching import NO_STORE
-from preheat.errors import PreheatError, ScheduleUnreadable
+from preheat.errors import ComputeTimeout, LimitExceeded, PreheatError, ScheduleUnreadable
 from preheat.messages import printable, shortened
+from preheat.observability.request_id import current_request_id
 from preheat.specs import InvalidSpec, Violation, from_pydantic
 from preheat.specs.violations import MOST_VIOLATIONS
 
@@ -43,6 +44,11 @@ class Problem(BaseModel):
     title: str = Field(description="The kind in words.", examples=["The spec breaks rules"])
     status: int = Field(description="HTTP status.", examples=[422])
     detail: str = Field(description="What happened.", examples=["target_lr is required"])
+    request_id: str | None = Field(
+        None,
+        description="The request, as in the answer's X-Request-ID and in the service's log.",
+        examples=["8c0f5f9be1a44d21-2f"],
+    )
     errors: list[ProblemError] | None = Field(None, description="For 422: every value that breaks a rule.")
 
 
@@ -51,6 +57,8 @@ def problem(
 ) -> JSONResponse:
     """A problem document as an answer."""
     content = {"type": f"urn:preheat:{kind}", "title": title, "status": status, "detail": detail, **members}
+    if request_id := current_request_id.get():
+        content["request_id"] = request_id
     return JSONResponse(content, status, {"cache-control": NO_STORE, **(headers or {})}, media_type=PROBLEM)
 
 
@@ -61,12 +69,17 @@ def error_problem(error: PreheatError, headers: Mapping[str, str] | None = None)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Turns every error into a problem document."""
+    """Turns every error of ours and of HTTP into a problem document; `unexpected` is for the others."""
     app.exception_handler(InvalidSpec)(_invalid_spec)
     app.exception_handler(RequestValidationError)(_invalid_parameters)
     app.exception_handler(PreheatError)(_preheat_error)
     app.exception_handler(HTTPException)(_http_exception)
-    app.exception_handler(Exception)(_unexpected)
+
+
+def unexpected(error: Exception) -> JSONResponse:
+    """The answer to an error that is none of ours, which is logged."""
+    _LOG.error("unexpected error", exc_info=error)
+    return problem(500, "internal-error", "A bug in the service", "the service failed; its log says where")
 
 
 def _invalid_spec(_request: Request, error: InvalidSpec) -> JSONResponse:
@@ -101,7 +114,9 @@ def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) 
     return problem(422, kind, title, f"{detail}; and {more} more" if more > 0 else detail, errors=entries)
 
 
-def _preheat_error(_request: Request, error: PreheatError) -> JSONResponse:
+def _preheat_error(request: Request, error: PreheatError) -> JSONResponse:
+    if isinstance(error, ComputeTimeout | LimitExceeded):
+        request.app.state.metrics.refuse("time" if isinstance(error, ComputeTimeout) else "limit")
     # What the operator must mend; requests that the client must change are not logged, and of the database not each.
     if isinstance(error, ScheduleUnreadable):
         _LOG.error(str(error))
@@ -114,8 +129,3 @@ def _http_exception(request: Request, error: HTTPException) -> JSONResponse:
     detail = {404: f"no route has the path {path}", 405: f"{request.method} is not a method of {path}"}
     kind = status.phrase.lower().replace(" ", "-")
     return problem(status, kind, status.phrase, detail.get(status, error.detail), error.headers)
-
-
-def _unexpected(_request: Request, error: Exception) -> JSONResponse:
-    _LOG.error("unexpected error", exc_info=error)
-    return problem(500, "internal-error", "A bug in the service", "the service failed; its log says where")

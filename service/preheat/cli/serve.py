@@ -4,19 +4,22 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.markup import escape
 
 from preheat import __version__
 from preheat.cli.arguments import valid, with_options
 from preheat.cli.output import ERR, fail
 from preheat.errors import StoreUnavailable
+from preheat.observability import logs
 from preheat.settings import Settings, unknown_variables
 
 if TYPE_CHECKING:
@@ -39,16 +42,33 @@ def serve(given: dict[str, Any]) -> None:
     listener = _listener(settings.host, settings.port)
     for name, value in given.items():  # worker processes read their settings from the environment
         os.environ[f"PREHEAT_{name.upper()}"] = str(value)
+    logs.configure(settings.log_format, settings.log_level)
     url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listener.getsockname()[1])}"
-    typer.echo(f"Preheat {__version__} is starting …")
-    threading.Thread(target=_greet, args=(url, database.shown_url), daemon=True).start()
+    say = partial(logs.say, log_format=settings.log_format)
+    say(f"Preheat {__version__} is starting …")
+    threading.Thread(target=_greet, args=(say, url, database.shown_url), daemon=True).start()
 
     from preheat.server import run  # noqa: PLC0415 - only here
 
     # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), _metrics_folder(settings):
         sys.exit(run("preheat.api:app_from_environment", settings, listener))
+
+
+@contextmanager
+def _metrics_folder(settings: Settings) -> Iterator[None]:
+    """A folder in which the workers share their metrics, if there are several and no setting names one."""
+    if settings.workers == 1 or settings.metrics_dir:
+        yield
+        return
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="preheat-metrics-", ignore_cleanup_errors=True)
+    except OSError as error:
+        fail(f"no folder can be made for metrics_dir: {error.strerror}; set TMPDIR or PREHEAT_METRICS_DIR")
+    with folder as path:
+        os.environ["PREHEAT_METRICS_DIR"] = path
+        yield
 
 
 def _database(settings: Settings) -> "Database":
@@ -103,7 +123,7 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _greet(url: str, database: str) -> None:
+def _greet(say: Callable[[str], None], url: str, database: str) -> None:
     """Says where the service is and what to try, as soon as it answers."""
     for _ in range(_MOST_POLLS):
         if _answers(url):
@@ -111,8 +131,8 @@ def _greet(url: str, database: str) -> None:
         time.sleep(_POLL_S)
     else:
         return
-    typer.echo(f"Preheat {__version__} on {url}  (routes: {url}/docs, schedules in {database})")
-    typer.echo(f"""Try in another terminal:
+    say(f"Preheat {__version__} on {url}  (routes: {url}/docs, schedules in {database})")
+    say(f"""Try in another terminal:
   curl -s {url}/v1/schedules -H 'Content-Type: application/json' -d '{{"target_lr": 0.01, "total_iterations": 20, \
 "warmup": {{"iterations": 10}}, "after_scheduler": {{"type": "CosineAnnealingLR"}}}}'
 Ctrl-C ends it.""")

@@ -32,7 +32,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": bool(settings.trusted_proxies),
         "forwarded_allow_ips": [str(network) for network in settings.trusted_proxies],
         "timeout_graceful_shutdown": settings.shutdown_timeout_s,
-        "log_level": "warning",
+        "log_config": None,  # how lines look is said once for the whole process (preheat.observability.logs)
         "access_log": False,  # shown from info on, but its text is made for every request before the level is asked
         "server_header": False,
         "headers": [(VERSION_HEADER, version_text())],

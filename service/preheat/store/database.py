@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 
 import alembic.command
@@ -26,15 +26,19 @@ _LEAST_FREE_BYTES = 8_000_000
 _EMPTY = "its tables are gone: it was deleted or replaced by an empty one; restore a backup, or restart to begin anew"
 _ANOTHER = "it is another database than the one that was there when this service started; restart the service to use it"
 
+Watch = Callable[[Purpose], AbstractContextManager[None]]
+
 
 class Database:
     """Transactions on a database whose tables are brought to their newest form before the first.
 
     What a transaction wrote is on the disk when it returns. Several processes may share one database. Once it was seen
     it is known by an identity that is stored in it: one that was emptied, deleted or replaced meanwhile is an error.
+    `watch` gives a context for each transaction, by its purpose: to time it, and to see its StoreUnavailable.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, watch: Watch = lambda _: nullcontext()) -> None:
+        self._watch = watch
         self._url, self.dialect = _resolve(url)
         self._timeout_s = timeout_s
         self._engine = self.dialect.create_engine(self._url, timeout_s)
@@ -61,7 +65,7 @@ class Database:
         Raises StoreUnavailable if the database is locked, read-only, full, corrupt, gone, another one or of another
         version; the first time of an outage it is logged, and its end.
         """
-        with self._translated(purpose):
+        with self._watch(purpose), self._translated(purpose):
             self._migrate()
             with self._begin(purpose) as connection:
                 self._recognise(connection)

@@ -42,7 +42,7 @@ class Watched:
 
 
 class _Watch:
-    """A middleware such as request ids or metrics would be."""
+    """A middleware such as anybody may add."""
 
     def __init__(self, app: ASGIApp, seen: list[dict[str, Any]]) -> None:
         self._app, self._seen = app, seen
@@ -53,7 +53,7 @@ class _Watch:
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 entry["status"] = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", b"42")]
+                message["headers"] = [*message["headers"], (b"x-watched", b"42")]
             await send(message)
 
         await self._app(scope, receive, watched)

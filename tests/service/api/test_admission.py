@@ -367,7 +367,7 @@ def test_the_name_of_the_key_is_there_for_a_log_line() -> None:
         try:
             await app(scope, receive, send)
         finally:
-            seen.append(scope.get("preheat.key"))
+            seen.append(scope.get("preheat.key_name"))
 
     with serving(around) as url:
         httpx.get(f"{url}/v1/recipes", headers=bearer(token))
