@@ -21,6 +21,7 @@ from running_service import free_port, wait_until
 
 LOCK = ROOT / "requirements.lock"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+KEY = "a-key-of-the-tests-0123456789-abcdef"
 MOST_BYTES = 1_000_000_000
 """Of the virtual environment. The base image has 130 MB more, and 1.2 GB is the most that the image may have."""
 
@@ -88,19 +89,21 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> ImageRoot:
     root = ImageRoot(folder)
     root.build(Dockerfile(), PIP_NO_CACHE_DIR="0")
     (root.path / "data").chmod(0o700)
+    (root.path / "data/first_key").write_text(KEY, encoding="utf-8")
     os.chown(root.path / "data", 10001, 10001)
     return root
 
 
 @contextmanager
-def started(image: ImageRoot, **settings: str) -> Iterator[str]:
+def started(image: ImageRoot) -> Iterator[str]:
     """The address of the service that the image's CMD starts, on the loopback address; it ends with exit code 0."""
     dockerfile, port = Dockerfile(), free_port()
     environment = dockerfile.environment(dockerfile.run) | {"PREHEAT_HOST": "127.0.0.1", "PREHEAT_PORT": str(port)}
+    environment["PREHEAT_FIRST_KEY_FILE"] = "/data/first_key"
     inside = "cd /data && exec " + " ".join(json.loads(dict(dockerfile.run)["CMD"]))
     command = image.command("sh", "-c", inside, uid=10001)
     with subprocess.Popen(
-        command, env=environment | settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         url = f"http://127.0.0.1:{port}"
         try:
@@ -134,10 +137,11 @@ def test_it_is_small(image: ImageRoot) -> None:
 def test_it_serves_with_a_root_that_nobody_can_write_to(image: ImageRoot) -> None:
     """As a user without rights: makes a schedule, draws it, is healthy, and ends in order. /data has the schedule."""
     with started(image) as url:
-        made = httpx.post(f"{url}/v1/schedules", json=REFERENCE_SPEC, timeout=60)
-        assert made.status_code == 201
-        picture = httpx.get(f"{url}/v1/schedules/{made.json()['id']}/plot.png", timeout=60)
-        assert picture.content.startswith(b"\x89PNG")
+        with httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {KEY}"}) as client:
+            made = client.post("/v1/schedules", json=REFERENCE_SPEC)
+            assert made.status_code == 201
+            picture = client.get(f"/v1/schedules/{made.json()['id']}/plot.png")
+            assert picture.content.startswith(b"\x89PNG")
         environment = Dockerfile().environment(Dockerfile().run) | {"PREHEAT_PORT": url.rsplit(":", 1)[1]}
         health = json.loads(dict(Dockerfile().run)["HEALTHCHECK"].split("CMD ", 1)[1])
         assert subprocess.run(image.command(*health, uid=10001), env=environment, check=False).returncode == 0
