@@ -56,7 +56,8 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8000
 
+# Without the proxy that a container may have in its environment.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PREHEAT_PORT\"]}/livez', timeout=2)"]
+    CMD ["python", "-c", "import http.client, os, sys; service = http.client.HTTPConnection('127.0.0.1', int(os.environ['PREHEAT_PORT']), timeout=2); service.request('GET', '/livez'); sys.exit(service.getresponse().status != 200)"]
 
 CMD ["preheat", "serve"]

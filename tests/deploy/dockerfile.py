@@ -51,8 +51,8 @@ class Dockerfile:
         self.before = instructions[: starts[0]]
         self.build, self.run = instructions[starts[0] : starts[1]], instructions[starts[1] :]
 
-    def environment(self, stage: list[tuple[str, str]], **arguments: str) -> dict[str, str]:
-        """What ARG and ENV of a stage set, with values for some of its arguments."""
+    def environment(self, stage: list[tuple[str, str]]) -> dict[str, str]:
+        """What ARG and ENV of a stage set."""
         # How this machine reaches package indexes is nothing of the image's.
         found = {
             name: value for name, value in os.environ.items() if name.startswith("PIP_") or "PROXY" in name.upper()
@@ -61,8 +61,6 @@ class Dockerfile:
         for word, rest in stage:
             if word in {"ARG", "ENV"}:
                 pairs = dict(pair.split("=", 1) for pair in shlex.split(rest))
-                if word == "ARG":
-                    pairs |= {name: value for name, value in arguments.items() if name in pairs}
                 found |= {name: value.replace("$PATH", found["PATH"]) for name, value in pairs.items()}
         return found
 
@@ -85,9 +83,9 @@ class ImageRoot:
         """A command line that enters it: as root to build; as anybody else /data and /tmp alone can be written to."""
         return ["unshare", "--mount", "sh", "-c", _ENTER, "sh", str(self.path), str(PYTHON), str(uid), *arguments]
 
-    def build(self, dockerfile: Dockerfile, **arguments: str) -> None:
+    def build(self, dockerfile: Dockerfile) -> None:
         """COPY and RUN of the first stage."""
-        folder, environment = Path("/"), dockerfile.environment(dockerfile.build, **arguments)
+        folder, environment = Path("/"), dockerfile.environment(dockerfile.build)
         for word, rest in dockerfile.build:
             if word == "WORKDIR":
                 folder = Path(rest)
