@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,7 +21,8 @@ TOOLS = ROOT / ".venv-deploy/bin"
 VERSION = "1.37"
 """The version of Kubernetes that the manifests are checked against; kubectl's own is the same."""
 
-OVERLAYS = ["production", "single", "production-with-prometheus"]
+EXAMPLE = "the page's"
+OVERLAYS = ["production", "single", EXAMPLE]
 CONNECTIONS_OF_POSTGRESQL = 100 - 3
 """max_connections and superuser_reserved_connections of PostgreSQL, by default."""
 CONNECTIONS_OF_A_REPLICA = 10
@@ -35,17 +37,22 @@ def tool(name: str) -> str:
     return command
 
 
+def example(folder: Path) -> Path:
+    """The overlay of a user's own that the page on deployment shows, with a digest."""
+    page = (ROOT / "docs/howto/deploy.md").read_text(encoding="utf-8")
+    block = re.search(r"^:caption: kustomization.yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert block
+    (folder / "kustomization.yaml").write_text(block[1].replace("sha256:…", f"sha256:{'0' * 64}"), encoding="utf-8")
+    shutil.copytree(MANIFESTS, folder / "preheat/deploy/kubernetes")
+    return folder
+
+
 @pytest.fixture(scope="module", params=OVERLAYS)
 def manifest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file that kustomize makes of an overlay, with an overlay's component if there is one in its name."""
-    folder = tmp_path_factory.mktemp("kustomize").resolve()
-    overlay, _, component = request.param.partition("-with-")
-    base = os.path.relpath(MANIFESTS, folder)
-    kustomization: Document = {"resources": [f"{base}/overlays/{overlay}"], "namespace": "preheat"}
-    if component:
-        kustomization["components"] = [f"{base}/components/{component}"]
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
-    made = subprocess.run([tool("kubectl"), "kustomize", folder], capture_output=True, text=True, check=False)
+    """The file that kustomize makes of an overlay."""
+    folder = tmp_path_factory.mktemp("kustomize")
+    overlay = example(folder) if request.param == EXAMPLE else MANIFESTS / "overlays" / request.param
+    made = subprocess.run([tool("kubectl"), "kustomize", overlay], capture_output=True, text=True, check=False)
     assert (made.returncode, made.stderr) == (0, "")
     file = folder / "manifest.yaml"
     file.write_text(made.stdout, encoding="utf-8")
