@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "PREHEAT_"
@@ -37,8 +37,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     workers: int = Field(1, ge=1, le=256, description="Processes that answer requests.")
+    database_url_file: Path | None = Field(
+        None, description="A file with the database_url, which is taken in its place, as secrets are mounted."
+    )
     database_url: str = Field(
         default_factory=_default_database_url,
+        validate_default=True,
         description="Where schedules are kept: sqlite:///FILE (by default in the user's data folder), "
         "sqlite:///:memory: to forget them at the end, or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
     )
@@ -144,6 +148,16 @@ class Settings(BaseSettings):
         None,
         description="Folder in which several workers share their metrics; `preheat serve` makes one and removes it.",
     )
+
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def _from_its_file(cls, value: object, info: ValidationInfo) -> object:
+        file = info.data.get("database_url_file")
+        try:
+            return value if file is None else file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ValueError(f"cannot be read from database_url_file ({file}): {reason}") from error
 
     @field_validator("port", mode="before")
     @classmethod

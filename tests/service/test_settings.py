@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -52,6 +53,28 @@ def test_serve_warns_of_an_unknown_variable() -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
     assert run.returncode == 2
     assert run.stderr.startswith("warning: PREHEAT_WORKER is no setting; did you mean PREHEAT_WORKERS?\n")
+
+
+def test_the_url_of_the_database_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In place of one in the environment, where an image has its default; the end of the line is not part of it."""
+    file = tmp_path / "database_url"
+    file.write_text("postgresql+psycopg://preheat:secret@postgres/preheat\n")
+    monkeypatch.setenv("PREHEAT_DATABASE_URL", "sqlite:////data/preheat.db")
+    monkeypatch.setenv("PREHEAT_DATABASE_URL_FILE", str(file))
+    assert Settings().database_url == "postgresql+psycopg://preheat:secret@postgres/preheat"
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "No such file or directory"), (b"\xff", "not UTF-8")])
+def test_a_file_of_a_url_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    """With the reason, before anything starts."""
+    file = tmp_path / "database_url"
+    if content is not None:
+        file.write_bytes(content)
+    command = [sys.executable, "-m", "preheat.cli", "serve"]
+    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert run.returncode == 2
+    assert f"cannot be read from database_url_file ({file}): {reason}" in run.stderr.replace("\n", "")
 
 
 @pytest.mark.parametrize("side", ["width_px", "height_px"])
