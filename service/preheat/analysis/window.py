@@ -52,7 +52,9 @@ def _merged(parts: list[Floats]) -> list[Floats]:
     """The sum of the parts in every column, and what that leaves of it: a plain sum would lose digits at each part."""
     every = np.array(parts).T
     sums = np.array([math.fsum(column) for column in every.tolist()])
-    rests = np.array([math.fsum([*column, -total]) for column, total in zip(every.tolist(), sums.tolist(), strict=True)])
+    rests = np.array(
+        [math.fsum([*column, -total]) for column, total in zip(every.tolist(), sums.tolist(), strict=True)]
+    )
     return [sums, rests]
 
 

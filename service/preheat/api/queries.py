@@ -85,7 +85,9 @@ class DifferenceQuery(WindowQuery):
 
     a: str = Field(max_length=32, description="Id of the first.", examples=["630e8304e0352e14c20ae59b8f487901"])
     b: str = Field(max_length=32, description="Id of the second.", examples=["630e8304e0352e14c20ae59b8f487901"])
-    rows: int = Field(20, ge=0, le=1000, description="Iterations in the table, and at most 20,000 values.", examples=[20])
+    rows: int = Field(
+        20, ge=0, le=1000, description="Iterations in the table, and at most 20,000 values.", examples=[20]
+    )
 
 
 class ExportQuery(NoQuery):

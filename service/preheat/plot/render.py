@@ -89,8 +89,7 @@ def _longest(curves: list[Curve]) -> int:
 def _all_shown(curves: list[Curve], options: PlotOptions, stop: int, deadline: Deadline) -> "list[_Shown]":
     parts = _parts(options.width_px, curves)
     return [
-        _Shown(curve, name, options, parts, stop, deadline)
-        for curve, name in zip(curves, _names(curves), strict=True)
+        _Shown(curve, name, options, parts, stop, deadline) for curve, name in zip(curves, _names(curves), strict=True)
     ]
 
 

@@ -66,7 +66,7 @@ def content_of_file(text: str) -> Any:
     except TooManyValues as error:
         raise InvalidSpec([violation((), str(error))]) from None
     except RecursionError:
-        raise InvalidSpec([violation((), "is nested too deeply")]) from None
+        raise InvalidSpec([violation((), "is not valid YAML: nested too deeply")]) from None
     except (yaml.YAMLError, ValueError) as error:
         raise InvalidSpec([violation((), f"is not valid YAML: {excerpt(' '.join(str(error).split()), 400)}")]) from None
 
@@ -106,7 +106,9 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
         repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise InvalidSpec([violation((), f"has the key {json.dumps(shortened(repeated))} more than once in one object")])
+        raise InvalidSpec(
+            [violation((), f"has the key {json.dumps(shortened(repeated))} more than once in one object")]
+        )
     return unique
 
 
