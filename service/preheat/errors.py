@@ -66,7 +66,7 @@ class ScheduleNotFound(PreheatError):
     status, kind, title = HTTPStatus.NOT_FOUND, "schedule-not-found", "No such schedule"
 
     def __init__(self, schedule_id: str) -> None:
-        super().__init__(f"no schedule has the id {schedule_id}: POST its spec to get one")
+        super().__init__(f"no schedule has the id {_shown(schedule_id)}: POST its spec to get one")
 
 
 class ScheduleUnreadable(PreheatError):

@@ -41,10 +41,10 @@ class Difference:
 
 
 def difference(a: Curve, b: Curve, window: range, rows: int, deadline: Deadline = NO_DEADLINE) -> Difference:
-    """The difference of `a` and `b` at the iterations of `window`, with up to `rows` of them in the table, and up to
-    20,000 values.
+    """The difference of `a` and `b` at the iterations of `window`, with up to `rows` of them in the table.
 
-    Raises NotComparable if they have no column in common, IterationOutOfRange, ComputeTimeout.
+    The table has at most 20,000 values, and one iteration at least. Raises NotComparable if they have no column in
+    common, IterationOutOfRange, ComputeTimeout.
     """
     columns = common_columns(a, b)
     for curve in (a, b):

@@ -126,6 +126,6 @@ def _preheat_error(request: Request, error: PreheatError) -> JSONResponse:
 def _http_exception(request: Request, error: HTTPException) -> JSONResponse:
     status = HTTPStatus(error.status_code)
     path = printable(shortened(request.url.path, 200))
-    detail = {404: f"no route has the path {path}", 405: f"{request.method} is not a method of {path}"}
+    detail = {404: f"no route has the path {path}", 405: f"{shortened(request.method, 20)} is not a method of {path}"}
     kind = status.phrase.lower().replace(" ", "-")
     return problem(status, kind, status.phrase, detail.get(status, error.detail), error.headers)

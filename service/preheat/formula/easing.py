@@ -43,7 +43,7 @@ def number(value: float) -> str:
 
 
 def in_pairs(pair: str, texts: Sequence[str]) -> str:
-    """Formulas put together two at a time, as `pair` says with two {}: a hundred are nested seven deep and not a hundred."""
+    """Formulas put together two at a time, as `pair` says with two {}: a hundred are nested seven deep."""
     if len(texts) == 1:
         return texts[0]
     middle = len(texts) // 2

@@ -23,7 +23,7 @@ MAX_YAML_VALUES = 100_000
 MAX_DEPTH = 100
 """Values within values: schedulers are nested at most 20 deep, and each takes two levels."""
 
-MAX_FIELDS = 100
+MAX_FIELDS = 300
 """Fields of one object: the largest model has fewer than twenty."""
 
 MAX_VALUES = 250_000

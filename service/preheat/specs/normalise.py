@@ -15,7 +15,7 @@ from preheat.specs.fields import MAX_LR, MIN_RATE, Closed
 from preheat.specs.hyperparameters import GroupHyperparameter
 from preheat.specs.span import Span
 from preheat.specs.spec import ParamGroup, Spec
-from preheat.specs.tracks import LR_NAME, Column, Track
+from preheat.specs.tracks import LR_NAME, Column
 from preheat.specs.violations import InvalidSpec, Location, Violation, violation
 from preheat.specs.warmup import Warmup
 
@@ -31,8 +31,8 @@ _MOST_TRIED = 100_000_000
 def normalised(spec: Spec, check: Callable[[], None] = lambda: None) -> Spec:
     """The spec with every duration in iterations, every default filled in, every rule between fields checked.
 
-    `check` is called between any two param groups and formulas. Raises InvalidSpec with all violations of the first stage that finds any: each stage needs what the one before it
-    has checked.
+    `check` is called between any two param groups and formulas. Raises InvalidSpec with all violations of the first
+    stage that finds any: each stage needs what the one before it has checked.
     """
     _raise_if_any([*_name_violations(spec), *_choice_violations(spec), *_units_violations(spec)])
     spec = spec.model_copy(update={"units": spec.units and with_epochs(spec.units)})

@@ -66,7 +66,7 @@ def content_of_file(text: str) -> Any:
     except TooManyValues as error:
         raise InvalidSpec([violation((), str(error))]) from None
     except RecursionError:
-        raise InvalidSpec([violation((), "is nested too deeply")]) from None
+        raise InvalidSpec([violation((), "is not valid YAML: nested too deeply")]) from None
     except (yaml.YAMLError, ValueError) as error:
         raise InvalidSpec([violation((), f"is not valid YAML: {excerpt(' '.join(str(error).split()), 400)}")]) from None
 

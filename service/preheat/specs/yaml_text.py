@@ -10,6 +10,8 @@ from typing_extensions import override
 _MOST_NUMBER_CHARACTERS = 400
 """Of a number: a float has up to 309 digits, and Python takes the square of their count for a whole one."""
 
+_MOST_BRACKETS = 200
+
 
 class TooManyValues(ValueError):
     """A text that stands for more than `most` values."""
@@ -61,6 +63,8 @@ def yaml_values(text: str, most: int) -> Any:
     YAML is read as its version 1.2 has it where PyYAML's 1.1 surprises: 1e-3 is a number, 2026-01-31 a text. Raises
     TooManyValues, yaml.YAMLError, RecursionError, ValueError.
     """
+    if _is_deep(text):
+        raise ValueError("nested too deeply")
     loader = YamlLoader(text)
     try:
         # Composed and not yet constructed: an alias is still one shared node here.
@@ -70,6 +74,17 @@ def yaml_values(text: str, most: int) -> Any:
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _is_deep(text: str) -> bool:
+    """Whether brackets are nested deeper than in any document, of which PyYAML takes the square."""
+    # Brackets within texts are counted too: the bound is far above what these have.
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _MOST_BRACKETS:
+            return True
+    return False
 
 
 def _expanded(node: yaml.Node, most: int, known: dict[int, int]) -> int:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from preheat.specs.after_schedulers import AfterScheduler
 
 MAX_CHILDREN = 100
-_MOST_CHARACTERS = 100_000
+_MOST_CHARACTERS = 50_000
+"""Characters of a formula that is written twice."""
 
 
 class Several(Scheduler):
