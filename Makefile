@@ -54,7 +54,9 @@ conformance: $(VENV)/.conformance ## compare at random with every library that i
 adapters: $(VENV)/.adapters ## train with every framework, and convert from and to it
 	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/service/conversions tests/end_to_end/test_readme.py tests/end_to_end/test_docs.py $(ARGS)
 
-soak: $(VENV)/.dev ## attack API and client at random, for longer than the tests do (SECONDS=600)
+soak: $(VENV)/.dev ## kill, load and attack service and client at random, for longer than the tests do (SECONDS=600 KILLS=200)
+	$(BIN)/python tests/faults/kills.py $(or $(KILLS),200) $(SEED)
+	$(BIN)/python tests/faults/memory.py $(SECONDS) $(SEED)
 	$(BIN)/python tests/faults/soak.py $(SECONDS) $(SEED)
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/attack $(ARGS)
 

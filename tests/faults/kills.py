@@ -6,7 +6,8 @@ schedule that was acknowledged is there with its content, none that was deleted 
 and the tables have their newest form.
 
 To see it fail, let an answer leave before the commit: in `ScheduleStore.add`, run the transaction that writes on a
-thread that first sleeps for 0.2 s, and return True at once. It then says which schedules were lost.
+thread that first sleeps for 0.2 s, and return True at once. It then says what was lost, as soon as a client deletes
+what it was told is there.
 """
 
 import os
