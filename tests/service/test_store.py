@@ -21,7 +21,7 @@ from preheat.curve import Curve
 from preheat.errors import ScheduleNotFound, ScheduleUnreadable, StoreUnavailable
 from preheat.schedule import Schedule
 from preheat.specs import parse_spec
-from preheat.store import Database, Page, ScheduleStore, Search
+from preheat.store import Database, Page, ScheduleStore
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import service
 from support.corpus import CORPUS, was_right
@@ -76,28 +76,6 @@ def test_what_was_added_is_found(place: str, database: Path) -> None:
     assert (found, found.spec) == (kept, kept.spec)
     with pytest.raises(ScheduleNotFound, match="0000"):
         store.get("0" * 32)
-
-
-def test_newest_come_first_page_by_page(database: Path) -> None:
-    """Limit, place in the order and label all choose; the last page has no next."""
-    store = store_of(database)
-    for n in range(1, 6):
-        store.add(schedule(n, label="odd" if n % 2 else "even"))
-    pages = [store.newest(3)]
-    pages.append(store.newest(3, before=pages[0].next))
-    assert [[s.spec.total_iterations for s in listed(page)] for page in pages] == [[5, 4, 3], [2, 1]]
-    assert pages[1].next is None
-    assert store.newest(5).next is None
-    assert [s.spec.total_iterations for s in listed(store.newest(9, search=Search("even")))] == [4, 2]
-
-
-def test_many_threads_add_the_same_and_one_is_first(database: Path) -> None:
-    """Exactly one of them hears that the schedule is new."""
-    stores = [store_of(database, timeout_s=20) for _ in range(8)]
-    with ThreadPoolExecutor(8) as pool:
-        news = list(pool.map(lambda store: store.add(schedule()), stores))
-    assert sorted(news) == [False] * 7 + [True]
-    assert len(stores[0].newest(10).schedules) == 1
 
 
 def test_the_file_syncs_every_commit(database: Path) -> None:

@@ -46,7 +46,8 @@ class Database:
         self._migrating = threading.Lock()
         self._is_migrated = False
         self._identity: str | None = None
-        self._outages: dict[Purpose, str] = {}
+        self._failing: set[Purpose] = set()
+        self._logged: set[str] = set()
 
     @property
     def is_shared(self) -> bool:
@@ -76,7 +77,7 @@ class Database:
         with self._translated("write"):
             free = self.dialect.free_bytes(self._url)
             if free is not None and free < _LEAST_FREE_BYTES:
-                raise StoreUnavailable(f"its disk is full: {free:,} bytes are left")
+                raise StoreUnavailable(f"its disk is full: less than {_LEAST_FREE_BYTES:,} bytes are left")
         with self.transaction("write") as connection:
             # Neither the lock alone nor a row that stays as it is would need a byte of the disk.
             connection.execute(update(service).values(probe=1 - service.c.probe))
@@ -140,14 +141,16 @@ class Database:
     def _failed(self, purpose: Purpose, error: StoreUnavailable) -> None:
         self._is_migrated = False  # what comes back may be another file, an empty one or a backup
         # A disk that is full fails what writes while reading goes on: each has its own beginning and end.
-        if str(error) not in self._outages.values():
+        self._failing.add(purpose)
+        if str(error) not in self._logged:
+            self._logged.add(str(error))
             _LOG.error("%s (%s)", error, self.shown_url)
-        self._outages[purpose] = str(error)
 
     def _succeeded(self, purpose: Purpose) -> None:
-        if purpose in self._outages:
-            self._outages.pop(purpose, None)
-            if not self._outages:
+        if purpose in self._failing:
+            self._failing.discard(purpose)
+            if not self._failing:
+                self._logged.clear()
                 _LOG.warning("the schedule database is available again (%s)", self.shown_url)
 
     def _begin(self, purpose: Purpose) -> AbstractContextManager[Connection]:

@@ -21,6 +21,8 @@ _CHANNEL = "preheat"
 _MOST_CONNECTIONS = 10
 _MEANINGS = {
     "42P01": "its tables are gone: it was deleted or replaced by an empty one",
+    "57014": "a statement took longer than database_timeout_s",
+    "55P03": "another process has locked it for longer than database_timeout_s",
     "53100": "its disk is full",
     "25006": "it may only be read: a standby, or set to be so",
     "42501": "the user of database_url lacks a right",
