@@ -92,7 +92,7 @@ class Admission:
         """The key of a request, or why it is refused; None where the service has no keys."""
         ring = self.keyring.ring
         if ring is None:
-            return StoreUnavailable("its keys could not be read yet")
+            return self.keyring.error or StoreUnavailable("its keys were not read yet")
         if not ring.asks:
             return None if _is_local(scope.get("server")) else KeysMissing()
         token, now = bearer_token(scope["headers"]), self._clock()

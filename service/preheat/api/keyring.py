@@ -20,7 +20,8 @@ _CLOSING_S = 1.0
 class KeyRing:
     """The keys that this process knows, as a `Ring` that a thread of its own replaces when keys have changed.
 
-    `ring` is None until they were read for the first time, unless the operator gave a key of its `own`.
+    `ring` is None until they were read for the first time, unless the operator gave a key of its `own`; `error` is why
+    they could not be read last.
     """
 
     def __init__(self, store: KeyStore, own: Key | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,6 +29,7 @@ class KeyRing:
         self._own = () if own is None else (own,)
         self._clock = clock
         self.ring: Ring | None = None if own is None else Ring(self._own)
+        self.error: StoreUnavailable | None = None
         self._revision: int | None = None
         self._read_at: float | None = None
         self._used_at: dict[str, float] = {}
@@ -114,6 +116,6 @@ class KeyRing:
         try:
             attempt()
         except StoreUnavailable as error:
-            _LOG.debug("keys: %s", error)  # requests that need the database say it louder
+            self.error = error  # for requests that need the database, which say it loud enough
         except Exception:  # noqa: BLE001 - a bug of ours must not end the thread, or revoked keys would go on working
             _LOG.exception("the keys could not be read")

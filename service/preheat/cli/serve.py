@@ -35,8 +35,8 @@ def serve(given: dict[str, Any]) -> None:
     database = _database(settings)
     if settings.workers > 1 and not database.is_shared:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
-    _check_keys(settings, database)
     listening_port = _free_port(settings.host, settings.port)
+    _check_keys(settings, database)
     for name, value in given.items():  # worker processes read their settings from the environment
         os.environ[f"PREHEAT_{name.upper()}"] = str(value)
     url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listening_port)}"
