@@ -4,8 +4,7 @@ import functools
 import ipaddress
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,16 +28,14 @@ from preheat.settings import Settings
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A request that may go on: its key, if keys are asked for, and what its answer says about the rate limit."""
 
     key: Key | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """A request that may not: the error, and what its answer says about the rate limit."""
 
     error: PreheatError
@@ -46,6 +43,7 @@ class Refused:
 
 
 _ADMITTED = Admitted()
+_AUTHORIZATION = b"authorization"
 
 
 class Admission:
@@ -62,6 +60,7 @@ class Admission:
         self._asks = not settings.without_keys
         self._per_s = settings.rate_limit_per_s
         self._limiter = RateLimiter(self._per_s, settings.rate_limit_burst) if self._per_s else None
+        self._policy = (b"ratelimit-policy", self._limiter.policy.encode() if self._limiter else b"")
         self._clock, self._ticks = clock, ticks
 
     @property
@@ -81,7 +80,7 @@ class Admission:
         caller = _address(scope) if found is None else found.prefix
         standing = self._limiter.take(caller, self._ticks())
         headers = (
-            (b"ratelimit-policy", self._limiter.policy.encode()),
+            self._policy,
             (b"ratelimit", b'"requests";r=%d;t=%d' % (standing.remaining, standing.more_in_s)),
         )
         if not standing.is_within:
@@ -143,13 +142,14 @@ def complete(headers: RawHeaders, outcome: Admitted | Refused) -> None:
     headers.extend(outcome.headers)
     if isinstance(outcome, Refused) or outcome.key is None:
         return
-    varies = b"authorization"
+    varies = _AUTHORIZATION
     for place, (name, value) in enumerate(headers):
         if name == b"cache-control":
             headers[place] = (name, _private(value))
         elif name == b"vary":
-            varies = value + b", authorization"
-    headers[:] = [header for header in headers if header[0] != b"vary"]
+            varies = value + b", " + _AUTHORIZATION
+    if varies is not _AUTHORIZATION:  # one line, as it was before
+        headers[:] = [header for header in headers if header[0] != b"vary"]
     headers.append((b"vary", varies))
 
 
