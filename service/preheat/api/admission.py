@@ -178,14 +178,10 @@ def _is_local(server: Any) -> bool:
 
     That is what a service without keys goes by, whichever server runs it and however that was told to listen.
     """
-    return server is not None and (server[1] is None or _is_loopback(server[0]))
+    return server is not None and (server[1] is None or is_loopback(server[0]))
 
 
 @functools.lru_cache(64)
-def _is_loopback(host: str) -> bool:
-    return is_loopback(host)
-
-
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine's own loopback address: 127.0.0.0/8, ::1, localhost."""
     try:

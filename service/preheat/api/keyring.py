@@ -13,7 +13,6 @@ _LOG = logging.getLogger("preheat")
 _POLL_S = 2.0
 _STALE_AFTER_S = 10.0
 _NOTED_EVERY_S = 60.0
-_BEGINNING_S = 2.0
 _CLOSING_S = 1.0
 
 
@@ -54,8 +53,8 @@ class KeyRing:
 
         Where the database is away `ring` stays None, and the next call tries again.
         """
-        # One after the other: those who come meanwhile find that it is done, or that it takes too long to wait for.
-        if not self._beginning.acquire(timeout=_BEGINNING_S):
+        # Requests that come meanwhile are refused: they must not all wait for a database that is away.
+        if not self._beginning.acquire(blocking=False):
             return
         try:
             if self.ring is None:
@@ -82,8 +81,9 @@ class KeyRing:
             self._read_at = self._clock()
 
     def note(self, key: Key, now: float) -> None:
-        """Remembers that a key was used, for the thread to write down."""
-        self._used_at[key.prefix] = now
+        """Remembers that a key of the database was used, for the thread to write down."""
+        if key not in self._own:
+            self._used_at[key.prefix] = now
 
     def close(self) -> None:
         """Ends the thread."""
