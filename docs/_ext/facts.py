@@ -13,6 +13,7 @@ from preheat.api import create_app
 from preheat.cli import app as command_line
 from preheat.curve import Curve
 from preheat.errors import PreheatError
+from preheat.keys import SCOPES
 from preheat.lint import OTHERS, REFUSALS, RULES
 from preheat.plot.options import PlotOptions
 from preheat.plot.render import render
@@ -34,6 +35,7 @@ __all__ = [
     "recipes",
     "scheduler",
     "schedulers",
+    "scopes",
     "settings",
     "spec_schema",
 ]
@@ -80,6 +82,14 @@ def settings() -> list[tuple[str, str, str]]:
             field.description or "",
         )
         for name, field in Settings.model_fields.items()
+    ]
+
+
+def scopes() -> list[tuple[str, str, list[str]]]:
+    """Name, meaning and included scopes of every scope of a key."""
+    return [
+        (name, meaning.admits, [other for other in SCOPES if other in meaning.includes])
+        for name, meaning in SCOPES.items()
     ]
 
 

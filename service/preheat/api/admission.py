@@ -4,8 +4,7 @@ import functools
 import ipaddress
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,16 +33,14 @@ _OUTCOME = "preheat.admission"
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A request that may go on: its key, if keys are asked for, and what its answer says about the rate limit."""
 
     key: Key | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """A request that may not: the error, and what its answer says about the rate limit."""
 
     error: PreheatError
@@ -51,6 +48,7 @@ class Refused:
 
 
 _ADMITTED = Admitted()
+_AUTHORIZATION = b"authorization"
 
 
 class Admission:
@@ -67,6 +65,7 @@ class Admission:
         self._asks = not settings.without_keys
         self._per_s = settings.rate_limit_per_s
         self._limiter = RateLimiter(self._per_s, settings.rate_limit_burst) if self._per_s else None
+        self._policy = (b"ratelimit-policy", self._limiter.policy.encode() if self._limiter else b"")
         self._clock, self._ticks = clock, ticks
 
     @property
@@ -86,7 +85,7 @@ class Admission:
         caller = _address(scope) if found is None else found.prefix
         standing = self._limiter.take(caller, self._ticks())
         headers = (
-            (b"ratelimit-policy", self._limiter.policy.encode()),
+            self._policy,
             (b"ratelimit", b'"requests";r=%d;t=%d' % (standing.remaining, standing.more_in_s)),
         )
         if not standing.is_within:
@@ -106,7 +105,7 @@ class Admission:
         """The key of a request, or why it is refused; None where the service has no keys."""
         ring = self.keyring.ring
         if ring is None:
-            return StoreUnavailable("its keys could not be read yet")
+            return self.keyring.error or StoreUnavailable("its keys were not read yet")
         if not ring.asks:
             return None if _is_local(scope.get("server")) else KeysMissing()
         token, now = bearer_token(scope["headers"]), self._clock()
@@ -150,13 +149,14 @@ def make_private(headers: RawHeaders) -> None:
 
     No cache that several share may keep it, and one of a browser asks with the key.
     """
-    varies = b"authorization"
+    varies = _AUTHORIZATION
     for place, (name, value) in enumerate(headers):
         if name == b"cache-control":
             headers[place] = (name, _private(value))
         elif name == b"vary":
-            varies = value + b", authorization"
-    headers[:] = [header for header in headers if header[0] != b"vary"]
+            varies = value + b", " + _AUTHORIZATION
+    if varies is not _AUTHORIZATION:  # one line, as it was before
+        headers[:] = [header for header in headers if header[0] != b"vary"]
     headers.append((b"vary", varies))
 
 
@@ -187,14 +187,10 @@ def _is_local(server: Any) -> bool:
 
     That is what a service without keys goes by, whichever server runs it and however that was told to listen.
     """
-    return server is not None and (server[1] is None or _is_loopback(server[0]))
+    return server is not None and (server[1] is None or is_loopback(server[0]))
 
 
 @functools.lru_cache(64)
-def _is_loopback(host: str) -> bool:
-    return is_loopback(host)
-
-
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine's own loopback address: 127.0.0.0/8, ::1, localhost."""
     try:

@@ -13,14 +13,14 @@ _LOG = logging.getLogger("preheat")
 _POLL_S = 2.0
 _STALE_AFTER_S = 10.0
 _NOTED_EVERY_S = 60.0
-_BEGINNING_S = 2.0
 _CLOSING_S = 1.0
 
 
 class KeyRing:
     """The keys that this process knows, as a `Ring` that a thread of its own replaces when keys have changed.
 
-    `ring` is None until they were read for the first time, unless the operator gave a key of its `own`.
+    `ring` is None until they were read for the first time, unless the operator gave a key of its `own`; `error` is why
+    they could not be read last.
     """
 
     def __init__(self, store: KeyStore, own: Key | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,6 +28,7 @@ class KeyRing:
         self._own = () if own is None else (own,)
         self._clock = clock
         self.ring: Ring | None = None if own is None else Ring(self._own)
+        self.error: StoreUnavailable | None = None
         self._revision: int | None = None
         self._read_at: float | None = None
         self._used_at: dict[str, float] = {}
@@ -52,8 +53,8 @@ class KeyRing:
 
         Where the database is away `ring` stays None, and the next call tries again.
         """
-        # One after the other: those who come meanwhile find that it is done, or that it takes too long to wait for.
-        if not self._beginning.acquire(timeout=_BEGINNING_S):
+        # Requests that come meanwhile are refused: they must not all wait for a database that is away.
+        if not self._beginning.acquire(blocking=False):
             return
         try:
             if self.ring is None:
@@ -80,8 +81,9 @@ class KeyRing:
             self._read_at = self._clock()
 
     def note(self, key: Key, now: float) -> None:
-        """Remembers that a key was used, for the thread to write down."""
-        self._used_at[key.prefix] = now
+        """Remembers that a key of the database was used, for the thread to write down."""
+        if key not in self._own:
+            self._used_at[key.prefix] = now
 
     def close(self) -> None:
         """Ends the thread."""
@@ -114,6 +116,6 @@ class KeyRing:
         try:
             attempt()
         except StoreUnavailable as error:
-            _LOG.debug("keys: %s", error)  # requests that need the database say it louder
+            self.error = error  # for requests that need the database, which say it loud enough
         except Exception:  # noqa: BLE001 - a bug of ours must not end the thread, or revoked keys would go on working
             _LOG.exception("the keys could not be read")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from preheat.store import Database
 
 _POLL_S, _MOST_POLLS = 0.1, 6000
+_KEY_HEADER = ' -H "Authorization: Bearer $PREHEAT_TOKEN"'
 _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a service listens on, and where it is reached
 
 
@@ -38,7 +39,7 @@ def serve(given: dict[str, Any]) -> None:
     database = _database(settings)
     if settings.workers > 1 and not database.is_shared:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
-    _check_keys(settings, database)
+    header = _KEY_HEADER if _asks_for_keys(settings, database) else ""
     listener = _listener(settings.host, settings.port)
     for name, value in given.items():  # worker processes read their settings from the environment
         os.environ[f"PREHEAT_{name.upper()}"] = str(value)
@@ -46,7 +47,7 @@ def serve(given: dict[str, Any]) -> None:
     url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listener.getsockname()[1])}"
     say = partial(logs.say, log_format=settings.log_format)
     say(f"Preheat {__version__} is starting …")
-    threading.Thread(target=_greet, args=(say, url, database.shown_url), daemon=True).start()
+    threading.Thread(target=_greet, args=(say, url, database.shown_url, header), daemon=True).start()
 
     from preheat.server import run  # noqa: PLC0415 - only here
 
@@ -81,29 +82,34 @@ def _database(settings: Settings) -> "Database":
         fail(str(error), code=2)
 
 
-def _check_keys(settings: Settings, database: "Database") -> None:
-    """Ends the command where the settings' key cannot be one, or where nothing would protect a network's address."""
+def _asks_for_keys(settings: Settings, database: "Database") -> bool:
+    """Whether the service is going to ask for keys, as far as that is known.
+
+    Ends the command where the settings' key cannot be one, or where nothing would protect a network's address.
+    """
     from preheat.api.admission import is_loopback  # noqa: PLC0415 - imports torch
     from preheat.api.first_key import first_key  # noqa: PLC0415
     from preheat.store import KeyStore  # noqa: PLC0415
 
     try:
-        is_protected = first_key(settings) is not None or settings.without_keys
+        if first_key(settings) is not None or settings.without_keys:
+            return not settings.without_keys
     except ValueError as error:
         fail(str(error), code=2)
-    if is_protected or is_loopback(settings.host):
-        return
     try:
         has_keys = bool(KeyStore(database).all())
     except StoreUnavailable:  # the service refuses everything until it has read the keys
-        return
-    if not has_keys:
+        return True
+    finally:
+        database.close()
+    if not has_keys and not is_loopback(settings.host):
         fail(
             f"host ({settings.host}) is no loopback address, and there are no keys: whoever reaches the port could use "
             f"the service. Make a key (preheat keys make NAME --scopes admin, or PREHEAT_FIRST_KEY), or say that this "
             "is meant (--without-keys)",
             code=2,
         )
+    return has_keys
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -123,7 +129,7 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _greet(say: Callable[[str], None], url: str, database: str) -> None:
+def _greet(say: Callable[[str], None], url: str, database: str, header: str) -> None:
     """Says where the service is and what to try, as soon as it answers."""
     for _ in range(_MOST_POLLS):
         if _answers(url):
@@ -133,8 +139,8 @@ def _greet(say: Callable[[str], None], url: str, database: str) -> None:
         return
     say(f"Preheat {__version__} on {url}  (routes: {url}/docs, schedules in {database})")
     say(f"""Try in another terminal:
-  curl -s {url}/v1/schedules -H 'Content-Type: application/json' -d '{{"target_lr": 0.01, "total_iterations": 20, \
-"warmup": {{"iterations": 10}}, "after_scheduler": {{"type": "CosineAnnealingLR"}}}}'
+  curl -s {url}/v1/schedules{header} -H 'Content-Type: application/json' -d '{{"target_lr": 0.01, \
+"total_iterations": 20, "warmup": {{"iterations": 10}}, "after_scheduler": {{"type": "CosineAnnealingLR"}}}}'
 Ctrl-C ends it.""")
 
 

@@ -1,13 +1,12 @@
 """Rate limits: how many requests a second each caller may make, after a burst (429, Retry-After, RateLimit)."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _SECOND = 1_000_000_000
 _MOST_CALLERS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What a caller has left: `is_within` the limit or not, requests, and seconds until there is one more."""
 
     is_within: bool

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from preheat.errors import KeyRefused
 from preheat.keys.key import Key
-from preheat.keys.token import token_hash
+from preheat.keys.token import has_form, token_hash
 
 
 class Ring:
@@ -31,9 +31,7 @@ class Ring:
 
     def judge(self, token: bytes, now: float) -> Key | KeyRefused:
         """The key of a token, or why it is refused."""
-        if not token:
-            return KeyRefused("malformed")
         key = self.find(token)
         if key is None:
-            return KeyRefused("unknown")
+            return KeyRefused("unknown" if has_form(token) else "malformed")
         return KeyRefused("expired") if key.is_expired(now) else key

@@ -44,27 +44,31 @@ def check_token(token: str) -> None:
     """Returns if a token that somebody thought of can be a key. Raises ValueError, which does not show it."""
     if not LEAST_CHARACTERS <= len(token) <= MOST_CHARACTERS:
         raise ValueError(f"must have {LEAST_CHARACTERS} to {MOST_CHARACTERS} characters, not {len(token)}")
-    if not (token.isascii() and _TOKEN.fullmatch(token.encode())):
+    if not (token.isascii() and has_form(token.encode())):
         raise ValueError("must have letters, digits and - . _ ~ + / alone, as RFC 6750 has it")
     if len(set(token)) < _LEAST_DIFFERENT:
         raise ValueError(f"must have at least {_LEAST_DIFFERENT} different characters: openssl rand -hex 32 makes one")
 
 
 def bearer_token(headers: Headers) -> bytes | None:
-    """The token of an Authorization header; empty if it is malformed or given twice, None if there is none.
+    """What an Authorization header has for a token; empty if that cannot be one, None if there is no such header.
 
-    Another scheme than Bearer is none (RFC 6750 §3: it is no attempt to use a key).
+    Another scheme than Bearer is none (RFC 6750 §3: it is no attempt to use a key). Whether the text has a token's form
+    is for `has_form` to say, once it is known to be none.
     """
     found = None
     for name, value in headers:
         if name == b"authorization":
-            if found is not None:
+            if found is not None:  # what stands before the service may have read the other one
                 return b""
             found = value
-    if found is None or found[: len(_SCHEME)].lower() != _SCHEME:
-        # The scheme alone is an attempt whose token is missing.
-        return b"" if found is not None and found[:7].strip().lower() == _SCHEME.strip() else None
-    if len(found) > _MOST_HEADER_BYTES:
-        return b""
-    token = found[len(_SCHEME) :].strip(b" \t")
-    return token if _TOKEN.fullmatch(token) else b""
+    if found is None:
+        return None
+    if found[: len(_SCHEME)].lower() == _SCHEME and len(found) <= _MOST_HEADER_BYTES:
+        return found[len(_SCHEME) :].strip(b" \t")
+    return b"" if found[: len(_SCHEME)].strip().lower() == _SCHEME.strip() else None
+
+
+def has_form(token: bytes) -> bool:
+    """Whether a text has the form of a token (RFC 6750 §2.1)."""
+    return _TOKEN.fullmatch(token) is not None

@@ -23,7 +23,6 @@ keys = Table(
     Column("expires_at", BigInteger, nullable=True),
     Column("revoked_at", BigInteger, nullable=True),
     Column("last_used_at", BigInteger, nullable=True, doc="To the minute."),
-    sqlite_autoincrement=True,
 )
 """Every key that was made, with those that are revoked or have expired."""
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preheat.keys.token import bearer_token, check_token, make_token, prefix_of, token_hash
+from preheat.errors import KeyRefused
+from preheat.keys import Ring
+from preheat.keys.token import bearer_token, check_token, has_form, make_token, prefix_of, token_hash
 
 ALPHABET = string.ascii_letters + string.digits + "-._~+/"
 OWN = "0123456789abcdef0123456789abcdef"
@@ -54,9 +56,15 @@ def test_a_bearer_token_is_found_as_it_was_sent(token: str, end: str, spaces: in
         b"bearer a=b",
     ],
 )
-def test_a_malformed_token_is_none_that_could_be_looked_up(value: bytes) -> None:
-    """Empty, which no key has."""
-    assert bearer_token([(b"authorization", value)]) == b""
+def test_a_malformed_token_is_told_from_an_unknown_one(value: bytes) -> None:
+    """By its form, or because it is too long to be looked up."""
+    token = bearer_token([(b"authorization", value)])
+    assert token is not None
+    assert not has_form(token)
+    assert len(token) < 300
+    refusal = Ring([]).judge(token, 0)
+    assert isinstance(refusal, KeyRefused)
+    assert refusal.reason == "malformed"
 
 
 def test_two_authorization_headers_are_malformed() -> None:

@@ -22,7 +22,6 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.BigInteger, nullable=True),
         sa.Column("revoked_at", sa.BigInteger, nullable=True),
         sa.Column("last_used_at", sa.BigInteger, nullable=True),
-        sqlite_autoincrement=True,
     )
     revisions = op.create_table("key_revisions", sa.Column("number", sa.BigInteger, nullable=False))
     op.bulk_insert(revisions, [{"number": 0}])
