@@ -78,7 +78,7 @@ def settings() -> list[tuple[str, str, str]]:
     return [
         (
             f"PREHEAT_{name.upper()}",
-            "a file in the user's data folder" if name == "database_url" else str(field.default),
+            "a file in the user's data folder" if name == "database_url" else _default(field.default),
             field.description or "",
         )
         for name, field in Settings.model_fields.items()
@@ -91,6 +91,10 @@ def scopes() -> list[tuple[str, str, list[str]]]:
         (name, meaning.admits, [other for other in SCOPES if other in meaning.includes])
         for name, meaning in SCOPES.items()
     ]
+
+
+def _default(value: object) -> str:
+    return "none" if value in {"", ()} else str(value)
 
 
 def client_options() -> list[tuple[str, str, str, str]]:

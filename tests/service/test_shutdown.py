@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,7 +23,7 @@ STUCK = {
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_ends_it_whatever_clients_do(tmp_path: Path, workers: int) -> None:
     """Readiness falls at once, then those who will not let go are cut after shutdown_timeout_s; the exit code is 0."""
-    settings = {"shutdown_timeout_s": 1, "shutdown_delay_s": 1.5}
+    settings: dict[str, Any] = {"shutdown_timeout_s": 1, "shutdown_delay_s": 1.5}
     with service_process(tmp_path / "p.db", workers=workers, **settings) as running:
         assert httpx.get(f"{running.url}/readyz").status_code == 200
         clients = [RawClient(running.url).send(sent) for sent in STUCK.values()]

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ from support.raw_client import (
     statuses,
 )
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "max_head_bytes": 4096,
     "max_target_bytes": 512,
     "max_headers": 20,

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -177,6 +178,14 @@ def test_workers_that_cannot_start_end_the_service(tmp_path: Path) -> None:
     with running(tmp_path, "create_broken", workers=2) as server:
         assert server.process.wait(PATIENCE_S) == 3
         assert "could not start" in server.log
+
+
+def test_open_files_are_allowed_as_far_as_connections_need_them(tmp_path: Path) -> None:
+    """The soft limit rises up to the hard one, and a warning says where that is too low."""
+    with running(tmp_path, max_connections=100_000_000) as server:
+        limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        assert limits[0] == limits[1]
+        assert "max_connections needs 100000200 open files" in server.log
 
 
 def test_workers_end_without_their_supervisor(tmp_path: Path) -> None:
