@@ -61,7 +61,7 @@ def promtool(*arguments: str, stdin: str = "") -> None:
 
 
 def test_requests_are_counted_by_template_method_and_status(http: httpx.Client) -> None:
-    """The short way of points, routes, HEAD, problems and unknown paths: each under its template, none under its path."""
+    """Points, routes, HEAD, problems and unknown paths: each under its template, none under its path."""
     schedule_id = posted_id(http, REFERENCE_SPEC)
     for path in (f"{schedule_id}/lr/7", f"{schedule_id}/lr/8", f"{schedule_id}/lr/99", f"{UNKNOWN}/lr/1", schedule_id):
         http.get(f"/v1/schedules/{path}")
