@@ -14,6 +14,7 @@ from preheat.cli import app as command_line
 from preheat.curve import Curve
 from preheat.errors import PreheatError
 from preheat.lint import OTHERS, REFUSALS, RULES
+from preheat.observability.metrics import Metrics
 from preheat.plot.options import PlotOptions
 from preheat.plot.render import render
 from preheat.schedule import Schedule
@@ -28,6 +29,7 @@ __all__ = [
     "commands",
     "curve_of",
     "lint_rules",
+    "metrics",
     "openapi",
     "picture",
     "problems",
@@ -80,6 +82,19 @@ def settings() -> list[tuple[str, str, str]]:
             field.description or "",
         )
         for name, field in Settings.model_fields.items()
+    ]
+
+
+def metrics() -> list[tuple[str, str, str]]:
+    """Name, type and help of every metric of the service, as /metrics has them."""
+    found = Metrics("")
+    found.watch_caches({})
+    found.watch_lost_log_lines(int)
+    suffixes = {"counter": "_total", "info": "_info"}
+    return [
+        (f"{family.name}{suffixes.get(family.type, '')}", family.type, family.documentation)
+        for family in found.registry.collect()
+        if not family.name.startswith("process_")
     ]
 
 

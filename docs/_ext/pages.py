@@ -106,6 +106,12 @@ def settings() -> str:
     return table(("variable", "default", "meaning"), rows)
 
 
+def metrics() -> str:
+    """Name, type and meaning of every metric."""
+    rows = ((f"`{name}`", kind, _escaped(about)) for name, kind, about in facts.metrics())
+    return table(("metric", "type", "meaning"), rows)
+
+
 def client_options() -> str:
     """Argument, variable, default and meaning of every option of the client."""
     rows = (
@@ -188,6 +194,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "recipes": recipes,
     "lint-rules": lint_rules,
     "settings": settings,
+    "metrics": metrics,
     "client-options": client_options,
     "problems": problems,
     "routes": routes,
