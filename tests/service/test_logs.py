@@ -148,7 +148,7 @@ def test_nothing_in_a_request_begins_a_line(logged: Logging) -> None:
 def test_a_record_is_one_line_and_its_traceback_no_other_record(formatter: logging.Formatter) -> None:
     """Whatever is in the message; a traceback is a field, or indented below."""
     try:
-        raise ValueError("first\nsecond\x1b[2J")
+        int("first\nsecond\x1b[2J")
     except ValueError:
         record = logging.LogRecord("x", 40, "f", 1, "a\nb %s", ("\r\u2028\ud800",), sys.exc_info())
     first, *below = formatter.format(record).splitlines()
