@@ -15,6 +15,7 @@ from preheat.curve import Curve
 from preheat.errors import PreheatError
 from preheat.keys import SCOPES
 from preheat.lint import OTHERS, REFUSALS, RULES
+from preheat.observability.metrics import Metrics
 from preheat.plot.options import PlotOptions
 from preheat.plot.render import render
 from preheat.schedule import Schedule
@@ -29,6 +30,7 @@ __all__ = [
     "commands",
     "curve_of",
     "lint_rules",
+    "metrics",
     "openapi",
     "picture",
     "problems",
@@ -95,6 +97,19 @@ def scopes() -> list[tuple[str, str, list[str]]]:
 
 def _default(value: object) -> str:
     return "none" if value in {"", ()} else str(value)
+
+
+def metrics() -> list[tuple[str, str, str]]:
+    """Name, type and help of every metric of the service, as /metrics has them."""
+    found = Metrics("")
+    found.watch_caches({})
+    found.watch_lost_log_lines(int)
+    suffixes = {"counter": "_total", "info": "_info"}
+    return [
+        (f"{family.name}{suffixes.get(family.type, '')}", family.type, family.documentation)
+        for family in found.registry.collect()
+        if not family.name.startswith("process_")
+    ]
 
 
 def client_options() -> list[tuple[str, str, str, str]]:

@@ -112,6 +112,12 @@ def scopes() -> str:
     return table(("scope", "admits", "includes"), rows)
 
 
+def metrics() -> str:
+    """Name, type and meaning of every metric."""
+    rows = ((f"`{name}`", kind, _escaped(about)) for name, kind, about in facts.metrics())
+    return table(("metric", "type", "meaning"), rows)
+
+
 def client_options() -> str:
     """Argument, variable, default and meaning of every option of the client."""
     rows = (
@@ -195,6 +201,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "lint-rules": lint_rules,
     "settings": settings,
     "scopes": scopes,
+    "metrics": metrics,
     "client-options": client_options,
     "problems": problems,
     "routes": routes,

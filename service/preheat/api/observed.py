@@ -71,9 +71,7 @@ class Observer:
                 request.route,
                 status,
                 duration_s,
-                url_path=request.path,
-                client_address=request.client,
-                preheat_request_id=request.id,
+                {"url.path": request.path, "client.address": request.client, "preheat.request_id": request.id},
             )
         if request.route == POINT_ROUTE and status < HTTPStatus.BAD_REQUEST and not self._logs_points:
             return

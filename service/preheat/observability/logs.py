@@ -9,7 +9,6 @@ import re
 import threading
 import time
 import traceback
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -27,12 +26,9 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u
 
 def configure(log_format: Format, log_level: Level) -> None:
     """Sends every log line of this process to stderr: ours, those of libraries, warnings, and errors of threads."""
-    handler = _Output(_STDERR)
-    handler.setFormatter(JSONFormatter() if resolved(log_format) == "json" else TextFormatter())
     root = logging.getLogger()
-    for former in [each for each in root.handlers if isinstance(each, _Output)]:
-        root.removeHandler(former)
-        former.close()
+    handler = next((each for each in root.handlers if isinstance(each, _Output)), None) or _Output(_STDERR)
+    handler.setFormatter(JSONFormatter() if resolved(log_format) == "json" else TextFormatter())
     root.addHandler(handler)
     level = log_level.upper()
     # Libraries tell of their steps at info: of each connection, of each migration that was looked for.
@@ -117,10 +113,10 @@ class _Output(logging.Handler):
         super().__init__()
         self.lost = 0
         self._descriptor = descriptor
-        self._lines: queue.Queue[bytes | None] = queue.Queue(_MOST_LINES_WAITING)
+        self._lines: queue.Queue[bytes] = queue.Queue(_MOST_LINES_WAITING)
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
-        atexit.register(self.flush)
+        atexit.register(self.flush)  # logging's own shutdown may come before somebody's last words
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hands a line to the thread."""
@@ -135,16 +131,9 @@ class _Output(logging.Handler):
         while self._lines.unfinished_tasks and time.monotonic() < give_up:
             time.sleep(0.002)
 
-    def close(self) -> None:
-        """Ends the thread once everything is written."""
-        self.flush()
-        with suppress(queue.Full):  # its reader is stuck, and the thread with it
-            self._lines.put_nowait(None)
-        atexit.unregister(self.flush)
-        super().close()
-
     def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
+        while True:
+            line = self._lines.get()
             try:
                 while line:
                     line = line[os.write(self._descriptor, line) :]

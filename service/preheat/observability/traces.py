@@ -27,7 +27,7 @@ def tracing_from_environment(environ: Mapping[str, str] = os.environ) -> "Tracin
     """Tracing as the standard variables say; None where they name no endpoint or the extra is not installed."""
     if not any(environ.get(name) for name in _ENDPOINTS) or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
-    if importlib.util.find_spec("opentelemetry") is None or not _has_exporter():
+    if not _is_installed():
         _LOG.warning("an OTLP endpoint is set, and there are no traces: pip install 'preheat[opentelemetry]'")
         return None
     return Tracing()
@@ -54,12 +54,12 @@ class Tracing:
         route: str | None,
         status: int,
         duration_s: float,
-        **attributes: str,
+        attributes: Mapping[str, str],
     ) -> str:
         """Records the span of a request that is answered; returns the id of its trace.
 
         Its parent is what `traceparent` in the headers says; names and attributes follow the conventions for HTTP
-        (https://opentelemetry.io/docs/specs/semconv/http/http-spans). An attribute has _ for a dot.
+        (https://opentelemetry.io/docs/specs/semconv/http/http-spans).
         """
         carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers if name in _CONTEXT}
         end = time.time_ns()
@@ -71,7 +71,7 @@ class Tracing:
                 "http.request.method": method,
                 "http.response.status_code": status,
                 **({"http.route": route} if route else {}),
-                **{name.replace("_", "."): value for name, value in attributes.items()},
+                **attributes,
             },
             start_time=end - int(duration_s * 1e9),
         )
@@ -97,7 +97,7 @@ def _resource() -> "Resource":
     return named
 
 
-def _has_exporter() -> bool:
+def _is_installed() -> bool:
     try:
         return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http.trace_exporter") is not None
     except ModuleNotFoundError:
