@@ -53,6 +53,9 @@ def test_the_dockerfile_keeps_its_promises() -> None:
     for name in ("title", "description", "source", "licenses", "version", "revision"):
         assert f"org.opencontainers.image.{name}=" in last["LABEL"]
     assert ("ARG", f"VERSION={PROJECT['version']}") in dockerfile.run
+    copied = {source for word, rest in dockerfile.build if word == "COPY" for source in rest.split()[:-1]}
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {f"!{source}" for source in copied} == {line for line in ignored if line.startswith("!")}
 
 
 def locked() -> dict[str, str]:
