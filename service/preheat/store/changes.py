@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -44,7 +45,8 @@ def restore_backup(database: Database, file: Path) -> None:
     Raises StoreUnavailable; ValueError where there is another way to do it, or if the file is no backup.
     """
     newest = select(func.max(changes.c.number))
-    with database.transaction() as connection:
+    read = 0
+    with suppress(StoreUnavailable), database.transaction() as connection:
         read = connection.scalar(newest) or 0
 
     def finish(connection: Connection) -> None:

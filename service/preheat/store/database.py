@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import alembic.command
@@ -98,11 +98,13 @@ class Database:
         def bring_forward(url: URL) -> None:
             opened = Database(url.render_as_string(hide_password=False), self._timeout_s)
             with closing(opened) as copy, copy.transaction("write") as connection:
-                connection.execute(update(service).values(identity=self._identity))
+                if self._identity is not None:
+                    connection.execute(update(service).values(identity=self._identity))
                 finish(connection)
 
+        with suppress(StoreUnavailable), self._translated():
+            self._migrate()  # one that is damaged has no identity to keep: the backup's is its own from before
         with self._translated():
-            self._migrate()
             self.dialect.restore(self._url, file, bring_forward)
 
     def listener(self) -> AbstractContextManager[Listener]:
