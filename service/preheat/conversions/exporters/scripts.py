@@ -146,7 +146,7 @@ def _formulas(spec: Spec) -> list[tuple[str, float]]:
     if len(spec.columns) > len(spec.group_names):
         named = sorted({column.hyperparameter for column in spec.columns[len(spec.group_names) :]})
         raise NotExpressible(f"schedules of {listed(named)} go beyond what a learning-rate scheduler sets")
-    characters, by_column = 0, {}
+    characters, by_column = 0, dict[int, tuple[str, float]]()
     for track in spec.tracks:
         after = track.after_scheduler
         if after is not None:
