@@ -14,11 +14,17 @@ from preheat.specs import Scheduler, Spec
 def torch_script(schedule: Schedule) -> str:
     """A script with a LambdaLR, and one function for each param group. Raises NotExpressible."""
     spec, of_groups = schedule.spec, _formulas(schedule.spec)
-    # Groups that differ in their targets alone have one function.
-    names = {formula: f"lr_{index}" for index, formula in enumerate(dict.fromkeys(formula for formula, _ in of_groups))}
+    targets: dict[str, set[float]] = {}
+    for formula, target in of_groups:
+        targets.setdefault(formula, set()).add(target)
+    names = {formula: f"lr_{index}" for index, formula in enumerate(targets)}
     # LambdaLR multiplies the optimizer's LR: with lr=1.0 in every group, a formula gives the LR itself.
-    functions = "".join(f"def {name}(n, b):\n    return {in_python(formula)}\n\n\n" for formula, name in names.items())
-    lambdas = "\n".join(f"    lambda n: {names[formula]}(n, {target!r})," for formula, target in of_groups)
+    functions = "".join(_function(names[formula], formula, found) for formula, found in targets.items())
+    # Groups that differ in their targets alone have one function.
+    calls = ", ".join(
+        names[formula] if len(targets[formula]) == 1 else f"lambda n: {names[formula]}(n, {target!r})"
+        for formula, target in of_groups
+    )
     groups = "\n".join(
         f'    {{"params": [torch.nn.Parameter(torch.zeros(1))], "name": {name!r}}},' for name in spec.group_names
     )
@@ -32,10 +38,7 @@ param_groups = [
 {groups}
 ]
 optimizer = torch.optim.SGD(param_groups, lr=1.0)
-lambdas = [
-{lambdas}
-]
-scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambdas)
+scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, [{calls}])
 
 if __name__ == "__main__":
     for n in range({spec.total_iterations + 1}):
@@ -43,6 +46,16 @@ if __name__ == "__main__":
         optimizer.step()
         scheduler.step()
 """
+
+
+def _function(name: str, formula: str, targets: set[float]) -> str:
+    """A function of the iteration, and of the target where groups have different ones."""
+    parameters = "n"
+    if len(targets) == 1:
+        formula = substituted(formula, {"b": number(*targets)})
+    else:
+        parameters = "n, b"
+    return f"def {name}({parameters}):\n    return {in_python(formula)}\n\n\n"
 
 
 # a table of values: Python's [] does not take an index that is traced
@@ -146,8 +159,7 @@ def _formulas(spec: Spec) -> list[tuple[str, float]]:
     if len(spec.columns) > len(spec.group_names):
         named = sorted({column.hyperparameter for column in spec.columns[len(spec.group_names) :]})
         raise NotExpressible(f"schedules of {listed(named)} go beyond what a learning-rate scheduler sets")
-    characters = 0
-    by_column: dict[int, tuple[str, float]] = {}
+    characters, by_column = 0, dict[int, tuple[str, float]]()
     for track in spec.tracks:
         after = track.after_scheduler
         if after is not None:
