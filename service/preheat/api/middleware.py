@@ -49,7 +49,7 @@ class PointLookup:
 
     def _answer(self, scope: Scope) -> tuple[str, bytes] | None:
         """Entity tag and body."""
-        match = _POINT.fullmatch(scope["path"].removeprefix(scope["root_path"]))
+        match = _POINT.fullmatch(scope["path"].removeprefix(scope.get("root_path", "")))
         if match is None or scope["method"] != "GET" or scope["query_string"]:
             return None
         if b"if-none-match" in dict(scope["headers"]):
