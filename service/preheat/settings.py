@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -194,7 +194,10 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _separated_by_commas(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        # Pydantic would say of each part why it is neither an IPv4 nor an IPv6 network.
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
 
 def _listed(text: str) -> list[str]:

@@ -85,3 +85,33 @@ def test_no_setting_forbids_the_smallest_picture(side: str) -> None:
     assert getattr(Settings.model_validate({f"max_{side}": least}), f"max_{side}") == least
     with pytest.raises(ValidationError):
         Settings.model_validate({f"max_{side}": least - 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("root_path", "tools", "must be a path such as /tools/preheat"),
+        ("root_path", "/a b", "must be a path such as /tools/preheat"),
+        ("root_path", "/v1/x", "must not begin as the service's own paths do"),
+        ("trusted_proxies", "proxy.example", "does not appear to be an IPv4 or IPv6 network"),
+        ("trusted_proxies", "10.0.0.1/8", "has host bits set"),
+        ("trusted_proxies", "10.0.0.0/8,*", "does not appear to be an IPv4 or IPv6 network"),
+    ],
+)
+def test_a_prefix_and_proxies_that_make_no_sense_are_refused(
+    name: str, value: str, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy is an address or a network, and a prefix is one that can be told from the service's own paths."""
+    monkeypatch.setenv(f"PREHEAT_{name.upper()}", value)
+    with pytest.raises(ValidationError, match=rule) as caught:
+        Settings()
+    assert caught.value.errors()[0]["loc"][0] == name
+
+
+def test_a_prefix_and_proxies_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slash at the end of the prefix means nothing; proxies are separated by commas."""
+    monkeypatch.setenv("PREHEAT_ROOT_PATH", "/tools/preheat/")
+    monkeypatch.setenv("PREHEAT_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,::1")
+    settings = Settings()
+    assert settings.root_path == "/tools/preheat"
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "192.0.2.7/32", "::1/128"]

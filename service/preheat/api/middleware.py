@@ -50,7 +50,7 @@ class PointLookup:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or passes it on."""
         begun = time.perf_counter()
-        match = _POINT.fullmatch(scope["path"].removeprefix(scope["root_path"])) if scope["type"] == "http" else None
+        match = _POINT.fullmatch(scope["path"].removeprefix(scope.get("root_path", ""))) if scope["type"] == "http" else None
         if match is None or scope["method"] != "GET" or scope["query_string"] or not self._admission.is_ready:
             await self._app(scope, receive, send)
             return

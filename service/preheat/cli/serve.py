@@ -119,6 +119,7 @@ def _listener(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
     except OSError as error:
+        listener.close()
         advice = "choose another with --host and --port, or for make: PREHEAT_PORT=9000 make serve"
         fail(f"cannot listen on {_address(host, port)}: {error.strerror}; {advice}")
     return listener
