@@ -50,7 +50,7 @@ class PointLookup:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or passes it on."""
         begun = time.perf_counter()
-        match = _POINT.fullmatch(scope["path"].removeprefix(scope.get("root_path", ""))) if scope["type"] == "http" else None
+        match = _POINT.fullmatch(_path(scope)) if scope["type"] == "http" else None
         if match is None or scope["method"] != "GET" or scope["query_string"] or not self._admission.is_ready:
             await self._app(scope, receive, send)
             return
@@ -87,6 +87,11 @@ class PointLookup:
         if row is None:
             return None
         return point_etag(scope["app"].version, schedule_id, iteration), point_json(curve, iteration, row)
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 class HTTPMethods:
