@@ -20,7 +20,7 @@ LEVELS = [
     {"schedule", "settings", "cache"},
     {"schedulers", "budget"},
     {"curve"},
-    {"analysis", "lint", "store", "conversions"},
+    {"analysis", "lint", "store", "conversions", "workers"},
     {"plot", "formats"},
     {"api"},
     {"cli"},

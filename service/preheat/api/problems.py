@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from preheat.api.caching import NO_STORE
-from preheat.errors import PreheatError, ScheduleUnreadable, StoreUnavailable
+from preheat.errors import MemoryExceeded, PreheatError, ScheduleUnreadable, StoreUnavailable
 from preheat.messages import printable
 from preheat.specs import InvalidSpec, Violation, from_pydantic
 
@@ -58,8 +58,18 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.exception_handler(InvalidSpec)(_invalid_spec)
     app.exception_handler(RequestValidationError)(_invalid_parameters)
     app.exception_handler(PreheatError)(_preheat_error)
+    app.exception_handler(MemoryError)(_memory_error)
     app.exception_handler(HTTPException)(_http_exception)
     app.exception_handler(Exception)(_unexpected)
+
+
+def problem_of(error: PreheatError) -> JSONResponse:
+    """The problem document of an error, which is logged if the operator must mend it."""
+    # What the operator must mend; requests that the client must change are not logged.
+    if isinstance(error, StoreUnavailable | ScheduleUnreadable):
+        _LOG.error(str(error))
+    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
+    return problem(error.status, error.kind, error.title, str(error), headers, **error.members)
 
 
 def _invalid_spec(_request: Request, error: InvalidSpec) -> JSONResponse:
@@ -94,11 +104,11 @@ def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) 
 
 
 def _preheat_error(_request: Request, error: PreheatError) -> JSONResponse:
-    # What the operator must mend; requests that the client must change are not logged.
-    if isinstance(error, StoreUnavailable | ScheduleUnreadable):
-        _LOG.error(str(error))
-    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
-    return problem(error.status, error.kind, error.title, str(error), headers, **error.members)
+    return problem_of(error)
+
+
+def _memory_error(request: Request, _error: MemoryError) -> JSONResponse:
+    return problem_of(MemoryExceeded(request.app.state.settings.compute_memory_bytes))
 
 
 def _http_exception(request: Request, error: HTTPException) -> JSONResponse:

@@ -17,6 +17,7 @@ from preheat import __version__
 from preheat.cli.arguments import valid, with_options
 from preheat.cli.output import ERR, fail
 from preheat.settings import Settings, unknown_variables
+from preheat.workers import prepare
 
 if TYPE_CHECKING:
     from preheat.store import Database
@@ -41,6 +42,8 @@ def serve(given: dict[str, Any]) -> None:
     typer.echo(f"Preheat {__version__} is starting …")
     threading.Thread(target=_greet, args=(url, database.shown_url), daemon=True).start()
 
+    if settings.workers == 1 and settings.compute_workers and database.is_shared:
+        prepare(("preheat.api.warm",))  # what worker processes import, beside what this process does
     import uvicorn  # noqa: PLC0415 - only here
 
     # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
