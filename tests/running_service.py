@@ -65,15 +65,21 @@ class ServiceProcess:
 
 
 @contextmanager
-def service_process(database: Path, *, port: int = 0, workers: int = 1, **settings: Any) -> Iterator[ServiceProcess]:
-    """`preheat serve` on a database file; killed at the end."""
+def service_process(
+    database: Path, *, port: int = 0, workers: int = 1, log: Path = Path(os.devnull), **settings: Any
+) -> Iterator[ServiceProcess]:
+    """`preheat serve` on a database file; killed at the end. It computes in threads unless told otherwise."""
     port = port or free_port()
+    settings = {"compute_workers": 0, **settings}
     command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port), "--workers", str(workers)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{database}"}
     environment |= {f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
+        ) as process,
+    ):
         running = ServiceProcess(f"http://127.0.0.1:{port}", process)
         try:
             wait_until(lambda: _is_alive(running) or process.poll() is not None, START_TIMEOUT_S)

@@ -28,7 +28,7 @@ _health = APIRouter(tags=["health"])
 
 _CHECKING_AT_ONCE, _DELETING_AT_ONCE = 4, 8
 
-PRELOADED = ("preheat.api.warm",)
+PRELOADED = ("preheat.workers.background", "preheat.api.warm")
 """What worker processes import before they are made."""
 
 

@@ -14,7 +14,7 @@ from preheat.api.bodies import json_body
 from preheat.api.heaviness import BY_ID, asks_for_little, is_at_hand, may_be_heavy
 from preheat.api.problems import problem_of
 from preheat.curve import Curve
-from preheat.errors import PreheatError, ServiceBusy
+from preheat.errors import PreheatError, ServiceBusy, WorkerLost
 from preheat.messages import printable
 from preheat.settings import Settings
 from preheat.store.curves import Catalogue
@@ -79,6 +79,9 @@ class Offload:
         except PreheatError as error:
             await problem_of(error)(scope, receive, send)
             return
+        except asyncio.CancelledError:  # the service ends, and has waited for its time
+            await problem_of(WorkerLost("the service is shutting down"))(scope, receive, send)
+            raise
         if answer is not None:  # else nobody waits for one
             if answer.route is not None:
                 scope["route"] = AnsweredBy(answer.route)

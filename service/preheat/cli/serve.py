@@ -43,7 +43,9 @@ def serve(given: dict[str, Any]) -> None:
     threading.Thread(target=_greet, args=(url, database.shown_url), daemon=True).start()
 
     if settings.workers == 1 and settings.compute_workers and database.is_shared:
-        prepare(("preheat.api.warm",))  # what worker processes import, beside what this process does
+        prepare(
+            ("preheat.workers.background", "preheat.api.warm")
+        )  # what worker processes import, beside what this process does
     import uvicorn  # noqa: PLC0415 - only here
 
     # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.

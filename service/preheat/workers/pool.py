@@ -14,6 +14,7 @@ from preheat.errors import ComputeTimeout, ServiceBusy, WorkerLost
 from preheat.workers.process import START_TIMEOUT_S, Result, Setup, WorkerProcess
 
 _LOG = logging.getLogger("preheat")
+_SHUTTING_DOWN = "the service is shutting down"
 _LOOK_EVERY_S, _RETRY_AFTER_S = 1.0, 1.0
 
 
@@ -77,7 +78,7 @@ class WorkerPool:
             task.cancel()
         for future in self._waiting:
             if not future.done():
-                future.set_exception(WorkerLost("it is being shut down"))
+                future.set_exception(WorkerLost(_SHUTTING_DOWN))
         self._kill_all()
         atexit.unregister(self._kill_all)
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -98,6 +99,8 @@ class WorkerPool:
             _LOG.warning("worker process %s is killed: %s took too long", worker.pid, what)
             raise ComputeTimeout(self._limits.compute_timeout_s, is_killed=True) from None
         except (EOFError, OSError):
+            if self._is_closed:
+                raise WorkerLost(_SHUTTING_DOWN) from None
             ending = await self._in_thread(lambda: worker.ending)
             _LOG.exception("worker process %s ended %s during %s", worker.pid, ending, what)
             raise WorkerLost(f"its worker process ended {ending}") from None

@@ -95,6 +95,8 @@ class WorkerProcess:
     def kill(self) -> None:
         """Ends the process, whatever it does; `exchange` in another thread then ends too."""
         self._process.kill()
+        # For the case that the server that forked it is gone: then multiprocessing takes it for dead and does nothing.
+        self._alive.close()
 
 
 def prepare(preload: Sequence[str]) -> None:
