@@ -99,7 +99,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "compute_queue": 2,
         "compute_wait_s": 1,
         "compute_timeout_s": 60,
-        "database_timeout_s": 0.5,
+        "database_timeout_s": 3,
         "body_timeout_s": 1,
         "max_values_per_answer": 10**9,
     }
@@ -197,19 +197,19 @@ def test_a_worker_that_is_killed_is_replaced(running: Running) -> None:
 
 
 def test_a_locked_database_delays_nothing_cheap(running: Running) -> None:
-    """While sixty POSTs and sixty DELETEs wait for it, points, windows in memory and liveness go on."""
+    """While POSTs and DELETEs wait three seconds for it, points, windows in memory and liveness go on."""
     database = running.log.with_name("preheat.db")
     window = running.point.replace("/7", "?stop=20")
     with closing(sqlite3.connect(database, isolation_level=None)) as lock, ThreadPoolExecutor(120) as threads:
         lock.execute("BEGIN IMMEDIATE")
         with watching(running.service.url, running.service.process.pid, "/livez", running.point, window) as seen:
             posts = [threads.submit(running.post_new, {**SLOW, "label": f"locked {n}"}) for n in range(60)]
-            deletes = [threads.submit(running.delete, f"{n:032x}") for n in range(60)]
+            deletes = [threads.submit(running.delete, f"{n:032x}") for n in range(45)]
             statuses = {answer.result().status_code for answer in posts + deletes}
         lock.execute("ROLLBACK")
     assert statuses == {503}
     assert seen.failures == []
-    assert max(seen.longest_s.values()) < MOST_S / 2
+    assert max(seen.longest_s.values()) < 2.5
 
 
 def test_a_body_that_never_ends_is_not_waited_for(running: Running) -> None:

@@ -26,7 +26,7 @@ from preheat.workers import Limits, Setup, WorkerPool
 _LOG = logging.getLogger("preheat")
 _health = APIRouter(tags=["health"])
 
-_CHECKING_AT_ONCE, _DELETING_AT_ONCE = 4, 8
+_CHECKING_AT_ONCE, _DELETING_AT_ONCE = 4, 16
 
 PRELOADED = ("preheat.workers.background", "preheat.api.warm")
 """What worker processes import before they are made."""
