@@ -21,8 +21,11 @@ _MAX_BLOCK = 4096
 _VALUES_KEPT = 64 * _MAX_BLOCK
 """Values of all blocks kept, 2 MB; at least two blocks are."""
 
-_MOST_QUICK = 100
-"""Schedulers of a spec whose point takes microseconds; of ten thousand it takes 30 ms."""
+_MOST_LIGHT_SCHEDULERS, _MOST_LIGHT_CHARACTERS = 100, 20_000
+"""Of a spec whose point takes a millisecond at most, and its curve a few: longer texts have long formulas and lists."""
+
+_MOST_NEAR = 10_000
+"""Steps of single schedulers that are taken within a tenth of a second."""
 
 _MOST_LOOKED_AT = 65_536
 """Iterations of which every one is computed where turning points are not proved; it takes some tenths of a second."""
@@ -57,7 +60,7 @@ class Curve:
         self._schedule_bytes, self._table_bytes = _weights(schedule, len(self.columns))
         self._table = SchedulerTable(schedule.spec)
         self.has_closed_form = self._table.has_closed_form
-        self._is_quick = schedule.text.count('"type":') <= _MOST_QUICK
+        self.is_light = is_light(schedule.text)
         self._point_lock = threading.Lock()
         self._lock = threading.Lock()
         self._block_table: SchedulerTable | None = None
@@ -88,7 +91,7 @@ class Curve:
 
         None outside 0 … total_iterations, too. Raises UndefinedLR.
         """
-        if not self._is_quick or not 0 <= iteration <= self.total_iterations:
+        if not self.is_light or not 0 <= iteration <= self.total_iterations:
             return None
         if self.has_closed_form:
             # torch's closed forms read an iteration that is set on the scheduler first, so two points must not mix.
@@ -102,6 +105,17 @@ class Curve:
             return None
         row: list[float] = values[offset].tolist()
         return row
+
+    def is_near(self, first: int, last: int) -> bool:
+        """Whether each of iterations `first` … `last` is of a closed form, in memory or a short step from there."""
+        if self.has_closed_form:
+            return True
+        is_short = self._block_size * self.schedule.text.count('"type":') <= _MOST_NEAR
+
+        def is_known(block: int) -> bool:
+            return block in self._blocks or (is_short and (block in self._checkpoints or block in self._recent))
+
+        return all(map(is_known, range(first // self._block_size, last // self._block_size + 1)))
 
     def lr(self, iteration: int, deadline: Deadline = NO_DEADLINE) -> list[float]:
         """Learning rate of each param group at `iteration`, then each other hyperparameter's value.
@@ -289,6 +303,11 @@ class Curve:
             self._checkpoints = {
                 block: state for block, state in self._checkpoints.items() if block % self._stride == 0
             }
+
+
+def is_light(text: str) -> bool:
+    """Whether a schedule with this text takes some milliseconds to be made computable, and less for a point."""
+    return len(text) <= _MOST_LIGHT_CHARACTERS and text.count('"type":') <= _MOST_LIGHT_SCHEDULERS
 
 
 def _weights(schedule: Schedule, columns: int) -> tuple[int, int]:

@@ -21,10 +21,13 @@
     ├── NotImportable         422     a schedule of another library that cannot be said as a spec
     ├── NotExpressible        422     a schedule that another library cannot express
     ├── LimitExceeded         422     an answer or a request larger than a setting allows
+    ├── MemoryExceeded        422     a computation that needed more than compute_memory_bytes
     ├── RateLimited           429     more requests than rate_limit_per_s allows
     ├── HeadTooLarge          431     a head over max_head_bytes or max_headers
     ├── ScheduleUnreadable    500     a stored schedule that is damaged, or written by a later version
     ├── ComputeTimeout        503     a computation cut off after compute_timeout_s
+    ├── ServiceBusy           503     more to compute than compute_workers do and compute_queue lets wait
+    ├── WorkerLost            503     a worker process that ended while it worked on the request
     ├── ServiceStopping       503     a service that was told to stop, to whoever asks whether it is ready
     ├── TooManyConnections    503     a connection over max_connections
     └── StoreUnavailable      503     the database is locked, read-only, full, corrupt or gone
@@ -196,15 +199,56 @@ class LimitExceeded(PreheatError):
 
 
 class ComputeTimeout(PreheatError):
-    """A computation that took longer than `timeout_s` and was stopped."""
+    """A computation that took longer than `timeout_s` and was stopped, by itself or with its process."""
 
     status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "compute-timeout", "Computing took too long"
     retry_after_s = 1  # the next attempt goes on where this one was stopped
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, *, is_killed: bool = False) -> None:
+        kept = "" if is_killed else "; what was computed is kept, so that asking again gets further"
         super().__init__(
-            f"computing took longer than compute_timeout_s ({timeout_s:g} s) and was stopped; what was computed is "
-            "kept, so that asking again gets further. Ask for a smaller window, or for a scheduler with a closed form"
+            f"computing took longer than compute_timeout_s ({timeout_s:g} s) and was stopped{kept}. Ask for a smaller "
+            "window, or for a scheduler with a closed form"
+        )
+
+
+class MemoryExceeded(PreheatError):
+    """A computation that needed more than `limit` bytes and was stopped."""
+
+    status, kind = HTTPStatus.UNPROCESSABLE_ENTITY, "memory-exceeded"
+    title = "Computing needed too much memory"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"computing needed more memory than compute_memory_bytes ({limit}) and was stopped: ask for a smaller "
+            "window, or for fewer param groups",
+            setting="compute_memory_bytes",
+            limit=limit,
+        )
+
+
+class ServiceBusy(PreheatError):
+    """More to compute than `workers` processes do and `queue_length` requests wait for."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "busy", "The service is busy"
+    retry_after_s = 2
+
+    def __init__(self, workers: int, queue_length: int) -> None:
+        super().__init__(
+            f"the service computes for other requests (compute_workers is {workers}), and this one waited for "
+            f"compute_wait_s or found compute_queue ({queue_length}) others waiting: try again later"
+        )
+
+
+class WorkerLost(PreheatError):
+    """A worker process that ended while it worked on the request."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "worker-lost", "Computing was interrupted"
+    retry_after_s = 1
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the request was not answered: {reason}; if that happens again, it may need more than compute_memory_bytes"
         )
 
 

@@ -78,7 +78,23 @@ class Settings(BaseSettings):
         "",
         description="Origins, separated by commas, whose pages a browser lets use this service: https://wiki.example.org.",
     )
-    compute_timeout_s: float = Field(20.0, gt=0, description="How long one request may compute.")
+    compute_timeout_s: float = Field(
+        20.0, gt=0, description="How long one request may compute; what does not stop then is killed a little later."
+    )
+    compute_workers: int = Field(
+        2,
+        ge=0,
+        le=256,
+        description="Processes that compute, for each of `workers`; 0 computes in threads, as a database in memory "
+        "does, where nothing can be killed and memory has no limit.",
+    )
+    compute_memory_bytes: int = Field(
+        1_000_000_000,
+        ge=50_000_000,
+        description="Memory that each computing process may take beyond what it starts with, its caches included.",
+    )
+    compute_queue: int = Field(32, ge=0, le=10_000, description="Most requests that wait for a computing process.")
+    compute_wait_s: float = Field(10.0, gt=0, description="How long a request may wait for a computing process.")
     shutdown_delay_s: float = Field(
         0.0,
         ge=0,

@@ -18,7 +18,7 @@ LEVELS = [
     {"observability"},
     {"schedulers", "budget"},
     {"curve"},
-    {"analysis", "lint", "store", "conversions"},
+    {"analysis", "lint", "store", "conversions", "workers"},
     {"plot", "formats", "server"},
     {"api"},
     {"cli"},

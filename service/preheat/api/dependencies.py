@@ -1,24 +1,22 @@
 """Dependencies of routes: what every request works with (`Context`), the posted body, and the schedule in it."""
 
-import re
 from dataclasses import dataclass
 from typing import Annotated
 from weakref import WeakKeyDictionary
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Path, Request
 
+from preheat.api.bodies import json_body
 from preheat.api.caching import etag
 from preheat.budget import Deadline, check_length
 from preheat.curve import Curve
-from preheat.errors import BodyTooLarge, UnsupportedMediaType
 from preheat.lint import Finding, lint
 from preheat.plot.cache import PictureCache
 from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.specs import Spec, parse_spec
 from preheat.store.curves import Catalogue
-
-_JSON = re.compile(r"application/([\w.-]+\+)?json", re.IGNORECASE)
 
 
 class FindingsByCurve:
@@ -45,6 +43,7 @@ class RequestContext:
     catalogue: Catalogue
     pictures: PictureCache
     findings: FindingsByCurve
+    deleting: CapacityLimiter
 
     def etag(self, *parts: object) -> str:
         """The entity tag of an answer that is made of these parts, by this version of the service."""
@@ -74,24 +73,14 @@ async def deadline(request: Request) -> Deadline:
 
 async def _context(request: Request, deadline: Annotated[Deadline, Depends(deadline)]) -> RequestContext:
     kept = request.app.state
-    return RequestContext(request, deadline, kept.settings, kept.catalogue, kept.pictures, kept.findings)
+    return RequestContext(request, deadline, kept.settings, kept.catalogue, kept.pictures, kept.findings, kept.deleting)
 
 
 Context = Annotated[RequestContext, Depends(_context)]
 
 
 async def _json_body(context: Context) -> bytes:
-    """The body, which is not parsed yet. Raises UnsupportedMediaType, BodyTooLarge."""
-    content_type = context.request.headers.get("content-type", "")
-    # A browser sends other types across origins without asking the service first, so that JSON must be declared.
-    if not _JSON.fullmatch(content_type.partition(";")[0].strip()):
-        raise UnsupportedMediaType(content_type)
-    body, limit = bytearray(), context.settings.max_body_bytes
-    async for chunk in context.request.stream():  # a body without Content-Length is cut off where it is too large
-        body += chunk
-        if len(body) > limit:
-            raise BodyTooLarge(limit)
-    return bytes(body)
+    return await json_body(context.request, context.settings.max_body_bytes)
 
 
 JSONBody = Annotated[bytes, Depends(_json_body)]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -15,8 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from preheat.api.admission import KEY_NAME
 from preheat.api.problems import PROBLEM, unexpected
+from preheat.errors import ComputeTimeout, LimitExceeded, MemoryExceeded, ServiceBusy
 from preheat.messages import printable, shortened
-from preheat.observability.metrics import Metrics
+from preheat.observability.metrics import Metrics, Refusal
 from preheat.observability.request_id import (
     HEADER,
     current_request_id,
@@ -34,6 +36,14 @@ PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 
 CLIENT_LEFT = 499
 """The status, which nobody sees, of a request whose client hung up before it was answered (nginx' number)."""
+
+_REFUSALS: dict[str, Refusal] = {
+    f"urn:preheat:{ServiceBusy.kind}": "busy",
+    f"urn:preheat:{ComputeTimeout.kind}": "time",
+    f"urn:preheat:{MemoryExceeded.kind}": "memory",
+    f"urn:preheat:{LimitExceeded.kind}": "limit",
+}
+"""Types of problem documents that refuse a request for its budget."""
 
 _PROBLEM_TYPE = (b"content-type", PROBLEM.encode())
 _MOST_REASON, _MOST_PATH = 160, 200
@@ -61,6 +71,8 @@ class Observer:
         status, duration_s = request.status_seen, time.perf_counter() - request.begun
         observer = self.metrics.requests.of(request.route or NO_ROUTE, request.method, status)
         observer.observe(duration_s, request.bytes_out, request.bytes_in)
+        if refusal := _REFUSALS.get(request.problem_type):
+            self.metrics.refuse(refusal)
         if request.route in PROBES:
             return
         trace_id = request.trace_id
@@ -125,14 +137,25 @@ class Request:
             **self._reason(),
         }
 
-    def _reason(self) -> dict[str, str]:
-        """The kind and the first words of the problem document that was the answer."""
+    @property
+    def problem_type(self) -> str:
+        """The type of the problem document that was the answer; empty if it was something else."""
+        return str(self._problem_document.get("type", ""))
+
+    @cached_property
+    def _problem_document(self) -> dict[str, Any]:
         try:
-            document = orjson.loads(self.problem)
+            document: dict[str, Any] = orjson.loads(self.problem)
         except orjson.JSONDecodeError:
             return {}
-        reason = shortened(printable(str(document.get("detail"))), _MOST_REASON)
-        return {"problem": str(document.get("type")), "reason": reason}
+        return document
+
+    def _reason(self) -> dict[str, str]:
+        """The kind and the first words of the problem document that was the answer."""
+        if not self._problem_document:
+            return {}
+        reason = shortened(printable(str(self._problem_document.get("detail"))), _MOST_REASON)
+        return {"problem": self.problem_type, "reason": reason}
 
 
 class Observed:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from preheat.api.caching import NO_STORE
-from preheat.errors import ComputeTimeout, LimitExceeded, PreheatError, ScheduleUnreadable
+from preheat.errors import MemoryExceeded, PreheatError, ScheduleUnreadable
 from preheat.messages import printable, shortened
 from preheat.observability.request_id import current_request_id
 from preheat.specs import InvalidSpec, Violation, from_pydantic
@@ -63,7 +63,10 @@ def problem(
 
 
 def error_problem(error: PreheatError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer to an error of ours, with its own headers and others."""
+    """The answer to an error of ours, with its own headers and others; logged if the operator must mend it."""
+    # Requests that the client must change are not logged, and what the database says is logged there, once.
+    if isinstance(error, ScheduleUnreadable):
+        _LOG.error(str(error))
     merged = {**error.headers, **(headers or {})}
     return problem(error.status, error.kind, error.title, str(error), merged, **error.members)
 
@@ -73,6 +76,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.exception_handler(InvalidSpec)(_invalid_spec)
     app.exception_handler(RequestValidationError)(_invalid_parameters)
     app.exception_handler(PreheatError)(_preheat_error)
+    app.exception_handler(MemoryError)(_memory_error)
     app.exception_handler(HTTPException)(_http_exception)
 
 
@@ -114,13 +118,12 @@ def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) 
     return problem(422, kind, title, f"{detail}; and {more} more" if more > 0 else detail, errors=entries)
 
 
-def _preheat_error(request: Request, error: PreheatError) -> JSONResponse:
-    if isinstance(error, ComputeTimeout | LimitExceeded):
-        request.app.state.metrics.refuse("time" if isinstance(error, ComputeTimeout) else "limit")
-    # What the operator must mend; requests that the client must change are not logged, and of the database not each.
-    if isinstance(error, ScheduleUnreadable):
-        _LOG.error(str(error))
+def _preheat_error(_request: Request, error: PreheatError) -> JSONResponse:
     return error_problem(error)
+
+
+def _memory_error(request: Request, _error: MemoryError) -> JSONResponse:
+    return error_problem(MemoryExceeded(request.app.state.settings.compute_memory_bytes))
 
 
 def _http_exception(request: Request, error: HTTPException) -> JSONResponse:

@@ -21,6 +21,7 @@ from preheat.cli.output import ERR, fail
 from preheat.errors import StoreUnavailable
 from preheat.observability import logs
 from preheat.settings import Settings, unknown_variables
+from preheat.workers import PRELOADED, prepare
 
 if TYPE_CHECKING:
     from preheat.store import Database
@@ -49,18 +50,21 @@ def serve(given: dict[str, Any]) -> None:
     say(f"Preheat {__version__} is starting …")
     threading.Thread(target=_greet, args=(say, url, database.shown_url, header), daemon=True).start()
 
+    computes_apart = bool(settings.compute_workers) and database.is_shared
+    if settings.workers == 1 and computes_apart:
+        prepare(PRELOADED)  # what worker processes import, beside what this process does
     from preheat.server import run  # noqa: PLC0415 - only here
 
     # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with suppress(KeyboardInterrupt), _metrics_folder(settings):
+    with suppress(KeyboardInterrupt), _metrics_folder(settings, is_needed=settings.workers > 1 or computes_apart):
         sys.exit(run("preheat.api:app_from_environment", settings, listener))
 
 
 @contextmanager
-def _metrics_folder(settings: Settings) -> Iterator[None]:
-    """A folder in which the workers share their metrics, if there are several and no setting names one."""
-    if settings.workers == 1 or settings.metrics_dir:
+def _metrics_folder(settings: Settings, *, is_needed: bool) -> Iterator[None]:
+    """A folder in which several processes share their metrics, if no setting names one."""
+    if settings.metrics_dir or not is_needed:
         yield
         return
     try:

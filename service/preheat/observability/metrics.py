@@ -76,12 +76,16 @@ class Metrics:
             ["purpose"],
             registry=self.registry,
         )
-        Gauge("preheat_workers", "Worker processes that are alive.", registry=self.registry).set(1)
+        self._workers = Gauge("preheat_workers", "Processes that answer requests.", registry=self.registry)
         Info("preheat_build", "Versions of what is running.", registry=self.registry).info(
             {"version": __version__, "torch": torch_version, "python": platform.python_version()}
         )
         ProcessCollector(registry=self.registry)
         self._shared = SharedMetrics(folder, self.registry) if folder else None
+
+    def count_worker(self) -> None:
+        """Counts this process as one that answers requests."""
+        self._workers.set(1)
 
     def refuse(self, reason: Refusal) -> None:
         """Counts a request that was refused for its budget."""

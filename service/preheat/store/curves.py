@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from preheat.cache import BoundedCache
-from preheat.curve import Curve
+from preheat.curve import Curve, is_light
 from preheat.errors import ScheduleNotFound, StoreUnavailable, TorchVersionMismatch
 from preheat.schedule import TORCH_VERSION, Schedule
 from preheat.store.schedules import ScheduleStore
@@ -44,6 +44,20 @@ class Catalogue:
     def curve_of_stored(self, schedule: Schedule) -> Curve:
         """The curve of a schedule that is in the store. Raises TorchVersionMismatch."""
         return self.cache.get(schedule.id) or self._curve_in_store(schedule)
+
+    def light_curve(self, schedule_id: str) -> Curve | None:
+        """The curve of a schedule if it is in memory or light to make; None if it is heavy or does not compute here.
+
+        Raises ScheduleNotFound, ScheduleUnreadable, StoreUnavailable.
+        """
+        curve = self.curve_at_hand(schedule_id)
+        if curve is not None:
+            return curve
+        text = self.store.text(schedule_id)
+        if not is_light(text):
+            return None
+        schedule = Schedule.stored(schedule_id, text)
+        return self._curve_in_store(schedule) if schedule.computes else None
 
     def schedule(self, schedule_id: str) -> Schedule:
         """A schedule, whether it computes here or not; what is in memory, if the database does not say otherwise.

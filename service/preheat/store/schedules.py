@@ -90,11 +90,15 @@ class ScheduleStore:
 
     def get(self, schedule_id: str) -> Schedule:
         """The schedule with this id. Raises ScheduleNotFound, ScheduleUnreadable."""
+        return Schedule.stored(schedule_id, self.text(schedule_id))
+
+    def text(self, schedule_id: str) -> str:
+        """The text of the schedule with this id, which is not parsed. Raises ScheduleNotFound."""
         with self._database.transaction() as connection:
             text = connection.scalar(select(schedules.c.text).where(schedules.c.id == schedule_id))
         if text is None:
             raise ScheduleNotFound(schedule_id)
-        return Schedule.stored(schedule_id, _text(text))
+        return _text(text)
 
     def has(self, schedule_id: str) -> bool:
         """Whether there is a schedule with this id, readable or not."""

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated
 
 import orjson
+from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Response
 
 from preheat import formats
@@ -121,12 +122,13 @@ def get_schedule(context: Context, schedule_id: ScheduleId, query: Annotated[Sch
     status_code=204,
     responses={204: {"description": "It is removed."}, **problems(404, 422, 503)},
 )
-def delete_schedule(context: Context, schedule_id: ScheduleId, _query: Annotated[NoQuery, Query()]) -> Response:
+async def delete_schedule(context: Context, schedule_id: ScheduleId, _query: Annotated[NoQuery, Query()]) -> Response:
     """Removes the schedule from the database; posting its spec makes it again, under the same id.
 
     Other processes and replicas may go on giving its LRs for about a second: they can never be others.
     """
-    context.catalogue.delete(schedule_id)
+    # Threads of its own: while the database is locked they all wait for it, and what is cheap must not.
+    await to_thread.run_sync(context.catalogue.delete, schedule_id, limiter=context.deleting)
     return Response(status_code=204)
 
 

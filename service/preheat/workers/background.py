@@ -1,0 +1,10 @@
+"""Imported first by the server that forks worker processes: they give way to the process that answers requests."""
+
+import os
+import signal
+
+_NICENESS = 5
+
+os.nice(_NICENESS)
+# A service manager sends it to the whole group; without this server the service could not end its workers by a signal.
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
