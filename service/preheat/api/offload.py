@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -83,6 +84,7 @@ class Offload:
             await problem_of(WorkerLost("the service is shutting down"))(scope, receive, send)
             raise
         if answer is not None:  # else nobody waits for one
+            self._forget_the_deleted(scope["path"], answer.status)
             if answer.route is not None:
                 scope["route"] = AnsweredBy(answer.route)
             response = Response(answer.body, answer.status)
@@ -102,6 +104,12 @@ class Offload:
             return False
         accept = Request(scope).headers.get("accept", "")
         return is_at_hand(curve, scope["path"], scope["query_string"], accept)
+
+    def _forget_the_deleted(self, path: str, status: int) -> None:
+        """Drops a schedule that a worker did not find: another service has deleted it."""
+        match = BY_ID.fullmatch(path)
+        if match is not None and status == HTTPStatus.NOT_FOUND:
+            self._catalogue.cache.drop(match[1])
 
     async def _light_curve(self, schedule_id: str) -> Curve | None:
         try:
