@@ -28,8 +28,11 @@ GLOO_ABORTED = "terminate called without an active exception"
 
 @contextmanager
 def service(port: int = 0, **settings: Any) -> Iterator[str]:
-    """The address of a service on a thread of this process; schedules in memory unless told otherwise."""
-    chosen = Settings(**{"database_url": "sqlite:///:memory:", **settings})
+    """The address of a service on a thread of this process.
+
+    Schedules are in memory, and it computes in threads, unless told otherwise.
+    """
+    chosen = Settings(**{"database_url": "sqlite:///:memory:", "compute_workers": 0, **settings})
     with serving(create_app(chosen), port, **server_options(chosen)) as url:
         yield url
 
