@@ -67,8 +67,8 @@ def create_app(settings: Settings) -> FastAPI:
         kept.workers = _worker_pool(settings, kept.metrics)
         app.add_middleware(Offload, pool=kept.workers, catalogue=kept.catalogue, settings=settings)
     app.add_middleware(AdmissionMiddleware, admission=admission)
-    if settings.origins:  # before keys are asked for: a browser asks without one whether it may send one
-        app.add_middleware(CORSMiddleware, allow_origins=settings.origins, **CORS)
+    if settings.cors_origins:  # before keys are asked for: a browser asks without one whether it may send one
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Observed, observer=observer)
     app.add_middleware(PointLookup, catalogue=kept.catalogue, observer=observer, admission=admission)

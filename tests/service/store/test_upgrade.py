@@ -59,7 +59,7 @@ def made(database_url: str, revision: str) -> dict[str, Any]:
 
 
 def assert_whole(database: Database, expected: dict[str, Any]) -> None:
-    """Every schedule is found with its LRs, in its order, and every key; the damaged row is named; a new one is taken."""
+    """Every schedule is found with its LRs, in its order, and every key; the damaged row is named, a new one taken."""
     store = ScheduleStore(database)
     page = store.newest(200)
     assert [kept.schedule.id for kept in page.schedules] == list(expected["lrs"])[::-1]
