@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     first_key_file: Path | None = Field(
         None, description="A file with that key, as Kubernetes and compose mount secrets."
     )
+    metrics_need_key: bool = Field(
+        False, description="Ask for a key with the scope `read` at /metrics too, which otherwise anybody may read."
+    )
     rate_limit_per_s: int = Field(
         0,
         ge=0,
@@ -192,6 +195,13 @@ class Settings(BaseSettings):
         # Kubernetes sets PREHEAT_PORT=tcp://10.96.0.10:8000 beside a Service named preheat: nobody's choice of a port.
         is_address = isinstance(value, str) and value.startswith(("tcp://", "udp://"))
         return cls.model_fields["port"].default if is_address else value
+
+    @field_validator("metrics_need_key")
+    @classmethod
+    def _where_keys_are_asked_for(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("without_keys"):
+            raise ValueError("must not be set beside without_keys, which asks for no key anywhere")
+        return value
 
     @field_validator("cors_origins", "trusted_proxies", mode="before")
     @classmethod
