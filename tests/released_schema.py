@@ -1,7 +1,7 @@
 """Writes down a database as this version makes it, for the upgrade tests of versions to come: `released_schema.py`.
 
 Run before a migration is added; it leaves three files named after the newest migration in tests/data/schemas: SQL for
-SQLite, SQL for PostgreSQL, and the LRs of every schedule in them. They are never written again.
+SQLite, SQL for PostgreSQL, and the LRs of every schedule in them and the names of keys. They are never written again.
 """
 
 import json
@@ -21,7 +21,7 @@ from alembic.script import ScriptDirectory
 
 from preheat.curve import Curve
 from preheat.schedule import Schedule
-from preheat.store import Database, ScheduleStore
+from preheat.store import Database, KeyStore, ScheduleStore
 from support.postgresql import PostgreSQL, postgresql_server
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +41,8 @@ SPECS: list[dict[str, Any]] = [
 ]
 """Some that differ in what a row has to hold; the last is damaged after it was stored."""
 
+KEY = "trainer"
+
 
 def main() -> None:
     """Writes the three files of the newest migration."""
@@ -49,7 +51,9 @@ def main() -> None:
         file = Path(folder) / "preheat.db"
         url = server.new_database()
         lrs: dict[str, list[list[float]]] = {}
-        for store in (ScheduleStore(Database(each, 5)) for each in (f"sqlite:///{file}", url)):
+        for database in (Database(each, 5) for each in (f"sqlite:///{file}", url)):
+            KeyStore(database).make(KEY, {"write"})
+            store = ScheduleStore(database)
             for schedule in map(Schedule.of, SPECS):
                 store.add(schedule)
                 lrs[schedule.id] = Curve(schedule).window(0, schedule.spec.total_iterations + 1).tolist()
@@ -61,7 +65,7 @@ def main() -> None:
         with psycopg.connect(url.replace("+psycopg", "")) as postgresql:
             postgresql.execute("UPDATE schedules SET text = substr(text, 1, 40) WHERE id = %s", (damaged,))
         _write(f"{revision}.postgresql.sql", sql_of_postgresql(server, url))
-    _write(f"{revision}.json", json.dumps({"damaged": damaged, "lrs": lrs}))
+    _write(f"{revision}.json", json.dumps({"damaged": damaged, "keys": [KEY], "lrs": lrs}))
 
 
 def sql_of_sqlite(connection: sqlite3.Connection) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "PREHEAT_"
@@ -23,6 +23,17 @@ _OF_THE_CLIENT = {
     "URL", "TOKEN", "MODE", "TIMEOUT_S", "START_TIMEOUT_S", "SNAPSHOT_DIR", "OVERRIDE_FILE", "ON_OUTAGE", "STRICT",
     "WINDOW", "PROXY", "CA_FILE", "UNIX_SOCKET", "HEADERS",
 }  # fmt: skip
+
+
+def _as_browsers_write_it(origin: str) -> str:
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError("must be an origin such as https://wiki.example.org, in lower case and without a path")
+    return origin
+
+
+_Origin = Annotated[str, AfterValidator(_as_browsers_write_it)]
+# Pydantic alone would say why it is neither an IPv4 nor an IPv6 network.
+_Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
 
 
 def _default_database_url() -> str:
@@ -65,6 +76,9 @@ class Settings(BaseSettings):
     first_key_file: Path | None = Field(
         None, description="A file with that key, as Kubernetes and compose mount secrets."
     )
+    metrics_need_key: bool = Field(
+        False, description="Ask for a key with the scope `read` at /metrics too, which otherwise anybody may read."
+    )
     rate_limit_per_s: int = Field(
         0,
         ge=0,
@@ -74,8 +88,8 @@ class Settings(BaseSettings):
     rate_limit_burst: int = Field(
         100, ge=1, le=1_000_000, description="Requests that may come at once before that limit holds them up."
     )
-    cors_origins: str = Field(
-        "",
+    cors_origins: Annotated[tuple[_Origin, ...], NoDecode] = Field(
+        (),
         description="Origins, separated by commas, whose pages a browser lets use this service: https://wiki.example.org.",
     )
     compute_timeout_s: float = Field(
@@ -110,7 +124,7 @@ class Settings(BaseSettings):
     root_path: str = Field(
         "", description="Path prefix under which a proxy shows the service, say /preheat; it may be stripped or not."
     )
-    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+    trusted_proxies: Annotated[tuple[_Network, ...], NoDecode] = Field(
         (),
         description="Addresses and networks, separated by commas, of proxies whose X-Forwarded-For and "
         "X-Forwarded-Proto are believed; empty: nobody's.",
@@ -182,20 +196,19 @@ class Settings(BaseSettings):
         is_address = isinstance(value, str) and value.startswith(("tcp://", "udp://"))
         return cls.model_fields["port"].default if is_address else value
 
-    @field_validator("cors_origins")
+    @field_validator("metrics_need_key")
     @classmethod
-    def _named_origins(cls, value: str) -> str:
-        for origin in _listed(value):
-            if not _ORIGIN.fullmatch(origin):
-                raise ValueError(
-                    f"must be origins such as https://wiki.example.org, without a path; {origin!r} is none"
-                )
+    def _where_keys_are_asked_for(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("without_keys"):
+            raise ValueError("must not be set beside without_keys, which asks for no key anywhere")
         return value
 
-    @property
-    def origins(self) -> list[str]:
-        """Those of `cors_origins`."""
-        return _listed(self.cors_origins)
+    @field_validator("cors_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("root_path")
     @classmethod
@@ -206,18 +219,6 @@ class Settings(BaseSettings):
         if prefix.split("/")[1:2] in _OWN_PATHS:  # it could not be told whether a proxy has stripped it
             raise ValueError("must not begin as the service's own paths do (/v1, /docs)")
         return prefix
-
-    @field_validator("trusted_proxies", mode="before")
-    @classmethod
-    def _separated_by_commas(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        # Pydantic would say of each part why it is neither an IPv4 nor an IPv6 network.
-        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

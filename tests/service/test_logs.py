@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from typing import Any
 import httpx
 import pytest
 
+from preheat.keys import make_token
 from preheat.observability.logs import JSONFormatter, TextFormatter, one_line
 from preheat.observability.request_id import request_id_of, trace_id_of
+from preheat.store import Database, KeyStore
 from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id, problem
 from running_service import free_port, service, wait_until
+from support.keys import bearer
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -122,6 +126,33 @@ def test_a_refused_request_says_from_where_and_why(logged: Logging) -> None:
     assert document["detail"].startswith(line["reason"][:20])
     assert "secret" not in logged.file.read_text()
     assert answer.headers["x-request-id"] == document["request_id"]
+
+
+def test_a_line_names_the_key_and_never_its_token(tmp_path: Path) -> None:
+    """Of requests, and of points where they are logged; one that is refused has no name, and no token either."""
+    url = f"sqlite:///{tmp_path}/keys.db"
+    with closing(Database(url, 30)) as database:
+        made = {scope: KeyStore(database).make(f"GPU {scope}", {scope}).token for scope in ("write", "read")}
+    with logging_service(tmp_path, PREHEAT_DATABASE_URL=url, PREHEAT_LOG_POINTS="1") as running:
+        path = "/v1/schedules"
+
+        def line(method: str, path: str, token: str, **body: Any) -> dict[str, Any]:
+            headers = bearer(token)
+            answer = running.http.request(method, path, headers=headers, **body)
+            assert token not in answer.text
+            return running.line_of(answer.headers["x-request-id"])
+
+        posted = line("POST", path, made["write"], json=REFERENCE_SPEC)
+        assert (posted["status"], posted["key"]) == (201, "GPU write")
+        schedule_id = running.http.get(path, headers=bearer(made["read"])).json()["schedules"][0]["id"]
+        point = line("GET", f"{path}/{schedule_id}/lr/7", made["read"])
+        assert (point["status"], point["key"]) == (200, "GPU read")
+        refused = line("POST", path, made["read"], json=REFERENCE_SPEC)
+        assert (refused["status"], refused["problem"]) == (403, "urn:preheat:scope-missing")
+        unknown = make_token()
+        assert "key" not in refused | line("GET", path, unknown)
+        logged = running.file.read_text()
+        assert not [token for token in (unknown, *made.values()) if token[-40:] in logged]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])

@@ -7,8 +7,11 @@ from starlette._utils import get_route_path  # what routes themselves match: the
 
 from preheat.keys import Scope
 
-Access = Scope | Literal["anybody", "any key"]
-"""Who may use a route: whoever has a key with this scope, anybody, or (only to be told what is wrong) any key."""
+Access = Scope | Literal["anybody", "any key", "by setting"]
+"""Who may use a route: whoever has a key with this scope, anybody, or (only to be told what is wrong) any key.
+
+"by setting": `read` with `metrics_need_key`, else anybody.
+"""
 
 _SCHEDULE = "/v1/schedules/{schedule_id}"
 
@@ -40,7 +43,8 @@ ROUTES: dict[str, dict[str, Access]] = {
     "/docs/swagger-ui-bundle.js": {"GET": "anybody"},
     "/docs/swagger-ui.css": {"GET": "anybody"},
     "/openapi.json": {"GET": "anybody"},
-    "/metrics": {"GET": "anybody"},
+    # Names no schedule and no key, but says how much the service is used, and which torch it has.
+    "/metrics": {"GET": "by setting"},
 }
 """Who may use each method of each path; HEAD is as GET."""
 
@@ -51,11 +55,12 @@ def _pattern(path: str) -> str:
 
 
 _ACCESS = list(ROUTES.values())
+_OPEN: set[Access] = {"anybody", "by setting"}
 _PATHS = re.compile("|".join(map(_pattern, ROUTES)))
 
 
-def access_of(method: str, path: str) -> Access:
-    """Who may send a request.
+def access_of(method: str, path: str, by_setting: Access) -> Access:
+    """Who may send a request; `by_setting` is what settings say of routes that leave it to them.
 
     A path that no route has, and a method that its path has not, are for any key, to be answered 404 and 405; where
     all that a path has is for anybody, so are these.
@@ -64,10 +69,13 @@ def access_of(method: str, path: str) -> Access:
     if found is None or found.lastindex is None:
         return "any key"
     methods = _ACCESS[found.lastindex - 1]
-    access = methods.get("GET" if method == "HEAD" else method)
-    if access is None:
-        return "anybody" if "anybody" in methods.values() else "any key"
-    return access
+    access = methods.get("GET" if method == "HEAD" else method) or _of_others(methods)
+    return by_setting if access == "by setting" else access
+
+
+def _of_others(methods: dict[str, Access]) -> Access:
+    """Access to a path with a method that it has not."""
+    return next((access for access in methods.values() if access in _OPEN), "any key")
 
 
 def path_of(scope: Any) -> str:

@@ -63,6 +63,7 @@ class Admission:
     ) -> None:
         self.keyring = keyring
         self._asks = not settings.without_keys
+        self._of_metrics: Access = "read" if settings.metrics_need_key else "anybody"
         self._per_s = settings.rate_limit_per_s
         self._limiter = RateLimiter(self._per_s, settings.rate_limit_burst) if self._per_s else None
         self._policy = (b"ratelimit-policy", self._limiter.policy.encode() if self._limiter else b"")
@@ -72,6 +73,10 @@ class Admission:
     def is_ready(self) -> bool:
         """Whether enough is known to decide; if not, whoever asks waits for `keyring.begin`."""
         return not self._asks or self.keyring.is_running
+
+    def access_of(self, method: str, path: str) -> Access:
+        """Who may send a request, by the table and the settings."""
+        return access_of(method, path, self._of_metrics)
 
     def admit(self, scope: Mapping[str, Any], access: Access) -> Admitted | Refused:
         """Whether a request may use what has this access."""
@@ -132,7 +137,7 @@ class AdmissionMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        access = access_of(scope["method"], path_of(scope))
+        access = self._admission.access_of(scope["method"], path_of(scope))
         if not self._admission.is_ready and access != "anybody":
             await to_thread.run_sync(self._admission.keyring.begin)
         outcome = self._admission.admit_once(scope, access)

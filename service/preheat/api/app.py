@@ -33,8 +33,9 @@ from preheat.server import DRAINING
 from preheat.settings import Settings
 from preheat.store import Changes, Database, KeyStore, ScheduleStore
 from preheat.store.curves import Catalogue
+from preheat.store.keys import TOPIC as KEYS
 from preheat.store.retention import Retention
-from preheat.store.schedules import TOPIC
+from preheat.store.schedules import TOPIC as SCHEDULES
 from preheat.workers import PRELOADED, Limits, Setup, WorkerPool
 
 _LOG = logging.getLogger("preheat")
@@ -56,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     kept.tracing = tracing_from_environment()
     kept.retention = Retention(kept.database, kept.catalogue.used, settings.retention_days)
     kept.keyring = KeyRing(KeyStore(kept.database), first_key(settings))
+    kept.changes.subscribe(KEYS, kept.keyring.reload)
     kept.metrics.count_worker()
     observer = Observer(kept.metrics, kept.tracing, logs_points=settings.log_points)
     admission = Admission(settings, kept.keyring)
@@ -65,8 +67,8 @@ def create_app(settings: Settings) -> FastAPI:
         kept.workers = _worker_pool(settings, kept.metrics)
         app.add_middleware(Offload, pool=kept.workers, catalogue=kept.catalogue, settings=settings)
     app.add_middleware(AdmissionMiddleware, admission=admission)
-    if settings.origins:  # before keys are asked for: a browser asks without one whether it may send one
-        app.add_middleware(CORSMiddleware, allow_origins=settings.origins, **CORS)
+    if settings.cors_origins:  # before keys are asked for: a browser asks without one whether it may send one
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Observed, observer=observer)
     app.add_middleware(PointLookup, catalogue=kept.catalogue, observer=observer, admission=admission)
@@ -109,7 +111,7 @@ def routed_app(settings: Settings) -> FastAPI:
     app.state.database = Database(settings.database_url, settings.database_timeout_s, metrics.transaction)
     app.state.catalogue = Catalogue(ScheduleStore(app.state.database), settings.curve_cache_bytes)
     app.state.changes = Changes(app.state.database)
-    app.state.changes.subscribe(TOPIC, app.state.catalogue.forget)
+    app.state.changes.subscribe(SCHEDULES, app.state.catalogue.forget)
     app.state.pictures = PictureCache(settings.picture_cache_bytes, metrics.drawing.observe)
     metrics.watch_caches({"curves": app.state.catalogue.cache, "pictures": app.state.pictures.cache})
     metrics.watch_lost_log_lines(logs.lost_lines)

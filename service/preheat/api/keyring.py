@@ -1,4 +1,4 @@
-"""Key ring of a process: the keys of the database, held in memory and looked at again every two seconds."""
+"""Key ring of a process: the keys of the database in memory, read again at each change that is announced."""
 
 import logging
 import threading
@@ -10,26 +10,32 @@ from preheat.keys import Key, Ring
 from preheat.store import KeyStore
 
 _LOG = logging.getLogger("preheat")
-_POLL_S = 2.0
+_RETRY_S = 1.0
 _STALE_AFTER_S = 10.0
 _NOTED_EVERY_S = 60.0
 _CLOSING_S = 1.0
 
 
 class KeyRing:
-    """The keys that this process knows, as a `Ring` that a thread of its own replaces when keys have changed.
+    """The keys that this process knows, as a `Ring` that a thread of its own replaces.
 
-    `ring` is None until they were read for the first time, unless the operator gave a key of its `own`; `error` is why
-    they could not be read last.
+    It reads them when it is told of a change, and every `poll_s` anyway: so it knows whether the database answers, and
+    an app that nobody tells of changes learns of them. `ring` is None until they were read for the first time, unless
+    the operator gave a key of its `own`; `error` is why they could not be read last.
     """
 
-    def __init__(self, store: KeyStore, own: Key | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        own: Key | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        poll_s: float = 5.0,
+    ) -> None:
         self._store = store
         self._own = () if own is None else (own,)
-        self._clock = clock
+        self._clock, self._poll_s = clock, poll_s
         self.ring: Ring | None = None if own is None else Ring(self._own)
         self.error: StoreUnavailable | None = None
-        self._revision: int | None = None
         self._read_at: float | None = None
         self._used_at: dict[str, float] = {}
         self._noted_at: dict[str, float] = {}
@@ -40,7 +46,7 @@ class KeyRing:
 
     @property
     def is_current(self) -> bool:
-        """Whether the database was asked in the last ten seconds, so that a key that is not here is nowhere."""
+        """Whether the database answered in the last ten seconds, so that a key that is not here is nowhere."""
         return self._read_at is not None and self._clock() - self._read_at < _STALE_AFTER_S
 
     @property
@@ -68,16 +74,14 @@ class KeyRing:
         finally:
             self._beginning.release()
 
-    def reload(self) -> None:
-        """Has the thread look at once, since a change was announced; returns without waiting."""
+    def reload(self, _name: str | None = None) -> None:
+        """Has the thread read at once, since a change was announced; returns without waiting."""
         self._wake.set()
 
     def read(self) -> None:
-        """Reads the keys if they have changed. Raises StoreUnavailable."""
-        with self._reading:
-            if self._revision is None or self._store.revision() != self._revision:
-                self._revision, keys = self._store.read()
-                self.ring = Ring((*self._own, *keys))
+        """Reads the keys. Raises StoreUnavailable."""
+        with self._reading:  # one at a time: an older answer must not replace a newer one
+            self.ring = Ring((*self._own, *self._store.all()))
             self._read_at = self._clock()
 
     def note(self, key: Key, now: float) -> None:
@@ -95,9 +99,9 @@ class KeyRing:
 
     def _poll(self, closing: threading.Event) -> None:
         while not closing.is_set():
-            self._try(self.read)
+            is_read = self._try(self.read)
             self._try(self._write_used)
-            self._wake.wait(_POLL_S)
+            self._wake.wait(self._poll_s if is_read else _RETRY_S)
             self._wake.clear()
 
     def _write_used(self) -> None:
@@ -112,10 +116,14 @@ class KeyRing:
         if used:
             self._store.note_used(used)
 
-    def _try(self, attempt: Callable[[], None]) -> None:
+    def _try(self, attempt: Callable[[], None]) -> bool:
+        """Whether it could be done."""
         try:
             attempt()
         except StoreUnavailable as error:
             self.error = error  # for requests that need the database, which say it loud enough
         except Exception:  # noqa: BLE001 - a bug of ours must not end the thread, or revoked keys would go on working
             _LOG.exception("the keys could not be read")
+        else:
+            return True
+        return False

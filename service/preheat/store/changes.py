@@ -29,7 +29,7 @@ Receive = Callable[[str | None], None]
 def announce(database: Database, connection: Connection, topic: str, keys: Iterable[str]) -> None:
     """Tells every process on the database of changes, once the transaction is committed.
 
-    To be called last in its transaction: until that ends, others that announce something wait.
+    Until the transaction ends, others that announce something wait: it is called last, or first by who needs that.
     """
     # Numbers are given before transactions are committed: without this a reader could see 8, and never 7.
     database.dialect.notify(connection)

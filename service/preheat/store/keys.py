@@ -1,33 +1,20 @@
-"""API keys in the database: their table, and how keys are made, listed, rotated and revoked."""
+"""API keys in the database: how they are made, listed, rotated and revoked."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, Row, String, Table, Text, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from preheat.keys import Key, Scope, make_token, new_key
+from preheat.store.changes import announce
 from preheat.store.database import Database
-from preheat.store.tables import metadata
+from preheat.store.tables import keys
 
-keys = Table(
-    "keys",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True, doc="Order of making."),
-    Column("name", Text, nullable=False, doc="Of several keys after a rotation."),
-    Column("prefix", String(32), nullable=False, unique=True, doc="The beginning of the token."),
-    Column("hash", String(64), nullable=False, unique=True, doc="SHA-256 of the token, in hex."),
-    Column("scopes", Text, nullable=False, doc="Separated by spaces."),
-    Column("created_at", BigInteger, nullable=False, doc="Seconds since 1970, as the others are."),
-    Column("expires_at", BigInteger, nullable=True),
-    Column("revoked_at", BigInteger, nullable=True),
-    Column("last_used_at", BigInteger, nullable=True, doc="To the minute."),
-)
-"""Every key that was made, with those that are revoked or have expired."""
-
-revisions = Table("key_revisions", metadata, Column("number", BigInteger, nullable=False))
-"""One row, whose number grows with every change to the keys but for `last_used_at`."""
+TOPIC = "keys"
+"""Of the changes that are announced: the name of a key that was made, rotated or revoked."""
 
 _USED_AGAIN_S = 60
 _LONG_AGO = 0
@@ -56,8 +43,7 @@ class KeyStore:
         """A new key; no other that is active may have its name."""
         token, now = make_token(), self._now()
         key = new_key(token, name, scopes, now, lifetime_s)
-        with self._database.transaction("write") as connection:
-            _change(connection)
+        with self._change(name) as connection:
             if any(_is_active(each, now) for each in _rows(connection, keys.c.name == name)):
                 raise ValueError(f"name ({name}) is that of an active key: rotate it, revoke it, or choose another")
             _add(connection, key)
@@ -69,8 +55,7 @@ class KeyStore:
         It has the scopes of the last one, and lives as long as that was to live, unless `lifetime_s` says otherwise.
         """
         token, now = make_token(), self._now()
-        with self._database.transaction("write") as connection:
-            _change(connection)
+        with self._change(name) as connection:
             active = [each for each in _rows(connection, keys.c.name == name) if _is_active(each, now)]
             if not active:
                 raise ValueError(f"name ({name}) must be that of an active key")
@@ -88,8 +73,7 @@ class KeyStore:
     def revoke(self, name: str) -> list[Key]:
         """Ends the active keys of a name, or the one of a prefix, from now on; returns them as they are then."""
         now = self._now()
-        with self._database.transaction("write") as connection:
-            _change(connection)
+        with self._change(name) as connection:
             found = _rows(connection, or_(keys.c.name == name, keys.c.prefix == name))
             active = [each for each in found if _is_active(each, now)]
             if not active:
@@ -100,18 +84,8 @@ class KeyStore:
 
     def all(self) -> list[Key]:
         """Every key, oldest first."""
-        return self.read()[1]
-
-    def read(self) -> tuple[int, list[Key]]:
-        """The number of the last change, and every key as it was then or later."""
         with self._database.transaction() as connection:
-            # First the number: keys that are changed in between are read again after the next look at it.
-            return _revision(connection), _rows(connection)
-
-    def revision(self) -> int:
-        """The number of the last change."""
-        with self._database.transaction() as connection:
-            return _revision(connection)
+            return _rows(connection)
 
     def note_used(self, used_at: Mapping[str, float]) -> None:
         """Notes when keys, by their prefixes, were used last; of two notes within a minute the first counts."""
@@ -120,18 +94,15 @@ class KeyStore:
                 is_older = or_(keys.c.last_used_at.is_(None), keys.c.last_used_at <= int(when) - _USED_AGAIN_S)
                 connection.execute(update(keys).where(keys.c.prefix == prefix, is_older).values(last_used_at=int(when)))
 
+    @contextmanager
+    def _change(self, name: str) -> Iterator[Connection]:
+        """A transaction that is announced first: others wait for it, and then see what this one wrote."""
+        with self._database.transaction("write") as connection:
+            announce(self._database, connection, TOPIC, [name])
+            yield connection
+
     def _now(self) -> int:
         return int(self._clock())
-
-
-def _change(connection: Connection) -> None:
-    """Counts a change. Done first: other changes wait for this row, and then see what this one wrote."""
-    connection.execute(update(revisions).values(number=revisions.c.number + 1))
-
-
-def _revision(connection: Connection) -> int:
-    number: int = connection.execute(select(revisions.c.number)).scalar_one()
-    return number
 
 
 def _rows(connection: Connection, *conditions: Any) -> list[Key]:

@@ -1,6 +1,6 @@
 """Tables of the database, as SQLAlchemy Core sees them; migrations make them."""
 
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, select
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, select
 
 metadata = MetaData()
 
@@ -19,6 +19,21 @@ schedules = Table(
     sqlite_autoincrement=True,
 )
 """Every schedule that was posted and not deleted since."""
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True, doc="Order of making."),
+    Column("name", Text, nullable=False, doc="Of several keys after a rotation."),
+    Column("prefix", String(32), nullable=False, unique=True, doc="The beginning of the token."),
+    Column("hash", String(64), nullable=False, unique=True, doc="SHA-256 of the token, in hex."),
+    Column("scopes", Text, nullable=False, doc="Separated by spaces."),
+    Column("created_at", BigInteger, nullable=False, doc="Seconds since 1970, as the others are."),
+    Column("expires_at", BigInteger, nullable=True),
+    Column("revoked_at", BigInteger, nullable=True),
+    Column("last_used_at", BigInteger, nullable=True, doc="To the minute."),
+)
+"""Every key that was made, with those that are revoked or have expired."""
 
 service = Table(
     "service",

@@ -8,15 +8,16 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from starlette.routing import Match, compile_path
 
 from preheat.api import create_app
 from preheat.api.access import ROUTES, access_of
-from preheat.api.routes import documentation
+from preheat.api.routes import documentation, metrics
 from preheat.settings import Settings
 from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id, problem
-from support.keys import Keyed, bearer, keyed_service
+from support.keys import Keyed, asked, bearer, keyed_service
 
 APP = create_app(Settings(database_url="sqlite:///:memory:"))
 DESCRIBED = {
@@ -24,7 +25,8 @@ DESCRIBED = {
     for path, methods in APP.openapi()["paths"].items()
     for method, operation in methods.items()
 }
-HIDDEN = {("GET", getattr(route, "path", "")) for route in [*documentation.router.routes, *APP.routes]} - {("GET", "")}
+_ROUTES = [*documentation.router.routes, *metrics.router.routes, *APP.routes]
+HIDDEN = {("GET", getattr(route, "path", "")) for route in _ROUTES} - {("GET", "")}
 EVERY = sorted({*DESCRIBED, *HIDDEN})
 PUBLIC = {path for _, path in HIDDEN} | {"/livez", "/readyz"}
 WRITES = {("POST", "/v1/schedules"), ("DELETE", "/v1/schedules/{schedule_id}")}
@@ -96,7 +98,7 @@ def test_a_key_is_required_by_the_document_where_it_always_is() -> None:
     assert app.openapi()["paths"]["/v1/lint"]["post"]["security"] == [{"key": ["read"]}]
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/schedules/", "/metrics", "//v1/schedules", "/v1/schedules/x/y"])
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/schedules/", "/metrics/", "//v1/schedules", "/v1/schedules/x/y"])
 def test_only_a_key_is_told_that_there_is_nothing(keyed: Keyed, path: str) -> None:
     """401 without one, 404 or a redirect with any."""
     assert keyed.http.get(path).status_code == 401
@@ -111,6 +113,30 @@ def test_methods_that_a_path_has_not_are_told_to_any_key(keyed: Keyed) -> None:
     assert keyed.http.put("/v1/schedules", headers=key).status_code == 405
     assert keyed.http.put("/livez").status_code == 405
     assert keyed.http.options("/docs").status_code == 204
+
+
+def test_metrics_ask_for_a_key_by_choice(keyed: Keyed) -> None:
+    """Anybody reads them, unless `metrics_need_key`: then as any other route, and probes stay open."""
+    assert keyed.http.get("/metrics").is_success
+    assert keyed.http.put("/metrics").status_code == 405
+    with keyed_service(metrics_need_key=True) as running:
+        problem(running.http.get("/metrics"), 401, "key-required")
+        assert running.http.head("/metrics").status_code == 401
+        assert running.http.put("/metrics").status_code == 401
+        assert running.http.put("/metrics", headers=bearer(running.tokens["read"])).status_code == 405
+        answer = running.http.get("/metrics", headers=bearer(running.tokens["read"]))
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+        assert "preheat_build_info" in answer.text
+        assert running.http.get("/livez").is_success
+    for host, status in (("127.0.0.1", 200), ("10.0.0.7", 403)):
+        app = create_app(Settings(database_url="sqlite:///:memory:", metrics_need_key=True))
+        assert asked(app, "/metrics", server=(host, 80))[0] == status
+
+
+def test_metrics_need_no_key_where_nothing_does() -> None:
+    """Settings that contradict each other stop the start, whichever was meant."""
+    with pytest.raises(ValidationError, match="must not be set beside without_keys"):
+        Settings(metrics_need_key=True, without_keys=True)
 
 
 def test_a_write_key_makes_reads_and_deletes(keyed: Keyed) -> None:
@@ -152,7 +178,7 @@ def test_no_request_reaches_a_route_past_the_table(method: str, path: str) -> No
     """Whatever the path: what a route answers has the access of that route."""
     reached = needed(method, path)
     if reached is None:
-        assert access_of(method, path) in {"any key", "anybody"}
+        assert access_of(method, path, "anybody") in {"any key", "anybody"}
     else:
-        assert access_of(method, path) in {ROUTES[template][method] for template in reached}
+        assert access_of(method, path, "by setting") in {ROUTES[template][method] for template in reached}
         assert reached

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from preheat.api import create_app
-from preheat.api.admission import Admission, Admitted, Refused
+from preheat.api.admission import KEY_NAME, Admission, Admitted, Refused
 from preheat.api.keyring import KeyRing
 from preheat.errors import KeyRefused, KeyRequired, PreheatError, ScopeMissing
 from preheat.keys import SCOPES, make_token
@@ -214,18 +214,16 @@ def test_a_first_key_that_cannot_be_one_stops_the_start(wrong: dict[str, Any], r
 
 
 def test_changes_are_seen_without_being_told(tmp_path: Path) -> None:
-    """Made, rotated and revoked in the database by another process; reload() makes it sooner."""
+    """Made, rotated and revoked in the database by another process."""
     url = f"sqlite:///{tmp_path}/p.db"
     store = KeyStore(Database(url, 30))
     app = app_with(database_url=url)
     with serving(app) as address, httpx.Client(base_url=address) as http:
         assert http.get("/v1/recipes").status_code == 200
         token = store.make("a", {"read"}).token
-        app.state.keyring.reload()
         wait_until(lambda: http.get("/v1/recipes").status_code == 401, 30)
         assert http.get("/v1/recipes", headers=bearer(token)).is_success
         new = store.rotate("a", 3600).token
-        app.state.keyring.reload()
         wait_until(lambda: http.get("/v1/recipes", headers=bearer(new)).is_success, 30)
         assert http.get("/v1/recipes", headers=bearer(token)).is_success
         wait_until(lambda: all(key.last_used_at for key in store.all()), 30)
@@ -368,7 +366,7 @@ def test_the_name_of_the_key_is_there_for_a_log_line() -> None:
         try:
             await app(scope, receive, send)
         finally:
-            seen.append(scope.get("preheat.key_name"))
+            seen.append(scope.get(KEY_NAME))
 
     with serving(around) as url:
         httpx.get(f"{url}/v1/recipes", headers=bearer(token))

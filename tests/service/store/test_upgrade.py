@@ -20,7 +20,7 @@ from sqlalchemy import text
 from preheat.curve import Curve
 from preheat.errors import StoreUnavailable
 from preheat.schedule import Schedule
-from preheat.store import Database, ScheduleStore
+from preheat.store import Database, KeyStore, ScheduleStore
 from running_service import service
 
 ROOT = Path(__file__).parents[3]
@@ -59,7 +59,7 @@ def made(database_url: str, revision: str) -> dict[str, Any]:
 
 
 def assert_whole(database: Database, expected: dict[str, Any]) -> None:
-    """Every schedule is found with its LRs, in its order; the damaged row is named; new ones are taken."""
+    """Every schedule is found with its LRs, in its order, and every key; the damaged row is named, a new one taken."""
     store = ScheduleStore(database)
     page = store.newest(200)
     assert [kept.schedule.id for kept in page.schedules] == list(expected["lrs"])[::-1]
@@ -70,6 +70,7 @@ def assert_whole(database: Database, expected: dict[str, Any]) -> None:
     new = Schedule.of({"target_lr": 0.2, "total_iterations": 77})
     assert (store.add(new), store.get(new.id)) == (True, new)
     store.delete(new.id)
+    assert [key.name for key in KeyStore(database).all()] == expected.get("keys", [])
     assert database.problems() == []
     with database.transaction() as connection:
         found_revision = connection.scalar(text("SELECT version_num FROM alembic_version"))

@@ -2,7 +2,6 @@
 
 from alembic import context
 
-import preheat.store.keys  # noqa: F401 - its tables
 from preheat.store.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)

@@ -1,4 +1,4 @@
-"""Adds API keys, and the number that changes with every change to them."""
+"""Adds API keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Makes both tables; the second has one row."""
+    """Makes their table, empty."""
     op.create_table(
         "keys",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
@@ -23,5 +23,3 @@ def upgrade() -> None:
         sa.Column("revoked_at", sa.BigInteger, nullable=True),
         sa.Column("last_used_at", sa.BigInteger, nullable=True),
     )
-    revisions = op.create_table("key_revisions", sa.Column("number", sa.BigInteger, nullable=False))
-    op.bulk_insert(revisions, [{"number": 0}])
