@@ -65,7 +65,9 @@ def locked() -> dict[str, str]:
 
 def test_the_lock_fits_what_the_project_asks_for() -> None:
     """Every dependency, at a version within its bounds; if not: make lock."""
-    wanted = [Requirement(text) for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["postgresql"])]
+    extras = PROJECT["optional-dependencies"]
+    texts = (*PROJECT["dependencies"], *extras["postgresql"], *extras["opentelemetry"])
+    wanted = [Requirement(text) for text in texts]
     pins = locked()
     assert {need.name for need in wanted} - pins.keys() == {"torch"}
     assert [str(need) for need in wanted if need.name != "torch" and not need.specifier.contains(pins[need.name])] == []
