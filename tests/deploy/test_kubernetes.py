@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from deploy.dockerfile import ROOT
+from preheat.api.access import access_of
 from preheat.settings import Settings, unknown_variables
 
 MANIFESTS = ROOT / "deploy/kubernetes"
@@ -26,7 +27,7 @@ OVERLAYS = ["production", "single", EXAMPLE]
 CONNECTIONS_OF_POSTGRESQL = 100 - 3
 """max_connections and superuser_reserved_connections of PostgreSQL, by default."""
 CONNECTIONS_OF_A_REPLICA = (10 + 1) + Settings.model_fields["compute_workers"].default * (2 + 1)
-"""The pool of a worker, and the one that listens; of each process that computes for it a request, news, and listening."""
+"""A worker has a pool and listens; each process that computes for it has two, one of them for news, and listens."""
 
 Document = dict[str, Any]
 
@@ -152,6 +153,16 @@ def test_its_probes_are_routes(documents: list[Document], http: httpx.Client) ->
     }
     assert paths == {"startup": "/readyz", "readiness": "/livez", "liveness": "/livez"}
     assert all(http.get(path).is_success for path in paths.values())
+
+
+def test_who_probes_and_measures_needs_no_key(documents: list[Document]) -> None:
+    """Neither the kubelet nor Prometheus is given one."""
+    paths = [
+        container_of(documents)[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")
+    ]
+    monitors = of_kind(documents, "ServiceMonitor")
+    paths += [endpoint["path"] for monitor in monitors for endpoint in monitor["spec"]["endpoints"]]
+    assert {access_of("GET", path) for path in paths} == {"anybody"}
 
 
 def test_a_pod_has_no_more_rights_than_it_needs(documents: list[Document]) -> None:
