@@ -63,7 +63,7 @@ deploy: $(VENV)/.dev $(TOOLS)/.made ## check image, compose file and Kubernetes 
 	$(BIN)/python -m pytest $(or $(ARGS),tests/deploy)
 
 lock: $(TOOLS)/.made ## make requirements.lock anew: the newest versions of all that the image has beside torch
-	$(TOOLS)/bin/uv pip compile --upgrade --quiet --generate-hashes --extra postgresql --constraint constraints.txt \
+	$(TOOLS)/bin/uv pip compile --upgrade --quiet --generate-hashes --extra postgresql --extra opentelemetry --constraint constraints.txt \
 	    --python-version 3.11 --no-emit-package torch $(TORCH_FOR_LOCK) \
 	    --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 

@@ -96,7 +96,9 @@ def scopes() -> list[tuple[str, str, list[str]]]:
 
 
 def _default(value: object) -> str:
-    return "none" if value in {"", ()} else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value in {None, "", ()} else str(value)
 
 
 def metrics() -> list[tuple[str, str, str]]:

@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         False, description="Answer everybody, on any address, without asking for a key; warns at every start."
     )
     first_key: SecretStr | None = Field(
-        None, description="A key with every scope that you give, beside those that `preheat keys make` makes."
+        None, description="A key of your choice with every scope, beside those that `preheat keys make` makes."
     )
     first_key_file: Path | None = Field(
         None, description="A file with that key, as Kubernetes and compose mount secrets."

@@ -14,8 +14,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(sys.base_prefix)
-AWAITED = {"PREHEAT_FIRST_KEY_FILE"}
-"""NOTE: settings that the deployment has before the service does; empty once it has them."""
 
 _OWN = {"opt", "build", "data", "tmp", "root", "home", "run", "proc", "dev", "sys"}
 _ENTER = r"""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.dockerfile import AWAITED, ROOT
+from deploy.dockerfile import ROOT
 from preheat.settings import unknown_variables
 
 FILE = ROOT / "deploy/compose.yaml"
@@ -40,7 +40,7 @@ def test_a_service_is_hardened_and_bounded(name: str) -> None:
 def test_its_settings_are_settings() -> None:
     """And the files that they name are secrets of the service, which the project has."""
     service = SERVICES["preheat"]
-    assert unknown_variables(service["environment"].keys() - AWAITED) == []
+    assert unknown_variables(service["environment"]) == []
     files = [value for name, value in service["environment"].items() if name.endswith("_FILE")]
     assert files == [f"/run/secrets/{secret}" for secret in service["secrets"]]
     assert {secret for each in SERVICES.values() for secret in each["secrets"]} == PROJECT["secrets"].keys()

@@ -65,7 +65,9 @@ def locked() -> dict[str, str]:
 
 def test_the_lock_fits_what_the_project_asks_for() -> None:
     """Every dependency, at a version within its bounds; if not: make lock."""
-    wanted = [Requirement(text) for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["postgresql"])]
+    extras = PROJECT["optional-dependencies"]
+    texts = (*PROJECT["dependencies"], *extras["postgresql"], *extras["opentelemetry"])
+    wanted = [Requirement(text) for text in texts]
     pins = locked()
     assert {need.name for need in wanted} - pins.keys() == {"torch"}
     assert [str(need) for need in wanted if need.name != "torch" and not need.specifier.contains(pins[need.name])] == []
@@ -137,11 +139,17 @@ def test_it_is_small(image: ImageRoot) -> None:
 
 @needs_mounts
 def test_it_serves_with_a_root_that_nobody_can_write_to(image: ImageRoot) -> None:
-    """As a user without rights: makes a schedule, draws it, is healthy, and ends in order. /data has the schedule."""
+    """As a user without rights: makes a schedule, draws it, is healthy, and ends in order. /data has the schedule.
+
+    It asks for the first key, but not to be probed and measured.
+    """
     with started(image) as url:
+        assert httpx.get(f"{url}/v1/schedules", timeout=60).status_code == 401
+        assert "preheat_build_info" in httpx.get(f"{url}/metrics", timeout=60).text
         with httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {KEY}"}) as client:
             made = client.post("/v1/schedules", json=REFERENCE_SPEC)
             assert made.status_code == 201
+            assert client.get("/v1/schedules").status_code == 200
             picture = client.get(f"/v1/schedules/{made.json()['id']}/plot.png")
             assert picture.content.startswith(b"\x89PNG")
         environment = Dockerfile().environment(Dockerfile().run) | {"PREHEAT_PORT": url.rsplit(":", 1)[1]}
@@ -151,6 +159,29 @@ def test_it_serves_with_a_root_that_nobody_can_write_to(image: ImageRoot) -> Non
     assert (image.path / "data/preheat.db").stat().st_uid == 10001
     refused = image.command("touch", "/opt/preheat/x", uid=10001)
     assert b"Read-only file system" in subprocess.run(refused, capture_output=True, check=False).stderr
+
+
+@needs_mounts
+def test_it_does_not_start_without_a_key(image: ImageRoot) -> None:
+    """Since it listens on every address; nor with the file of one that is not there."""
+    environment = Dockerfile().environment(Dockerfile().run) | {"PREHEAT_DATABASE_URL": "sqlite:////tmp/preheat.db"}
+    command = image.command(*json.loads(dict(Dockerfile().run)["CMD"]), uid=10001)
+
+    def ending(**settings: str) -> tuple[int, str]:
+        run = subprocess.run(command, env=environment | settings, capture_output=True, text=True, check=False)
+        return run.returncode, run.stderr
+
+    code, error = ending()
+    assert (code, "there are no keys" in error) == (2, True), error
+    code, error = ending(PREHEAT_FIRST_KEY_FILE="/data/none")
+    assert (code, "first_key_file (/data/none)" in error) == (2, True), error
+
+
+@needs_mounts
+def test_it_can_trace(image: ImageRoot) -> None:
+    """With the extra for it."""
+    command = image.command("python", "-c", "import opentelemetry.exporter.otlp.proto.http.trace_exporter", uid=10001)
+    assert subprocess.run(command, env=Dockerfile().environment(Dockerfile().run), check=False).returncode == 0
 
 
 @needs_mounts

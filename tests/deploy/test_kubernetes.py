@@ -13,19 +13,21 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.dockerfile import AWAITED, ROOT
-from preheat.settings import unknown_variables
+from deploy.dockerfile import ROOT
+from preheat.api.access import access_of
+from preheat.settings import Settings, unknown_variables
 
 MANIFESTS = ROOT / "deploy/kubernetes"
 TOOLS = ROOT / ".venv-deploy/bin"
-VERSION = "1.37"
-"""The version of Kubernetes that the manifests are checked against; kubectl's own is the same."""
+VERSIONS = ["1.27", "1.37"]
+"""The oldest Kubernetes that the page on deployment promises, and the one that kubectl is of."""
 
 EXAMPLE = "the page's"
 OVERLAYS = ["production", "single", EXAMPLE]
 CONNECTIONS_OF_POSTGRESQL = 100 - 3
 """max_connections and superuser_reserved_connections of PostgreSQL, by default."""
-CONNECTIONS_OF_A_REPLICA = 10
+CONNECTIONS_OF_A_REPLICA = (10 + 1) + Settings.model_fields["compute_workers"].default * (2 + 1)
+"""A worker has a pool and listens; each process that computes for it has two, one of them for news, and listens."""
 
 Document = dict[str, Any]
 
@@ -83,11 +85,12 @@ def container_of(documents: list[Document]) -> Document:
     return container
 
 
-def test_it_is_what_kubernetes_knows(documents: list[Document]) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_is_what_kubernetes_knows(documents: list[Document], version: str) -> None:
     """Strictly: no field that this version does not have. ServiceMonitor is the Prometheus Operator's."""
     for document in documents:
         if document["kind"] != "ServiceMonitor":
-            kubernetes_validate.validate(document, VERSION, strict=True)
+            kubernetes_validate.validate(document, version, strict=True)
         assert document["kind"] == "Namespace" or document["metadata"]["namespace"] == "preheat"
 
 
@@ -111,7 +114,7 @@ def test_checkov_finds_nothing(manifest: Path) -> None:
 def test_its_settings_are_settings(documents: list[Document]) -> None:
     """And the files that they name are in the mounted Secret."""
     settings = the(documents, "ConfigMap")["data"]
-    assert unknown_variables(settings.keys() - AWAITED) == []
+    assert unknown_variables(settings) == []
     (mount,) = (mount for mount in container_of(documents)["volumeMounts"] if mount["name"] == "secrets")
     files = [value for name, value in settings.items() if name.endswith("_FILE")]
     assert files
@@ -119,11 +122,12 @@ def test_its_settings_are_settings(documents: list[Document]) -> None:
 
 
 def test_a_pod_ends_in_its_own_time(documents: list[Document]) -> None:
-    """The kubelet kills only after preStop and what the service may take, with five seconds to spare."""
-    takes_s = int(the(documents, "ConfigMap")["data"]["PREHEAT_SHUTDOWN_TIMEOUT_S"])
-    waits_s = container_of(documents)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    """It goes on answering until load balancers know; the kubelet kills only after that, with five seconds to spare."""
+    settings = the(documents, "ConfigMap")["data"]
+    delay_s, timeout_s = int(settings["PREHEAT_SHUTDOWN_DELAY_S"]), int(settings["PREHEAT_SHUTDOWN_TIMEOUT_S"])
+    assert delay_s > 0
     pod = the(documents, "Deployment")["spec"]["template"]["spec"]
-    assert pod["terminationGracePeriodSeconds"] >= waits_s + takes_s + 5
+    assert pod["terminationGracePeriodSeconds"] >= delay_s + timeout_s + 5
 
 
 def test_everything_selects_the_pods(documents: list[Document]) -> None:
@@ -149,6 +153,16 @@ def test_its_probes_are_routes(documents: list[Document], http: httpx.Client) ->
     }
     assert paths == {"startup": "/readyz", "readiness": "/livez", "liveness": "/livez"}
     assert all(http.get(path).is_success for path in paths.values())
+
+
+def test_who_probes_and_measures_needs_no_key(documents: list[Document]) -> None:
+    """Neither the kubelet nor Prometheus is given one."""
+    paths = [
+        container_of(documents)[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")
+    ]
+    monitors = of_kind(documents, "ServiceMonitor")
+    paths += [endpoint["path"] for monitor in monitors for endpoint in monitor["spec"]["endpoints"]]
+    assert {access_of("GET", path) for path in paths} == {"anybody"}
 
 
 def test_a_pod_has_no_more_rights_than_it_needs(documents: list[Document]) -> None:
