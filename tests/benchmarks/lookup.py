@@ -20,7 +20,7 @@ from preheat.settings import Settings
 from preheat.store import Database, KeyStore
 from running_service import free_port, service_process, wait_until
 
-ROUNDS = 9
+ROUNDS = 7
 SPEC = {
     "target_lr": 0.01,
     "total_iterations": 100_000,
