@@ -182,6 +182,8 @@ def _heading(schedule: Schedule, root_path: str) -> dict[str, Any]:
 def _by_group(curve: Curve, values: Sequence[Any] | Floats) -> list[dict[str, Any]]:
     """Each group with its LR and its other hyperparameters, from one value (or one list) per column."""
     names = curve.group_names
+    if len(curve.columns) == 1:  # most of the points that are asked for
+        return [{"name": names[0], "lr": values[0]}]
     # Columns begin with every group's LR, in the order of the groups; the other hyperparameters follow.
     groups: list[dict[str, Any]] = [{"name": name, "lr": lr} for name, lr in zip(names, values, strict=False)]
     others = curve.columns[len(names) :]

@@ -1,12 +1,14 @@
 """The service as a FastAPI application."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from preheat import __version__
 from preheat.api.admission import Admission, AdmissionMiddleware
@@ -52,6 +54,19 @@ def create_app(settings: Settings) -> FastAPI:
     A middleware that is added to it sees every request and answer, those of the short way of points too. Raises
     ValueError if the key that the settings give cannot be one.
     """
+    app, short_way = _complete_app(settings)
+    app.add_middleware(short_way)
+    return app
+
+
+def served_app(settings: Settings) -> PointLookup:
+    """The same for a server: nobody adds a middleware to it, and so points need not enter the FastAPI application."""
+    app, short_way = _complete_app(settings)
+    return short_way(app)
+
+
+def _complete_app(settings: Settings) -> tuple[FastAPI, Callable[[ASGIApp], PointLookup]]:
+    """The service without the short way of points, and that, to be put around it."""
     app = routed_app(settings)
     kept = app.state
     kept.tracing = tracing_from_environment()
@@ -61,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     kept.metrics.count_worker()
     observer = Observer(kept.metrics, kept.tracing, logs_points=settings.log_points)
     admission = Admission(settings, kept.keyring)
-    # The last one added is the outermost: points need nothing of what the others do.
+    # The last one added is the outermost.
     kept.workers = None
     if settings.compute_workers and kept.database.is_shared:
         kept.workers = _worker_pool(settings, kept.metrics)
@@ -71,16 +86,16 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Observed, observer=observer)
-    app.add_middleware(PointLookup, catalogue=kept.catalogue, observer=observer, admission=admission)
     complete_openapi(app, is_key_required=kept.keyring.ring is not None)
-    return app
+    # Around all of them: points need nothing of what they do.
+    return app, partial(PointLookup, catalogue=kept.catalogue, observer=observer, admission=admission)
 
 
-def app_from_environment() -> FastAPI:
+def app_from_environment() -> PointLookup:
     """What each process of `preheat serve` that answers requests runs."""
     settings = Settings()
     logs.configure(settings.log_format, settings.log_level)
-    return create_app(settings)
+    return served_app(settings)
 
 
 def worker_app(settings: Settings) -> FastAPI:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from preheat import __version__
 from preheat.api.access import ROUTES
 from preheat.api.admission import Admission, Admitted, make_private
 from preheat.api.browser import add_security_headers
@@ -23,7 +24,7 @@ from preheat.store.curves import Catalogue
 _POINT = re.compile(r"/v1/schedules/([0-9a-f]{32})/lr/(0|[1-9][0-9]{0,15})")
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT", "TRACE")
 _ACCESS = ROUTES[POINT_ROUTE]["GET"]
-_OUT_OF_THE_ORDINARY = {b"if-none-match", b"origin"}
+_OUT_OF_THE_ORDINARY = frozenset({b"if-none-match", b"origin"})
 """Headers with which an answer may have another status, or other headers."""
 
 _SHARED = [(b"content-type", JSON.encode()), (b"cache-control", IMMUTABLE.encode())]
@@ -55,7 +56,7 @@ class PointLookup:
             await self._app(scope, receive, send)
             return
         given = dict(scope["headers"])
-        answer = None if given.keys() & _OUT_OF_THE_ORDINARY else self._answer(scope, match[1], int(match[2]))
+        answer = None if not _OUT_OF_THE_ORDINARY.isdisjoint(given) else self._answer(match[1], int(match[2]))
         # Last, since it counts the request; where others are asked for their admission again, it is not counted twice.
         admitted = None if answer is None else self._admission.admit_once(scope, _ACCESS)
         if answer is None or not isinstance(admitted, Admitted):
@@ -74,7 +75,7 @@ class PointLookup:
         await send({"type": "http.response.body", "body": body})
         self._observer.point(scope, request_id, begun, len(body))
 
-    def _answer(self, scope: Scope, schedule_id: str, iteration: int) -> tuple[str, bytes] | None:
+    def _answer(self, schedule_id: str, iteration: int) -> tuple[str, bytes] | None:
         """Entity tag and body."""
         # The event loop must neither read the database nor step a scheduler: both are for the route, in a thread.
         curve = self._catalogue.curve_at_hand(schedule_id)
@@ -86,7 +87,7 @@ class PointLookup:
             return None
         if row is None:
             return None
-        return point_etag(scope["app"].version, schedule_id, iteration), point_json(curve, iteration, row)
+        return point_etag(__version__, schedule_id, iteration), point_json(curve, iteration, row)
 
 
 def _path(scope: Scope) -> str:

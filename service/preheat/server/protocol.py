@@ -31,6 +31,7 @@ from preheat.errors import (
     TooManyConnections,
 )
 from preheat.messages import printable
+from preheat.server.answer import Cycle
 from preheat.server.connections import Phase, cut_slowest, silent_longest
 from preheat.server.refusal import refusal_bytes, refusing
 from preheat.settings import Settings
@@ -169,7 +170,7 @@ class LimitedHTTP(HttpToolsProtocol):
         if self._is_beyond_limit:
             self._may_keep_alive = False
             app = app if path in PROBES else self._too_many()
-        self.cycle = RequestResponseCycle(
+        self.cycle = Cycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,

@@ -5,7 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -33,10 +33,10 @@ def proxy(url: str, *, strips: bool) -> Iterator[str]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
             headers |= {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
-            upstream = http.client.HTTPConnection(address.host, address.port or 80, timeout=30)
-            upstream.request(self.command, self.path.removeprefix(ROOT) if strips else self.path, body, headers)
-            answer = upstream.getresponse()
-            content = answer.read()
+            with closing(http.client.HTTPConnection(address.host, address.port or 80, timeout=30)) as upstream:
+                upstream.request(self.command, self.path.removeprefix(ROOT) if strips else self.path, body, headers)
+                answer = upstream.getresponse()
+                content = answer.read()
             self.send_response_only(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in {"transfer-encoding", "connection", "content-length"}:
@@ -44,7 +44,6 @@ def proxy(url: str, *, strips: bool) -> Iterator[str]:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
-            upstream.close()
 
         do_GET = do_POST = _pass_on  # noqa: N815 - http.server's names
 
