@@ -88,7 +88,7 @@ def _complete_app(settings: Settings) -> tuple[FastAPI, Callable[[ASGIApp], Poin
     app.add_middleware(Observed, observer=observer)
     complete_openapi(app, is_key_required=kept.keyring.ring is not None)
     # Around all of them: points need nothing of what they do.
-    return app, partial(PointLookup, catalogue=kept.catalogue, observer=observer, admission=admission)
+    return app, partial(PointLookup, service=app, catalogue=kept.catalogue, observer=observer, admission=admission)
 
 
 def app_from_environment() -> PointLookup:

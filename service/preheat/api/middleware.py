@@ -4,12 +4,12 @@ import re
 import time
 from http import HTTPStatus
 
+from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from preheat import __version__
 from preheat.api.access import ROUTES
 from preheat.api.admission import Admission, Admitted, make_private
 from preheat.api.browser import add_security_headers
@@ -42,8 +42,10 @@ class PointLookup:
     must be stepped to or has no value) goes on to the route.
     """
 
-    def __init__(self, app: ASGIApp, catalogue: Catalogue, observer: Observer, admission: Admission) -> None:
-        self._app = app
+    def __init__(
+        self, app: ASGIApp, service: FastAPI, catalogue: Catalogue, observer: Observer, admission: Admission
+    ) -> None:
+        self._app, self._service = app, service
         self._catalogue = catalogue
         self._observer = observer
         self._admission = admission
@@ -87,7 +89,7 @@ class PointLookup:
             return None
         if row is None:
             return None
-        return point_etag(__version__, schedule_id, iteration), point_json(curve, iteration, row)
+        return point_etag(self._service.version, schedule_id, iteration), point_json(curve, iteration, row)
 
 
 def _path(scope: Scope) -> str:
