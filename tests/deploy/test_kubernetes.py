@@ -162,7 +162,7 @@ def test_who_probes_and_measures_needs_no_key(documents: list[Document]) -> None
     ]
     monitors = of_kind(documents, "ServiceMonitor")
     paths += [endpoint["path"] for monitor in monitors for endpoint in monitor["spec"]["endpoints"]]
-    assert {access_of("GET", path) for path in paths} == {"anybody"}
+    assert {access_of("GET", path, "anybody") for path in paths} == {"anybody"}
 
 
 def test_a_pod_has_no_more_rights_than_it_needs(documents: list[Document]) -> None:

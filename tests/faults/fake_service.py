@@ -35,13 +35,13 @@ class FakeService:
         self._total, self._lr = total_iterations, lr
         # A group's own warm-up is nothing that a client computes in an outage.
         group = {"warmup": {"iterations": total_iterations}}
-        self.spec = {"target_lr": lr(total_iterations), "total_iterations": total_iterations, "param_groups": [group]}
+        spec = {"target_lr": lr(total_iterations), "total_iterations": total_iterations, "param_groups": [group]}
         self.trick: Trick = unspoilt
         self.version: str | None = None
         """What it says of its version in each answer; None if it says nothing."""
         self.document: dict[str, Any] = {
             "id": ID,
-            "spec": self.spec,
+            "spec": spec,
             "total_iterations": self._total,
             "groups": [{"name": "default"}],
             "columns": [{"group": "default", "hyperparameter": "lr"}],

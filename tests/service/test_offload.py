@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -218,6 +219,23 @@ def test_a_locked_database_delays_nothing_cheap(running: Running) -> None:
     assert statuses == {503}
     assert seen.failures == []
     assert max(seen.longest_s.values()) < 2.5
+
+
+def test_a_new_schedule_is_known_without_the_database(running: Running, tmp_path: Path) -> None:
+    """A worker process made it; the service has it in memory soon after, before anybody asked for a point of it."""
+    database = running.log.parent / "preheat.db"
+    labels = iter(range(1000))
+
+    def is_known() -> bool:
+        point = f"/v1/schedules/{posted_id(running.http, {**REFERENCE_SPEC, 'label': f'known {next(labels)}'})}/lr/7"
+        time.sleep(0.2)  # it is taken into memory after the answer
+        database.rename(tmp_path / "away.db")
+        try:
+            return running.http.get(point).is_success
+        finally:
+            (tmp_path / "away.db").rename(database)
+
+    wait_until(is_known, 60)
 
 
 def test_a_body_that_never_ends_is_not_waited_for(running: Running) -> None:

@@ -1,5 +1,6 @@
 """Fixtures of the API's tests: the reference schedule, and a service whose app a test can reach into."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,11 @@ class Watched:
     def set_deadline(self, timeout_s: float, clock: Any = lambda: 0.0) -> None:
         """Gives every request a deadline of its own clock."""
         self.app.dependency_overrides[deadline] = lambda: Deadline(timeout_s, clock)
+
+    def set_deadline_of_looks(self, looks: int) -> None:
+        """Gives every request a deadline that is over after so many looks at its clock, by all of them together."""
+        counted = itertools.count()
+        self.set_deadline(0.5, lambda: max(next(counted) - looks + 1, 0))
 
     def expire_deadlines(self) -> None:
         """Lets every request run out of time at the first look at its deadline."""
