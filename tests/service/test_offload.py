@@ -33,6 +33,9 @@ SLOW: dict[str, Any] = {
 }
 """A schedule that has to be stepped, for more than a minute to its end."""
 
+MANY = "/lr?" + "&".join(f"a{number}=1" for number in range(101))
+"""More query parameters than any route has."""
+
 TO_THE_END = {"start": 9_000_000, "stop": 9_000_001}
 LARGE = {**REFERENCE_SPEC, "total_iterations": 100_000_000}
 
@@ -121,7 +124,7 @@ def test_what_is_computed_by_a_worker_is_what_a_thread_computes(running: Running
         assert_same(post(running.http, spec), post(http, spec))
         assert_same(post(running.http, spec), post(http, spec))  # the schedule is there already
     path = f"/v1/schedules/{posted_id(http, REFERENCE_SPEC)}"
-    for rest in ("", "/lr", "/lr?start=3", "/lr?start=x", "/lr/5?", "/lr/99", "/sum", "/plot.svg", "/export?to=torch"):
+    for rest in ("", "/lr", "/lr?start=3", "/lr?start=x", "/lr/5?", "/lr/99", MANY, "/sum", "/plot.svg", "/export?to=torch"):
         assert_same(running.http.get(path + rest), http.get(path + rest))
         assert_same(running.http.head(path + rest), http.head(path + rest))
     etag = http.get(f"{path}/sum").headers["etag"]

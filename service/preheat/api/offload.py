@@ -96,8 +96,7 @@ class Offload:
         curve = self._catalogue.curve_at_hand(match[1]) or await self._light_curve(match[1])
         if curve is None or not curve.is_light or not asks_for_little(path):
             return False
-        accept = Request(scope).headers.get("accept", "")
-        return is_at_hand(curve, path, scope["query_string"], accept)
+        return is_at_hand(curve, path, scope["query_string"], Request(scope).headers.get("accept"))
 
     async def _light_curve(self, schedule_id: str) -> Curve | None:
         try:
