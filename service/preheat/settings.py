@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default_factory=_default_database_url,
         validate_default=True,
+        repr=False,  # it may have a password
         description="Where schedules are kept: sqlite:///FILE (by default in the user's data folder), "
         "sqlite:///:memory: to forget them at the end, or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
     )

@@ -64,6 +64,22 @@ def test_the_url_of_the_database_may_be_in_a_file(monkeypatch: pytest.MonkeyPatc
     assert Settings().database_url == "postgresql+psycopg://preheat:secret@postgres/preheat"
 
 
+def test_warming_up_leaves_that_database_alone(tmp_path: Path) -> None:
+    """What is stored to warm worker processes up is stored in memory, whatever the environment says."""
+    database, file = tmp_path / "preheat.db", tmp_path / "database_url"
+    file.write_text(f"sqlite:///{database}")
+    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
+    subprocess.run([sys.executable, "-c", "import preheat.api.warm"], check=True, timeout=120, env=environment)
+    assert not database.exists()
+
+
+def test_no_password_is_in_a_repr() -> None:
+    """Of settings, which a traceback or a debugger may show."""
+    shown = repr(Settings(database_url="postgresql+psycopg://preheat:secret@postgres/preheat", first_key="k" * 40))
+    assert "secret" not in shown
+    assert "kkk" not in shown
+
+
 @pytest.mark.parametrize(("content", "reason"), [(None, "No such file or directory"), (b"\xff", "not UTF-8")])
 def test_a_file_of_a_url_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
     """With the reason, before anything starts."""
