@@ -41,7 +41,7 @@ _LOG = logging.getLogger("preheat")
 _FLUSH_TIMEOUT_S = 2.0
 """How long the last spans may take to be exported, once every request is over."""
 
-_CHECKING_AT_ONCE, _DELETING_AT_ONCE = 4, 16
+_CHECKING_AT_ONCE, _SCRAPING_AT_ONCE, _DELETING_AT_ONCE = 4, 2, 16
 _health = APIRouter(tags=["health"])
 
 
@@ -115,6 +115,7 @@ def routed_app(settings: Settings) -> FastAPI:
     metrics.watch_lost_log_lines(logs.lost_lines)
     app.state.findings = FindingsByCurve()
     app.state.checking = CapacityLimiter(_CHECKING_AT_ONCE)
+    app.state.scraping = CapacityLimiter(_SCRAPING_AT_ONCE)
     app.state.deleting = CapacityLimiter(_DELETING_AT_ONCE)
     for module in (schedules, plots, analysis, specs, conversions):
         app.include_router(module.router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
