@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 
 from preheat import __version__
+from preheat.api.access import check_routes
 from preheat.api.admission import Admission, AdmissionMiddleware
 from preheat.api.browser import CORS, SecurityHeaders
 from preheat.api.dependencies import FindingsByCurve
@@ -152,6 +153,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     reported, and tried again with each request.
     """
     kept = app.state
+    check_routes(app.routes)
     await to_thread.run_sync(app.openapi)
     with suppress(StoreUnavailable):  # logged by the database
         await to_thread.run_sync(kept.database.check)

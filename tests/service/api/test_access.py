@@ -6,13 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.routing import Match, compile_path
+from starlette.testclient import TestClient
 
 from preheat.api import create_app
 from preheat.api.access import ROUTES, access_of
-from preheat.api.routes import documentation
 from preheat.settings import Settings
 from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id, problem
@@ -24,8 +25,12 @@ DESCRIBED = {
     for path, methods in APP.openapi()["paths"].items()
     for method, operation in methods.items()
 }
-HIDDEN = {("GET", getattr(route, "path", "")) for route in [*documentation.router.routes, *APP.routes]} - {("GET", "")}
-EVERY = sorted({*DESCRIBED, *HIDDEN})
+EVERY = sorted(
+    (method, str(route.path_format))
+    for route in iter_route_contexts(APP.routes)
+    for method in (route.methods or set()) - {"HEAD"}
+)
+HIDDEN = set(EVERY) - DESCRIBED.keys()
 PUBLIC = {path for _, path in HIDDEN} | {"/livez", "/readyz"}
 WRITES = {("POST", "/v1/schedules"), ("DELETE", "/v1/schedules/{schedule_id}")}
 
@@ -43,12 +48,14 @@ def test_every_route_has_its_scope() -> None:
     assert len(EVERY) > 25
 
 
-def test_a_route_without_a_scope_stops_the_start() -> None:
-    """The OpenAPI document, which is made at the start, cannot be."""
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/secrets"), ("POST", "/metrics"), ("GET", "/a/{name}")])
+@pytest.mark.parametrize("described", [True, False])
+def test_a_route_without_a_scope_stops_the_start(method: str, path: str, *, described: bool) -> None:
+    """Whether the OpenAPI document has it or not, and a new method of a public path too, which anybody could use."""
     app = create_app(Settings(database_url="sqlite:///:memory:"))
-    app.get("/v1/secrets")(lambda: None)
-    with pytest.raises(KeyError, match="/v1/secrets"):
-        app.openapi()
+    app.add_api_route(path, lambda: None, methods=[method], include_in_schema=described)
+    with pytest.raises(LookupError, match=re.escape(f"who may use {method} {path}")), TestClient(app):
+        pass
 
 
 @pytest.mark.parametrize(("method", "template"), EVERY)
@@ -96,7 +103,7 @@ def test_a_key_is_required_by_the_document_where_it_always_is() -> None:
     assert app.openapi()["paths"]["/v1/lint"]["post"]["security"] == [{"key": ["read"]}]
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/schedules/", "/metrics", "//v1/schedules", "/v1/schedules/x/y"])
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/schedules/", "/metrics/", "//v1/schedules", "/v1/schedules/x/y"])
 def test_only_a_key_is_told_that_there_is_nothing(keyed: Keyed, path: str) -> None:
     """401 without one, 404 or a redirect with any."""
     assert keyed.http.get(path).status_code == 401
