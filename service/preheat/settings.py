@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import DirectoryPath, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "PREHEAT_"
@@ -161,7 +161,7 @@ class Settings(BaseSettings):
         "info", description="Least level of what is logged: info has a line for each request, warning for each 4xx."
     )
     log_points: bool = Field(False, description="Whether point lookups have a log line each.")
-    metrics_dir: Path | None = Field(
+    metrics_dir: DirectoryPath | None = Field(
         None,
         description="Folder in which several workers share their metrics; `preheat serve` makes one and removes it.",
     )

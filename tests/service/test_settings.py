@@ -80,6 +80,12 @@ def test_no_password_is_in_a_repr() -> None:
     assert "kkk" not in shown
 
 
+def test_a_folder_for_metrics_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Before anything starts."""
+    with pytest.raises(ValueError, match=r"metrics_dir\n  Path does not point to a directory"):
+        Settings(metrics_dir=tmp_path / "none")
+
+
 @pytest.mark.parametrize(("content", "reason"), [(None, "No such file or directory"), (b"\xff", "not UTF-8")])
 def test_a_file_of_a_url_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
     """With the reason, before anything starts."""

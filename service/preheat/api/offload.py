@@ -112,6 +112,8 @@ class Offload:
         has_body = scope["method"] == "POST"
         body = await json_body(Request(scope, receive), self._settings.max_body_bytes) if has_body else b""
         parts = {name: scope[name] for name in _OF_A_REQUEST if name in scope}
+        # It was judged: no other process needs to have the key in its memory.
+        parts["headers"] = [header for header in scope["headers"] if header[0] != b"authorization"]
         job = Job(parts, body, current_request_id.get())
         match = BY_ID.fullmatch(path_of(scope))
         what = printable(f"{scope['method']} {scope['path']}")
