@@ -80,6 +80,17 @@ def test_no_password_is_in_a_repr() -> None:
     assert "kkk" not in shown
 
 
+def test_an_option_does_not_give_way_to_a_file_without_a_word(tmp_path: Path) -> None:
+    """Whoever says --database-url means it, whatever the environment of an image has."""
+    file = tmp_path / "database_url"
+    file.write_text(f"sqlite:///{tmp_path}/a.db")
+    command = [sys.executable, "-m", "preheat.cli", "serve", "--database-url", f"sqlite:///{tmp_path}/b.db"]
+    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert run.returncode == 2
+    assert "PREHEAT_DATABASE_URL_FILE must not both be given" in run.stderr
+
+
 def test_a_folder_for_metrics_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Before anything starts."""
     with pytest.raises(ValueError, match=r"metrics_dir\n  Path does not point to a directory"):
