@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, DirectoryPath, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "PREHEAT_"
@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default_factory=_default_database_url,
         validate_default=True,
+        repr=False,  # it may have a password
         description="Where schedules are kept: sqlite:///FILE (by default in the user's data folder), "
         "sqlite:///:memory: to forget them at the end, or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
     )
@@ -174,7 +175,7 @@ class Settings(BaseSettings):
         "info", description="Least level of what is logged: info has a line for each request, warning for each 4xx."
     )
     log_points: bool = Field(False, description="Whether point lookups have a log line each.")
-    metrics_dir: Path | None = Field(
+    metrics_dir: DirectoryPath | None = Field(
         None,
         description="Folder in which several workers share their metrics; `preheat serve` makes one and removes it.",
     )

@@ -7,19 +7,25 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
+from preheat.api import create_app
 from preheat.observability.metrics import Metrics
 from preheat.observability.requests import BUCKETS_S
+from preheat.settings import Settings
 from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id
-from running_service import service, service_process, wait_until
+from running_service import service, service_process, serving, wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 POINT = "/v1/schedules/{schedule_id}/lr/{iteration}"
@@ -167,13 +173,42 @@ def test_several_workers_are_added_up_and_the_dead_are_not_lost(
         wait_until(lambda: total() == 20, 30)
         (folder,) = temporary.glob("preheat-metrics-*")
         victim = next(folder.glob("*.alive"))
+        draft = victim.with_suffix(".draft")
         time.sleep(1.5)  # a kill loses what was counted since the last write, a second ago at most
         os.kill(int(victim.name.partition("-")[0]), signal.SIGKILL)
+        draft.touch()  # it might have been writing
         wait_until(lambda: total() == 20 and not victim.exists(), 30)
+        assert not draft.exists()
         assert [path.name for path in folder.glob("gone*")] == ["gone.json"]
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(60) == 0
     assert list(temporary.iterdir()) == []
+
+
+class Slow(Collector):
+    """A metric that takes a while, and how many ask for it at once at most."""
+
+    def __init__(self) -> None:
+        self.asking = self.most = 0
+
+    def collect(self) -> Iterator[Metric]:
+        """Nothing."""
+        self.asking += 1
+        self.most = max(self.most, self.asking)
+        time.sleep(0.1)
+        self.asking -= 1
+        yield from ()
+
+
+def test_metrics_that_are_asked_for_at_once_take_few_threads() -> None:
+    """Nobody needs a key for them: many at once must not be as many threads."""
+    app = create_app(Settings(database_url="sqlite:///:memory:"))
+    slow = Slow()
+    app.state.metrics.registry.register(slow)
+    with serving(app) as url, ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda _: httpx.get(f"{url}/metrics", timeout=60), range(16)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert slow.most == 2
 
 
 def test_promtool_finds_nothing_to_say_of_names_and_help(http: httpx.Client) -> None:

@@ -1,6 +1,7 @@
 """Heavy requests on a real service: stopped, bounded, and never in the way of cheap ones."""
 
 import os
+import pickle
 import re
 import signal
 import socket
@@ -18,9 +19,12 @@ import httpx
 import psutil
 import pytest
 
+from preheat.api import create_app
+from preheat.api.offload import Answer, Job, Offload
+from preheat.settings import Settings
 from reference import REFERENCE_SPEC
 from rest import post, posted_id, problem
-from running_service import ServiceProcess, service_process, wait_until
+from running_service import ServiceProcess, service_process, serving, wait_until
 from support.watching import memory_bytes, processes, watching
 
 MB = 1_000_000
@@ -33,6 +37,9 @@ SLOW: dict[str, Any] = {
     "after_scheduler": {"type": "MultiplicativeLR", "lr_lambda": 0.999999},
 }
 """A schedule that has to be stepped, for more than a minute to its end."""
+
+MANY = "/lr?" + "&".join(f"a{number}=1" for number in range(101))
+"""More query parameters than any route has."""
 
 TO_THE_END = {"start": 9_000_000, "stop": 9_000_001}
 LARGE = {**REFERENCE_SPEC, "total_iterations": 100_000_000}
@@ -122,7 +129,8 @@ def test_what_is_computed_by_a_worker_is_what_a_thread_computes(running: Running
         assert_same(post(running.http, spec), post(http, spec))
         assert_same(post(running.http, spec), post(http, spec))  # the schedule is there already
     path = f"/v1/schedules/{posted_id(http, REFERENCE_SPEC)}"
-    for rest in ("", "/lr", "/lr?start=3", "/lr?start=x", "/lr/5?", "/lr/99", "/sum", "/plot.svg", "/export?to=torch"):
+    windows = ("/lr", "/lr?start=3", "/lr?start=x", MANY)
+    for rest in ("", *windows, "/lr/5?", "/lr/99", "/sum", "/plot.svg", "/export?to=torch"):
         assert_same(running.http.get(path + rest), http.get(path + rest))
         assert_same(running.http.head(path + rest), http.head(path + rest))
     etag = http.get(f"{path}/sum").headers["etag"]
@@ -133,6 +141,33 @@ def test_what_is_computed_by_a_worker_is_what_a_thread_computes(running: Running
         headers = {"content-type": content_type}
         answers = [client.post("/v1/lint", content=body, headers=headers) for client in (running.http, http)]
         assert_same(*answers)
+
+
+class Pool:
+    """In the place of worker processes: keeps the jobs that they would get."""
+
+    is_full = False
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    async def run(self, job: Job, _what: str, _key: str) -> Answer:
+        """Answers nothing."""
+        self.jobs.append(job)
+        return Answer(204, [], b"", frozenset())
+
+
+def test_a_worker_is_not_told_the_key() -> None:
+    """It was judged before; whatever else the request says goes on."""
+    settings, pool = Settings(database_url="sqlite:///:memory:"), Pool()
+    app: Any = create_app(settings)
+    app.add_middleware(Offload, pool=pool, catalogue=app.state.catalogue, settings=settings)
+    with serving(app) as url:
+        headers = {"authorization": "Bearer secret", "if-none-match": '"a"'}
+        assert httpx.get(f"{url}/v1/schedules", headers=headers).status_code == 204
+    (job,) = pool.jobs
+    assert (b"if-none-match", b'"a"') in job.scope["headers"]
+    assert b"secret" not in pickle.dumps(job)
 
 
 def assert_same(found: httpx.Response, expected: httpx.Response) -> None:

@@ -64,6 +64,39 @@ def test_the_url_of_the_database_may_be_in_a_file(monkeypatch: pytest.MonkeyPatc
     assert Settings().database_url == "postgresql+psycopg://preheat:secret@postgres/preheat"
 
 
+def test_warming_up_leaves_that_database_alone(tmp_path: Path) -> None:
+    """What is stored to warm worker processes up is stored in memory, whatever the environment says."""
+    database, file = tmp_path / "preheat.db", tmp_path / "database_url"
+    file.write_text(f"sqlite:///{database}")
+    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
+    subprocess.run([sys.executable, "-c", "import preheat.api.warm"], check=True, timeout=120, env=environment)
+    assert not database.exists()
+
+
+def test_no_password_is_in_a_repr() -> None:
+    """Of settings, which a traceback or a debugger may show."""
+    shown = repr(Settings(database_url="postgresql+psycopg://preheat:secret@postgres/preheat", first_key="k" * 40))
+    assert "secret" not in shown
+    assert "kkk" not in shown
+
+
+def test_an_option_does_not_give_way_to_a_file_without_a_word(tmp_path: Path) -> None:
+    """Whoever says --database-url means it, whatever the environment of an image has."""
+    file = tmp_path / "database_url"
+    file.write_text(f"sqlite:///{tmp_path}/a.db")
+    command = [sys.executable, "-m", "preheat.cli", "serve", "--database-url", f"sqlite:///{tmp_path}/b.db"]
+    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert run.returncode == 2
+    assert "PREHEAT_DATABASE_URL_FILE must not both be given" in run.stderr
+
+
+def test_a_folder_for_metrics_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Before anything starts."""
+    with pytest.raises(ValueError, match=r"metrics_dir\n  Path does not point to a directory"):
+        Settings(metrics_dir=tmp_path / "none")
+
+
 @pytest.mark.parametrize(("content", "reason"), [(None, "No such file or directory"), (b"\xff", "not UTF-8")])
 def test_a_file_of_a_url_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
     """With the reason, before anything starts."""

@@ -1,9 +1,12 @@
 """Access: the scope that each route needs, as one table; a route that is missing in it stops the service's start."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
+from fastapi.routing import iter_route_contexts
 from starlette._utils import get_route_path  # what routes themselves match: the two must never differ
+from starlette.routing import BaseRoute
 
 from preheat.keys import Scope
 
@@ -76,6 +79,15 @@ def access_of(method: str, path: str, by_setting: Access) -> Access:
 def _of_others(methods: dict[str, Access]) -> Access:
     """Access to a path with a method that it has not."""
     return next((access for access in methods.values() if access in _OPEN), "any key")
+
+
+def check_routes(routes: Sequence[BaseRoute]) -> None:
+    """Returns if every method of every route is in the table. Raises LookupError."""
+    for route in iter_route_contexts(routes):
+        path = route.path_format or ""
+        missing = sorted((route.methods or {"GET"}) - ROUTES.get(path, {}).keys() - {"HEAD"})
+        if missing:
+            raise LookupError(f"api/access.py must say who may use {', '.join(missing)} {path}")
 
 
 def path_of(scope: Any) -> str:

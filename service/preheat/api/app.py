@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from preheat import __version__
+from preheat.api.access import check_routes
 from preheat.api.admission import Admission, AdmissionMiddleware
 from preheat.api.browser import CORS, SecurityHeaders
 from preheat.api.dependencies import FindingsByCurve
@@ -44,7 +45,7 @@ _LOG = logging.getLogger("preheat")
 _FLUSH_TIMEOUT_S = 2.0
 """How long the last spans may take to be exported, once every request is over."""
 
-_CHECKING_AT_ONCE, _DELETING_AT_ONCE = 4, 16
+_CHECKING_AT_ONCE, _SCRAPING_AT_ONCE, _DELETING_AT_ONCE = 4, 2, 16
 _health = APIRouter(tags=["health"])
 
 
@@ -132,6 +133,7 @@ def routed_app(settings: Settings) -> FastAPI:
     metrics.watch_lost_log_lines(logs.lost_lines)
     app.state.findings = FindingsByCurve()
     app.state.checking = CapacityLimiter(_CHECKING_AT_ONCE)
+    app.state.scraping = CapacityLimiter(_SCRAPING_AT_ONCE)
     app.state.deleting = CapacityLimiter(_DELETING_AT_ONCE)
     for module in (schedules, plots, analysis, specs, conversions):
         app.include_router(module.router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
@@ -168,6 +170,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     reported, and tried again with each request.
     """
     kept = app.state
+    check_routes(app.routes)
     await to_thread.run_sync(app.openapi)
     with suppress(StoreUnavailable):  # logged by the database
         await to_thread.run_sync(kept.database.check)

@@ -6,12 +6,16 @@ from urllib.parse import parse_qsl
 
 from preheat.budget import MOST_VALUES_UNASKED
 from preheat.curve import Curve
+from preheat.errors import NotAcceptable
+from preheat.formats import PICTURES, negotiate
 
 BY_ID = re.compile(r"/v1/schedules/([0-9a-f]{32})(?:/(.*))?", re.DOTALL)
 """The path of what is said of one schedule: its id, and what follows."""
 
 _ALWAYS_CHEAP = re.compile(r"/v1/recipes(/.*)?|(?!/v1/).*", re.DOTALL)
 _SMALL_NUMBER = re.compile(r"[0-9]{1,16}")
+_MOST_PARAMETERS = 100
+"""No route has as many; to name each one that is too many takes a while."""
 
 
 def may_be_heavy(method: str, path: str) -> bool:
@@ -25,10 +29,12 @@ def asks_for_little(path: str) -> bool:
     return match is not None and (match[2] in {None, "lr", "at"} or match[2].startswith("lr/"))
 
 
-def is_at_hand(curve: Curve, path: str, query_string: bytes, accept: str) -> bool:
+def is_at_hand(curve: Curve, path: str, query_string: bytes, accept: str | None) -> bool:
     """Whether the answer about a light curve takes some hundredths of a second at most; `path` asks for little."""
     rest = path.split("/")[4:]
-    query = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=100))
+    if query_string.count(b"&") >= _MOST_PARAMETERS:
+        return False
+    query = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
     if not rest:
         return query.get("lint") in {"false", "0"}
     if rest == ["at"]:
@@ -37,7 +43,15 @@ def is_at_hand(curve: Curve, path: str, query_string: bytes, accept: str) -> boo
         return not _SMALL_NUMBER.fullmatch(rest[1]) or _has(curve, range(int(rest[1]), int(rest[1]) + 1))
     window = _window(query, curve.total_iterations)
     # A picture is drawn, whatever its window. What is no window is refused, which takes no time.
-    return "image/" not in accept and (window is None or _has(curve, window))
+    return not _is_picture(accept) and (window is None or _has(curve, window))
+
+
+def _is_picture(accept: str | None) -> bool:
+    """Whether the format that an Accept header prefers is drawn; one that admits none is refused."""
+    try:
+        return negotiate(accept) in PICTURES
+    except NotAcceptable:
+        return False
 
 
 def _has(curve: Curve, window: range) -> bool:

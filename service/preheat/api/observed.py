@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from preheat.api.access import path_of
 from preheat.api.admission import KEY_NAME
 from preheat.api.problems import PROBLEM, unexpected
 from preheat.errors import ComputeTimeout, LimitExceeded, MemoryExceeded, ServiceBusy
@@ -241,7 +242,7 @@ def template_of(scope: Scope) -> str | None:
     if not hasattr(app.state, "templates"):
         paths = dict.fromkeys(context.path_format for context in iter_route_contexts(app.routes))
         app.state.templates = [(path, compile_path(path)[0]) for path in paths if path]
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = path_of(scope)
     return next((template for template, pattern in app.state.templates if pattern.match(path)), None)
 
 

@@ -98,8 +98,7 @@ class Offload:
         curve = self._catalogue.curve_at_hand(match[1]) or await self._light_curve(match[1])
         if curve is None or not curve.is_light or not asks_for_little(path):
             return False
-        accept = Request(scope).headers.get("accept", "")
-        return is_at_hand(curve, path, scope["query_string"], accept)
+        return is_at_hand(curve, path, scope["query_string"], Request(scope).headers.get("accept"))
 
     async def _take_into_memory(self, scope: Scope, answer: Answer) -> None:
         """Makes a new schedule's points cheap at once, and known while the database is away."""
@@ -122,6 +121,8 @@ class Offload:
         has_body = scope["method"] == "POST"
         body = await json_body(Request(scope, receive), self._settings.max_body_bytes) if has_body else b""
         parts = {name: scope[name] for name in _OF_A_REQUEST if name in scope}
+        # It was judged: no other process needs to have the key in its memory.
+        parts["headers"] = [header for header in scope["headers"] if header[0] != b"authorization"]
         job = Job(parts, body, current_request_id.get())
         match = BY_ID.fullmatch(path_of(scope))
         what = printable(f"{scope['method']} {scope['path']}")

@@ -21,7 +21,8 @@ def _job(method: str, path: str, query: str = "", body: str = "") -> Job:
 
 
 def _warm_up() -> None:
-    app = routed_app(Settings(database_url="sqlite:///:memory:"))
+    # A file of a URL would be taken in its place, and the schedule below be stored there.
+    app = routed_app(Settings(database_url="sqlite:///:memory:", database_url_file=None))
     with asyncio.Runner() as runner:
         for job in (_job("POST", "/v1/schedules", body=_SPEC), _job("GET", "/v1/plot.png", f"spec={quote(_SPEC)}")):
             runner.run(answered(app, job))

@@ -35,6 +35,8 @@ _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a servi
 def serve(given: dict[str, Any]) -> None:
     """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
     settings = valid(Settings, given)
+    if "database_url" in given and settings.database_url_file:
+        fail("--database-url and PREHEAT_DATABASE_URL_FILE must not both be given: the file would win", code=2)
     for message in unknown_variables(os.environ):
         ERR.print(f"[yellow]warning:[/] {escape(message)}", highlight=False, soft_wrap=True)
     database = _database(settings)

@@ -23,7 +23,7 @@ _LOG = logging.getLogger("preheat")
 INTERVAL_S = 1.0
 """How often a worker writes; others know no more than what it wrote last, and a kill loses no more than that."""
 
-_GONE, _LOCK = "gone.json", "folder.lock"
+_GONE, _LOCK, _DRAFT = "gone.json", "folder.lock", ".draft"
 _LEAST = {"process_start_time_seconds"}
 _SAME = "info"
 
@@ -138,7 +138,8 @@ def _bury(folder: Path) -> None:
     files = [file.with_suffix(".json") for file in dead]
     counted = _sum(_read(file) for file in [gone, *files])
     _replace(gone, {name: family for name, family in counted.items() if family[0] in {"counter", "histogram"}})
-    for file in [*files, *dead]:
+    drafts = [file.with_suffix(_DRAFT) for file in files]  # of a worker that was killed while it wrote
+    for file in [*drafts, *files, *dead]:
         file.unlink(missing_ok=True)
 
 
@@ -163,7 +164,7 @@ def _read(file: Path) -> _Families:
 
 def _replace(file: Path, families: _Families) -> None:
     """Writes a file whole or not at all: a reader finds the one before until this one is complete."""
-    draft = file.with_suffix(".draft")
+    draft = file.with_suffix(_DRAFT)
     draft.write_bytes(orjson.dumps(families))
     draft.replace(file)
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from starlette.routing import Match, compile_path
+from starlette.testclient import TestClient
 
 from preheat.api import create_app
 from preheat.api.access import ROUTES, access_of
-from preheat.api.routes import documentation, metrics
 from preheat.settings import Settings
 from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id, problem
@@ -25,9 +26,12 @@ DESCRIBED = {
     for path, methods in APP.openapi()["paths"].items()
     for method, operation in methods.items()
 }
-_ROUTES = [*documentation.router.routes, *metrics.router.routes, *APP.routes]
-HIDDEN = {("GET", getattr(route, "path", "")) for route in _ROUTES} - {("GET", "")}
-EVERY = sorted({*DESCRIBED, *HIDDEN})
+EVERY = sorted(
+    (method, str(route.path_format))
+    for route in iter_route_contexts(APP.routes)
+    for method in (route.methods or set()) - {"HEAD"}
+)
+HIDDEN = set(EVERY) - DESCRIBED.keys()
 PUBLIC = {path for _, path in HIDDEN} | {"/livez", "/readyz"}
 WRITES = {("POST", "/v1/schedules"), ("DELETE", "/v1/schedules/{schedule_id}")}
 
@@ -45,12 +49,14 @@ def test_every_route_has_its_scope() -> None:
     assert len(EVERY) > 25
 
 
-def test_a_route_without_a_scope_stops_the_start() -> None:
-    """The OpenAPI document, which is made at the start, cannot be."""
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/secrets"), ("POST", "/metrics"), ("GET", "/a/{name}")])
+@pytest.mark.parametrize("described", [True, False])
+def test_a_route_without_a_scope_stops_the_start(method: str, path: str, *, described: bool) -> None:
+    """Whether the OpenAPI document has it or not, and a new method of a public path too, which anybody could use."""
     app = create_app(Settings(database_url="sqlite:///:memory:"))
-    app.get("/v1/secrets")(lambda: None)
-    with pytest.raises(KeyError, match="/v1/secrets"):
-        app.openapi()
+    app.add_api_route(path, lambda: None, methods=[method], include_in_schema=described)
+    with pytest.raises(LookupError, match=re.escape(f"who may use {method} {path}")), TestClient(app):
+        pass
 
 
 @pytest.mark.parametrize(("method", "template"), EVERY)

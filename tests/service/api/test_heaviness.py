@@ -46,6 +46,8 @@ def test_what_is_not_known_to_be_cheap_may_be_heavy(method: str, path: str, *, e
         (CLOSED, "/lr", "start=10&stop=5011", False),
         (CLOSED, "/lr", "step=1000000", True),
         (CLOSED, "/lr", "step=0", True),
+        (CLOSED, "/lr", "stop=10" + "&a=1" * 99, True),
+        (CLOSED, "/lr", "stop=10" + "&a=1" * 100, False),
         (CLOSED, "/lr", "start=999999990&stop=99999999999999", True),
         (CLOSED, "/at", "epoch=3", True),
         (CLOSED, "", "lint=false", True),
@@ -64,6 +66,24 @@ def test_little_of_a_light_schedule_is_at_hand(curve: Curve, rest: str, query: s
     assert is_at_hand(curve, path, query.encode(), "application/json, text/csv") == expected
     if rest == "/lr" and "step=0" not in query:
         assert not is_at_hand(curve, path, query.encode(), "image/png")
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, True),
+        ("*/*", True),
+        ("text/csv, image/png;q=0.5", True),
+        ("audio/mpeg", True),  # refused
+        ("image/png", False),
+        ("IMAGE/PNG", False),
+        ("Image/*", False),
+        ("application/json;q=0, */*", False),
+    ],
+)
+def test_what_would_be_drawn_is_not_at_hand(accept: str | None, *, expected: bool) -> None:
+    """However Accept asks for it (RFC 9110 §12.5.1: types have no case, ranges may leave only pictures)."""
+    assert is_at_hand(CLOSED, f"/v1/schedules/{ID}/lr", b"start=0&stop=10", accept) == expected
 
 
 @pytest.mark.parametrize("rest", ["/sum", "/crossing", "/export", "/plot.png", "/resume", "/lrs"])
