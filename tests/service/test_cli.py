@@ -101,7 +101,7 @@ def test_the_service_runs_with_closed_streams(closed: str, tmp_path: Path) -> No
         try:
             wait_until(lambda: process.poll() is not None or _accepts(port), 60)
             numbers = [{"<": 0, ">": 1, "2": 2}[each[0]] for each in closed.split()]
-            assert {os.readlink(f"/proc/{process.pid}/fd/{number}") for number in numbers} == {os.devnull}
+            assert {Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in numbers} == {Path(os.devnull)}
             process.terminate()
             assert process.wait(60) == 0
         finally:
