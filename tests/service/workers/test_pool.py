@@ -2,6 +2,8 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -243,3 +245,10 @@ def test_closing_ends_a_process_that_is_starting(tmp_path: Path, caplog: pytest.
 
     run(test)
     assert not caplog.records
+
+
+def test_the_server_of_processes_leaves_ctrl_c_to_the_service() -> None:
+    """While it imports torch, Ctrl-C in a terminal reaches it too, and would be a traceback there."""
+    script = "import signal, preheat.workers.background; signal.raise_signal(signal.SIGINT); print('goes on')"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr) == ("goes on\n", "")
