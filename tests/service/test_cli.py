@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from preheat.cli import app
 from preheat.plot.options import PlotOptions
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
-from running_service import free_port
+from running_service import free_port, wait_until
 
 COMMAND = (sys.executable, "-m", "preheat.cli")
 
@@ -87,6 +87,30 @@ def test_a_full_disk_under_stdout_is_said_in_one_line(spec_file: str, arguments:
             [*COMMAND, *arguments, spec_file], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
         )
     assert (run.returncode, run.stderr) == (1, "error: stdout cannot be written: No space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux, to see what is open")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_the_service_runs_with_closed_streams(closed: str, tmp_path: Path) -> None:
+    """What is closed becomes the null device: no log line reaches a file or a client that was given its number."""
+    port = free_port()
+    environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path / 'preheat.db'}"}
+    environment |= {"PREHEAT_COMPUTE_WORKERS": "0", "PREHEAT_PORT": str(port)}
+    command = f"exec {sys.executable} -m preheat.cli serve {closed}"
+    with subprocess.Popen(["bash", "-c", command], env=environment, stderr=subprocess.PIPE) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or _accepts(port), 60)
+            numbers = [{"<": 0, ">": 1, "2": 2}[each[0]] for each in closed.split()]
+            assert {Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in numbers} == {Path(os.devnull)}
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_long_table_says_what_it_leaves_out() -> None:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -25,6 +26,13 @@ def handler(greeting: str) -> Callable[[tuple[str, Any]], Any]:
         return os.getpid() if name == "pid" else greeting
 
     return handle
+
+
+def endless(file: str) -> Callable[[Any], Any]:
+    """Never gets ready: writes its process's id into a file, and sleeps."""
+    Path(file).write_text(str(os.getpid()))
+    time.sleep(600)
+    raise AssertionError("nobody ended this process")
 
 
 _KEPT: list[bytes] = []

@@ -6,5 +6,7 @@ import signal
 _NICENESS = 5
 
 os.nice(_NICENESS)
-# A service manager sends it to the whole group; without this server the service could not end its workers by a signal.
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+# A service manager and Ctrl-C send theirs to the whole group; without this server the service could not end its workers
+# by a signal.
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)

@@ -166,20 +166,25 @@ class WorkerPool:
 
     async def _add_worker(self) -> None:
         while True:
-            starting = asyncio.ensure_future(self._in_thread(lambda: WorkerProcess(self._setup)))
             try:
-                worker = await asyncio.shield(starting)
+                worker = await self._started()
             except (EOFError, OSError) as error:
                 _LOG.error("a worker process did not start, and is tried again: %s", error or "it ended")
                 await asyncio.sleep(_RETRY_AFTER_S)
-            except asyncio.CancelledError:
-                starting.add_done_callback(_kill_started)
-                raise
             else:
                 self._workers.add(worker)
                 self._was_ready = True
                 self._release(worker)
                 return
+
+    async def _started(self) -> WorkerProcess:
+        worker = WorkerProcess(self._setup)
+        try:
+            await self._in_thread(worker.start)
+        except BaseException:  # cancelled too: a process that outlived the service would miss its files
+            worker.kill()
+            raise
+        return worker
 
     async def _replace_the_dead(self) -> None:
         """Looks after processes that end while they have nothing to do."""
@@ -204,8 +209,3 @@ class WorkerPool:
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _kill_started(starting: asyncio.Future[WorkerProcess]) -> None:
-    if not starting.cancelled() and starting.exception() is None:
-        starting.result().kill()

@@ -49,19 +49,25 @@ class Result:
 
 
 class WorkerProcess:
-    """A process that does one job after the other; every method but `kill` waits, and is for a thread."""
+    """A process that does one job after the other; `start`, `ending` and `exchange` wait, and are for a thread."""
 
     def __init__(self, setup: Setup) -> None:
-        """Raises OSError or EOFError if it cannot be started."""
+        """Raises OSError if no more files can be opened."""
         self.recent_keys: deque[str] = deque(maxlen=_KEYS_KEPT)
         context = _context(setup.preload)
-        self._connection, theirs = context.Pipe()
+        self._connection, self._theirs = context.Pipe()
         # Nothing is ever sent through the second pipe: it ends when the service does, however that happens.
-        alive, self._alive = context.Pipe(duplex=False)
-        self._process = context.Process(target=_work, args=(theirs, alive, setup), name="preheat worker", daemon=True)
-        self._process.start()
-        theirs.close()
-        alive.close()
+        self._their_alive, self._alive = context.Pipe(duplex=False)
+        arguments = (self._theirs, self._their_alive, setup)
+        self._process = context.Process(target=_work, args=arguments, name="preheat worker", daemon=True)
+
+    def start(self) -> None:
+        """Starts the process, waits until it is ready. Raises OSError or EOFError if it ends, or is killed, before."""
+        try:
+            self._process.start()
+        finally:
+            self._theirs.close()
+            self._their_alive.close()
         if not self._connection.poll(START_TIMEOUT_S):
             self.kill()
             raise OSError(f"a worker process was not ready within {START_TIMEOUT_S} s")
@@ -93,9 +99,11 @@ class WorkerProcess:
         return result
 
     def kill(self) -> None:
-        """Ends the process, whatever it does; `exchange` in another thread then ends too."""
-        self._process.kill()
-        # For the case that the server that forked it is gone: then multiprocessing takes it for dead and does nothing.
+        """Ends the process, whatever it does; `start` or `exchange` in another thread then ends too."""
+        if self._process.pid is not None:
+            self._process.kill()
+        # For a process that is only just being started, and for one whose server that forked it is gone:
+        # multiprocessing takes that for dead and does nothing.
         self._alive.close()
 
 

@@ -2,9 +2,12 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -13,7 +16,7 @@ import pytest
 from preheat.errors import ComputeTimeout, ServiceBusy, WorkerLost
 from preheat.observability.metrics import Metrics
 from preheat.workers import Limits, Setup, WorkerPool
-from support.jobs import handler
+from support.jobs import endless, handler
 
 MB = 1_000_000
 LONG_S = 60.0
@@ -226,3 +229,26 @@ def test_closing_ends_what_runs_and_what_waits(caplog: pytest.LogCaptureFixture)
 
     with caplog.at_level(logging.CRITICAL):
         run(test)
+
+
+def test_closing_ends_a_process_that_is_starting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is gone when the service is, and not only once it is ready."""
+    file = tmp_path / "pid"
+
+    async def test() -> None:
+        limits = Limits(1, queue_length=0, wait_s=LONG_S, compute_timeout_s=LONG_S)
+        starting = WorkerPool(Setup(endless, str(file), 100 * MB, 2 * LONG_S), limits, Metrics(""))
+        starting.start()
+        await _until(lambda: file.exists() and file.read_text())
+        await starting.close()
+        await _until(lambda: not psutil.pid_exists(int(file.read_text())))
+
+    run(test)
+    assert not caplog.records
+
+
+def test_the_server_of_processes_leaves_ctrl_c_to_the_service() -> None:
+    """While it imports torch, Ctrl-C in a terminal reaches it too, and would be a traceback there."""
+    script = "import signal, preheat.workers.background; signal.raise_signal(signal.SIGINT); print('goes on')"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr) == ("goes on\n", "")
