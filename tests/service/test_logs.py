@@ -151,6 +151,11 @@ def test_a_line_names_the_key_and_never_its_token(tmp_path: Path) -> None:
         assert (refused["status"], refused["problem"]) == (403, "urn:preheat:scope-missing")
         unknown = make_token()
         assert "key" not in refused | line("GET", path, unknown)
+        for misplaced in (f"{path}/{made['read']}", f"/v1/recipes/{made['read']}", f"/{made['read']}"):
+            assert line("GET", misplaced, made["read"])["status"] == 404
+        assert (
+            made["read"] not in running.http.get(path, headers={"x-request-id": made["read"]}).headers["x-request-id"]
+        )
         logged = running.file.read_text()
         assert not [token for token in (unknown, *made.values()) if token[-40:] in logged]
 

@@ -11,9 +11,11 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from typing_extensions import override
 
 from preheat.api.caching import NO_STORE
 from preheat.errors import MemoryExceeded, PreheatError, ScheduleUnreadable
+from preheat.keys.token import masked
 from preheat.messages import printable, shortened
 from preheat.observability.request_id import current_request_id
 from preheat.specs import InvalidSpec, Violation, from_pydantic
@@ -52,6 +54,16 @@ class Problem(BaseModel):
     errors: list[ProblemError] | None = Field(None, description="For 422: every value that breaks a rule.")
 
 
+class _ProblemResponse(JSONResponse):
+    """What a request said is often in it; a key that was put into the wrong place is not."""
+
+    media_type = PROBLEM
+
+    @override
+    def render(self, content: Any) -> bytes:
+        return masked(super().render(content).decode()).encode()
+
+
 def problem(
     status: int, kind: str, title: str, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> JSONResponse:
@@ -59,7 +71,7 @@ def problem(
     content = {"type": f"urn:preheat:{kind}", "title": title, "status": status, "detail": detail, **members}
     if request_id := current_request_id.get():
         content["request_id"] = request_id
-    return JSONResponse(content, status, {"cache-control": NO_STORE, **(headers or {})}, media_type=PROBLEM)
+    return _ProblemResponse(content, status, {"cache-control": NO_STORE, **(headers or {})})
 
 
 def error_problem(error: PreheatError, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -12,6 +12,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from preheat.keys.token import masked
 from preheat.observability.request_id import current_request_id, current_trace_id
 
 Format = Literal["auto", "json", "text"]
@@ -121,7 +122,7 @@ class _Output(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Hands a line to the thread."""
         try:
-            self._lines.put_nowait(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+            self._lines.put_nowait(f"{masked(self.format(record))}\n".encode(errors="backslashreplace"))
         except queue.Full:
             self.lost += 1
 
