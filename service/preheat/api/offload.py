@@ -84,7 +84,7 @@ class Offload:
             response = Response(answer.body, answer.status)
             response.raw_headers = answer.headers
             await response(scope, receive, send)
-            await self._take_into_memory(scope, answer)
+            await self._take_into_memory(answer)
 
     async def _is_at_hand(self, scope: Scope) -> bool:
         """Whether the answer is cheap, now that the schedule is in memory.
@@ -100,12 +100,12 @@ class Offload:
             return False
         return is_at_hand(curve, path, scope["query_string"], Request(scope).headers.get("accept"))
 
-    async def _take_into_memory(self, scope: Scope, answer: Answer) -> None:
+    async def _take_into_memory(self, answer: Answer) -> None:
         """Makes a new schedule's points cheap at once, and known while the database is away."""
-        if scope["method"] == "POST" and path_of(scope) == "/v1/schedules":
-            for schedule_id in answer.used:
-                with suppress(PreheatError):  # as whoever asks for it will be told
-                    await self._light_curve(schedule_id)
+        location = dict(answer.headers).get(b"location")
+        if location is not None:
+            with suppress(PreheatError):  # as whoever asks for it will be told
+                await self._light_curve(location.decode().rpartition("/")[2])
 
     async def _light_curve(self, schedule_id: str) -> Curve | None:
         try:

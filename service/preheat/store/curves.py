@@ -26,12 +26,10 @@ class Catalogue:
         # Put first: what another process deletes once it is stored is announced after this, and leaves memory again.
         self._put(schedule_id, curve)
         try:
-            is_new = self.store.add(curve.schedule)
+            return self.store.add(curve.schedule)
         except StoreUnavailable:
             self.cache.drop(schedule_id)
             raise
-        self.used.add(schedule_id)
-        return is_new
 
     def curve(self, schedule_id: str) -> Curve:
         """The curve of a schedule.
