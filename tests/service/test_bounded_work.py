@@ -183,7 +183,7 @@ def specs_at_the_bounds(draw: st.DrawFn) -> Fields:
     return spec(after, **wide, **others, total_iterations=draw(st.sampled_from([1000, 10**6, 10**12])))
 
 
-@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(content=specs_at_the_bounds())
 def test_specs_at_the_bounds_are_answered_in_time(content: Fields) -> None:
     """Any mixture of the widest, the deepest and the longest, in a child process of its own."""

@@ -1,5 +1,6 @@
 """Which scope each route needs: every scope tried on every route that the app has."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from starlette.routing import Match, compile_path
-from starlette.testclient import TestClient
 
 from preheat.api import create_app
 from preheat.api.access import ROUTES, access_of
@@ -55,8 +55,13 @@ def test_a_route_without_a_scope_stops_the_start(method: str, path: str, *, desc
     """Whether the OpenAPI document has it or not, and a new method of a public path too, which anybody could use."""
     app = create_app(Settings(database_url="sqlite:///:memory:"))
     app.add_api_route(path, lambda: None, methods=[method], include_in_schema=described)
-    with pytest.raises(LookupError, match=re.escape(f"who may use {method} {path}")), TestClient(app):
-        pass
+
+    async def start() -> None:
+        async with app.router.lifespan_context(app):
+            pass
+
+    with pytest.raises(LookupError, match=re.escape(f"who may use {method} {path}")):
+        asyncio.run(start())
 
 
 @pytest.mark.parametrize(("method", "template"), EVERY)
