@@ -103,8 +103,9 @@ class SchedulerTable:
     def _lowest(self) -> list[float]:
         """For each track the value below 0 that torch's rounding may come to."""
         # Tables of their own: schedulers that are stepped have gone past the origin.
-        origins = [range(track.warmup.origin, track.warmup.origin + 1) for track in self._spec_tracks]
-        firsts = [SchedulerTable(self._spec).computed(origin)[0] for origin in origins]
+        origins = {track.warmup.origin for track in self._spec_tracks}
+        computed = {n: SchedulerTable(self._spec).computed(range(n, n + 1))[0] for n in origins}
+        firsts = [computed[track.warmup.origin] for track in self._spec_tracks]
         # A cycle has LRs of its own, which the target says nothing of.
         return [
             -_ROUNDING * max(*first[list(track.columns)], *track.targets)
