@@ -27,7 +27,6 @@ from preheat.conversions.importers.torch_arguments import (
 from preheat.conversions.importers.torch_script_names import (
     Names,
     agreed,
-    assignments,
     bound_by,
     check_by_hand,
     check_classes,
@@ -45,13 +44,9 @@ from preheat.messages import excerpt
 
 # A class so named and not of torch is refused: to skip it would import half of a schedule.
 _LIKE_A_SCHEDULER = re.compile(r"(LR|[Ss]chedulers?|[Ss]chedule|Warm[Uu]p|WarmRestarts|Restarts|Annealing)$")
+_OF_TORCH = {name for name, kind in vars(optim).items() if inspect.isclass(kind)}
 # Besides torch's own, those of other packages that take lr as their second argument as well.
-_OPTIMIZERS = {name for name, kind in vars(optim).items() if inspect.isclass(kind)} | {
-    "Lion",
-    "Lamb",
-    "FusedAdam",
-    "RMSpropTF",
-}
+_OPTIMIZERS = _OF_TORCH | {"Lion", "Lamb", "FusedAdam", "RMSpropTF"}
 _LIKE_A_WRAPPER = re.compile(r"sched|warm", re.IGNORECASE)
 
 
@@ -86,8 +81,8 @@ class _Script:
         self._parts: set[int] = set()
         statements = parsed(text)
         check_by_hand(statements)
-        check_classes(statements, {*CLASSES, *_OPTIMIZERS})
-        self._assigned, self._last_lines = assignments(statements), last_lines(statements)
+        check_classes(statements, {*CLASSES, *_OF_TORCH})
+        self._statements, self._last_lines = statements, last_lines(statements)
         self._read_all(statements)
 
     def outermost(self) -> Made:
@@ -314,7 +309,7 @@ class _Script:
         ]
         functions = function.elts if isinstance(function, ast.List | ast.Tuple) else [function]
         for each in functions:
-            check_late_names(None if each is None else self._functions.get(ast.unparse(each), each), self._assigned)
+            check_late_names(None if each is None else self._functions.get(ast.unparse(each), each), self._statements)
         found = [as_expression(each, self._functions, self._values) for each in functions]
         if len(found) == 1:
             return Made("LambdaLR", found[0], lrs=lrs, notes=notes)
