@@ -58,7 +58,8 @@ class Snapshots:
         values = b"".join(data_of(window.values) for window in windows)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sweep()
-        for each in {request, Request(schedule_id=curve.metadata.id)}:
+        # First what this process would look for: a disk may be full after it.
+        for each in dict.fromkeys((request, Request(schedule_id=curve.metadata.id))):
             content = json.dumps({**header, "request": each.key}).encode() + b"\n" + values
             first = f"{_MAGIC} {_VERSION} {hashlib.sha256(content).hexdigest()}\n".encode()
             _replace(self.path(each), first + content)
