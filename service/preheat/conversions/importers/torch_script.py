@@ -29,8 +29,9 @@ from preheat.conversions.importers.torch_script_names import (
     agreed,
     bound_by,
     check_by_hand,
-    check_classes,
+    check_changes,
     check_late_names,
+    check_names,
     last_lines,
     may_be_skipped,
     outside,
@@ -81,7 +82,8 @@ class _Script:
         self._parts: set[int] = set()
         statements = parsed(text)
         check_by_hand(statements)
-        check_classes(statements, {*CLASSES, *_OF_TORCH})
+        check_names(statements, {*CLASSES, *_OF_TORCH})
+        check_changes(statements, CLASSES)
         self._statements, self._last_lines = statements, last_lines(statements)
         self._read_all(statements)
 
@@ -152,11 +154,21 @@ class _Script:
         if isinstance(value, ast.Lambda):
             self._functions |= {ast.unparse(target): value for target in targets if target}
         else:
-            for target, part in pairs:
-                if target is not None:
-                    self._functions.pop(ast.unparse(target), None)
-                self._read_value(target, part, statement)
+            self._read_pairs(pairs, statement)
         self._hold(without_rebound(self._held(), statement, [target for target, _ in pairs if target is not None]))
+
+    def _read_pairs(self, pairs: list[tuple[ast.expr | None, ast.expr]], statement: ast.stmt) -> None:
+        """Targets with their values, all of which are computed before the first target has its own."""
+        before, after = self._held(), self._held()
+        for target, part in pairs:
+            self._hold(before)
+            name = None if target is None else ast.unparse(target)
+            if name is not None:
+                self._functions.pop(name, None)
+                after.pop(name, None)
+            self._read_value(target, part, statement)
+            after |= {found: held for found, held in self._held().items() if found == name}
+        self._hold(after)
 
     def _read_value(self, target: ast.expr | None, value: ast.expr, statement: ast.stmt) -> None:
         """Gives a name its value; where there is none, at least the schedulers within are made."""
