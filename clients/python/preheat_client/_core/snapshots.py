@@ -46,21 +46,21 @@ class Snapshots:
 
         Raises OSError; what was there before then stays.
         """
-        windows, document = curve.windows(), asdict(curve.metadata)
+        windows = curve.windows()
+        header = {
+            "service": self._service,
+            "document": asdict(curve.metadata),
+            "size": curve.size,
+            "starts": [window.start for window in windows],
+            "lengths": [len(window.values) for window in windows],
+            "saved_at": time.time(),
+        }
         values = b"".join(data_of(window.values) for window in windows)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sweep()
-        for each in {request, Request(schedule_id=curve.metadata.id)}:
-            header = {
-                "service": self._service,
-                "request": each.key,
-                "document": document,
-                "size": curve.size,
-                "starts": [window.start for window in windows],
-                "lengths": [len(window.values) for window in windows],
-                "saved_at": time.time(),
-            }
-            content = json.dumps(header).encode() + b"\n" + values
+        # First what this process would look for: a disk may be full after it.
+        for each in dict.fromkeys((request, Request(schedule_id=curve.metadata.id))):
+            content = json.dumps({**header, "request": each.key}).encode() + b"\n" + values
             first = f"{_MAGIC} {_VERSION} {hashlib.sha256(content).hexdigest()}\n".encode()
             _replace(self.path(each), first + content)
 
