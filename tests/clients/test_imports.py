@@ -11,27 +11,31 @@ from support.modules import imported
 BASE = Path(__file__).parents[2] / "clients/python/preheat_client"
 
 LEVELS = [
-    {"errors", "_core.fields", "_core.request"},
-    {"_core.version"},
+    {"errors", "_core.fields", "_core.request", "_core.run_use"}
+    | {f"_runs.{name}" for name in ("pace", "place", "processes", "reports")},
+    {"_core.version", "_core.scheduler_state"},
     {
         "status",
         "_core.configuration",
         "_core.findings",
         "_core.formulas",
         "_core.worker",
-        "_core.scheduler_state",
         "_core.shares",
         "_core.updates",
         "_core.watch",
     },
     {"_core.curve", "_http"},
-    {"_core.api", "_core.local_curve", "_core.snapshots"},
+    {"_runs.answers"},
+    {"_runs.api", "_runs.speaker", "run_status"},
+    {"_core.api", "_core.local_curve", "_core.snapshots", "_runs.news", "_runs.states"},
     {"_core.prefetch", "_core.stand_in"},
-    {"schedule"},
-    {"client", "_core.param_groups", "keras", "optax", "distributed"},
-    {"_core.series"},
-    {"torch"},
-    {"_core.overriding"},
+    {"schedule", "_runs.patience"},
+    {"_core.param_groups", "keras", "optax", "distributed", "_runs.revisions"},
+    {"_core.series", "_core.session", "_runs.heartbeat", "_runs.plan"},
+    {"torch", "_core.startup", "_runs.attachment", "_runs.ranks"},
+    {"_core.overriding", "_runs.opened"},
+    {"run", "_runs.opening"},
+    {"client"},
     {"transformers", "lightning"},
 ]
 """Modules of the client from the ground up: each may import those below it."""

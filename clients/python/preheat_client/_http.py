@@ -17,7 +17,14 @@ import httpcore
 
 from preheat_client._core.configuration import Configuration
 from preheat_client._core.version import HEADER, check_version
-from preheat_client.errors import InvalidSpec, PreheatError, RequestRefused, ScheduleNotFound, ServiceUnavailable
+from preheat_client.errors import (
+    REFUSALS,
+    InvalidSpec,
+    PreheatError,
+    RequestRefused,
+    RunOccupied,
+    ServiceUnavailable,
+)
 
 _MAX_BYTES = 16_000_000
 _KEEPALIVE_S = 2.0  # less than servers do, so that no request goes out on a connection that is being closed
@@ -244,10 +251,13 @@ def _refusal(status: int, reason: str, answer: Answer) -> PreheatError:
     if status in _RETRYABLE or status >= _SERVER_ERROR:
         detail = problem.get("detail", reason)
         return ServiceUnavailable(f"the service answered {status}: {detail}", _retry_after_s(answer))
-    if problem.get("type") == "urn:preheat:schedule-not-found":  # 404 alone may be a wrong path in the URL
-        return ScheduleNotFound(status, problem)
-    kind = InvalidSpec if status == _UNPROCESSABLE and "type" in problem else RequestRefused
-    return kind(status, problem)
+    known = REFUSALS.get(str(problem.get("type")))
+    if known is None:
+        known = InvalidSpec if status == _UNPROCESSABLE and "type" in problem else RequestRefused
+    refusal = known(status, problem)
+    if isinstance(refusal, RunOccupied):
+        refusal.retry_after_s = _retry_after_s(answer)
+    return refusal
 
 
 def _retry_after_s(answer: Answer) -> float | None:

@@ -1,43 +1,27 @@
-"""Client of a Preheat service: opens schedules, from override file, service, snapshot, spec or fallback."""
+"""Client of a Preheat service: opens schedules, from override file, service, snapshot, spec or fallback, and runs."""
 
-import logging
 import os
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from preheat_client._core.configuration import Configuration, Mode, Outage, configuration_rows, configured
+from preheat_client._core.configuration import Mode, Outage, configuration_rows, configured
 from preheat_client._core.curve import FetchedCurve
-from preheat_client._core.prefetch import Prefetch
 from preheat_client._core.request import Request
-from preheat_client._core.worker import Result, Worker, run_in_thread
-from preheat_client.errors import (
-    InvalidFallback,
-    InvalidSpec,
-    PreheatError,
-    RequestRefused,
-    ServiceUnavailable,
-    VersionMismatch,
-)
+from preheat_client._core.session import Session
+from preheat_client._core.startup import Startup
+from preheat_client._runs.answers import Change, Restart
+from preheat_client._runs.heartbeat import Speakers, options_of
+from preheat_client._runs.processes import processes_of
+from preheat_client.errors import ServiceUnavailable
+from preheat_client.run import Run
 from preheat_client.schedule import Schedule
 from preheat_client.status import State, Status
 
 if TYPE_CHECKING:
     import ssl
-
-    from preheat_client._core.local_curve import LocalCurve
-    from preheat_client._core.stand_in import StandIns
-
-_LOG = logging.getLogger("preheat_client")
-_CLOSING_S = 1.0
-_QUIET_S = 2.0
-_WAYS_OUT = (
-    "Start the service (`preheat serve`) or name it (PREHEAT_URL); "
-    "a job with a snapshot of the schedule (snapshot_dir) or a fallback can start without it."
-)
 
 
 class Preheat:
@@ -70,7 +54,7 @@ class Preheat:
     ) -> None:
         # What was said, and not what came of it: a client that is unpickled elsewhere reads that environment.
         self._arguments = {name: value for name, value in locals().items() if name != "self" and value is not None}
-        self._session = _Session(configured(self._arguments))
+        self._session = Session(configured(self._arguments))
         # A client that is only dropped ends its thread; an exit waits for nothing, and leaves the daemon thread.
         weakref.finalize(self, self._session.close).atexit = False
 
@@ -95,8 +79,69 @@ class Preheat:
         """
         return self._open(Request.of_id(schedule_id), fallback)
 
+    def run(
+        self,
+        label: str,
+        spec: Mapping[str, Any],
+        *,
+        speakers: Speakers = "one",
+        take_over: bool = False,
+        patience_s: float = 300.0,
+        group: Any = None,
+        on_change: Callable[[Run, Change], object] | None = None,
+        on_restart: Callable[[Run, Restart], object] | None = None,
+    ) -> Run:
+        """The living run of a label, made of a spec if there is none: the same call on every rank and after a restart.
+
+        Args:
+            label: names the run among those that are not finished.
+            spec: as for `create`; a run of the label with another spec is refused.
+            speakers: "one": the only process, or rank 0 of torch.distributed, asks the service and tells the others.
+                "all": every process asks, for jobs without a process group; then none goes on without the service.
+            take_over: attach even while another process that trains the run is alive, which then raises RunSuperseded.
+            patience_s: longest wait where the run cannot go on: to attach, and with many speakers for each LR.
+            group: process group of torch.distributed; by default all ranks.
+            on_change: called with the run and what has changed, on the client's thread.
+            on_restart: called with the run and the restart that a person asks for, on the client's thread.
+
+        Raises RunDiffers, which has both specs' differences, InvalidSpec, RequestRefused; ServiceUnavailable after
+        `start_timeout_s`: a run's LRs are the service's alone. ValueError for a client that is not online, and for many
+        speakers whose launcher (torchelastic, SLURM) does not say which job they are.
+        """
+        from preheat_client._runs.opening import Opening  # noqa: PLC0415 - with a run, as formulas
+
+        session, processes = self._session, processes_of(os.environ)
+        options = options_of(speakers, take_over, patience_s, session.configuration.timeout_s, processes)
+        if session.api is None:
+            raise ValueError(
+                f"mode ({session.configuration.mode}) must be online for a run: create(spec) needs no service"
+            )
+        if session.is_closed:
+            raise ServiceUnavailable("the client is closed")
+        named = {"speakers": speakers, "take_over": take_over, "patience_s": patience_s, "group": group}
+        reopen = partial(self.run, label, dict(spec), **named, on_change=on_change, on_restart=on_restart)
+        opening = Opening(
+            label,
+            Request.of_spec(spec),
+            options,
+            processes,
+            group,
+            session.configuration,
+            session.api,
+            session.worker,
+            self._revision,
+            lambda: session.is_closed,
+            reopen,
+        )
+        run = Run(opening.open(), on_change, on_restart)
+        session.add(run)
+        return run
+
     def close(self) -> None:
-        """Ends thread and connections; schedules can still be read as far as they are in memory."""
+        """Says goodbye to runs, and ends thread and connections.
+
+        Schedules can still be read as far as they are in memory.
+        """
         self._session.close()
 
     def _open(self, request: Request, fallback: Any, known: FetchedCurve | None = None) -> Schedule:
@@ -116,10 +161,25 @@ class Preheat:
         if session.is_closed:  # its thread would never answer
             raise ServiceUnavailable("the client is closed")
         try:
-            _Startup(session, prefetch, stand_ins).run()
+            Startup(session, prefetch, stand_ins).run()
         except BaseException:  # KeyboardInterrupt too: its traceback keeps the prefetch alive, which would ask on
             prefetch.close()
             raise
+        return schedule
+
+    def _revision(self, schedule_id: str, is_waited_for: bool) -> Schedule:
+        """The schedule of a revision of a run, which nothing of this process's may stand in for."""
+        from preheat_client._core.stand_in import StandIns  # noqa: PLC0415 - as above
+
+        session, request = self._session, Request.of_id(schedule_id)
+        stand_ins, prefetch = StandIns(request, None), session.prefetch(request)
+        quiet = replace(session.configuration, on_state_change=None)  # it is told of the run
+        schedule = Schedule(self._open, quiet, prefetch, stand_ins, None)
+        if not is_waited_for:
+            prefetch.start()
+        elif not (startup := Startup(session, prefetch, stand_ins)).from_service():
+            prefetch.close()
+            raise startup.error()
         return schedule
 
     def __enter__(self) -> Self:
@@ -140,154 +200,3 @@ Preheat.__doc__ = f"{Preheat.__doc__}\nArgs:\n" + "\n".join(
     f"    {name}: {about}{f' {variable}' if variable else ''}{f', default {default}' if default else ''}"
     for name, variable, default, about in configuration_rows()
 )
-
-
-class _Session:
-    """What all schedules of a client share: one thread, one way to the service, one folder of snapshots."""
-
-    def __init__(self, configuration: Configuration) -> None:
-        self.configuration = configuration
-        self.is_closed = False
-        self.api = self.snapshots = None
-        # Not with this module: httpcore takes as long as all else. Not on the client's thread: the child of a fork that
-        # happens meanwhile could never import it.
-        if configuration.mode == "online":
-            from preheat_client._core.api import Api  # noqa: PLC0415
-
-            self.api = Api(configuration)
-        if configuration.snapshot_dir:
-            from preheat_client._core.snapshots import Snapshots  # noqa: PLC0415
-
-            self.snapshots = Snapshots(Path(configuration.snapshot_dir), configuration.address)
-        self._prefetches: weakref.WeakSet[Prefetch] = weakref.WeakSet()
-        on_idle = (lambda: None) if self.api is None else self.api.disconnect
-        self._worker = Worker(on_idle, on_fork=self._after_fork)
-
-    def prefetch(self, request: Request) -> Prefetch:
-        """A new prefetch of the schedule of a request."""
-        prefetch = Prefetch(request, self.configuration, self.api, self._worker, self.snapshots)
-        self._prefetches.add(prefetch)
-        return prefetch
-
-    def close(self) -> None:
-        """Ends the thread and all connections, requests under way included."""
-        self.is_closed = True
-        for prefetch in list(self._prefetches):  # first, so that the request that is cut is no failure
-            prefetch.close()
-        self._worker.close()
-        if self.api is not None:
-            self.api.close()
-        self._worker.join(_CLOSING_S)
-
-    def _after_fork(self) -> None:
-        if self.api is not None:
-            self.api.forget()
-        for prefetch in list(self._prefetches):
-            prefetch.renew()
-
-
-@dataclass(frozen=True)
-class _Startup:
-    """One start of a schedule; every step is bounded in time, whatever disk and network do."""
-
-    session: _Session
-    prefetch: Prefetch
-    stand_ins: "StandIns"
-
-    def run(self) -> None:
-        """Goes through the steps until one gives a curve.
-
-        Raises InvalidFallback for an override file without LRs, InvalidSpec for a spec that the service
-        refuses, RequestRefused or ServiceUnavailable if no step gives anything.
-        """
-        configuration, adopt = self.session.configuration, self.prefetch.adopt
-        fallback = self.stand_ins.fallback
-        if configuration.mode == "disabled":
-            adopt(fallback or self._constant(), State.FALLBACK, "the client is disabled")
-        elif (override := self._override()) is not None:
-            adopt(override, State.FALLBACK, f"{configuration.override_file} is there")
-        elif configuration.mode == "offline" or not self._from_service():
-            error = self._error()
-            reason = "mode is offline" if configuration.mode == "offline" else str(error)
-            if (saved := self._snapshot()) is not None:
-                adopt(saved, State.STALE, reason)
-            elif (computed := self._computed(error)) is not None:
-                adopt(computed, State.STALE, f"{reason}; the client computes the spec")
-            elif fallback is not None:
-                adopt(fallback, State.FALLBACK, reason)
-            else:
-                if isinstance(error, ServiceUnavailable) and not isinstance(error, VersionMismatch):
-                    error.add_note(_WAYS_OUT)
-                raise error
-
-    def _computed(self, error: PreheatError) -> "LocalCurve | None":
-        # Not where the service refuses: that is no outage, but something to be put right.
-        is_outage = isinstance(error, ServiceUnavailable) and self.session.configuration.on_outage == "hold"
-        return self.stand_ins.of_request() if is_outage else None
-
-    def _constant(self) -> "LocalCurve":
-        """The constant that a disabled client passes through: the spec's target LR."""
-        target_lr = self.prefetch.request.spec_dict.get("target_lr")
-        if target_lr is None:
-            raise InvalidFallback("a disabled client needs a spec with target_lr, or a fallback, for its constant")
-        return self.stand_ins.of_value(target_lr)
-
-    def _override(self) -> "LocalCurve | None":
-        name = self.session.configuration.override_file
-        if not name:
-            return None
-        try:
-            return self._from_disk(lambda: self.stand_ins.of_file(Path(name)))
-        except FileNotFoundError:
-            return None
-        except (OSError, ServiceUnavailable) as error:
-            raise InvalidFallback(f"{name} cannot be read: {error}") from error
-
-    def _from_service(self) -> bool:
-        """Whether a curve has arrived; waits for one as long as waiting may help."""
-        prefetch, configuration = self.prefetch, self.session.configuration
-
-        def has_come() -> bool:
-            return prefetch.curve is not None or isinstance(prefetch.error, RequestRefused | VersionMismatch)
-
-        prefetch.start()
-        quiet_s = min(_QUIET_S, configuration.start_timeout_s)
-        prefetch.wait(has_come, quiet_s)
-        more_s = configuration.start_timeout_s - quiet_s
-        if more_s and not has_come():
-            why = prefetch.error or "no answer yet"
-            _LOG.warning("%s: waiting %g s more for %s: %s", prefetch.request.name, more_s, configuration.address, why)
-            prefetch.wait(has_come, more_s)
-        if isinstance(prefetch.error, InvalidSpec):
-            raise prefetch.error
-        return prefetch.curve is not None
-
-    def _error(self) -> PreheatError:
-        if self.prefetch.error is not None:
-            return self.prefetch.error
-        configuration, name = self.session.configuration, self.prefetch.request.name
-        if configuration.mode == "offline":
-            place = f"in {configuration.snapshot_dir}" if configuration.snapshot_dir else "without a snapshot_dir"
-            return ServiceUnavailable(f"mode is offline, and there is no snapshot of {name} {place}")
-        return ServiceUnavailable(f"no answer from {configuration.address} in {configuration.start_timeout_s:g} s")
-
-    def _snapshot(self) -> FetchedCurve | None:
-        snapshots, prefetch = self.session.snapshots, self.prefetch
-        if snapshots is None:
-            return None
-        try:
-            saved = self._from_disk(lambda: snapshots.read(prefetch.request))
-        except ServiceUnavailable:  # the disk takes its time
-            return None
-        if saved is None or not saved[0].windows():
-            return None
-        curve, saved_at = saved
-        prefetch.health.saved_at(saved_at)
-        prefetch.reuse(curve)
-        if isinstance(prefetch.error, RequestRefused) and prefetch.request.spec is None:
-            prefetch.ask_now()  # a service that has lost the schedule can be given it, now that its spec is known
-        return curve
-
-    def _from_disk(self, question: Callable[[], Result]) -> Result:
-        """Not on the client's thread: it may be waiting for a name to be looked up, which nothing bounds."""
-        return run_in_thread(question, self.session.configuration.timeout_s)

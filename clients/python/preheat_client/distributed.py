@@ -5,7 +5,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from torch import distributed
 
@@ -16,6 +16,8 @@ from preheat_client.schedule import ReadableSchedule, Schedule, check_readable
 __all__ = ["SharedSchedule", "from_rank_zero"]
 
 _BLOCK = 1024
+
+Value = TypeVar("Value")
 
 
 def from_rank_zero(open_schedule: Callable[[], Schedule], group: Any = None) -> ReadableSchedule:
@@ -31,7 +33,7 @@ def from_rank_zero(open_schedule: Callable[[], Schedule], group: Any = None) -> 
     """
     if not callable(open_schedule):
         raise TypeError(f"open_schedule ({open_schedule!r:.80}) must be a function: from_rank_zero(lambda: …)")
-    if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size(group) == 1:
+    if not is_shared(group):
         schedule = open_schedule()
         check_readable(schedule)
         return schedule
@@ -43,7 +45,6 @@ class SharedSchedule(Described):
 
     def __init__(self, open_schedule: Callable[[], Schedule], group: Any) -> None:
         self._group = group
-        self._is_rank_zero = distributed.get_rank(group) == 0
         self._schedule: Schedule
         self._start = 0
         self._rows: list[tuple[Row, list[float]]] = []
@@ -63,7 +64,7 @@ class SharedSchedule(Described):
 
         Raises what that raises on rank 0, on every rank.
         """
-        rows: Sequence[Row] = self._broadcast(lambda: self._schedule.lrs(start, stop))
+        rows: Sequence[Row] = on_rank_zero(lambda: self._schedule.lrs(start, stop), self._group)
         return rows
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
@@ -89,30 +90,50 @@ class SharedSchedule(Described):
             rows = self._schedule._block(iteration, _BLOCK)  # noqa: SLF001 - for this class alone
             return iteration, rows, self._schedule._known.metadata  # noqa: SLF001 - as above
 
-        self._start, self._rows, metadata = self._broadcast(block)
+        self._start, self._rows, metadata = on_rank_zero(block, self._group)
         if metadata != self._known.metadata:  # the same one stays the same object: RemoteLR looks for another one
             self._known.metadata = metadata
 
-    def _broadcast(self, make: Callable[[], Any]) -> Any:
-        """What a function returns on rank 0, on every rank; if it raises, every rank raises."""
-        if not self._is_rank_zero:
-            message = [b""]
-            distributed.broadcast_object_list(message, group=self._group, group_src=0)
-            value, error = pickle.loads(message[0])  # noqa: S301 - what rank 0 has pickled
-            if error is not None:
-                raise error
-            return value
-        value, failure = None, None
-        try:
-            value = make()
-            message = [pickle.dumps((value, None))]  # here, where the others can still be told that it failed
-        except BaseException as caught:  # noqa: BLE001 - whatever it is, the others wait for an answer; raised below
-            failure, message = caught, [_pickled(caught)]
-        with _uninterrupted():
-            distributed.broadcast_object_list(message, group=self._group, group_src=0)
-        if failure is not None:
-            raise failure
-        return value
+
+def on_rank_zero(make: Callable[[], Value], group: Any = None) -> Value:
+    """What a function returns on rank 0 of a process group, on every rank; if it raises, every rank raises.
+
+    Every rank calls this. A PreheatError is raised as it is, anything else as RankZeroFailed on the other ranks.
+    """
+    if distributed.get_rank(group) != 0:
+        message = [b""]
+        distributed.broadcast_object_list(message, group=group, group_src=0)
+        value, error = pickle.loads(message[0])  # noqa: S301 - what rank 0 has pickled
+        if error is not None:
+            raise error
+        received: Value = value
+        return received
+    failure = None
+    try:
+        made = make()
+        message = [pickle.dumps((made, None))]  # here, where the others can still be told that it failed
+    except BaseException as caught:  # noqa: BLE001 - whatever it is, the others wait for an answer; raised below
+        failure, message = caught, [_pickled(caught)]
+    with _uninterrupted():
+        distributed.broadcast_object_list(message, group=group, group_src=0)
+    if failure is not None:
+        raise failure
+    return made
+
+
+def is_shared(group: Any = None) -> bool:
+    """Whether there is a process group of several ranks."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size(group) > 1
+
+
+def size_of(group: Any = None) -> int:
+    """How many ranks a process group has."""
+    return distributed.get_world_size(group)
+
+
+def rank_of(group: Any = None) -> int:
+    """This process's rank in a process group."""
+    return distributed.get_rank(group)
 
 
 def _opened(open_schedule: Callable[[], object]) -> Schedule:

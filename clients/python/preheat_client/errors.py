@@ -5,7 +5,13 @@ PreheatError
 │   └── VersionMismatch    client or service is too old for the other
 ├── RequestRefused         the service says no
 │   ├── InvalidSpec        the spec breaks rules
-│   └── ScheduleNotFound   no schedule has this id
+│   ├── ScheduleNotFound   no schedule has this id
+│   ├── RunDiffers         a label names a run of another spec, or a finished one
+│   ├── RunFinished        a run that is over gives nothing more
+│   ├── RunOccupied        another process trains the run, and is alive
+│   ├── RunSuperseded      another process has taken the run over: this one must stop
+│   ├── CheckpointMismatch a checkpoint that the run cannot be resumed from
+│   └── KnowsMore          the service has lost what this process knows
 ├── InvalidFallback        a fallback or an override file from which no LRs follow
 ├── IterationOutOfRange    an iteration outside 0 … total_iterations
 ├── ParamGroupMismatch     optimizer and schedule have different param groups
@@ -56,6 +62,32 @@ class ScheduleNotFound(RequestRefused):
     """No schedule has this id."""
 
 
+class RunDiffers(RequestRefused):
+    """The label names a run of another spec (`problem["differences"]` has both values), or one that is finished."""
+
+
+class RunFinished(RequestRefused):
+    """The run is over: somebody has finished it."""
+
+
+class RunOccupied(RequestRefused):
+    """Another process trains the run, and was heard of a moment ago; `retry_after_s`: when to ask again."""
+
+    retry_after_s: float | None = None
+
+
+class RunSuperseded(RequestRefused):
+    """Another process has taken the run over, or did so after this one had looked: this process must stop."""
+
+
+class CheckpointMismatch(RequestRefused):
+    """A checkpoint that the run cannot be resumed from; `problem` has `field`, `checkpoint` and `run`."""
+
+
+class KnowsMore(RequestRefused):
+    """The service has lost what this process knows: it was restored from a backup. The client tells it by itself."""
+
+
 class InvalidFallback(PreheatError, ValueError):
     """No LRs follow from a fallback, or from the content of an override file."""
 
@@ -81,6 +113,19 @@ class ScheduleMismatch(PreheatError):
 
 class RankZeroFailed(PreheatError):
     """Rank 0 of a process group raised something that is no PreheatError, and that only it raises."""
+
+
+REFUSALS: dict[str, type[RequestRefused]] = {
+    "urn:preheat:schedule-not-found": ScheduleNotFound,
+    "urn:preheat:run-differs": RunDiffers,
+    "urn:preheat:run-finished": RunFinished,
+    "urn:preheat:occupied": RunOccupied,
+    "urn:preheat:superseded": RunSuperseded,
+    "urn:preheat:attempt-moved": RunSuperseded,
+    "urn:preheat:checkpoint-mismatch": CheckpointMismatch,
+    "urn:preheat:knows-more": KnowsMore,
+}
+"""Refusals by the type of their problem document; a status alone may be a wrong path in the URL, or a proxy's."""
 
 
 def is_retryable(error: Exception) -> bool:

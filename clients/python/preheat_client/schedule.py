@@ -2,6 +2,7 @@
 
 import logging
 import operator
+from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -189,6 +190,24 @@ class Schedule(Described):
             return [first]
         return [_row(view, offset) for offset in range(iteration - start, end)]
 
+    def _exact(self, start: int, stop: int) -> Window | None:
+        """Its own values of iterations start … stop − 1, past its end too; None where they are not known exactly."""
+        curve = self._prefetch.curve
+        if curve is None or curve.source not in {"service", "snapshot", "computed"}:
+            return None
+        self._prefetch.focus(min(start, curve.metadata.total_iterations))
+        values, metadata = array("d"), curve.metadata
+        for iteration in range(start, stop):
+            place = min(iteration, metadata.total_iterations)
+            row = curve.row(place)
+            if row is None and (computed := self._stand_ins.of_schedule(metadata)) is not None:
+                row = computed.row(place)
+            if row is None:
+                return None
+            lrs, others = row
+            values.extend([lrs, *others] if isinstance(lrs, float) else [*lrs, *others])
+        return Window(start, values, len(metadata.group_names), metadata.columns)
+
     @property
     def _curve(self) -> Curve:
         curve = self._prefetch.curve
@@ -302,10 +321,12 @@ def whole_number(value: Any, name: str = "iteration") -> int:
 def lr_table(schedule: ReadableSchedule) -> list[float]:
     """LRs of iterations 0 … total_iterations, for frameworks that compile a table into the training step.
 
-    Raises ValueError for a schedule of several param groups or of more than 10,000,000 iterations, which are to be set
-    update by update; what `Schedule.lrs` raises.
+    Raises ValueError for a run, and for a schedule of several param groups or of more than 10,000,000 iterations, which
+    are to be set update by update; what `Schedule.lrs` raises.
     """
     check_one_group(schedule)
+    if getattr(schedule, "is_live", False):
+        raise ValueError("a run must not be compiled into a table: its LRs may change. Set the LR of each update")
     if schedule.total_iterations > _LONGEST_TABLE:
         raise ValueError(
             f"total_iterations ({schedule.total_iterations}) must not exceed {_LONGEST_TABLE} for a compiled schedule: "

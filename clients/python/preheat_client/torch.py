@@ -12,9 +12,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from preheat_client._core.curve import Known, Metadata
 from preheat_client._core.param_groups import Binding, bind, fill, has_lr
-from preheat_client._core.scheduler_state import iteration_of
+from preheat_client._core.run_use import RunUse, is_live
+from preheat_client._core.scheduler_state import iteration_of, state_of
 from preheat_client._core.series import Series
-from preheat_client._core.shares import GroupLrs, Shares, note_initial_lrs
+from preheat_client._core.shares import GroupLrs, Shares, check_choice, note_initial_lrs
 from preheat_client._core.updates import REPLACED, Updates, is_counted, unwrapped
 from preheat_client._core.watch import Watch, refuse_chain
 from preheat_client.errors import ParamGroupMismatch
@@ -31,8 +32,8 @@ _UNSEEN = SimpleNamespace(view=())
 """Stands for a schedule whose rows are not to be taken from memory: its view is that of none."""
 
 
-class RemoteLR(LRScheduler):
-    """Sets the LRs of an optimizer from a schedule of the service.
+class RemoteLR(RunUse, LRScheduler):
+    """Sets the LRs of an optimizer from a schedule of the service, or from a run, to which its first update attaches.
 
     Construction sets the LR of the first update, lr[1] by default. The iteration is the number of updates that the
     optimizer has *performed*: `step()` sets the LR of the next one, however often it is called for the same update.
@@ -47,7 +48,7 @@ class RemoteLR(LRScheduler):
 
     Args:
         optimizer: a torch optimizer, also as accelerate, Lightning and others wrap it.
-        schedule: from `Preheat.create` or `Preheat.schedule`; under torch.distributed also from
+        schedule: from `Preheat.create` or `Preheat.schedule`, or a run; under torch.distributed also from
             `preheat_client.distributed.from_rank_zero`, so that rank 0 asks and all others follow.
         first_iteration: iteration of the first update (epoch); 0 for loops that count from 0.
         unit: what one iteration of the schedule is. With "epoch" every `step()` after one update or more sets the LR of
@@ -88,8 +89,8 @@ class RemoteLR(LRScheduler):
         unit: Literal["update", "epoch"] = "update",
         group_lrs: GroupLrs | None = None,
     ) -> None:
-        _check_choice("unit", unit, ("update", "epoch"))
-        _check_choice("group_lrs", group_lrs, ("scale", "set", None))
+        check_choice("unit", unit, ("update", "epoch"))
+        check_choice("group_lrs", group_lrs, ("scale", "set", None))
         optimizer = unwrapped(optimizer)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer ({type(optimizer).__name__}) is not an Optimizer")
@@ -100,6 +101,7 @@ class RemoteLR(LRScheduler):
         self._last_hyperparameters: list[float] = []
         self._updates = Updates()
         self._watch = Watch()
+        self._start_use(schedule)
         self._bind(optimizer, None)
         super().__init__(optimizer)
 
@@ -160,14 +162,14 @@ class RemoteLR(LRScheduler):
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """Which update (epoch) the LR is set for, of which schedule, and whether the optimizer has it at present.
+        """Which update (epoch) the LR is set for, of which schedule or run, and whether the optimizer has it now.
 
         In a SequentialLR it has another scheduler's before and after this one's turn. `shares`: of `group_lrs="scale"`.
         Updates count that were performed and not stepped for yet, as where a checkpoint is saved before the step.
         """
         is_current = self._is_current()
         due = max(self._updates.count, 0) if is_current and self._unit == "update" else 0
-        state = {"iteration": self.last_epoch + due, "schedule_id": self.schedule.id, "unit": self._unit}
+        state = {**state_of(self.schedule, self.last_epoch + due), "unit": self._unit}
         shares = {"shares": self._binding.shares.factors} if self._group_lrs == "scale" else {}
         return {**state, **shares, "is_current": is_current}
 
@@ -177,7 +179,8 @@ class RemoteLR(LRScheduler):
         Raises ScheduleMismatch if the state is that of another schedule or of another scheduler, or counts in another
         unit; it says how to take over from there. TypeError if it is not a dict.
         """
-        iteration = iteration_of(state_dict, self.schedule.id, self._unit)
+        iteration = iteration_of(state_dict, self.schedule, self._unit)
+        self._look_from(state_dict)
         factors = state_dict.get("shares")
         if self._group_lrs == "scale" and factors and len(factors) == self._group_count:
             shares = Shares(list(factors), self._binding.shares.reference)
@@ -195,12 +198,17 @@ class RemoteLR(LRScheduler):
     def _update_lr(self, epoch: int | None = None) -> None:
         """A SequentialLR calls it when it is the turn of this scheduler."""
         del epoch
+        if is_live(self.schedule):
+            raise ValueError("a run must not be in a SequentialLR: put all phases into its spec")
         self._begin(self._first)
 
     def _begin(self, iteration: int) -> None:
         self._set(iteration)
-        self._updates.start(self.optimizer, self._set_for_new_groups)
+        self._updates.start(self.optimizer, self._hook)
         self._view, self._is_first, self._has_turn = None, True, True
+
+    def _set_used(self, iteration: int) -> None:
+        self._set(iteration, is_used=True)
 
     def _set_next(self, iteration: int) -> None:
         """Sets what a step sets, and looks for what else may set LRs."""
@@ -258,7 +266,7 @@ class RemoteLR(LRScheduler):
     def _is_current(self) -> bool:
         return all(map(has_lr, self.optimizer.param_groups, self.get_last_lr()))
 
-    def _set(self, iteration: int) -> None:
+    def _set(self, iteration: int, *, is_used: bool = False) -> None:
         groups = self.optimizer.param_groups
         if groups is not self._groups or len(groups) != self._group_count:
             self._bind(self.optimizer, self._binding)
@@ -267,12 +275,12 @@ class RemoteLR(LRScheduler):
         # A step sets the LR of an update that is yet to come, and after the last one there need be none: the end is
         # passed only by the step after that, which names the update that was done beyond it.
         is_next = iteration == self._after_last or self._after_last < iteration == self.last_epoch + 1
-        held = iteration - 1 if is_next else iteration
-        self._lrs = self._binding.lrs(self.schedule.lr(held))
+        held = iteration - 1 if is_next and not is_used else iteration
+        self._lrs = self._binding.lrs(self._source.lr(held))
         for group, lr in zip(groups, self._lrs, strict=True):
             fill(group, "lr", lr)
         if self._binding.places:
-            self._last_hyperparameters = self.schedule.hyperparameters(held)
+            self._last_hyperparameters = self._source.hyperparameters(held)
             self._binding.write(groups, self._last_hyperparameters)
         self.last_epoch = iteration
         self._look()
@@ -295,7 +303,7 @@ class RemoteLR(LRScheduler):
         """Notes which part of the schedule is in memory, for the steps that follow."""
         view = getattr(self._known, "view", None)  # before the metadata: a curve that arrives changes it last
         self._viewed, self._view, self._one_lr = _UNSEEN, None, None
-        if view is not None and self._known.metadata is self._bound_to:
+        if view is not None and self._known.metadata is self._bound_to and self.is_in_use:
             self._viewed, self._view = self._known, view
             self._series = series = Series.of(view, self._binding)
             self._start, self._length = series.start, series.length
@@ -338,10 +346,5 @@ class RemoteLR(LRScheduler):
         self._bound_to = None
         self._viewed, self._view, self._one_lr = _UNSEEN, None, None
         if count != REPLACED and not is_counted(self.optimizer):
-            self._updates.start(self.optimizer, self._set_for_new_groups)
+            self._updates.start(self.optimizer, self._hook)
             self._updates.count = count
-
-
-def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} ({value!r:.40}) must be one of {', '.join(map(repr, choices))}")

@@ -9,6 +9,7 @@ from preheat_client._core.curve import Metadata, Window, metadata_of, npy_bytes,
 from preheat_client._core.findings import Finding, findings_of
 from preheat_client._core.request import Request
 from preheat_client._http import Transport
+from preheat_client._runs.api import RunApi
 from preheat_client.errors import RequestRefused, ServiceUnavailable
 
 _LOG = logging.getLogger("preheat_client")
@@ -26,6 +27,7 @@ class Api:
     def __init__(self, configuration: Configuration) -> None:
         self._transport = transport = Transport(configuration)
         self._successors: dict[str, str] = {}
+        self.runs = RunApi(transport)
         self.disconnect, self.forget, self.close = transport.disconnect, transport.forget, transport.close
 
     def metadata(self, request: Request, known: Metadata | None = None) -> Metadata:

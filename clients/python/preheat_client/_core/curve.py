@@ -4,7 +4,7 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from preheat_client._core.version import VERSION
@@ -38,6 +38,15 @@ class Metadata:
     def columns(self) -> int:
         """How many LRs and other hyperparameters one iteration has."""
         return len(self.group_names) + len(self.hyperparameter_columns)
+
+    @property
+    def all_columns(self) -> tuple[tuple[str, str], ...]:
+        """Group and name of every LR and other hyperparameter, as one iteration has them."""
+        return (*((name, "lr") for name in self.group_names), *self.hyperparameter_columns)
+
+    def of_length(self, total_iterations: int) -> "Metadata":
+        """The same schedule with another end."""
+        return replace(self, total_iterations=total_iterations)
 
     def has_shape_of(self, other: "Metadata") -> bool:
         """Whether `lr(n)` gives the same param groups, in the same order, for both."""

@@ -2,10 +2,19 @@
 
 from typing import Any
 
+from preheat_client._core.run_use import is_live
 from preheat_client.errors import ScheduleMismatch
 
 
-def iteration_of(state: Any, schedule_id: str, unit: str) -> int:
+def state_of(schedule: Any, iteration: int) -> dict[str, Any]:
+    """What a scheduler saves of where it is: the iteration, and which schedule, or which attempt of a run, it is of."""
+    if is_live(schedule):
+        saved: dict[str, Any] = schedule.state_dict(iteration)
+        return saved
+    return {"iteration": iteration, "schedule_id": schedule.id}
+
+
+def iteration_of(state: Any, schedule: Any, unit: str) -> int:
     """The iteration in a state of RemoteLR.
 
     Raises ScheduleMismatch, with how to take over from there, for the state of another schedule, of another scheduler,
@@ -14,20 +23,28 @@ def iteration_of(state: Any, schedule_id: str, unit: str) -> int:
     if not isinstance(state, dict):
         raise TypeError(f"state_dict ({state!r:.40}) must be a dict, as state_dict() returns it")
     iteration = state.get("iteration")
-    if "schedule_id" not in state or not isinstance(iteration, int):
+    if not {"schedule_id", "run"} & state.keys() or not isinstance(iteration, int):
         raise ScheduleMismatch(f"the state is that of another scheduler, not of RemoteLR: {_takeover(state)}")
-    ids = {state["schedule_id"], schedule_id} - {""}  # a fallback has no id to compare
-    if len(ids) > 1:
-        raise ScheduleMismatch(
-            f"the state belongs to schedule {state['schedule_id']}, this is {schedule_id}: to change schedules, "
-            f"construct RemoteLR with first_iteration={iteration}"
-        )
+    if is_live(schedule):
+        schedule.check_state(state)
+    else:
+        _check_schedule(state, schedule.id)
     saved_unit = state.get("unit", "update")  # states of before there were units
     if saved_unit != unit:
         raise ScheduleMismatch(
             f'the state counts by {saved_unit}, this RemoteLR by {unit}: construct it with unit="{saved_unit}"'
         )
     return iteration
+
+
+def _check_schedule(state: dict[str, Any], schedule_id: str) -> None:
+    owner = f"run {state['run']}" if "run" in state else f"schedule {state['schedule_id']}"
+    ids = {state.get("schedule_id", state.get("run")), schedule_id} - {""}  # a fallback has no id to compare
+    if len(ids) > 1:
+        raise ScheduleMismatch(
+            f"the state belongs to {owner}, this is {schedule_id}: to change schedules, construct RemoteLR with "
+            f"first_iteration={state['iteration']}"
+        )
 
 
 def _takeover(state: dict[str, Any]) -> str:

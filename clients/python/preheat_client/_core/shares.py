@@ -55,6 +55,12 @@ def note_initial_lrs(param_groups: list[ParamGroup], current_lrs: list[float]) -
         group.setdefault("initial_lr", _own_lr(next(alike, group)))
 
 
+def check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
+    """Raises ValueError, with name and value, for what is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} ({value!r:.40}) must be one of {', '.join(map(repr, choices))}")
+
+
 def _own_lr(group: ParamGroup) -> float:
     return float(group["initial_lr"] if "initial_lr" in group else group["lr"])
 

@@ -1,0 +1,64 @@
+"""RunUse: the part of a scheduler that has to do with runs: their LRs are looked at until an update uses them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+class RunUse:
+    """What a scheduler of a run does besides setting LRs.
+
+    Making it and loading a state only look at what is planned. The first update after that uses its LR: the process
+    attaches, and the LR is set anew. `is_in_use` says whether it has; the LRs of a schedule may be used at any time.
+    """
+
+    schedule: Any
+    last_epoch: int
+    is_in_use: bool
+    _resumed: Mapping[str, Any] | None
+    _after_last: int
+
+    def _start_use(self, schedule: Any) -> None:
+        self.is_in_use, self._resumed = not is_live(schedule), None
+        if is_live(schedule):
+            schedule.follow(self)
+
+    def _look_from(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a loaded state: its LR is looked at, and the next update attaches."""
+        if is_live(self.schedule) and not (self.is_in_use and state == self.state_dict()):
+            self.is_in_use, self._resumed = False, state
+
+    @property
+    def _source(self) -> Any:
+        """What LRs are read from."""
+        return self.schedule if self.is_in_use else self.schedule.planned
+
+    @property
+    def _hook(self) -> Callable[[], None]:
+        """What runs before each update."""
+        return self._before_update if is_live(self.schedule) else self._set_for_new_groups
+
+    def _before_update(self) -> None:
+        self._set_for_new_groups()
+        if not self.is_in_use:
+            self.schedule.begin(self.last_epoch, self._resumed, self)
+            self.is_in_use = True
+            self._set_used(self.last_epoch)
+        elif self.last_epoch >= self._after_last:  # the step before has left the last LR, and did not use it again
+            self._set_used(self.last_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As the scheduler has it."""
+        raise NotImplementedError
+
+    def _set_for_new_groups(self) -> None:
+        """Sets the LR where param groups were added or loaded."""
+        raise NotImplementedError
+
+    def _set_used(self, iteration: int) -> None:
+        """Sets what an update is about to run at."""
+        raise NotImplementedError
+
+
+def is_live(schedule: Any) -> bool:
+    """Whether it is a run, whose LRs are handed out as they are used."""
+    return bool(getattr(schedule, "is_live", False))

@@ -1,0 +1,264 @@
+"""Heartbeat: the job of the client's thread that asks for a run's next window, every half lease or sooner."""
+
+import logging
+import math
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from preheat_client._core.prefetch import Backoff
+from preheat_client._core.worker import Worker
+from preheat_client._runs.answers import RunDescription
+from preheat_client._runs.pace import Pace
+from preheat_client._runs.place import Place
+from preheat_client._runs.processes import Lineage, Processes
+from preheat_client._runs.reports import Reports
+from preheat_client._runs.revisions import Revisions
+from preheat_client._runs.speaker import Asked, Speaker
+from preheat_client.errors import InvalidSpec, KnowsMore, PreheatError, RunFinished, RunSuperseded
+from preheat_client.run_status import RunHealth
+
+if TYPE_CHECKING:
+    from preheat_client._runs.api import Columns, RunApi  # brings httpcore
+
+_LOG = logging.getLogger("preheat_client")
+_CONFLICT = 409
+_SOONEST_S = _FIRST_LOOK_S = 0.02
+
+Speakers = Literal["one", "all"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a job speaks for its run; `reports`: whether this process does, since of many speakers only one is to."""
+
+    speakers: Speakers
+    lineage: Lineage | None
+    take_over: bool
+    patience_s: float
+    timeout_s: float
+    reports: bool
+
+
+def options_of(
+    speakers: Speakers,
+    take_over: bool,
+    patience_s: float,
+    timeout_s: float,
+    processes: Processes,
+) -> Options:
+    """Options that were checked. Raises ValueError, with name, value and rule."""
+    if speakers not in get_args(Speakers):
+        raise ValueError(f"speakers ({speakers!r:.40}) must be one of {', '.join(get_args(Speakers))}")
+    if not 0 < patience_s < math.inf:
+        raise ValueError(f"patience_s ({patience_s}) must be > 0 and finite")
+    if speakers == "all" and processes.lineage is None:
+        raise ValueError(
+            'speakers="all" needs to know which processes are one job: by TORCHELASTIC_RUN_ID (torchrun --rdzv-id) or '
+            "SLURM_JOB_ID"
+        )
+    reports = speakers == "one" or processes.rank == 0
+    return Options(speakers, processes.lineage, take_over, float(patience_s), timeout_s, reports)
+
+
+@dataclass(frozen=True)
+class Link:
+    """What leads from one run to the service and back."""
+
+    run: RunDescription
+    columns: "Columns"
+    options: Options
+    api: "RunApi"
+    worker: Worker
+    revisions: Revisions
+    health: RunHealth
+    place: Place
+
+
+class Heartbeat:
+    """The speaker of the present attempt, and the requests that keep it supplied.
+
+    The loop reads and tells, the client's thread asks and adopts: what both touch is `speaker`, under `lock`, which is
+    never held while anything is waited for. After each request `changed` is notified.
+    """
+
+    speaker: Speaker | None
+    error: PreheatError | None
+    """Why the last request failed; None once one has not."""
+    ended: PreheatError | None
+    """Why there will be no more LRs: another process has taken over, or the run is finished."""
+
+    def __init__(self, link: Link) -> None:
+        self.link, self.reports = link, Reports()
+        self.seen_attempt = link.run.attempt
+        self.is_closed = False
+        self.on_window: Callable[[int, int], object] = lambda _before, _now: None
+        """Called on the client's thread after each window, with the revisions before it and now."""
+        self.on_end: Callable[[], object] = lambda: None
+        """Called on the client's thread when there will be no more."""
+        self.told: Callable[[int], Mapping[str, Any] | None] = lambda _position: None
+        """What this process says that it used last, before a position."""
+        self._job = partial(_beat, weakref.ref(self))  # the thread must not keep a run that is dropped
+        self.renew()
+
+    def renew(self) -> None:
+        """Begins anew, also in the child of a fork: that is another process, and has not attached."""
+        self.lock, self.changed = threading.Lock(), threading.Condition()
+        self._start(None, 0)
+
+    def start(self, speaker: Speaker, position: int) -> None:
+        """Begins to ask for an attempt that has just been opened."""
+        self._start(speaker, position)
+        self.seen_attempt = speaker.attempt
+        self.link.revisions.see(speaker.revision, speaker.schedule_id)
+        self.ask_now()
+
+    def _start(self, speaker: Speaker | None, position: int) -> None:
+        self.pace, self._backoff = Pace(position, time.monotonic()), Backoff()
+        self.answers, self._ask_at, self._look_s = 0, 0.0, _FIRST_LOOK_S
+        self.error = self.ended = None
+        with self.lock:
+            self.speaker = speaker
+
+    def ask_now(self) -> None:
+        """Asks without a pause, unless the service asked for one by Retry-After."""
+        self._ask_at = 0.0
+        self.link.worker.enqueue(self._job)
+
+    def is_over(self, speaker: Speaker) -> bool:
+        """Whether a speaker gets no more windows."""
+        return self.speaker is not speaker or self.ended is not None or self.is_closed
+
+    def notify(self) -> None:
+        """Wakes whoever waits for a window."""
+        with self.changed:
+            self.changed.notify_all()
+
+    def attach_body(self, position: int, token: str, **more: object) -> dict[str, Any]:
+        """A request to attach; None where `more` says nothing else."""
+        options = self.link.options
+        return {
+            "token": token,
+            "seen_attempt": self.seen_attempt,
+            "position": position,
+            "speakers": options.speakers,
+            "lineage": None if options.lineage is None else asdict(options.lineage),
+            "take_over": options.take_over,
+            "world_size": None,
+            "checkpoint": None,
+            "knowledge": None,
+            **more,
+        }
+
+    def send_reports(self, speaker: Speaker) -> None:
+        """Gives the service the reports that are left. Raises ServiceUnavailable, RequestRefused."""
+        while self.link.options.reports and not self.reports.is_empty:
+            body = {"attempt": speaker.attempt, "token": speaker.token, "reports": self.reports.batch(), "told": []}
+            self.link.api.report(self.link.run.id, body)
+            self.reports.sent()
+
+    def beat(self) -> float | None:
+        """Makes one request, if it is time to; seconds until the next call, None if there will be none."""
+        speaker = self.speaker
+        if speaker is None or self.is_over(speaker):
+            return None
+        if self._backoff.retry_after_s > 0:
+            return self._backoff.retry_after_s
+        now, position = time.monotonic(), self.link.place.position
+        self.pace.note(position, now)
+        if self.pace.iteration_s is None and now < self._ask_at:
+            self._look_s *= 2  # at the loop, to know soon how long an iteration takes
+            return min(self._look_s, self._ask_at - now)
+        again_after_s: float | None
+        try:
+            again_after_s = self._ask(speaker, position)
+        except PreheatError as error:
+            again_after_s = self._failed(speaker, error)
+        self.notify()
+        return again_after_s
+
+    def _ask(self, speaker: Speaker, position: int) -> float:
+        link = self.link
+        with self.lock:
+            asked = speaker.ask(position)
+            body = speaker.body(asked)
+        handed = link.api.window(link.run.id, {**body, **self._extras(asked)}, link.columns)
+        self.reports.sent()
+        before = speaker.revision
+        with self.lock:
+            is_adopted = speaker.adopt(handed)
+        self.error = None
+        self.answers += 1
+        self._backoff.succeeded()
+        link.health.answered()
+        if not is_adopted:
+            return 0.0
+        link.revisions.see(speaker.revision, speaker.schedule_id)
+        self.on_window(before, speaker.revision)
+        return self._next_s(speaker, position)
+
+    def _extras(self, asked: Asked) -> dict[str, Any]:
+        # In an overrun the service has yet to learn what was told.
+        told = self.told(asked.position) if asked.overrun is None else None
+        reports = self.reports.batch() if self.link.options.reports else []
+        return {"iteration_s": self.pace.iteration_s, "reports": reports, "told": [] if told is None else [told]}
+
+    def _next_s(self, speaker: Speaker, position: int) -> float:
+        half_s, iteration_s = speaker.lease_s / 2, self.pace.iteration_s
+        self._ask_at = time.monotonic() + half_s
+        if iteration_s is None:
+            return self._look_s
+        if speaker.acknowledged > speaker.total_iterations:  # there is nothing more to hand out
+            return half_s
+        return min(half_s, max((speaker.end - position) * iteration_s / 2, _SOONEST_S))
+
+    def _failed(self, speaker: Speaker, error: PreheatError) -> float | None:
+        health = self.link.health
+        if self.is_over(speaker):  # closing is what made it fail
+            return None
+        if isinstance(error, RunSuperseded | RunFinished):
+            self.ended = error
+            health.ended(error)
+            self.on_end()
+            return None
+        if isinstance(error, KnowsMore):
+            try:
+                return self._tell_what_is_known(speaker)
+            except PreheatError as refusal:
+                error = refusal
+        if isinstance(error, InvalidSpec) and not self.reports.is_empty:
+            _LOG.error("%s: reports are dropped, which the service refuses: %s", health.name, error)
+            self.reports.sent()
+            return 0.0
+        self.error = error
+        health.failed(error)
+        if getattr(error, "status", None) == _CONFLICT:
+            return speaker.lease_s / 2
+        pause_s: float = min(self._backoff.failed(error), 2 * speaker.lease_s)
+        return max(pause_s, self._backoff.retry_after_s)
+
+    def _tell_what_is_known(self, speaker: Speaker) -> float:
+        """Attaches to a service that has lost this attempt, or more: it takes what this process knows as facts."""
+        link, end = self.link, speaker.end
+        revision = speaker.overrun.revision if speaker.overrun else speaker.revision
+        spec = link.revisions.spec(revision)
+        knowledge = {"attempt": speaker.attempt, "revision": revision, "bound": end, "spec": spec}
+        body = self.attach_body(end, os.urandom(16).hex(), knowledge=knowledge)
+        attached = link.api.attach(link.run.id, body)
+        message = "%s: the service had lost attempt %d, which is attempt %d now"
+        _LOG.warning(message, link.health.name, speaker.attempt, attached.attempt)
+        self.seen_attempt = attached.attempt
+        with self.lock:
+            if self.speaker is speaker:
+                self.speaker = speaker.renewed(attached)
+        return 0.0
+
+
+def _beat(reference: "weakref.ref[Heartbeat]") -> float | None:
+    heartbeat = reference()
+    return None if heartbeat is None else heartbeat.beat()

@@ -1,0 +1,44 @@
+"""News: what people have done to a run, told to the log and to the user's callbacks."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from preheat_client._runs.answers import Change, Restart
+from preheat_client.run_status import RunHealth
+
+_LOG = logging.getLogger("preheat_client")
+
+
+class News:
+    """Changes, and the restart that is asked for in one attempt; callbacks run on the client's thread."""
+
+    def __init__(
+        self,
+        health: RunHealth,
+        on_change: Callable[[Any, Change], object] | None,
+        on_restart: Callable[[Any, Restart], object] | None,
+    ) -> None:
+        self._health, self._on_change, self._on_restart = health, on_change, on_restart
+        self.restart: Restart | None = None
+        """What this attempt was asked for."""
+
+    def ask_for(self, restart: Restart | None, run: Any) -> None:
+        """Tells of a restart, once."""
+        if restart is None or self.restart is not None:
+            return
+        self.restart = restart
+        message = "%s: %s asks for a restart at iteration %d: %s"
+        _LOG.warning(message, self._health.name, restart.author, restart.position, restart.why)
+        tell = self._on_restart
+        if tell is not None:
+            self._health.call(lambda: tell(run, restart))
+
+    def changed(self, change: Change, run: Any) -> None:
+        """Tells of a change."""
+        self._health.last_change = change
+        operation = change.operation.get("op")
+        _LOG.info("%s: %s by %s: %s", self._health.name, operation, change.author, change.why)
+        tell = self._on_change
+        if tell is not None:
+            self._health.call(lambda: tell(run, change))

@@ -1,0 +1,345 @@
+"""Run: the live schedule of a training job, whose LRs the service hands out, and which people can change."""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+from preheat_client._core.curve import Described, Row, Window
+from preheat_client._core.prefetch import NO_VIEW
+from preheat_client._runs.answers import Change, Restart
+from preheat_client._runs.attachment import Attachment
+from preheat_client._runs.news import News
+from preheat_client._runs.opened import Feed, Opened
+from preheat_client._runs.plan import Plan
+from preheat_client._runs.ranks import Ranks, check_alone, ranks_now
+from preheat_client._runs.speaker import Part
+from preheat_client._runs.states import check_run, checkpoint_of, state_of
+from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
+from preheat_client.run_status import RunState, RunStatus
+from preheat_client.schedule import whole_number
+
+__all__ = ["Run"]
+
+_KEPT = 16
+_RECORD = 1024
+
+OnChange = Callable[["Run", Change], object]
+OnRestart = Callable[["Run", Restart], object]
+
+
+class Run(Described):
+    """A live run of the service; made by `Preheat.run`, and given to every adapter in the place of a schedule.
+
+    The first update attaches: from then on the service knows this job as the run's present attempt, and hands out its
+    LRs in windows, a few seconds ahead. Making a run or a RemoteLR, loading a checkpoint, evaluating and `plan` only
+    look. `lr` uses: for a loop without a scheduler its first call attaches.
+
+    While the service is away the loop goes on along the last revision that is known, and tells the service when it is
+    back. Another process that takes the run over ends this one: its next LR raises RunSuperseded.
+
+    Under torch.distributed rank 0 asks and tells the others: every rank makes the same calls in the same order. A copy
+    is the run itself; where it is unpickled it is opened again.
+    """
+
+    is_live = True
+
+    def __init__(self, opened: Opened, on_change: OnChange | None, on_restart: OnRestart | None) -> None:
+        self._opened, self._description = opened, opened.description
+        self._attachment, self._place, self._health = opened.attachment, opened.place, opened.health
+        self._news = News(opened.health, on_change, on_restart)
+        self._known: Feed = Feed(opened.metadata)
+        self.renew()
+        if self._attachment is not None:
+            heartbeat, called = self._attachment.heartbeat, weakref.ref(self)
+            heartbeat.on_window = lambda before, now: _call(called, lambda run: run._heard(before, now))  # noqa: SLF001
+            heartbeat.on_end = lambda: _call(called, Run._cut)
+            heartbeat.told = lambda position: _call(called, lambda run: run._told(position))  # noqa: SLF001
+
+    def renew(self) -> None:
+        """Begins anew, also in the child of a fork; not for users."""
+        if self._attachment is not None:
+            self._attachment.heartbeat.renew()
+        self._ranks: Ranks | None = None
+        self._is_begun = False
+        self._begun_from: Mapping[str, Any] | None = None
+        self._users: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._pending: Mapping[str, Any] | None = None
+        self._parts: tuple[Part, ...] = ()
+        self._recorded: tuple[Window, ...] = ()
+        self._news.restart = None
+        self._known.view = NO_VIEW
+
+    @property
+    def id(self) -> str:
+        """The run's id; that of its schedule is one for each revision."""
+        return self._description.id
+
+    @property
+    def label(self) -> str:
+        """The label, which names one living run."""
+        return self._description.label
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The normalised spec that the run was made of, without the changes since."""
+        return self._known.metadata.spec
+
+    @property
+    def planned(self) -> Plan:
+        """What `plan` looks at, for adapters."""
+        return self._opened.plan
+
+    @property
+    def restart_requested(self) -> Restart | None:
+        """A restart that a person has asked this attempt for; a loop stops then, without saving. None if none has."""
+        return self._news.restart
+
+    @property
+    def status(self) -> RunStatus:
+        """What the LRs are worth, which revision and attempt they are of, and what happened last."""
+        part = self._parts[-1] if self._parts else None
+        speaker = self._attachment.heartbeat.speaker if self._attachment is not None else None
+        dropped = self._attachment.heartbeat.reports.dropped if self._attachment is not None else 0
+        state = self._health.state
+        if self._attachment is None and part is not None:
+            state = RunState.OVERRUN if part.is_overrun else RunState.READY
+        return RunStatus(
+            state,
+            part.revision if part else self._description.revision,
+            part.attempt if part else 0,
+            self._place.position,
+            speaker.acknowledged if speaker else part.acknowledged if part else 0,
+            self._health.last_change,
+            self._news.restart,
+            self._health.last_error,
+            dropped,
+        )
+
+    def plan(self, iteration: int) -> Row:
+        """The learning rate that is planned for an iteration as things stand; only looks, at any iteration.
+
+        Read as `Schedule.lr` reads it, of the newest revision. Where rank 0 asks for all ranks, the others have what
+        was planned when the run was opened, and the nearest of it.
+        """
+        return self._opened.plan.lr(whole_number(iteration))
+
+    def lr(self, iteration: int) -> Row:
+        """The learning rate to run update `iteration` at: a number for one param group, a list for several.
+
+        Attaches if it is the first one that is used. A read from memory, else waited for: at most `timeout_s`, after
+        which the loop goes on along the last revision that is known. Past the end the last LR is held.
+
+        Raises RunSuperseded, RunFinished; IterationOutOfRange below 0, or past the end if `strict`; what `begin`
+        raises; ServiceUnavailable with many speakers after `patience_s`, or where no revision is known exactly.
+        """
+        start, lrs, _ = self._known.view
+        try:
+            offset = iteration - start
+            if 0 <= offset < len(lrs):
+                self._place.at = iteration
+                return lrs[offset]
+        except TypeError:  # 2.5, "3": said below, by its name
+            pass
+        iteration = whole_number(iteration)
+        return self._window(iteration).row(iteration)[0]
+
+    def hyperparameters(self, iteration: int) -> list[float]:
+        """Values of the other hyperparameters to run update `iteration` at, as `hyperparameter_columns` names them."""
+        iteration = whole_number(iteration)
+        return self._window(iteration).row(iteration)[1]
+
+    def lrs(self, start: int = 0, stop: int | None = None) -> Sequence[Row]:
+        """Learning rates that are planned for iterations start … stop − 1; only looks, as `plan` does."""
+        return self._opened.plan.lrs(start, stop)
+
+    def report(self, iteration: int, /, **values: Any) -> None:
+        """Notes numbers of an update (loss, grad_norm, …), which are sent with the next request.
+
+        Never waits, and never fails for what the service says: reports are kept in memory, the last 10,000. Under
+        torch.distributed only rank 0's count. NaN and infinities are values too.
+
+        Raises TypeError for what is no number, ValueError for a negative iteration or a name of more than 100
+        characters.
+        """
+        iteration = whole_number(iteration)
+        if (
+            self._attachment is not None
+            and self._opened.options.reports
+            and (not self._ranks or self._ranks.is_speaker)
+        ):
+            self._attachment.heartbeat.reports.add(iteration, values)
+
+    def begin(self, iteration: int, state: Mapping[str, Any] | None = None, user: Any = None) -> None:
+        """Attaches with update `iteration` as the next one; for adapters, which call it before their first update.
+
+        `state` is what the loop was resumed from, if it was. Another `user`, such as a second optimizer's scheduler,
+        joins the attempt that this process has opened from the same checkpoint, or without one.
+
+        Waits while another process that trains the run is alive, or the service away. Raises RunOccupied or
+        ServiceUnavailable after `patience_s`, RunSuperseded if another process has attached since this one opened the
+        run, CheckpointMismatch, RunFinished; ValueError for one of several processes that could not agree.
+        """
+        checkpoint = None if state is None else checkpoint_of(state)
+        if self._is_begun and (
+            checkpoint is None or (_is_same(checkpoint, self._begun_from) and user not in self._users)
+        ):
+            if user is not None:
+                self._users.add(user)
+            return
+        ranks = ranks_now(self._opened.group, self._opened.options.speakers, self._opened.processes)
+        check_alone(ranks, self._opened.options.speakers, self._opened.processes)
+        attachment = self._attachment
+
+        def attach() -> Part:
+            assert attachment is not None  # noqa: S101 - the speaker has one
+            attachment.attach(iteration, checkpoint, ranks.size)
+            self._place.at = iteration
+            return attachment.next_part(iteration)
+
+        part = ranks.share(attach)
+        self._ranks, self._place.at = ranks, iteration
+        self._parts, self._recorded, self._news.restart = (), (), None
+        self._take(part)
+        self._is_begun, self._begun_from = True, checkpoint
+        self._users = weakref.WeakSet({user} - {None})
+
+    def state_dict(self, iteration: int) -> dict[str, Any]:
+        """What a checkpoint needs to know of the run, whose next iteration to run is `iteration`; never an LR.
+
+        RemoteLR and the other adapters have it in theirs.
+        """
+        if not self._parts:
+            return {"run": self.id, "iteration": iteration, "attempt": None}
+        return state_of(self._parts[-1], self.id, iteration)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a checkpoint with the next LR that is used: for loops without a scheduler.
+
+        Raises ScheduleMismatch for the state of another run.
+        """
+        self.check_state(state)
+        self._pending, self._is_begun = state, False
+        self._known.view = NO_VIEW
+
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        """Raises ScheduleMismatch for the state of another run; that of a run that this one is a fork of is none."""
+        check_run(state, self.id, self._description.origins)
+
+    def follow(self, scheduler: Any) -> None:
+        """Takes where the loop is from a scheduler with `last_epoch` and `is_in_use`, for adapters."""
+        self._place.follow(scheduler)
+
+    def close(self) -> None:
+        """Says goodbye: sends the reports that are left, and lets another process attach at once."""
+        if self._attachment is not None:
+            self._attachment.close()
+        self._known.view = NO_VIEW
+
+    def _window(self, iteration: int) -> Window:
+        """The values that an iteration is to run at, now in view."""
+        self._check(iteration)
+        if not self._is_begun:
+            self.begin(iteration, self._pending)
+        self._place.at = max(self._place.at, iteration)
+        while iteration >= self._parts[-1].stop:
+            self._advance(iteration)
+        part = next((each for each in reversed(self._parts) if each.start <= iteration < each.stop), None)
+        window = part.window if part is not None else self._record(iteration)
+        self._known.view = (window.start, window.lrs, window.others)
+        return window
+
+    def _check(self, iteration: int) -> None:
+        last = self.total_iterations
+        if iteration < 0 or (iteration > last and self._opened.is_strict):
+            raise IterationOutOfRange(iteration, last)
+        is_shared = self._ranks is not None and self._ranks.is_shared  # there all ranks raise with the next part
+        if self._attachment is not None and not is_shared and self._attachment.heartbeat.ended is not None:
+            raise self._attachment.heartbeat.ended
+
+    def _advance(self, iteration: int) -> None:
+        ranks, attachment = self._ranks, self._attachment
+        assert ranks is not None  # noqa: S101 - it has begun
+        part = ranks.share(lambda: _next_part(attachment, iteration))
+        if part.start != self._parts[-1].stop:
+            raise ServiceUnavailable(
+                f"rank 0 tells iterations from {part.start} on, this rank is at {self._parts[-1].stop}: all ranks must "
+                "make the same calls"
+            )
+        self._take(part)
+
+    def _take(self, part: Part) -> None:
+        self._parts = (*self._parts, part)[-_KEPT:]
+        if part.total_iterations != self._known.metadata.total_iterations:
+            self._known.metadata = self._known.metadata.of_length(part.total_iterations)
+        self._news.ask_for(part.restart, self)
+
+    def _record(self, iteration: int) -> Window:
+        """What an iteration before those in memory ran at: for one of two optimizers that lags behind."""
+        for window in self._recorded:
+            if window.start <= iteration < window.start + len(window.lrs):
+                return window
+        first, ranks, attachment = self._parts[0], self._ranks, self._attachment
+        stop = min(iteration + _RECORD, first.start)
+        columns = self._known.metadata.all_columns
+        assert ranks is not None  # noqa: S101 - it has begun
+
+        def read() -> Window:
+            assert attachment is not None  # noqa: S101 - the speaker has one
+            return attachment.patiently(lambda api: api.record(self.id, first.attempt, iteration, stop, columns))
+
+        window = ranks.share(read)
+        self._recorded = (*self._recorded, window)[-_KEPT:]
+        return window
+
+    # What the client's thread calls.
+
+    def _heard(self, before: int, now: int) -> None:
+        """After each window."""
+        attachment = self._attachment
+        assert attachment is not None  # noqa: S101 - it is what has been heard by
+        speaker = attachment.heartbeat.speaker
+        if speaker is not None and self._ranks is not None and not self._ranks.is_shared:  # else with the next part
+            self._news.ask_for(speaker.restart, self)
+        if now > before:
+            attachment.look_for_changes(before, lambda change: self._news.changed(change, self))
+
+    def _cut(self) -> None:
+        """Makes the next read see that there will be no more; among several ranks all see it with the next part."""
+        if self._ranks is None or not self._ranks.is_shared:
+            self._known.view = NO_VIEW
+
+    def _told(self, position: int) -> dict[str, Any] | None:
+        """What was used last before a position."""
+        used = position - 1
+        part = next((each for each in self._parts if each.start <= used < each.stop), None)
+        if part is None:
+            return None
+        row = part.window.row(used)[0]
+        names = self.group_names
+        lrs = dict(zip(names, row if isinstance(row, list) else [row], strict=True))
+        return {"iteration": used, "rank": self._opened.processes.rank, "lrs": lrs, "revision": part.revision}
+
+    def __repr__(self) -> str:
+        return f"<{self._health.name}: {self._health.state}>"
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self  # frameworks copy schedulers, and a copy must not attach a second time
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._opened.reopen, ()
+
+
+def _is_same(checkpoint: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
+    """Whether two states were saved at once; the iterations of two optimizers may differ."""
+    return other is not None and {**checkpoint, "position": 0} == {**other, "position": 0}
+
+
+def _next_part(attachment: Attachment | None, iteration: int) -> Part:
+    assert attachment is not None  # noqa: S101 - the speaker has one
+    return attachment.next_part(iteration)
+
+
+def _call(reference: "weakref.ref[Run]", method: Callable[[Run], Any]) -> Any:
+    """Calls a method of a run that was not dropped."""
+    run = reference()
+    return None if run is None else method(run)
