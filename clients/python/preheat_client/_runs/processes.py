@@ -30,7 +30,7 @@ def processes_of(environ: Mapping[str, str]) -> Processes:
     """Read from the variables of torchrun, MPI and SLURM's srun."""
     sizes = [_count(environ, name) for name in _SIZES if name in environ]
     ranks = [_count(environ, name) for name in _RANKS if name in environ]
-    size = max(sizes, default=1)
+    size = max([1, *sizes])
     return Processes(size, ranks[0] if ranks and size > 1 else 0, _lineage(environ))
 
 

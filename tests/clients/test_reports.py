@@ -1,0 +1,65 @@
+"""Reports: kept until the service has them, bounded, and in a form that JSON has."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from preheat_client._runs.reports import LONGEST_NAME, MOST_AT_ONCE, MOST_WAITING, Reports
+
+
+def test_a_batch_is_the_same_until_it_was_sent() -> None:
+    """What is lost on the way is sent again, with what has come since."""
+    reports = Reports()
+    reports.add(1, {"loss": 2.5})
+    assert reports.batch() == [{"iteration": 1, "values": {"loss": 2.5}}]
+    reports.add(2, {"loss": 2.25, "grad_norm": 1})
+    assert [each["iteration"] for each in reports.batch()] == [1, 2]
+    assert not reports.is_empty
+    reports.sent()
+    assert reports.is_empty
+    assert reports.batch() == []
+
+
+def test_what_json_does_not_have_travels_as_text() -> None:
+    """NaN and the infinities; numbers of numpy and torch are numbers."""
+    reports = Reports()
+    reports.add(1, {"a": math.nan, "b": math.inf, "c": -math.inf, "d": np.float32(0.5), "e": torch.tensor(0.25)})
+    values = {"a": "NaN", "b": "Infinity", "c": "-Infinity", "d": 0.5, "e": 0.25}
+    assert json.loads(json.dumps(reports.batch())) == [{"iteration": 1, "values": values}]
+
+
+def test_the_oldest_are_dropped_where_there_is_no_room() -> None:
+    """A service that is away for hours costs no more memory than this, and how much was lost is counted."""
+    reports = Reports()
+    for n in range(MOST_WAITING + 5):
+        reports.add(n, {"loss": 1.0})
+    assert reports.dropped == 5
+    assert [each["iteration"] for each in reports.batch()[:2]] == [5, 6]
+    for n in range(MOST_WAITING):
+        reports.add(n, {"loss": 1.0})
+    assert sum(len(each["values"]) for each in reports.batch()) == MOST_AT_ONCE
+
+
+@pytest.mark.parametrize(
+    ("iteration", "values", "error", "message"),
+    [
+        (1, {"loss": "2.5"}, TypeError, r"loss \('2.5'\) must be a number"),
+        (1, {"loss": None}, TypeError, r"loss \(None\) must be a number"),
+        (1, {"loss": torch.zeros(2)}, TypeError, "must be a number"),
+        (1, {"loss": 10**400}, TypeError, "must be a number"),
+        (-1, {"loss": 1.0}, ValueError, r"iteration \(-1\) must be ≥ 0"),
+        (1, {"": 1.0}, ValueError, r"a name \(''\) must have 1 to 100 characters"),
+        (1, {"x" * (LONGEST_NAME + 1): 1.0}, ValueError, "must have 1 to 100 characters"),
+        (1, {f"x{n}": 1.0 for n in range(MOST_AT_ONCE + 1)}, ValueError, "more than 10000"),
+    ],
+)
+def test_what_is_no_report_is_refused(iteration: int, values: dict[str, Any], error: Any, message: str) -> None:
+    """With name, value and rule; nothing of it is kept."""
+    reports = Reports()
+    with pytest.raises(error, match=message):
+        reports.add(iteration, values)
+    assert reports.is_empty

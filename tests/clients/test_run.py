@@ -1,0 +1,504 @@
+"""Run: live runs through HTTP, rule by rule, at a toy service that was written from the rules."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preheat_client import (
+    CheckpointMismatch,
+    IterationOutOfRange,
+    Preheat,
+    RunDiffers,
+    RunFinished,
+    RunOccupied,
+    RunState,
+    RunSuperseded,
+    ScheduleMismatch,
+    ServiceUnavailable,
+)
+from preheat_client._runs.reports import MOST_WAITING
+from preheat_client.run import Run
+from preheat_client.schedule import lr_table
+from running_service import free_port, wait_until
+from support.fake_runs import SPEC
+from support.toy_runs import RUN
+
+SOON_S = 20.0
+
+
+def used(run: Run, start: int, stop: int, pause_s: float = 0.0) -> list[Any]:
+    """LRs of updates start … stop − 1, as a loop reads them."""
+    lrs = []
+    for n in range(start, stop):
+        lrs.append(run.lr(n))
+        time.sleep(pause_s)
+    return lrs
+
+
+def planned(start: int, stop: int, factor: float = 1.0) -> list[float]:
+    """What the spec says of them."""
+    return [n / 1_000_000 * factor for n in range(start, stop)]
+
+
+def recorded(runs: Any, attempt: int, start: int, stop: int) -> list[float]:
+    """What the service has on record."""
+    record = runs.toy.attempts[attempt - 1].record
+    return [record[n] for n in range(start, stop)]
+
+
+class TestLooking:
+    """Rule 8: opening, planning, loading and copying only look."""
+
+    def test_opening_and_planning_attach_nobody(self, runs: Any) -> None:
+        """Any iteration, in any order; a state that is loaded attaches nobody either."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            assert [run.plan(n) for n in (70_000, 1, 100_000)] == [0.07, 0.000001, 0.1]
+            assert list(run.lrs(3, 5)) == planned(3, 5)
+            run.load_state_dict({"run": RUN, "iteration": 9, "attempt": None})
+            assert copy.deepcopy(run) is run
+            assert (run.id, run.label, run.total_iterations, run.group_names) == (RUN, "llama", 100_000, ("default",))
+            assert run.spec["target_lr"] == 0.1
+            assert run.status.state is RunState.LOOKING
+            assert run.state_dict(1) == {"run": RUN, "iteration": 1, "attempt": None}
+        assert runs.toy.attempts == []
+
+    def test_a_label_with_another_spec_is_refused(self, runs: Any) -> None:
+        """With what differs."""
+        with Preheat(runs.url) as preheat, pytest.raises(RunDiffers) as refused:
+            preheat.run("differs", SPEC)
+        assert refused.value.problem["differences"] == {"target_lr": {"run": 0.1, "yours": 0.2}}
+
+    def test_a_run_needs_the_service(self) -> None:
+        """Its LRs are the service's alone: no spec, snapshot or fallback stands in at the start."""
+        with (
+            Preheat(f"http://127.0.0.1:{free_port()}", start_timeout_s=0.1) as preheat,
+            pytest.raises(ServiceUnavailable),
+        ):
+            preheat.run("llama", {"target_lr": 0.1, "total_iterations": 20})
+        with Preheat(mode="offline") as preheat, pytest.raises(ValueError, match=r"mode \(offline\) must be online"):
+            preheat.run("llama", SPEC)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"speakers": "two"}, r"speakers \('two'\) must be one of one, all"),
+            ({"patience_s": 0}, r"patience_s \(0\) must be > 0"),
+            ({"speakers": "all"}, "needs to know which processes are one job"),
+        ],
+    )
+    def test_options_are_checked(self, runs: Any, options: Any, message: str) -> None:
+        """By name, value and rule."""
+        with Preheat(runs.url) as preheat, pytest.raises(ValueError, match=message):
+            preheat.run("llama", SPEC, **options)
+
+    def test_a_run_is_not_compiled_into_a_table(self, runs: Any) -> None:
+        """Its LRs may change: the refusal says so."""
+        with Preheat(runs.url) as preheat, pytest.raises(ValueError, match="its LRs may change"):
+            lr_table(preheat.run("llama", SPEC))
+
+    def test_a_run_is_opened_again_where_it_is_unpickled(self, runs: Any) -> None:
+        """As a schedule is."""
+        with Preheat(runs.url) as preheat:
+            again = pickle.loads(pickle.dumps(preheat.run("llama", SPEC)))  # noqa: S301 - ours
+            assert (again.id, again.plan(7)) == (RUN, 0.000007)
+
+
+class TestWindows:
+    """Rules 1 to 3: windows ahead, acknowledged by the next request, and changes from their own iteration on."""
+
+    def test_what_is_used_is_what_was_handed_out_and_recorded(self, runs: Any) -> None:
+        """The first LR attaches, once; position and C are what the service knows."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            assert used(run, 5, 300, 0.001) == planned(5, 300) == recorded(runs, 1, 5, 300)
+            status = run.status
+            assert (status.state, status.revision, status.attempt, status.position) == (RunState.READY, 1, 1, 299)
+            assert status.acknowledged >= 300
+        (attempt,) = runs.toy.attempts
+        assert (attempt.start, attempt.position, attempt.is_closed) == (5, 299, True)
+        assert runs.service.asked("attempts")[0]["seen_attempt"] == 0
+        assert len({body["token"] for body in runs.service.asked("windows")}) == 1
+
+    def test_a_heartbeat_comes_whether_a_window_is_needed_or_not(self, runs: Any) -> None:
+        """Every half lease, from a loop that stands still."""
+        with Preheat(runs.url) as preheat:
+            preheat.run("llama", SPEC).lr(1)
+            before = len(runs.service.asked("windows"))
+            wait_until(lambda: len(runs.service.asked("windows")) > before + 4, SOON_S)
+
+    def test_a_window_is_as_long_as_a_lease(self, runs: Any) -> None:
+        """Of 10 ms an iteration and 0.2 s: some 20 ahead, and not hundreds; the client measures it."""
+        with Preheat(runs.url) as preheat:
+            used(preheat.run("llama", SPEC), 1, 80, 0.01)
+            measured = [body["iteration_s"] for body in runs.service.asked("windows")]
+        assert measured[0] is None
+        assert measured[-1] >= 0.01
+        assert runs.toy.attempts[0].handed <= 80 + 21
+
+    def test_a_change_is_used_from_its_own_iteration_on(self, runs: Any) -> None:
+        """Rule 2: not before, not after; who is asked for it hears why and by whom."""
+        heard: list[Any] = []
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC, on_change=lambda run, change: heard.append((run.label, change)))
+            before = used(run, 1, 20, 0.001)
+            effect = runs.toy.change(0.5)
+            after = used(run, 20, effect + 200, 0.001)
+            assert before + after == planned(1, effect) + planned(effect, effect + 200, 0.5)
+            wait_until(lambda: run.status.last_change is not None and heard, SOON_S)
+            assert run.status.revision == 2
+            assert run.plan(effect) == planned(effect, effect + 1, 0.5)[0]
+        ((label, change),) = heard
+        assert (label, change.author, change.why, change.effect) == ("llama", "ann", "spike", effect)
+        assert change.operation == {"op": "scale", "factor": 0.5}
+
+    def test_an_end_that_moves_is_the_runs(self, runs: Any) -> None:
+        """What lies behind the new end is held, and reported as what it is."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            runs.toy.extend(99_960)
+            assert used(run, 99_900, 99_961, 0.001) == planned(99_900, 99_961)
+            assert run.total_iterations == 99_960
+            assert used(run, 99_961, 99_964) == [0.09996] * 3
+            assert run.status.state is RunState.OVERRUN
+            wait_until(lambda: runs.toy.attempts[0].record.get(99_963) == 0.09996, SOON_S)
+
+    def test_past_the_end_of_a_strict_client(self, runs: Any) -> None:
+        """It is refused, as of a schedule; so is an iteration below 0, and what is none."""
+        with Preheat(runs.url, strict=True) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(99_999)
+            with pytest.raises(IterationOutOfRange, match="100001"):
+                run.lr(100_001)
+            with pytest.raises(IterationOutOfRange, match="-1"):
+                run.lr(-1)
+            with pytest.raises(TypeError, match=r"iteration \(2.5\)"):
+                run.lr(2.5)  # type: ignore[arg-type]
+
+
+class TestReports:
+    """Reports are sent with the next window, and never in the way."""
+
+    def test_they_arrive_with_the_next_window(self, runs: Any) -> None:
+        """Of the attempt that ran the update; NaN is a value."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            for n in range(1, 30):
+                run.lr(n)
+                run.report(n, loss=1 / n, grad_norm=float("nan"))
+            wait_until(lambda: (1, 29, "loss") in runs.toy.reports, SOON_S)
+        assert {n: runs.toy.reports[1, n, "loss"] for n in range(1, 30)} == {n: 1 / n for n in range(1, 30)}
+        assert runs.toy.reports[1, 3, "grad_norm"] == "NaN"
+
+    def test_those_of_the_last_seconds_arrive_with_the_goodbye(self, runs: Any) -> None:
+        """Closing sends what is left."""
+        runs.toy.lease_s = 3600.0
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            wait_until(lambda: runs.service.asked("windows"), SOON_S)
+            run.report(1, loss=0.5)
+        assert runs.toy.reports == {(1, 1, "loss"): 0.5}
+
+    def test_a_service_that_is_away_costs_memory_that_is_bounded(self, runs: Any) -> None:
+        """The newest are kept, and how many were dropped is said; a loop waits for none of them."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            runs.service.is_away = True
+            started = time.monotonic()
+            for n in range(1, 3 * MOST_WAITING):
+                run.report(n, loss=1.0)
+            assert time.monotonic() - started < 10
+            assert run.status.dropped_reports >= MOST_WAITING - 1
+            runs.service.is_away = False
+            wait_until(lambda: (1, 3 * MOST_WAITING - 1, "loss") in runs.toy.reports, SOON_S)
+
+    def test_what_is_no_number_is_refused(self, runs: Any) -> None:
+        """By name and value, where it is reported."""
+        with Preheat(runs.url) as preheat, pytest.raises(TypeError, match=r"loss \('x'\) must be a number"):
+            preheat.run("llama", SPEC).report(1, loss="x")
+
+
+class TestOutOfReach:
+    """Rule 6: one speaker goes on along what it knows, and the record is what it did."""
+
+    def test_an_overrun_becomes_the_record(self, runs: Any) -> None:
+        """A change that the job could not know of comes after its end, and no iteration has two LRs."""
+        states: list[Any] = []
+        with Preheat(runs.url, timeout_s=0.5, on_state_change=lambda _, status: states.append(status.state)) as preheat:
+            run = preheat.run("llama", SPEC)
+            lrs = used(run, 1, 50, 0.001)
+            runs.service.is_away = True
+            lrs += used(run, 50, 900, 0.001)
+            assert run.status.state is RunState.OVERRUN
+            assert "503" in str(run.status.last_error)
+            wanted = runs.toy.change(0.5)
+            assert wanted < 900
+            runs.service.is_away = False
+            n = 900
+            while run.status.state is not RunState.READY or run.status.revision == 1:
+                lrs += used(run, n, n + 1, 0.001)
+                n += 1
+                assert n < 60_000
+            lrs += used(run, n, n + 50, 0.001)
+            wait_until(lambda: runs.toy.attempts[0].position >= n + 49, SOON_S)
+            assert lrs == recorded(runs, 1, 1, n + 50)
+            change = runs.toy.changes[0]
+            effect = change.effects[runs.toy.revision]
+            assert 900 <= effect
+            assert lrs == planned(1, effect) + planned(effect, n + 50, 0.5)
+        assert runs.service.asked("windows")[-1]["overrun"] is None
+        assert [RunState.READY, RunState.STALE, RunState.OVERRUN, RunState.READY] == states[:4]
+
+    def test_an_answer_that_gets_lost_is_asked_for_again(self, runs: Any) -> None:
+        """Rule 1: of an attach it opens nothing twice, of a window it has the same LRs."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            runs.service.loses = {"attempts", "windows"}
+            timer = threading.Timer(0.5, runs.service.loses.clear)
+            timer.start()
+            lrs = used(run, 1, 200, 0.001)
+            timer.join()
+            wait_until(lambda: run.status.state is RunState.READY, SOON_S)
+            assert lrs == recorded(runs, 1, 1, 200) == planned(1, 200)
+        assert len(runs.service.asked("attempts")) > 1
+        assert len(runs.toy.attempts) == 1
+
+    def test_a_checkpoint_knows_of_an_overrun(self, runs: Any) -> None:
+        """Rule 10: of C, the end of what was told, and the revision; never an LR."""
+        with Preheat(runs.url, timeout_s=0.5) as preheat:
+            run = preheat.run("llama", SPEC)
+            used(run, 1, 30, 0.001)
+            runs.service.is_away = True
+            used(run, 30, 600, 0.001)
+            state = run.state_dict(601)
+            overrun = state["overrun"]
+            assert overrun["start"] == state["acknowledged"] <= 600 < overrun["end"]
+            assert (overrun["revision"], state["attempt"], state["iteration"]) == (1, 1, 601)
+        runs.service.is_away = False
+        runs.toy.is_alive = False
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.load_state_dict(state)
+            assert used(run, 601, 620) == planned(601, 620)
+        assert recorded(runs, 1, 1, 601) == planned(1, 601)
+
+
+class TestAttempts:
+    """Rules 8 and 9: one life of the job at a time."""
+
+    def test_a_zombie_raises(self, runs: Any) -> None:
+        """Who is taken over gets no more LRs, not even those in memory, and says so."""
+        with Preheat(runs.url) as old, Preheat(runs.url) as new:
+            zombie = old.run("llama", SPEC)
+            zombie.lr(1)
+            new.run("llama", SPEC, take_over=True).lr(1)
+            wait_until(lambda: zombie.status.state is RunState.SUPERSEDED, SOON_S)
+            with pytest.raises(RunSuperseded):
+                zombie.lr(2)
+            assert len(runs.toy.attempts) == 2
+
+    def test_an_occupied_run_is_waited_for(self, runs: Any) -> None:
+        """Until the other one has said goodbye, or was not heard of; the same request again."""
+        with Preheat(runs.url) as old, Preheat(runs.url) as new:
+            first = old.run("llama", SPEC)
+            first.lr(1)
+            second = new.run("llama", SPEC)
+            timer = threading.Timer(0.3, first.close)
+            timer.start()
+            assert second.lr(5) == 0.000005
+            timer.join()
+            assert first.status.state is RunState.CLOSED
+            with pytest.raises(ServiceUnavailable, match="goodbye"):
+                first.lr(2)
+        bodies = runs.service.asked("attempts")
+        assert len(bodies) >= 3
+        assert bodies[1] == bodies[-1]
+
+    def test_patience_has_an_end(self, runs: Any) -> None:
+        """After it the refusal is raised, and a later try may succeed."""
+        with Preheat(runs.url) as old, Preheat(runs.url) as new:
+            old.run("llama", SPEC).lr(1)
+            second = new.run("llama", SPEC, patience_s=0.2)
+            with pytest.raises(RunOccupied):
+                second.lr(1)
+            old.close()
+            assert second.lr(1) == 0.000001
+
+    def test_who_saw_another_attempt_does_not_attach(self, runs: Any) -> None:
+        """Somebody was faster, between opening and the first update."""
+        with Preheat(runs.url) as one, Preheat(runs.url) as other:
+            late = one.run("llama", SPEC)
+            other.run("llama", SPEC).lr(1)
+            with pytest.raises(RunSuperseded):
+                late.lr(1)
+
+    def test_a_finished_run_gives_nothing_more(self, runs: Any) -> None:
+        """Its loop ends with it."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            runs.toy.is_finished = True
+            wait_until(lambda: run.status.state is RunState.FINISHED, SOON_S)
+            with pytest.raises(RunFinished):
+                run.lr(2)
+
+    def test_a_loop_that_goes_back_opens_an_attempt(self, runs: Any) -> None:
+        """A checkpoint that is loaded in the same process: the same LRs again, on record as another life."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            used(run, 1, 10)
+            state = run.state_dict(10)
+            used(run, 10, 60)
+            run.report(59, loss=0.25)
+            run.load_state_dict(state)
+            assert len(runs.toy.attempts) == 1
+            assert used(run, 10, 30) == planned(10, 30)
+            run.report(29, loss=0.5)
+            wait_until(lambda: (2, 29, "loss") in runs.toy.reports, SOON_S)
+        first, second = runs.toy.attempts
+        assert (first.is_closed, second.start) == (True, 10)
+        assert runs.toy.reports[1, 59, "loss"] == 0.25
+        checkpoint = runs.service.asked("attempts")[1]["checkpoint"]
+        assert (checkpoint["attempt"], checkpoint["position"], checkpoint["run"]) == (1, 10, RUN)
+
+    def test_a_state_of_something_else_is_refused(self, runs: Any) -> None:
+        """With both values; what only the service can know is refused by it, at the first update."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            with pytest.raises(ScheduleMismatch, match=f"run {'b' * 32}, this is run {RUN}"):
+                run.load_state_dict({"run": "b" * 32, "iteration": 5, "attempt": 1})
+            with pytest.raises(ScheduleMismatch, match=r"schedule cafe.*first_iteration=5"):
+                run.load_state_dict({"schedule_id": "cafe", "iteration": 5})
+            with pytest.raises(TypeError, match="must be a dict"):
+                run.load_state_dict(7)  # type: ignore[arg-type]
+            run.lr(1)
+            run.load_state_dict({**run.state_dict(7)})
+            with pytest.raises(CheckpointMismatch) as refused:
+                run.lr(8)
+            assert (refused.value.problem["checkpoint"], refused.value.problem["run"]) == (7, 8)
+
+    def test_a_restart_that_is_asked_for_is_told_once(self, runs: Any) -> None:
+        """Rule 8: to the callback and in the run; the next attempt is not asked."""
+        asked: list[Any] = []
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC, on_restart=lambda _, restart: asked.append(restart))
+            used(run, 1, 5)
+            assert run.restart_requested is None
+            runs.toy.restart = {"position": 3, "changes": "drop", "why": "bad GPU", "author": "ann"}
+            wait_until(lambda: run.restart_requested and asked, SOON_S)
+            assert run.status.restart == run.restart_requested == asked[0]
+            assert (asked[0].position, asked[0].changes, asked[0].why, asked[0].author) == (3, "drop", "bad GPU", "ann")
+            run.load_state_dict(run.state_dict(3))
+            run.lr(3)
+            assert run.restart_requested is None
+        assert len(asked) == 1
+
+    def test_a_fork_is_another_process(self, runs: Any) -> None:
+        """A DataLoader's worker sends no heartbeats, and the parent goes on."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            with pytest.warns(DeprecationWarning, match="fork") if sys.version_info >= (3, 12) else _nothing():
+                child = os.fork()
+            if child == 0:
+                os._exit(run.status.state is RunState.READY and run.state_dict(1)["attempt"] is None and 7)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+            assert used(run, 1, 60, 0.001) == planned(1, 60)
+        assert len(runs.toy.attempts) == 1
+
+    def test_an_exit_says_goodbye(self, runs: Any, tmp_path: Path) -> None:
+        """A script that just ends: its last reports arrive, and the next job need not wait."""
+        script = (
+            "import sys; from preheat_client import Preheat; from support.fake_runs import SPEC\n"
+            "run = Preheat(sys.argv[1]).run('llama', SPEC)\n"
+            "for n in range(1, 4): run.lr(n); run.report(n, loss=n)\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": "tests"}
+        root = Path(__file__).parents[2]
+        subprocess.run([sys.executable, "-c", script, runs.url], cwd=root, env=environment, check=True, timeout=60)
+        assert runs.toy.attempts[0].is_closed
+        assert runs.toy.reports == {(1, n, "loss"): float(n) for n in range(1, 4)}
+        del tmp_path
+
+
+def test_a_service_that_was_restored_takes_what_the_job_knows(runs: Any) -> None:
+    """Rule 14: it has lost the attempt and a change; the job attaches anew by itself, and goes on at the same LRs."""
+    backup = copy.deepcopy(runs.toy)
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        used(run, 1, 20, 0.001)
+        runs.toy.change(0.5)
+        n = 20
+        while run.status.revision == 1:
+            used(run, n, n + 1, 0.001)
+            n += 1
+        wait_until(lambda: run.plan(90_000) == 0.045, SOON_S)
+        lost = runs.toy
+        backup.changes, backup.generation = lost.changes, 2
+        runs.service.toy = backup
+        lrs = used(run, n, n + 400, 0.001)
+        assert lrs == planned(n, n + 400, 0.5)
+        wait_until(lambda: backup.attempts and backup.attempts[0].position >= n + 399, SOON_S)
+        knowledge = [body["knowledge"] for body in runs.service.asked("attempts")][-1]
+        assert (knowledge["attempt"], knowledge["revision"]) == (1, 2)
+        assert knowledge["spec"]["target_lr"] == 0.1
+        assert knowledge["bound"] == backup.attempts[0].start
+        assert run.status.state is RunState.READY
+
+
+class TestManySpeakers:
+    """Rule 7: every process asks, and none goes on alone."""
+
+    @pytest.fixture
+    def job(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What torchrun says."""
+        for name, value in {"TORCHELASTIC_RUN_ID": "job-1", "WORLD_SIZE": "2", "RANK": "0"}.items():
+            monkeypatch.setenv(name, value)
+
+    @pytest.mark.usefixtures("job")
+    def test_they_share_one_attempt(self, runs: Any) -> None:
+        """The second joins, by the job's name, and says the token that it is answered."""
+        with Preheat(runs.url) as one, Preheat(runs.url) as other:
+            first, second = one.run("llama", SPEC, speakers="all"), other.run("llama", SPEC, speakers="all")
+            assert used(first, 1, 40) == used(second, 1, 40) == planned(1, 40)
+            assert first.status.attempt == second.status.attempt == 1
+            first.close()
+            assert used(second, 40, 80) == planned(40, 80)
+        assert len({body["token"] for body in runs.service.asked("windows")}) == 1
+        assert not runs.toy.attempts[0].is_closed
+
+    @pytest.mark.usefixtures("job")
+    def test_an_outage_is_waited_for_and_then_raised(self, runs: Any) -> None:
+        """Nobody could tell the others."""
+        with Preheat(runs.url, timeout_s=0.2) as preheat:
+            run = preheat.run("llama", SPEC, speakers="all", patience_s=0.5)
+            run.lr(1)
+            runs.service.is_away = True
+            with pytest.raises(ServiceUnavailable):
+                used(run, 2, 5000)
+            assert all(body["overrun"] is None for body in runs.service.asked("windows"))
+
+    @pytest.mark.usefixtures("job")
+    def test_several_processes_that_could_not_agree_are_refused(self, runs: Any) -> None:
+        """One speaker of two processes, without a process group: at the first update, not where it is opened."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            with pytest.raises(ValueError, match="one of 2 processes"):
+                run.lr(1)
+        assert runs.toy.attempts == []
+
+
+def _nothing() -> Any:
+    import contextlib
+
+    return contextlib.nullcontext()
