@@ -121,7 +121,7 @@ class Machine(RuleBasedStateMachine):
         start = speaker.end
         handed = {"start": start, "stop": start + count}
         lrs = [self.service.lr(revision, n) for n in range(start, start + count)]
-        attached = {**self.service._attached(self.service.attempts[-1], start), **handed}  # noqa: SLF001
+        attached = {**self.service._attached(self.service.attempts[-1], start), **handed}
         window = handed_of({**attached, "groups": [{"name": "default", "lr": lrs}]}, COLUMNS).window
         job.tell(speaker.go_on(window, start + count, revision))
 

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,7 +18,7 @@ class FakeRuns:
     """An ASGI application of one run; `is_away` makes it answer 503 to everything, `loses` drops answers to a path."""
 
     def __init__(self, toy: ToyRun) -> None:
-        self.toy, self.is_away = toy, False
+        self.toy, self.is_away, self.spec = toy, False, SPEC
         self.loses: set[str] = set()
         self.delay_s = 0.0
         self.requests: list[tuple[str, dict[str, Any]]] = []
@@ -65,7 +66,7 @@ class FakeRuns:
             if body["label"] == "differs":
                 raise Refused(409, "run-differs", run=RUN, differences={"target_lr": {"run": 0.1, "yours": 0.2}})
             return {**self.toy.describe(), "label": body["label"]}
-        answers = {
+        answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "attempts": self.toy.attach,
             "windows": self.toy.window,
             "reports": self.toy.report,
@@ -86,7 +87,7 @@ class FakeRuns:
         if not path.endswith("/lr"):
             content = {
                 "id": schedule_id(revision),
-                "spec": {**SPEC, "total_iterations": total},
+                "spec": {**self.spec, "total_iterations": total},
                 "total_iterations": total,
                 "groups": [{"name": "default"}],
                 "columns": [{"group": "default", "hyperparameter": "lr"}],

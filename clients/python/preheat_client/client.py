@@ -18,7 +18,7 @@ from preheat_client._runs.processes import processes_of
 from preheat_client.errors import ServiceUnavailable
 from preheat_client.run import Run
 from preheat_client.schedule import Schedule
-from preheat_client.status import State, Status
+from preheat_client.status import State
 
 if TYPE_CHECKING:
     import ssl
@@ -50,7 +50,7 @@ class Preheat:
         unix_socket: str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
         ssl_context: "ssl.SSLContext | None" = None,
-        on_state_change: Callable[[Schedule, Status], None] | None = None,
+        on_state_change: Callable[[Any, Any], None] | None = None,
     ) -> None:
         # What was said, and not what came of it: a client that is unpickled elsewhere reads that environment.
         self._arguments = {name: value for name, value in locals().items() if name != "self" and value is not None}

@@ -13,7 +13,7 @@ from preheat_client._runs.opened import Feed, Opened
 from preheat_client._runs.plan import Plan
 from preheat_client._runs.ranks import Ranks, check_alone, ranks_now
 from preheat_client._runs.speaker import Part
-from preheat_client._runs.states import check_run, checkpoint_of, state_of
+from preheat_client._runs.states import check_run, checkpoint_of, state_of, used_before
 from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
 from preheat_client.run_status import RunState, RunStatus
 from preheat_client.schedule import whole_number
@@ -52,6 +52,7 @@ class Run(Described):
         if self._attachment is not None:
             heartbeat, called = self._attachment.heartbeat, weakref.ref(self)
             heartbeat.on_window = lambda before, now: _call(called, lambda run: run._heard(before, now))  # noqa: SLF001
+            self._health.on_state = lambda: _call(called, Run._tell_state)
             heartbeat.on_end = lambda: _call(called, Run._cut)
             heartbeat.told = lambda position: _call(called, lambda run: run._told(position))  # noqa: SLF001
 
@@ -252,9 +253,9 @@ class Run(Described):
         last = self.total_iterations
         if iteration < 0 or (iteration > last and self._opened.is_strict):
             raise IterationOutOfRange(iteration, last)
-        is_shared = self._ranks is not None and self._ranks.is_shared  # there all ranks raise with the next part
-        if self._attachment is not None and not is_shared and self._attachment.heartbeat.ended is not None:
-            raise self._attachment.heartbeat.ended
+        if self._attachment is not None:
+            # Among several ranks all raise with the next part.
+            self._attachment.check_open(ends=self._ranks is None or not self._ranks.is_shared)
 
     def _advance(self, iteration: int) -> None:
         ranks, attachment = self._ranks, self._attachment
@@ -303,6 +304,12 @@ class Run(Described):
         if now > before:
             attachment.look_for_changes(before, lambda change: self._news.changed(change, self))
 
+    def _tell_state(self) -> None:
+        """After each change of state."""
+        status, tell = self.status, self._opened.on_state_change
+        if tell is not None:
+            self._health.call(lambda: tell(self, status))
+
     def _cut(self) -> None:
         """Makes the next read see that there will be no more; among several ranks all see it with the next part."""
         if self._ranks is None or not self._ranks.is_shared:
@@ -310,14 +317,7 @@ class Run(Described):
 
     def _told(self, position: int) -> dict[str, Any] | None:
         """What was used last before a position."""
-        used = position - 1
-        part = next((each for each in self._parts if each.start <= used < each.stop), None)
-        if part is None:
-            return None
-        row = part.window.row(used)[0]
-        names = self.group_names
-        lrs = dict(zip(names, row if isinstance(row, list) else [row], strict=True))
-        return {"iteration": used, "rank": self._opened.processes.rank, "lrs": lrs, "revision": part.revision}
+        return used_before(position, self._parts, self.group_names, self._opened.processes.rank)
 
     def __repr__(self) -> str:
         return f"<{self._health.name}: {self._health.state}>"

@@ -75,7 +75,7 @@ class RunHealth:
         _LOG.log(level, "%s: %s: %s", self.name, state, reason)
         self.state = state
         if self.on_state is not None:
-            self.call(self.on_state)
+            self.on_state()
 
     def answered(self) -> None:
         """Notes that the service has answered."""

@@ -83,7 +83,7 @@ class Configuration:
     ssl_context: Annotated["ssl.SSLContext | None", "TLS in every detail, client certificates included.", None] = None
     on_state_change: Annotated[
         Callable[[Any, Any], None] | None,
-        "Called with schedule and status, once a change of state, on the client's own thread.",
+        "Called with schedule (or run) and status, once a change of state, on the client's own thread.",
         None,
     ] = None
 

@@ -77,6 +77,13 @@ class Attachment:
             with heartbeat.changed:
                 heartbeat.changed.wait(_RECHECK_S)
 
+    def check_open(self, *, ends: bool) -> None:
+        """Raises ServiceUnavailable after a goodbye; RunSuperseded or RunFinished once one of them `ends` the run."""
+        if self.heartbeat.is_closed:
+            raise ServiceUnavailable("this process has said goodbye to the run")
+        if ends and self.heartbeat.ended is not None:
+            raise self.heartbeat.ended
+
     def leave(self) -> bool:
         """Says goodbye, after the reports that are left; whether there was an attempt. An outage is not waited for."""
         heartbeat = self.heartbeat

@@ -38,4 +38,5 @@ class Opened:
     place: Place
     attachment: Attachment | None
     is_strict: bool
+    on_state_change: Callable[[Any, Any], None] | None
     reopen: Callable[[], Any]

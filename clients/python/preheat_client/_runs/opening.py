@@ -98,5 +98,6 @@ class Opening:
             place,
             attachment,
             self.configuration.strict,
+            self.configuration.on_state_change,
             self.reopen,
         )

@@ -1,4 +1,4 @@
-"""Saved states of runs: which run and attempt they are of, or why they cannot be gone on from."""
+"""States of runs: what is saved of one and loaded again, and what is said to the service of what was used."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -43,3 +43,14 @@ def checkpoint_of(state: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     names = ("run", "attempt", "revision", "acknowledged", "overrun")
     return {**{name: state[name] for name in names}, "position": state["iteration"]}
+
+
+def used_before(position: int, parts: Sequence[Part], names: Sequence[str], rank: int) -> dict[str, Any] | None:
+    """What a rank says that it used last, for the service to compare with others; None if that is not in memory."""
+    used = position - 1
+    part = next((each for each in parts if each.start <= used < each.stop), None)
+    if part is None:
+        return None
+    row = part.window.row(used)[0]
+    lrs = dict(zip(names, row if isinstance(row, list) else [row], strict=True))
+    return {"iteration": used, "rank": rank, "lrs": lrs, "revision": part.revision}

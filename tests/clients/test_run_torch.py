@@ -1,0 +1,233 @@
+"""RemoteLR over a run: construction and loading look, the first update attaches, and a step reads memory."""
+
+import copy
+import gc
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import SGD
+from torch.optim.lr_scheduler import SequentialLR
+
+from preheat_client import ParamGroupMismatch, Preheat, RunState, RunSuperseded, ScheduleMismatch
+from preheat_client.torch import RemoteLR
+from running_service import wait_until
+from support.fake_runs import SPEC
+from support.toy_runs import RUN
+
+SOON_S = 20.0
+
+
+def optimizer(lr: Any = 1.0) -> SGD:
+    """One param group."""
+    return SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+
+
+def trained(on: SGD, scheduler: RemoteLR, updates: int) -> list[float]:
+    """The LR of each update, as the optimizer has it while it steps."""
+    used: list[float] = []
+    hook = on.register_step_post_hook(lambda *_: used.append(float(on.param_groups[0]["lr"])))
+    for _ in range(updates):
+        on.step()
+        scheduler.step()
+    hook.remove()
+    return used
+
+
+def planned(start: int, stop: int, factor: float = 1.0) -> list[float]:
+    """What the spec says."""
+    return [n / 1_000_000 * factor for n in range(start, stop)]
+
+
+def test_construction_looks_and_the_first_update_attaches(runs: Any) -> None:
+    """A change before it is in the first LR that is used, though the optimizer had shown another one."""
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        on = optimizer()
+        scheduler = RemoteLR(on, run)
+        assert on.param_groups[0]["lr"] == 0.000001
+        scheduler.step()  # without an update
+        assert runs.toy.attempts == []
+        runs.toy.change(0.5)
+        assert trained(on, scheduler, 200) == planned(1, 201, 0.5)
+        assert scheduler.iteration == 201
+        wait_until(lambda: runs.toy.attempts[0].position == 201, SOON_S)
+    (attempt,) = runs.toy.attempts
+    assert [attempt.record[n] for n in range(1, 201)] == planned(1, 201, 0.5)
+    assert (attempt.start, attempt.position) == (1, 201)
+
+
+def test_a_resume_opens_one_attempt(runs: Any) -> None:
+    """Making the scheduler and loading both states open none; the first update does, at the iteration that is due."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        trained(on, scheduler, 20)
+        states = copy.deepcopy((on.state_dict(), scheduler.state_dict()))
+        trained(on, scheduler, 10)
+    assert {name: states[1][name] for name in ("run", "attempt", "iteration")} == {
+        "run": RUN, "attempt": 1, "iteration": 21,
+    }  # fmt: skip
+    assert not any(isinstance(value, float) for value in states[1].values())
+    runs.toy.change(0.5, at=25)
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        on.load_state_dict(states[0])
+        scheduler.load_state_dict(states[1])
+        assert len(runs.toy.attempts) == 1
+        effect = runs.toy.changes[0].effects[2]
+        assert effect > 30
+        lrs = trained(on, scheduler, effect + 50)
+        assert lrs == planned(21, effect) + planned(effect, effect + 71, 0.5)
+    second = runs.toy.attempts[1]
+    assert second.start == 21
+    checkpoint = runs.service.asked("attempts")[1]["checkpoint"]
+    assert (checkpoint["attempt"], checkpoint["position"]) == (1, 21)
+
+
+def test_an_evaluation_that_loads_a_checkpoint_opens_none(runs: Any) -> None:
+    """Nor does a copy of the scheduler, or one that is thrown away."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        scheduler.load_state_dict({**scheduler.state_dict(), "iteration": 500})
+        assert on.param_groups[0]["lr"] == 0.0005
+        copy.deepcopy(scheduler)
+        del scheduler
+        gc.collect()
+    assert runs.service.asked("attempts") == []
+
+
+def test_a_state_of_another_schedule_is_refused_both_ways(runs: Any, url: str) -> None:
+    """A run's state for a schedule, and a schedule's for a run; it says how to take over."""
+    with Preheat(runs.url) as preheat, Preheat(url) as other:
+        of_run = RemoteLR(optimizer(), preheat.run("llama", SPEC))
+        of_schedule = RemoteLR(optimizer(), other.create({"target_lr": 0.1, "total_iterations": 20}))
+        with pytest.raises(ScheduleMismatch, match=r"that of schedule .*first_iteration=1"):
+            of_run.load_state_dict(of_schedule.state_dict())
+        with pytest.raises(ScheduleMismatch, match=f"belongs to run {RUN}.*first_iteration=1"):
+            of_schedule.load_state_dict(of_run.state_dict())
+
+
+def test_two_optimizers_share_one_attachment(runs: Any) -> None:
+    """Also after both were resumed; one that lags behind reads from the record what it is yet to run."""
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        pairs = [(on, RemoteLR(on, run)) for on in (optimizer(), optimizer())]
+        for on, scheduler in pairs:
+            assert trained(on, scheduler, 30) == planned(1, 31)
+        fast, slow = pairs
+        trained(*fast, 90)
+        states = [scheduler.state_dict() for _, scheduler in pairs]
+        assert [state["iteration"] for state in states] == [121, 31]
+        trained(*fast, 10)
+        for (_, scheduler), state in zip(pairs, states, strict=True):
+            scheduler.load_state_dict(state)
+        assert len(runs.toy.attempts) == 1
+        assert trained(*fast, 40) == planned(121, 161)
+        assert trained(*slow, 200) == planned(31, 231)
+        assert len(runs.toy.attempts) == 2
+
+
+def test_a_state_that_is_where_the_loop_is_opens_none(runs: Any) -> None:
+    """Loading what was saved a moment ago is no rewind; loading it again later is one, each time."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        trained(on, scheduler, 10)
+        state = scheduler.state_dict()
+        scheduler.load_state_dict(state)
+        trained(on, scheduler, 5)
+        assert len(runs.toy.attempts) == 1
+        for attempts in (2, 3):
+            scheduler.load_state_dict(state)
+            assert trained(on, scheduler, 5) == planned(11, 16)
+            assert len(runs.toy.attempts) == attempts
+
+
+def test_a_tensor_lr_and_several_groups_run_at_their_shares(runs: Any) -> None:
+    """Binding is that of schedules."""
+    runs.service.spec = {"target_lr": 0.1, "total_iterations": 100_000, "warmup": {"iterations": 100_000}}
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (1.0, 0.5)]
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        with pytest.raises(ParamGroupMismatch):
+            RemoteLR(SGD(groups), run)
+        on = SGD(groups)
+        scheduler = RemoteLR(on, run, group_lrs="scale")
+        trained(on, scheduler, 30)
+        assert [group["lr"] for group in on.param_groups] == [0.000031, 0.0000155]
+        on = optimizer(torch.tensor(1.0, dtype=torch.float64))
+        tensor = on.param_groups[0]["lr"]
+        scheduler = RemoteLR(on, run)
+        trained(on, scheduler, 3)
+        assert on.param_groups[0]["lr"] is tensor
+        assert float(tensor) == 0.000004
+
+
+def test_epochs_are_the_iterations_of_a_run_that_counts_them(runs: Any) -> None:
+    """Three updates an epoch, one step."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC), unit="epoch")
+        for epoch in range(1, 40):
+            for _ in range(3):
+                on.step()
+                assert on.param_groups[0]["lr"] == epoch / 1_000_000
+            scheduler.step()
+        wait_until(lambda: runs.toy.attempts[0].position == 40, SOON_S)
+
+
+def test_the_step_after_the_last_update_is_no_overrun(runs: Any) -> None:
+    """The next update is one, and on record before it is over."""
+    runs.toy.total = 30
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        on = optimizer()
+        scheduler = RemoteLR(on, run)
+        assert trained(on, scheduler, 30) == planned(1, 31)
+        wait_until(lambda: runs.toy.attempts[0].position == 31, SOON_S)
+        assert run.status.state is RunState.READY
+        assert 31 not in runs.toy.attempts[0].record
+        assert trained(on, scheduler, 2) == [0.00003, 0.00003]
+        assert str(run.status.state) == "OVERRUN"
+        wait_until(lambda: {31, 32} <= runs.toy.attempts[0].record.keys(), SOON_S)
+
+
+def test_a_zombie_raises_at_its_next_step(runs: Any) -> None:
+    """Though what it was handed is still in memory."""
+    with Preheat(runs.url) as old, Preheat(runs.url) as new:
+        run = old.run("llama", SPEC)
+        on = optimizer()
+        scheduler = RemoteLR(on, run)
+        trained(on, scheduler, 3)
+        other = new.run("llama", SPEC, take_over=True)
+        other.lr(4)
+        wait_until(lambda: run.status.state is RunState.SUPERSEDED, SOON_S)
+        with pytest.raises(RunSuperseded):
+            trained(on, scheduler, 1)
+
+
+def test_a_run_in_a_sequential_lr_is_refused(runs: Any) -> None:
+    """Its turn would be no update's."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        first = torch.optim.lr_scheduler.ConstantLR(on)
+        sequence = SequentialLR(on, [first, RemoteLR(on, preheat.run("llama", SPEC))], [1])
+        with pytest.raises(ValueError, match="put all phases into its spec"):
+            sequence.step()
+
+
+def test_a_gradient_that_is_accumulated_is_no_update(runs: Any) -> None:
+    """Four steps of the scheduler for each update of the optimizer."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        for n in range(1, 60):
+            for _ in range(3):
+                scheduler.step()
+            on.step()
+            assert on.param_groups[0]["lr"] == n / 1_000_000
+            scheduler.step()
+    assert [body["position"] for body in runs.service.asked("windows")][-1] <= 60
