@@ -1,6 +1,5 @@
 """Run: live runs through HTTP, rule by rule, at a toy service that was written from the rules."""
 
-import contextlib
 import copy
 import os
 import pickle
@@ -407,6 +406,7 @@ class TestAttempts:
             assert run.restart_requested is None
         assert len(asked) == 1
 
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
     def test_a_fork_is_another_process(self, runs: Any) -> None:
         """A DataLoader's worker sends no heartbeats, and the parent goes on."""
         with Preheat(runs.url) as preheat:
