@@ -412,12 +412,7 @@ class TestAttempts:
         with Preheat(runs.url) as preheat:
             run = preheat.run("llama", SPEC)
             run.lr(1)
-            with (
-                pytest.warns(DeprecationWarning, match="fork")
-                if sys.version_info >= (3, 12)
-                else contextlib.nullcontext()
-            ):
-                child = os.fork()
+            child = os.fork()
             if child == 0:
                 os._exit(run.status.state is RunState.READY and run.state_dict(1)["attempt"] is None and 7)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -1,4 +1,4 @@
-"""Real processes under torch.distributed: rank 0 speaks for a live run, and no two ranks use two LRs at one iteration."""
+"""Real processes under torch.distributed: rank 0 speaks for a live run, and all ranks use its LRs."""
 
 import json
 import os
