@@ -142,8 +142,10 @@ def test_a_state_that_is_where_the_loop_is_opens_none(runs: Any) -> None:
         assert len(runs.toy.attempts) == 1
         for attempts in (2, 3):
             scheduler.load_state_dict(state)
-            assert trained(on, scheduler, 5) == planned(11, 16)
+            assert trained(on, scheduler, 60) == planned(11, 71)
             assert len(runs.toy.attempts) == attempts
+            assert [runs.toy.attempts[-1].record[n] for n in range(11, 71)] == planned(11, 71)
+            wait_until(lambda: runs.toy.attempts[-1].position == 71, SOON_S)
 
 
 def test_a_tensor_lr_and_several_groups_run_at_their_shares(runs: Any) -> None:

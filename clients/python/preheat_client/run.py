@@ -200,6 +200,7 @@ class Run(Described):
         part = ranks.share(attach)
         self._ranks, self._place.at = ranks, iteration
         self._parts, self._recorded, self._news.restart = (), (), None
+        self._known.view = NO_VIEW  # what another attempt of this process was handed is not this one's
         self._take(part)
         self._is_begun, self._begun_from = True, checkpoint
         self._users = weakref.WeakSet({user} - {None})
