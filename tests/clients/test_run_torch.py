@@ -148,6 +148,24 @@ def test_a_state_that_is_where_the_loop_is_opens_none(runs: Any) -> None:
             wait_until(lambda: runs.toy.attempts[-1].position == 71, SOON_S)
 
 
+def test_a_rewind_reads_nothing_that_the_attempt_before_was_handed(runs: Any) -> None:
+    """A change that comes right after it takes effect, where the old windows had gone on without."""
+    runs.toy.lease_s = 5.0
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        trained(on, scheduler, 10)
+        state = scheduler.state_dict()
+        trained(on, scheduler, 300)
+        far = runs.toy.attempts[0].handed
+        scheduler.load_state_dict(state)
+        assert trained(on, scheduler, 1) == planned(11, 12)
+        effect = runs.toy.change(0.5)
+        assert effect < far
+        lrs = trained(on, scheduler, far)
+        assert lrs == planned(12, effect) + planned(effect, 12 + far, 0.5)
+
+
 def test_a_tensor_lr_and_several_groups_run_at_their_shares(runs: Any) -> None:
     """Binding is that of schedules."""
     runs.service.spec = {"target_lr": 0.1, "total_iterations": 100_000, "warmup": {"iterations": 100_000}}
