@@ -154,16 +154,16 @@ def test_a_rewind_reads_nothing_that_the_attempt_before_was_handed(runs: Any) ->
     with Preheat(runs.url) as preheat:
         on = optimizer()
         scheduler = RemoteLR(on, preheat.run("llama", SPEC))
-        trained(on, scheduler, 10)
-        state = scheduler.state_dict()
         trained(on, scheduler, 300)
+        state = scheduler.state_dict()
+        trained(on, scheduler, 3)
         far = runs.toy.attempts[0].handed
         scheduler.load_state_dict(state)
-        assert trained(on, scheduler, 1) == planned(11, 12)
+        assert trained(on, scheduler, 1) == planned(301, 302)
         effect = runs.toy.change(0.5)
         assert effect < far
         lrs = trained(on, scheduler, far)
-        assert lrs == planned(12, effect) + planned(effect, 12 + far, 0.5)
+        assert lrs == planned(302, effect) + planned(effect, 302 + far, 0.5)
 
 
 def test_a_tensor_lr_and_several_groups_run_at_their_shares(runs: Any) -> None:
