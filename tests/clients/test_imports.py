@@ -11,7 +11,7 @@ from support.modules import imported
 BASE = Path(__file__).parents[2] / "clients/python/preheat_client"
 
 LEVELS = [
-    {"errors", "_core.fields", "_core.request", "_core.run_use"}
+    {"errors", "_core.fields", "_core.request", "_core.run_use", "_core.logged"}
     | {f"_runs.{name}" for name in ("pace", "place", "processes", "reports")},
     {"_core.version", "_core.scheduler_state"},
     {

@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from preheat_client._core.logged import report_logged
+from preheat_client._core.run_use import is_live
 from preheat_client.schedule import ReadableSchedule, check_one_group, lr_table
 
 
@@ -11,14 +13,15 @@ class PreheatCallback(keras.callbacks.Callback):
     """Sets the optimizer's learning_rate before each update; the first runs at lr[1].
 
     The iteration is the optimizer's own: it is saved with the model, and batches that only accumulate gradients do
-    not count. Raises ValueError for a schedule of several param groups, and when training begins if steps_per_execution
+    not count. Over a run it also reports what Keras logs of each epoch, and ends training when a person asks for a
+    restart. Raises ValueError for a schedule of several param groups, and when training begins if steps_per_execution
     hides updates from callbacks.
     """
 
     def __init__(self, schedule: ReadableSchedule) -> None:
         super().__init__()
         check_one_group(schedule)
-        self.schedule = schedule
+        self.schedule: Any = schedule
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Checks that there is one batch for each call."""
@@ -32,6 +35,18 @@ class PreheatCallback(keras.callbacks.Callback):
         del batch, logs
         optimizer = self.model.optimizer  # asking for the model brings back the variables that JAX keeps elsewhere
         optimizer.learning_rate = self.schedule.lr(int(optimizer.iterations) + 1)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Ends training where a restart is asked for."""
+        del batch, logs
+        if is_live(self.schedule) and self.schedule.restart_requested is not None:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Reports the means of the epoch, and its validation."""
+        del epoch
+        if is_live(self.schedule):
+            report_logged(self.schedule, int(self.model.optimizer.iterations), logs)
 
 
 @keras.saving.register_keras_serializable(package="preheat_client")

@@ -13,7 +13,8 @@ def remote_schedule(schedule: ReadableSchedule, first_iteration: int = 1) -> Cal
     """An `optax.Schedule`: the LR of the update after `count` updates; the first one runs at lr[1].
 
     Safe inside jit, and compiled once: the table is a constant. Past the end the last LR is held.
-    Raises ValueError for a schedule of several param groups, or too long for a table.
+    Raises ValueError for a schedule of several param groups, or too long for a table, and for a run, whose LRs may
+    change: these are set from outside, `with_lr(opt_state, run.lr(n))`.
     """
     table = jnp.asarray(lr_table(schedule))
 

@@ -16,6 +16,7 @@ import pytest
 
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import service
+from support.fake_runs import SPEC
 
 MISSING = [name for name in ("keras", "jax") if importlib.util.find_spec(name) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"make adapters installs {MISSING}")
@@ -185,3 +186,27 @@ say(errors=errors)
     assert "param_groups (group_0, group_1) must be one" in several
     assert "param_groups (group_0, group_1) must be one" in groups
     assert "total_iterations (1000000000) must not exceed 10000000" in long
+
+
+LIVE = """
+client = Preheat(URL)
+run = client.run("llama", spec)
+try:
+    PreheatSchedule(run)
+except ValueError as error:
+    refused = str(error)
+trained = model()
+used = fit(trained, 20, [PreheatCallback(run)])
+fit(trained, 200, [PreheatCallback(run)], used) if not run.restart_requested else None
+client.close()
+say(used, refused=refused, updates=int(trained.optimizer.iterations))
+"""
+
+
+def test_a_live_run_is_attached_by_its_first_update(runs: Any, tmp_path: Path, backend: str) -> None:
+    """Each update at its LR; the means of each epoch are reported; a compiled table refuses a run."""
+    answer = said(tmp_path, backend, LIVE.replace("URL", repr(runs.url)), None, SPEC)
+    assert answer["lrs"] == [float(np.float32(n / 1_000_000)) for n in range(1, 221)]
+    assert "its LRs may change" in answer["refused"]
+    assert [attempt.start for attempt in runs.toy.attempts] == [1]
+    assert [n for _, n, name in runs.toy.reports if name == "loss"] == [20, 220]

@@ -9,6 +9,7 @@ import torch
 from preheat_client import ParamGroupMismatch, Preheat, Schedule, ScheduleMismatch
 from preheat_client.torch import RemoteLR
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
+from support.fake_runs import SPEC
 
 pytest.importorskip("lightning", reason="make adapters installs it")
 
@@ -304,3 +305,94 @@ def test_what_is_no_schedule_is_refused() -> None:
     """When the callback is made, and not when training begins: the error names the argument."""
     with pytest.raises(TypeError, match=r"schedule \(dict\) is not a schedule: .*create\(spec\)"):
         PreheatCallback(REFERENCE_SPEC)  # type: ignore[arg-type]
+
+
+PLANNED = [str(n / 1_000_000) for n in range(1, 21)]
+"""What a run's spec says of the updates."""
+
+
+@pytest.mark.parametrize("way", ["scheduler", "callback"])
+def test_a_live_run_is_attached_once_for_each_life(tmp_path: Path, runs: Any, way: str) -> None:
+    """The first update attaches; a resume goes on from the checkpoint's attempt, at the LRs that were to come."""
+
+    def once(from_checkpoint: str | None = None) -> Any:
+        with Preheat(runs.url) as preheat:
+            run: Any = preheat.run("llama", SPEC)
+            module = Module(run if way == "scheduler" else None)
+            callbacks = [] if way == "scheduler" else [PreheatCallback(run)]
+            return trained(tmp_path, module, callbacks, from_checkpoint=from_checkpoint)
+
+    assert once() == PLANNED
+    assert once(str(tmp_path / "step=8.ckpt")) == PLANNED[8:]
+    assert [attempt.start for attempt in runs.toy.attempts] == [1, 9]
+    checkpoint = runs.service.asked("attempts")[1]["checkpoint"]
+    assert (checkpoint["attempt"], checkpoint["position"]) == (1, 9)
+
+
+class Logging(Module):
+    """Logs its loss, and a number of each validation."""
+
+    def training_step(self, batch: Any, index: int) -> Any:
+        """One micro-batch."""
+        loss = super().training_step(batch, index)
+        self.log("loss", loss)
+        return loss
+
+    def validation_step(self, _batch: Any, _: int) -> None:
+        """The number of updates so far."""
+        self.log("val_updates", float(len(self.used)))
+
+
+def fitted_live(folder: Path, runs: Any, **options: Any) -> Any:
+    """A trainer that has logged each update, and validated after a sanity check."""
+    with Preheat(runs.url) as preheat:
+        module = Logging()
+        run: Any = preheat.run("llama", SPEC)
+        plain = {"accelerator": "cpu", "logger": False, "default_root_dir": folder, "enable_checkpointing": False}
+        quiet = {"enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1}
+        trainer = lightning.Trainer(**{**plain, **quiet, "callbacks": [PreheatCallback(run)], **options})
+        trainer.fit(module, batches(10), batches(1))
+        return module
+
+
+def test_what_the_module_logs_is_reported(tmp_path: Path, runs: Any) -> None:
+    """The loss of each update, a validation once, and nothing of the sanity check."""
+    module = fitted_live(tmp_path, runs, max_steps=20, num_sanity_val_steps=1)
+    assert module.used == PLANNED
+    reported = runs.toy.reports
+    assert sorted(n for _, n, name in reported if name == "loss") == list(range(1, 21))
+    assert {n: value for (_, n, name), value in reported.items() if name == "val_updates"} == {10: 10.0, 20: 20.0}
+
+
+def test_a_restart_that_is_asked_for_ends_training(tmp_path: Path, runs: Any) -> None:
+    """Within a few updates."""
+    runs.toy.restart = {"position": 2, "changes": "drop", "why": "bad GPU", "author": "ann"}
+    runs.toy.attach = _keeping_restart(runs.toy)
+    module = fitted_live(tmp_path, runs, max_steps=5000, max_epochs=-1)
+    assert len(module.used) < 5000
+
+
+def _keeping_restart(toy: Any) -> Any:
+    attach, restart = toy.attach, toy.restart
+
+    def again(body: Any) -> Any:
+        answer = attach(body)
+        toy.restart = restart
+        return answer
+
+    return again
+
+
+def test_lr_find_is_refused_over_a_run(tmp_path: Path, runs: Any) -> None:
+    """It would use up the run's LRs; nobody attaches."""
+    with Preheat(runs.url) as preheat:
+        run: Any = preheat.run("llama", SPEC)
+        module = Module()
+        module.lr = 1.0
+        trainer = lightning.Trainer(
+            accelerator="cpu", logger=False, default_root_dir=tmp_path, callbacks=[PreheatCallback(run)]
+        )
+        tuner = lightning.pytorch.tuner.Tuner(trainer)
+        with pytest.raises(ValueError, match="lr_find must not be run over a run"):
+            tuner.lr_find(module, batches(30))
+    assert runs.toy.attempts == []

@@ -8,6 +8,7 @@ import pytest
 
 from preheat_client import Preheat, Schedule
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
+from support.fake_runs import SPEC
 
 jax = pytest.importorskip("jax", reason="make adapters installs it")
 optax = pytest.importorskip("optax", reason="make adapters installs it")
@@ -122,3 +123,19 @@ def test_what_is_no_schedule_is_refused() -> None:
     """A spec that was not posted: the error names the argument and says what makes a schedule of it."""
     with pytest.raises(TypeError, match=r"schedule \(dict\) is not a schedule: .*create\(spec\)"):
         remote_schedule(REFERENCE_SPEC)  # type: ignore[arg-type]
+
+
+def test_a_live_run_is_refused_as_a_table_and_set_from_outside(runs: Any) -> None:
+    """Its LRs may change: each update's is set in the state."""
+    with Preheat(runs.url) as preheat:
+        run: Any = preheat.run("llama", SPEC)
+        with pytest.raises(ValueError, match="its LRs may change"):
+            remote_schedule(run)
+        assert runs.toy.attempts == []
+        optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.5)
+        state = optimizer.init(jnp.zeros(()))
+        for n in range(1, 40):
+            state = with_lr(state, run.lr(n))
+            assert float(state.hyperparams["learning_rate"]) == float(jnp.asarray(n / 1_000_000, jnp.float32))
+            _, state = optimizer.update(jnp.ones(()), state)
+    assert len(runs.toy.attempts) == 1

@@ -9,6 +9,7 @@ import torch
 from preheat_client import ParamGroupMismatch, Preheat, Schedule, ScheduleMismatch
 from preheat_client.torch import RemoteLR
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
+from support.fake_runs import SPEC
 
 transformers = pytest.importorskip("transformers", reason="make adapters installs it")
 pytest.importorskip("accelerate", reason="make adapters installs it, and the Trainer needs it")
@@ -186,3 +187,57 @@ def test_what_is_no_schedule_is_refused() -> None:
     """When the callback is made, and not when training begins: the error names the argument."""
     with pytest.raises(TypeError, match=r"schedule \(dict\) is not a schedule: .*create\(spec\)"):
         PreheatCallback(REFERENCE_SPEC)  # type: ignore[arg-type]
+
+
+PLANNED = [str(n / 1_000_000) for n in range(1, UPDATES + 1)]
+"""What a run's spec says of the updates."""
+
+
+@pytest.mark.parametrize("way", ["scheduler", "callback"])
+def test_a_live_run_is_attached_once_for_each_life(tmp_path: Path, runs: Any, way: str) -> None:
+    """The first update attaches; a resume goes on from the checkpoint's attempt, at the LRs that were to come."""
+    saving = {"save_strategy": "steps", "save_steps": 7}
+    with Preheat(runs.url) as preheat:
+        first = Training(tmp_path, way, preheat.run("llama", SPEC), **saving)  # type: ignore[arg-type]
+        assert runs.toy.attempts == []
+        first.trainer.train()
+    assert (first.used, first.logged()) == (PLANNED, PLANNED)
+    with Preheat(runs.url) as preheat:
+        again = Training(tmp_path, way, preheat.run("llama", SPEC), **saving)  # type: ignore[arg-type]
+        again.trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-7"))
+    assert (again.used, again.logged()) == (PLANNED[7:], PLANNED)
+    assert [attempt.start for attempt in runs.toy.attempts] == [1, 8]
+    checkpoint = runs.service.asked("attempts")[1]["checkpoint"]
+    assert (checkpoint["attempt"], checkpoint["position"]) == (1, 8)
+
+
+def test_what_the_trainer_logs_is_reported(tmp_path: Path, runs: Any) -> None:
+    """Loss and evaluation of each update; not the LR, which the service knows."""
+    with Preheat(runs.url) as preheat:
+        training = Training(tmp_path, "callback", preheat.run("llama", SPEC))  # type: ignore[arg-type]
+        training.trainer.train()
+        training.trainer.evaluate(training.trainer.train_dataset)
+    losses = {entry["step"]: entry["loss"] for entry in training.trainer.state.log_history if "loss" in entry}
+    assert {n: value for (_, n, name), value in runs.toy.reports.items() if name == "loss"} == losses
+    assert [n for _, n, name in runs.toy.reports if name == "eval_loss"] == [20]
+    assert all(name != "learning_rate" for _, _, name in runs.toy.reports)
+
+
+def test_a_restart_that_is_asked_for_ends_training_without_saving(tmp_path: Path, runs: Any) -> None:
+    """However often the Trainer would have saved."""
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        arguments = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5000, "logging_steps": 10_000}
+        training = Training(tmp_path, "callback", run, **arguments, save_total_limit=2)  # type: ignore[arg-type]
+        stopped: list[int] = []
+
+        def ask(*_: Any) -> None:
+            if len(training.used) == 5:
+                runs.toy.restart = {"position": 2, "changes": "drop", "why": "bad GPU", "author": "ann"}
+
+        training.optimizer.register_step_post_hook(ask)
+        training.trainer.train()
+        stopped.append(training.trainer.state.global_step)
+    assert 5 <= stopped[0] < 5000
+    assert not (tmp_path / f"checkpoint-{stopped[0]}").exists()
+    assert (tmp_path / f"checkpoint-{stopped[0] - 1}").exists()

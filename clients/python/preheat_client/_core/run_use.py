@@ -37,6 +37,11 @@ class RunUse:
         """What runs before each update."""
         return self._before_update if is_live(self.schedule) else self._set_for_new_groups
 
+    def use(self) -> None:
+        """Sets what the update that follows is to run at; for adapters that know of it before the hook does."""
+        if is_live(self.schedule):
+            self._before_update()
+
     def _before_update(self) -> None:
         self._set_for_new_groups()
         if not self.is_in_use:

@@ -1,0 +1,27 @@
+"""Logged: what a framework logs of a run, reported to it: numbers alone, by the names that the framework gives them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_LONGEST_NAME = 100
+_NOT_REPORTED = {"learning_rate", "lr", "epoch", "step"}
+"""What the service knows, or what is no result."""
+
+
+def report_logged(run: Any, iteration: int, logs: Mapping[str, Any] | None) -> None:
+    """Reports the numbers in what was logged after an iteration, but for names that are too long."""
+    values = {}
+    for name, value in (logs or {}).items():
+        number = _number(value)
+        if number is not None and name not in _NOT_REPORTED and 0 < len(name) <= _LONGEST_NAME:
+            values[name] = number
+    run.report(iteration, **values)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str | bytes | bool) or value is None:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
