@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.errors import IterationOutOfRange
 from preheat.schedule import Schedule
-from preheat.schedulers.table import SchedulerTable
+from preheat.schedulers.amended import table_of
+from preheat.schedulers.table import Table
 
 _MAX_BLOCK = 4096
 """Most iterations computed between two looks at the deadline; fewer if there are many columns."""
@@ -45,19 +46,19 @@ class Curve:
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
-        self.total_iterations = schedule.spec.total_iterations
+        self.total_iterations = schedule.spec.amended_total_iterations
         self.group_names = schedule.spec.group_names
         self.columns = schedule.spec.columns
         self.on_growth: Callable[[], None] = lambda: None
         """Called whenever `nbytes` has grown, so that a cache need not look at every curve."""
 
         self._schedule_bytes, self._table_bytes = _weights(schedule, len(self.columns))
-        self._table = SchedulerTable(schedule.spec)
+        self._table = table_of(schedule.spec)
         self.has_closed_form = self._table.has_closed_form
         self._is_quick = schedule.text.count('"type":') <= _MOST_QUICK
         self._point_lock = threading.Lock()
         self._lock = threading.Lock()
-        self._block_table: SchedulerTable | None = None
+        self._block_table: Table | None = None
         self._block_size = min(_MAX_BLOCK, max(_VALUES_KEPT // 2 // len(self.columns), 1))
         self._blocks: OrderedDict[int, Floats] = OrderedDict()
         self._checkpoints: dict[int, State] = {}
@@ -186,7 +187,7 @@ class Curve:
         return self._block(block, deadline)[offset :: iterations.step][: len(iterations)]
 
     def _closed_form_extremes(self, bounds: list[int], deadline: Deadline) -> tuple[Floats, Floats]:
-        bench = SchedulerTable(self.schedule.spec)
+        bench = table_of(self.schedule.spec)
         unproved = bench.unproved(bounds[0], bounds[-1])
         whole = unproved if len(unproved) <= _MOST_LOOKED_AT else range(0)
         rows: list[list[float]] = []
@@ -214,10 +215,10 @@ class Curve:
     def _close_block(self, block: int) -> Floats:
         return self._keep(block, self._closed_bench().rows(self._iterations(block)))
 
-    def _closed_bench(self) -> SchedulerTable:
+    def _closed_bench(self) -> Table:
         """Schedulers for blocks alone, made for the first, so that a point never waits for a block."""
         if self._block_table is None:
-            self._block_table = SchedulerTable(self.schedule.spec)
+            self._block_table = table_of(self.schedule.spec)
         return self._block_table
 
     def _step_block(self, wanted: int) -> Floats | None:
@@ -269,7 +270,8 @@ def _weights(schedule: Schedule, columns: int) -> tuple[int, int]:
     """
     numbers, schedulers = schedule.text.count(","), schedule.text.count('"type":')
     content = (len(schedule.text) + 32 * numbers) * (2 if schedule.has_formulas else 1)
-    return content + 4_000 + 800 * columns + 700 * schedulers, 4_000 + 1_000 * columns + 3_100 * schedulers
+    amendments = 600 * schedule.text.count('"op":')  # in a table: a step, the chains of two segments
+    return content + 4_000 + 800 * columns + 700 * schedulers, 4_000 + 1_000 * columns + 3_100 * schedulers + amendments
 
 
 def _size(state: Any, seen: set[int]) -> int:

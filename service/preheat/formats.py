@@ -65,7 +65,7 @@ def summary_content(schedule: Schedule, created_at: int | None) -> dict[str, Any
         "id": schedule.id,
         "label": spec.label,
         "target_lr": spec.target_lr,
-        "total_iterations": spec.total_iterations,
+        "total_iterations": spec.amended_total_iterations,
         "after_scheduler": spec.after_scheduler and spec.after_scheduler.type,
         "created_at": None if created_at is None else f"{datetime.fromtimestamp(created_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
         "links": links(schedule.id),
@@ -168,7 +168,7 @@ def _lists_by_group(curve: Curve, lrs: Floats) -> list[dict[str, Any]]:
 def _heading(schedule: Schedule) -> dict[str, Any]:
     return {
         "id": schedule.id,
-        "total_iterations": schedule.spec.total_iterations,
+        "total_iterations": schedule.spec.amended_total_iterations,
         "columns": [asdict(column) for column in schedule.spec.columns],
         "links": links(schedule.id),
     }

@@ -14,6 +14,7 @@ class LintedCurve:
 
     def __init__(self, curve: Curve, deadline: Deadline) -> None:
         self.columns, self.total_iterations = curve.columns, curve.total_iterations
+        self.own_total = curve.schedule.spec.total_iterations
         self._curve, self._deadline = curve, deadline
         self._rows: dict[int, list[float]] = {}
         self._extremes: dict[int, tuple[Floats, Floats]] = {}

@@ -4,10 +4,11 @@ import copy
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from preheat.errors import UndefinedLR
 from preheat.schedulers.build import build
@@ -21,8 +22,42 @@ _ROUNDING = 1e-12
 """Share of the target, or of the first LR, by which torch may miss 0: a LinearLR down to 0 does so by 1e-16."""
 
 
-class SchedulerTable:
-    """The schedulers of a normalised spec; random access as in `RandomAccess`, for all columns at once."""
+class Table(Protocol):
+    """Columns by iteration; random access as in `RandomAccess`, for all columns at once."""
+
+    has_closed_form: bool
+
+    def row(self, iteration: int) -> list[float]:
+        """Every column's value at an iteration. Raises UndefinedLR where there is none."""
+        ...
+
+    def rows(self, iterations: range) -> NDArray[np.float64]:
+        """Every column's values at ascending iterations, shape (iterations, columns). Raises UndefinedLR."""
+        ...
+
+    def step(self, iteration: int) -> None:
+        """Brings what has no closed form to an iteration, from which a state can be taken."""
+        ...
+
+    def state(self) -> list[dict[str, Any]]:
+        """A copy of where what has no closed form stands."""
+        ...
+
+    def load_state(self, states: Sequence[dict[str, Any]]) -> None:
+        """Goes on from where the state was taken."""
+        ...
+
+    def turning_points(self, start: int, stop: int) -> set[int]:
+        """A few iterations of start … stop − 1 that hold, with both ends, every column's lowest and highest value."""
+        ...
+
+    def unproved(self, start: int, stop: int) -> range:
+        """The part of start … stop − 1 within which `turning_points` may lack an extreme."""
+        ...
+
+
+class SchedulerTable(Table):
+    """The schedulers of a normalised spec, without its amendments."""
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
@@ -34,8 +69,8 @@ class SchedulerTable:
         self._only = self._tracks[0][1] if len(self._tracks) == 1 and self._is_in_order else None
         self.has_closed_form = all(scheduler.has_closed_form for _, scheduler in self._tracks)
 
+    @override
     def row(self, iteration: int) -> list[float]:
-        """Every column's value at an iteration."""
         values: list[float]
         # The short way of nearly every point: one track, its columns in order, nothing to sort.
         if self._only is not None:
@@ -48,11 +83,8 @@ class SchedulerTable:
         is_sound = min(values) >= 0 and math.isfinite(sum(values))  # of a NaN or an infinity the sum is one too
         return values if is_sound else self.rows(range(iteration, iteration + 1))[0].tolist()
 
+    @override
     def rows(self, iterations: range) -> NDArray[np.float64]:
-        """Every column's values at ascending iterations, shape (iterations, columns).
-
-        Raises UndefinedLR where torch computes one that is negative or not finite.
-        """
         values = self.computed(iterations)
         # Of a NaN neither is true.
         is_sound = values.min(initial=0.0) >= 0 and values.max(initial=0.0) < math.inf
@@ -67,26 +99,26 @@ class SchedulerTable:
             values[:, columns] = np.reshape(np.array(scheduler.rates(iterations)), (-1, len(columns)))
         return values
 
+    @override
     def step(self, iteration: int) -> None:
-        """Brings the schedulers without a closed form to an iteration, from which a state can be taken."""
         for scheduler in self._stepped():
             scheduler.step(iteration)
 
+    @override
     def state(self) -> list[dict[str, Any]]:
-        """A copy of where the schedulers without a closed form stand."""
         return [copy.deepcopy(scheduler.state_dict()) for scheduler in self._stepped()]
 
+    @override
     def load_state(self, states: Sequence[dict[str, Any]]) -> None:
-        """Goes on from where the state was taken."""
         for scheduler, state in zip(self._stepped(), states, strict=True):
             scheduler.load_state_dict(copy.deepcopy(state))
 
+    @override
     def turning_points(self, start: int, stop: int) -> set[int]:
-        """A few iterations of start … stop − 1 that hold, with both ends, every column's lowest and highest value."""
         return set().union(*(track.turning_points(start, stop) for track in self._spec_tracks))
 
+    @override
     def unproved(self, start: int, stop: int) -> range:
-        """The part of start … stop − 1 within which `turning_points` may lack an extreme."""
         return hull(track.unproved(start, stop) for track in self._spec_tracks)
 
     def _without_rounding(self, values: NDArray[np.float64], iterations: range) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from preheat.formula.language import compiled
 from preheat.specs.after_schedulers.scheduler import Scheduler
+from preheat.specs.amending import with_amendments
 from preheat.specs.duration_text import Duration
 from preheat.specs.durations import Clock, Units, dataset_violations, ramp_violations, with_epochs
 from preheat.specs.fields import MAX_LR, MIN_RATE, Closed
@@ -39,7 +40,7 @@ def normalised(spec: Spec) -> Spec:
     _raise_if_any(violations)
     _raise_if_any(_growth_violations(whole))
     _raise_if_any([found for track in whole.tracks for found in _formula_violations(track, whole.total_iterations)])
-    return whole
+    return with_amendments(whole, clock, normalised)
 
 
 def _raise_if_any(violations: list[Violation]) -> None:
@@ -68,7 +69,7 @@ def _unit_violations(value: Any, location: Location, clock: Clock) -> Iterator[V
             clock.iterations(replace(value, least=0))
         except ValueError as error:
             yield violation(location, str(error), value.text)
-    elif isinstance(value, Closed):
+    elif isinstance(value, Closed) and not (location and isinstance(value, Spec)):  # one within has its own units
         for name, info in type(value).model_fields.items():
             # By its alias: in the document two fields of a phase are `from` and `to`.
             yield from _unit_violations(getattr(value, name), (*location, info.alias or name), clock)

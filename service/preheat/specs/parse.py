@@ -12,6 +12,7 @@ from preheat.specs.after_schedulers import SCHEDULER_TYPES
 from preheat.specs.after_schedulers.phases import Segment
 from preheat.specs.after_schedulers.piecewise import Point
 from preheat.specs.after_schedulers.torch_decays import REFUSED_TYPES
+from preheat.specs.amendments import AMENDMENTS
 from preheat.specs.durations import BatchSize, Units
 from preheat.specs.fields import UNION_TAGS, Closed
 from preheat.specs.hyperparameters import GroupHyperparameter, Hyperparameter
@@ -66,8 +67,7 @@ def content_of_file(text: str) -> Any:
 
 def spec_of(content: Any) -> Spec:
     """The normalised spec that plain values (dicts, lists, texts, numbers) stand for. Raises InvalidSpec."""
-    if isinstance(content, dict) and isinstance(content.get("recipe"), str):
-        content = with_recipe(content)
+    content = _with_recipes(content)
     try:
         # Strict models take no list for a tuple, and a strict model is what keeps "5" from being 5.
         spec = _SPEC.validate_python(_with_tuples(content))
@@ -89,6 +89,24 @@ def spec_of(content: Any) -> Spec:
     return normalised(spec)
 
 
+def _with_recipes(content: Any) -> Any:
+    """The spec with the fields of its recipe, and those of the schedules that replace it, too."""
+    if not isinstance(content, dict):
+        return content
+    if isinstance(content.get("recipe"), str):
+        content = with_recipe(content)
+    amendments = content.get("amendments")
+    if not isinstance(amendments, list | tuple) or not any(
+        "schedule" in each for each in amendments if isinstance(each, dict)
+    ):
+        return content
+    whole = [
+        each | {"schedule": _with_recipes(each["schedule"])} if isinstance(each, dict) and "schedule" in each else each
+        for each in amendments
+    ]
+    return content | {"amendments": whole}
+
+
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # json.loads itself keeps the last of two equal keys, and says nothing.
     unique = dict(pairs)
@@ -108,6 +126,8 @@ def _with_tuples(value: Any) -> Any:
 
 _MODELS: dict[str | int, type[Closed]] = {
     **{name: model for name, model in SCHEDULER_TYPES.items()},  # noqa: C416 - with another type of key
+    **{name: model for name, model in AMENDMENTS.items()},  # noqa: C416
+    "schedule": Spec,
     "warmup": Warmup,
     "param_groups": ParamGroup,
     "hyperparameters": Hyperparameter,

@@ -6,6 +6,7 @@ from preheat.conversions import Target
 from preheat.conversions.exporters.deepspeed import deepspeed_config
 from preheat.conversions.exporters.scripts import keras_script, optax_script, torch_script
 from preheat.conversions.exporters.transformers import transformers_script
+from preheat.errors import NotExpressible
 from preheat.schedule import Schedule
 
 __all__ = ["TARGETS", "export"]
@@ -25,4 +26,6 @@ def export(schedule: Schedule, target: Target) -> str:
 
     Raises NotExpressible, with the reason, where the target has no way to say the same.
     """
+    if schedule.spec.amendments and target != "torch":
+        raise NotExpressible(f"{target} has no words for amendments: export to torch")
     return TARGETS[target](schedule)

@@ -1,5 +1,6 @@
 """Scripts for torch, optax and Keras: a schedule as one formula of the iteration n."""
 
+from preheat.conversions.exporters.amended import FALLS, amended_functions
 from preheat.errors import NotExpressible
 from preheat.formula.printers import in_arrays, in_python
 from preheat.schedule import Schedule
@@ -10,9 +11,9 @@ def torch_script(schedule: Schedule) -> str:
     """A script with a LambdaLR, and one function for each param group. Raises NotExpressible."""
     spec = schedule.spec
     # LambdaLR multiplies the optimizer's LR: with lr=1.0 in every group, a formula gives the LR itself.
-    functions = "".join(
-        f"def lr_{index}(n):\n    return {in_python(formula)}\n\n\n" for index, formula in enumerate(_formulas(spec))
-    )
+    functions = amended_functions(spec, lambda each: [in_python(formula) for formula in _formulas(each)])
+    if spec.amendments:
+        functions = FALLS + functions
     names = ", ".join(f"lr_{index}" for index in range(len(spec.group_names)))
     groups = "\n".join(
         f'    {{"params": [torch.nn.Parameter(torch.zeros(1))], "name": {name!r}}},' for name in spec.group_names
@@ -30,7 +31,7 @@ optimizer = torch.optim.SGD(param_groups, lr=1.0)
 scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, [{names}])
 
 if __name__ == "__main__":
-    for n in range({spec.total_iterations + 1}):
+    for n in range({spec.amended_total_iterations + 1}):
         print(*scheduler.get_last_lr())
         optimizer.step()
         scheduler.step()
@@ -135,4 +136,4 @@ def _head(schedule: Schedule) -> str:
     label = f"{schedule.spec.label}: " if schedule.spec.label else ""
     # escaped, so that nothing in a label ends the comment
     escaped = label.encode("unicode_escape").decode("ascii")
-    return f"# {escaped}Preheat schedule {schedule.id}, iterations 0 to {schedule.spec.total_iterations}.\n"
+    return f"# {escaped}Preheat schedule {schedule.id}, iterations 0 to {schedule.spec.amended_total_iterations}.\n"
