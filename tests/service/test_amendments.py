@@ -71,16 +71,15 @@ def folded(asked: Fields, group: int) -> Value:
 def _amended(before: Value, amendment: Fields, group: int, total: int) -> tuple[Value, int]:
     start, stop = amendment["start"], amendment.get("stop")
     end = math.inf if stop is None else stop
+    own: Value | None = None
     if amendment["op"] == "extend":
-        more, last = amendment["total_iterations"] - total, amendment.get("moved_from", math.inf)
 
-        def later(n: int) -> float:
-            return before(n if n <= last or n >= end else max(last, n - more))
+        def longer(n: int) -> float:
+            return before(total if total < n < start else n)
 
-        return later, amendment["total_iterations"] if stop is None else total
+        return longer, amendment["total_iterations"] if stop is None else total
     if GROUPS[group] not in amendment.get("param_groups", GROUPS):
         is_whole = False
-        own: Value | None = None
     else:
         is_whole = "param_groups" not in amendment and stop is None
         own = _own(before, amendment, group)

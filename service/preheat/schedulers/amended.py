@@ -77,6 +77,13 @@ class _Segments:
             starts, chains = starts[:kept] + self.starts[end:], chains[:kept] + self.chains[end:]
         self.starts[first:], self.chains[first:] = starts, chains
 
+    def freeze(self, last: int, stop: int) -> None:
+        """Makes everything after `last` and before `stop` like it."""
+        if stop > last + 1:
+            held = Chain(Frozen(last), self.chains[self.index(last)])
+            first, end = self._split(last + 1), self._split(stop)
+            self.chains[first:end] = [held] * (end - first)
+
     def _split(self, n: int) -> int:
         """The index of the segment that starts at n, from now on."""
         index = bisect_left(self.starts, n)
@@ -170,6 +177,8 @@ class AmendedTable(Table):
         columns = amended_columns(self._columns, amendment)
         alone = columns == self._whole
         match amendment:
+            case ExtendAmendment(moved_from=None):
+                self._segments.freeze(before, start)
             case ExtendAmendment(moved_from=int(last)):
                 self._segments.delay(last, amendment.total_iterations - before, stop)
             case ReplaceAmendment():

@@ -116,7 +116,9 @@ class CooldownAmendment(_OfGroups):
 
 
 class ExtendAmendment(_Amendment):
-    """A longer run. `keep` holds the last value; `move-cooldown` moves the last phase to the new end.
+    """A longer run. `keep` goes on with the last value; `move-cooldown` moves the last phase to the new end.
+
+    Where it comes after the end, the iterations before `start` have the last value, whatever amendments end there.
 
     With c the last iteration before the last phase and d the iterations more, move-cooldown gives v(n) at n ≤ c, v(c)
     at n ≤ c + d, and from there on v(n − d).

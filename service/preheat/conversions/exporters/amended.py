@@ -31,6 +31,8 @@ def amended(n, group, base, last, amendments):
         if kind == "extend":
             end, by = fields
             n = n if n <= end else max(end, n - by)
+        elif kind == "freeze":
+            n = fields
         elif kind == "hold":
             value = fields[group]
             break
@@ -99,6 +101,8 @@ def _entry(spec: Spec, amendment: Any, before: int, own: str) -> list[str]:
     match amendment:
         case ExtendAmendment(moved_from=int(last)):
             start, groups, fields = 0, list(range(count)), f"({last}, {amendment.total_iterations - before})"
+        case ExtendAmendment() if start > before + 1:
+            return [repr(("freeze", before + 1, start, list(range(count)), before))]
         case ScaleAmendment():
             floors = None if amendment.floor is None else _by_group(spec, groups, amendment.floor)
             fields = f"({amendment.factor!r}, {floors!r})"
