@@ -215,24 +215,23 @@ class World:
             return
         except PreheatError as error:
             raise Violation(f"a job that does everything right is refused: {error}") from None
-        if job.attempt != self.run.attempt_number:
-            raise Violation(f"attempt {job.attempt} got a window, and {self.run.attempt_number} is the present one")
-        window = outcome.answer
-        if self.habits.commits_first:
-            self._save(outcome)
-        elif fate == "lost":  # the process dies between answer and commit
+        self._check_present(job)
+        flight = Flight(job, outcome.answer, job.overrun)
+        if fate == "lost" and not self.habits.commits_first:  # the process dies between answer and commit
             if outcome.schedule is not None:
                 self.shelf.curve_of(outcome.schedule)
-            self.deliver(Flight(job, window, job.overrun))
+            self.deliver(flight)
             return
-        else:
-            self._save(outcome)
+        self._save(outcome)
         self.count(f"window-{fate}")
-        flight = Flight(job, window, job.overrun)
         if fate in {"ok", "twice"}:
             self.deliver(flight)
         if fate in {"late", "twice"}:
             self.flights.append(flight)
+
+    def _check_present(self, job: Job) -> None:
+        if job.attempt != self.run.attempt_number:
+            raise Violation(f"attempt {job.attempt} got a window, and {self.run.attempt_number} is the present one")
 
     def deliver(self, flight: Flight) -> None:
         """An answer arrives: adopted if it begins where the ranks have been told to, else thrown away."""
@@ -265,7 +264,8 @@ class World:
 
     def overrun(self, job: Job, iterations: int) -> None:
         """Out of reach: one speaker goes on along what it knows, and notes the end before it tells any rank."""
-        if job.is_dead or self.speakers == "all":
+        iterations = min(iterations, job.position + LIMITS.window_cap - job.end)
+        if job.is_dead or self.speakers == "all" or iterations < 1:
             return
         self.count("overrun")
         start = job.overrun.start if job.overrun else job.end

@@ -5,7 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from preheat.runs.draft import Curves, Draft, Outcome
-from preheat.runs.errors import AttemptMoved, CheckpointMismatch, Occupied, RunFinished, Superseded
+from preheat.runs.errors import (
+    AttemptMoved,
+    CheckpointMismatch,
+    Occupied,
+    PositionAhead,
+    RunFinished,
+    Superseded,
+)
 from preheat.runs.facts import Overrun, take_facts
 from preheat.runs.first_lr import note_first_lr
 from preheat.runs.knowledge import Knowledge, recover
@@ -75,7 +82,8 @@ def attach(
 ) -> Outcome[Attached]:
     """Opens the next attempt, or, as one of many speakers of the same job, joins the present one.
 
-    Raises RunFinished; Superseded for a token that is fenced; AttemptMoved, Occupied; CheckpointMismatch; KnowsMore.
+    Raises RunFinished; Superseded for a token that is fenced; AttemptMoved, Occupied; CheckpointMismatch;
+    KnowsMore; PositionAhead for a position past the end of the run.
     """
     if run.is_finished:
         raise RunFinished(run.id)
@@ -136,6 +144,10 @@ def _check_attach(run: Run, request: AttachRequest, now: float) -> None:
         raise AttemptMoved(request.seen_attempt, run.attempt_number)
     if attempt is not None and is_alive(attempt, now) and not request.take_over and not _is_restart(attempt, request):
         raise Occupied(attempt.number)
+    overrun = None if request.checkpoint is None else request.checkpoint.overrun
+    furthest = max(run.total_iterations + 1, run.horizon, 0 if overrun is None else overrun.end)
+    if request.position > furthest and request.knowledge is None:
+        raise PositionAhead("position", request.position, furthest)
     if request.checkpoint is not None:
         _check_checkpoint(run, request, request.checkpoint)
 

@@ -168,12 +168,16 @@ class KnowsMore(PreheatError):
 
 
 class PositionAhead(PreheatError):
-    """A position, or an acknowledgement, beyond everything that was handed out or told in an overrun."""
+    """A position beyond everything that was handed out or told in an overrun, or an overrun too far beyond it."""
 
-    status, kind, title = HTTPStatus.CONFLICT, "position-ahead", "Nothing was handed out so far"
+    status, kind, title = HTTPStatus.CONFLICT, "position-ahead", "Further than may be"
 
     def __init__(self, name: str, value: int, handed: int) -> None:
-        super().__init__(f"{name} ({value}) must not exceed what was handed out ({handed})", value=value, handed=handed)
+        super().__init__(
+            f"{name} ({value}) must not exceed {handed}: so far has been handed out, or may be",
+            value=value,
+            handed=handed,
+        )
 
 
 class NoOverrun(PreheatError):

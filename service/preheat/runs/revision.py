@@ -45,7 +45,8 @@ def amendment_of(change: Change, effect: int, stop: int | None) -> dict[str, Any
     """A change as an amendment from `effect` on."""
     amendment = {**change.operation, "start": effect}
     if change.operation["op"] == "hold" and change.operation["value"] == "current":
-        amendment["value"] = change.placement.value
+        # Of no column at all: refused for the column that is named, and not for the value.
+        amendment["value"] = change.placement.value or 0.0
     return amendment if stop is None else {**amendment, "stop": stop}
 
 

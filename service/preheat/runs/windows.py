@@ -55,6 +55,7 @@ def hand_out(
     attempt = present(run, request.attempt, request.token)
     if run.is_finished:
         raise RunFinished(run.id)
+    _check_bounds(run, attempt, request, limits)
     draft = Draft(run, now)
     if request.overrun is not None:
         take_facts(draft, attempt, request.overrun, curves)
@@ -114,17 +115,24 @@ def iterations_per_window(iteration_s: float | None, lease_s: float, limits: Lim
     return max(min(math.ceil(min(lease_s / iteration_s, limits.window_cap)), limits.window_cap), 2)
 
 
-def _heard(draft: Draft, request: WindowRequest, limits: Limits) -> Attempt:
-    """The attempt with what the request says of it. Raises PositionAhead, KnowsMore."""
-    attempt = draft.run.attempts[-1]
+def _check_bounds(run: Run, attempt: Attempt, request: WindowRequest, limits: Limits) -> None:
+    """Raises KnowsMore, PositionAhead."""
     # What was acknowledged was handed out once: a database that does not know of it has lost it.
-    if request.acknowledged > attempt.handed:
-        lost = {"acknowledged": [request.acknowledged, attempt.handed]}
-        raise KnowsMore(draft.run.generation + 1, lost)
-    if request.position > attempt.handed:
-        raise PositionAhead("position", request.position, attempt.handed)
-    if request.overrun is not None and request.position > request.overrun.end:
-        raise PositionAhead("position", request.position, request.overrun.end)
+    known = max(request.acknowledged, 0 if request.overrun is None else request.overrun.start)
+    if known > attempt.handed:
+        raise KnowsMore(run.generation + 1, {"acknowledged": [known, attempt.handed]})
+    told = attempt.handed if request.overrun is None else max(request.overrun.end, attempt.handed)
+    if request.position > told:
+        raise PositionAhead("position", request.position, told)
+    # As of windows: else a job could tell that it has told everything, and nothing could be changed any more.
+    furthest = max(request.position, attempt.position) + limits.window_cap
+    if request.overrun is not None and request.overrun.end > max(furthest, attempt.handed):
+        raise PositionAhead("overrun.end", request.overrun.end, furthest)
+
+
+def _heard(draft: Draft, request: WindowRequest, limits: Limits) -> Attempt:
+    """The attempt with what the request says of it."""
+    attempt = draft.run.attempts[-1]
     has_moved = request.position > attempt.position
     draft.set_attempt(
         attempt.number,
