@@ -105,7 +105,6 @@ class AmendedTable(Table):
         for amendment, (before, _) in zip(spec.amendments or (), pairwise(lengths(spec)), strict=True):
             self._lay(amendment, before)
         self.has_closed_form = all(source.table.has_closed_form for source in self._sources)
-        self._parts: dict[int, tuple[list[tuple[Source, int]], bool]] = {}
         self._plans: dict[int, list[Planned]] = {}
 
     @override
@@ -223,12 +222,13 @@ class AmendedTable(Table):
         return values
 
     def _plan(self, chain: Chain) -> list[Planned]:
-        """The steps of a chain from the first on; those of the chains used last are kept."""
+        """The steps of a chain from the first on; those of the chains asked for last are kept."""
         plan = self._plans.get(id(chain))
         if plan is None:
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            plan = self._plans[id(chain)] = planned(chain)
+            plan = planned(chain, self._plans)
+            self._plans[id(chain)] = plan
+            if len(self._plans) > _MOST_PLANS:
+                del self._plans[next(iter(self._plans))]
         return plan
 
     def _within(self, start: int, stop: int) -> list[tuple[int, range]]:
@@ -240,17 +240,9 @@ class AmendedTable(Table):
 
     def _parts_of(self, index: int) -> tuple[list[tuple[Source, int]], bool]:
         """The tables of a segment, each with the iterations that it comes later, and whether there is a ramp in it."""
-        if index not in self._parts:
-            sources, has_ramp, by = [], False, 0
-            chain: Chain | None = self._segments.chains[index]
-            while chain is not None and not isinstance(chain.step, Frozen):
-                by += chain.step.by if isinstance(chain.step, Later) else 0
-                has_ramp |= isinstance(chain.step, Rewarm)
-                if isinstance(chain.step, Source):
-                    sources.append((chain.step, by))
-                chain = chain.before
-            self._parts[index] = sources, has_ramp
-        return self._parts[index]
+        plan = [(step, by) for step, by, frozen in self._plan(self._segments.chains[index]) if frozen is None]
+        sources = [(step, by) for step, by in plan if isinstance(step, Source)]
+        return sources, any(isinstance(step, Rewarm) for step, _ in plan)
 
 
 def table_of(spec: Spec) -> Table:

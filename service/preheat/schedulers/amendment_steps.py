@@ -197,38 +197,31 @@ Planned = tuple[Step, int, int | None]
 """A step, by how much later it comes than on its own clock, and the iteration at which it stands still, if it does."""
 
 
-def planned(chain: Chain) -> list[Planned]:
+def planned(chain: Chain, known: dict[int, list[Planned]]) -> list[Planned]:
     """The steps of a chain from the first on; scales of the same columns, one after the other, are one step.
 
-    Those that stand still come first.
+    Those that stand still come first. `known` has the steps of other chains by their id: of those that this one goes on
+    from, they are taken from there.
     """
-    found: list[Planned] = []
-    by, frozen = 0, None
+    rest: list[Chain] = []
     at: Chain | None = chain
-    while at is not None:
-        step = at.step
-        if isinstance(step, Later):
-            by, frozen = by + step.by, None if frozen is None else frozen - step.by
-        elif isinstance(step, Frozen):
-            frozen = step.at
-        else:
-            found.append((step, by, frozen))
+    while at is not None and id(at) not in known:
+        rest.append(at)
         at = at.before
-    found.reverse()
-    return _with_scales_together(found)
+    plan = [] if at is None else known[id(at)]
+    for each in reversed(rest):
+        plan = _followed(plan, each.step)
+    return plan
 
 
-def _with_scales_together(steps: list[Planned]) -> list[Planned]:
-    joined: list[Planned] = []
-    for step, by, frozen in steps:
-        last = joined[-1] if joined else None
-        if (
-            last is not None
-            and isinstance(step, Scale)
-            and isinstance(last[0], Scale)
-            and (last[0].columns, last[2]) == (step.columns, frozen)
-        ):
-            joined[-1] = (Scale(step.columns, last[0].factors + step.factors), by, frozen)
-        else:
-            joined.append((step, by, frozen))
-    return joined
+def _followed(plan: list[Planned], step: Step | Frozen | Later) -> list[Planned]:
+    """A plan with one step more."""
+    if isinstance(step, Later):
+        return [(each, by + step.by, frozen) for each, by, frozen in plan]
+    if isinstance(step, Frozen):
+        return [(each, by, step.at - by if frozen is None else frozen) for each, by, frozen in plan]
+    if isinstance(step, Scale) and plan:
+        last, _, frozen = plan[-1]
+        if isinstance(last, Scale) and frozen is None and last.columns == step.columns:
+            return [*plan[:-1], (Scale(step.columns, last.factors + step.factors), 0, None)]
+    return [*plan, (step, 0, None)]
