@@ -1,8 +1,9 @@
 """Steps: what one amendment does with the values of a row, and with those of many rows, bit for bit the same."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -209,9 +210,18 @@ def planned(chain: Chain, known: dict[int, list[Planned]]) -> list[Planned]:
         rest.append(at)
         at = at.before
     plan = [] if at is None else known[id(at)]
-    for each in reversed(rest):
-        plan = _followed(plan, each.step)
+    for step in _with_scales_together(each.step for each in reversed(rest)):
+        plan = _followed(plan, step)
     return plan
+
+
+def _with_scales_together(steps: Iterable[Any]) -> Iterator[Any]:
+    """Consecutive scales of the same columns as one."""
+    for columns, same in groupby(steps, lambda step: step.columns if isinstance(step, Scale) else None):
+        if columns is None:
+            yield from same
+        else:
+            yield Scale(columns, tuple(factor for step in same for factor in step.factors))
 
 
 def _followed(plan: list[Planned], step: Step | Frozen | Later) -> list[Planned]:
