@@ -295,6 +295,19 @@ def test_a_fork_shares_the_history_and_lives_on_its_own() -> None:
     assert job.lr(120) == plain.lr(120)[0] * 0.5 * 0.5
 
 
+def test_a_fork_of_an_older_attempt_has_the_changes_as_they_stood_there() -> None:
+    """Neither what was dropped since, nor what was accepted since."""
+    job = started()
+    job.change(factor=0.5, at=20)
+    job.run_to(50)
+    job.roll_back(9, "drop")
+    job.attach(10, checkpoint=True)
+    job.change(factor=0.9)
+    assert job.lr(900) == 0.1 * 0.9
+    job.save(making.fork(job.run, making.ForkRequest(1, 40, "b"), "run-2", job.now, job.shelf))
+    assert [job.lr(n) for n in (19, 20, 900)] == [0.1, 0.05, 0.05]
+
+
 def test_a_label_finds_its_run_or_says_how_it_differs() -> None:
     """The same spec finds it, another one or a finished run is a 409 with the difference."""
     job = Script(COSINE)
