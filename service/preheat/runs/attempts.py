@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from preheat.errors import LimitExceeded
 from preheat.runs.draft import Curves, Draft, Outcome
 from preheat.runs.errors import (
     AttemptMoved,
     CheckpointMismatch,
+    KnowsMore,
     Occupied,
     PositionAhead,
     RunFinished,
@@ -88,6 +90,13 @@ def attach(
     if run.is_finished:
         raise RunFinished(run.id)
     _check_request(request)
+    if len(run.attempts) >= limits.most_attempts:
+        way = "fork the run, which shares its history"
+        raise LimitExceeded(
+            "attempts of a run", len(run.attempts) + 1, "most_attempts_per_run", limits.most_attempts, way
+        )
+    if request.knowledge is not None and not request.knowledge.is_ahead_of(run):
+        request = replace(request, knowledge=None)
     draft = Draft(run, now)
     if (joined := _joined(run, request)) is not None:
         return draft.outcome(_answer(draft.run, joined))
@@ -169,6 +178,8 @@ def _check_checkpoint(run: Run, request: AttachRequest, checkpoint: Checkpoint) 
     own = run.attempt_of(checkpoint.attempt)
     if own is None:
         raise CheckpointMismatch("attempt", checkpoint.attempt, f"one of this run's, up to {run.attempt_number}")
+    if checkpoint.acknowledged > own.handed:
+        raise KnowsMore(run.generation + 1, {"acknowledged": [checkpoint.acknowledged, own.handed]})
     if checkpoint.position < own.start:
         raise CheckpointMismatch("position", checkpoint.position, f"at least {own.start}, where that attempt began")
 
@@ -253,7 +264,7 @@ def _place_changes(draft: Draft, request: AttachRequest, handed: int) -> None:
         draft.note("rollback-missed", asked=rollback.position, came=k)
     for change in draft.run.changes:
         if change.effect is not None and change.effect in range(handed, k):
-            draft.place(change, k, "moved", why=f"the job came back at iteration {k}")
+            draft.place(change, k, "moved", why=f"the job goes on from iteration {k}")
 
 
 def _answer(run: Run, attempt: Attempt) -> Attached:

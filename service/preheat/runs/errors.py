@@ -1,31 +1,34 @@
 """Errors of runs: requests that a run refuses, each with the problem document that a client gets for it.
 
-PreheatError                    status
-├── RunNotFound           404   no run has this id
-├── RunDiffers            409   a label that names a run of another spec, or a finished one
-├── RunFinished           409   a run that takes nothing more
-├── RunLocked             409   a run whose changes are locked
-├── RunAlive              409   a run that is to be deleted while its job lives
-├── RollbackPending       409   a run that waits for a restart that was asked for
-├── Superseded            409   an attempt that is not the newest one
-├── AttemptMoved          409   an attach that has seen another attempt than the present one
-├── Occupied              409   an attach while the present attempt is alive
-├── CheckpointMismatch    409   a checkpoint that this run cannot be resumed from
-├── KnowsMore             409   a client that knows what the database has lost
-├── PositionAhead         409   a position beyond everything that was handed out
-├── NoOverrun             409   an overrun of one speaker of many
-├── TooLate               409   a change that would come too late for what it says itself
-├── BeyondEnd             409   a change that would take effect after the end of the run
-├── CooldownBegun         409   a cool-down that is to be moved and has begun
-├── NotInForce            409   a change that cannot be cancelled or taken back any more
-├── ConfirmationRequired  409   a change that needs confirm: true
-├── HistoryUnknown        409   a fork of what is not known to have been used
-├── PreconditionFailed    412   an If-Match of a run that has moved
-├── KeyReused             422   an Idempotency-Key with another request
-├── ChangeNotFound        404   no change has this id
-├── PreconditionRequired  428   a change without If-Match, or without an Idempotency-Key
-├── BudgetSpent           429   an automated author that changes too much
-└── EventsTrimmed         410   events that are no longer kept
+    PreheatError                    status
+    ├── RunNotFound           404   no run has this id
+    ├── ChangeNotFound        404   no change has this id
+    ├── ControllerNotFound    404   no controller has this id
+    ├── RunDiffers            409   a label that names a run of another spec, or a finished one
+    ├── RunFinished           409   a run that takes nothing more
+    ├── RunLocked             409   a run whose changes are locked
+    ├── RunAlive              409   a run that is to be deleted while its job lives
+    ├── RollbackPending       409   a run that waits for a restart that was asked for
+    ├── Superseded            409   an attempt that is not the newest one
+    ├── AttemptMoved          409   an attach that has seen another attempt than the present one
+    ├── Occupied              409   an attach while the present attempt is alive
+    ├── CheckpointMismatch    409   a checkpoint that this run cannot be resumed from
+    ├── KnowsMore             409   a client that knows what the database has lost
+    ├── PositionAhead         409   a position beyond everything that was handed out
+    ├── NoOverrun             409   an overrun of one speaker of many
+    ├── TooLate               409   a change that would come too late for what it says itself
+    ├── BeyondEnd             409   a change that would take effect after the end of the run
+    ├── CooldownBegun         409   a cool-down that is to be moved and has begun
+    ├── NotInForce            409   a change that cannot be cancelled or taken back any more
+    ├── ConfirmationRequired  409   a change that needs confirm: true
+    ├── HistoryUnknown        409   a fork of what is not known to have been used
+    ├── EventsTrimmed         410   events that are no longer kept
+    ├── PreconditionFailed    412   an If-Match of a run that has moved
+    ├── KeyReused             422   an Idempotency-Key with another request
+    ├── PreconditionRequired  428   a change without If-Match, or without an Idempotency-Key
+    └── BudgetSpent           429   an automated author that changes too much
+
+A request that breaks rules is `preheat.specs.InvalidSpec`, with pointers into the request.
 """
 
 from http import HTTPStatus
@@ -50,6 +53,15 @@ class ChangeNotFound(PreheatError):
 
     def __init__(self, change: str) -> None:
         super().__init__(f"no change of this run has the id {change}", change=change)
+
+
+class ControllerNotFound(PreheatError):
+    """No controller of the run has this id."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "controller-not-found", "No such controller"
+
+    def __init__(self, controller: str) -> None:
+        super().__init__(f"no controller of this run has the id {controller}", controller=controller)
 
 
 class RunDiffers(PreheatError):

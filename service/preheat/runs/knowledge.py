@@ -19,6 +19,11 @@ class Knowledge:
     bound: int
     spec: Mapping[str, Any] | None = None
 
+    def is_ahead_of(self, run: Run) -> bool:
+        """Whether the run has lost any of it."""
+        known = run.attempt_of(self.attempt)
+        return known is None or self.revision > run.revision or self.bound > known.handed
+
 
 def raise_generation(run: Run, generation: int, now: float) -> Outcome[None]:
     """Fences every attempt of a run that has lost something: `generation` is that of the KnowsMore that told of it."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from preheat.errors import LimitExceeded
 from preheat.runs.draft import Draft, Outcome
-from preheat.runs.errors import NotInForce, RunFinished
+from preheat.runs.errors import ControllerNotFound, RunFinished
 from preheat.runs.limits import DEFAULT_LIMITS, Limits
 from preheat.runs.record import line
 from preheat.runs.revision import base_of
@@ -52,12 +53,14 @@ def control(
 ) -> Outcome[Controller]:  # fmt: skip
     """Adds a controller, which follows the reports of a metric of what has not been handed out yet.
 
-    Raises RunFinished; NotInForce if there are as many as there may be; InvalidSpec for a param group that is unknown.
+    Raises RunFinished, LimitExceeded; InvalidSpec for a param group that is unknown.
     """
     if run.is_finished:
         raise RunFinished(run.id)
     if len(run.controllers) >= limits.most_controllers:
-        raise NotInForce(controller_id, f"is one too many: a run has up to {limits.most_controllers} controllers")
+        count = len(run.controllers) + 1
+        way = "remove one that is no longer needed"
+        raise LimitExceeded("controllers of a run", count, "most_controllers_per_run", limits.most_controllers, way)
     groups = check_groups(run, parameters)
     draft = Draft(run, now)
     first = run.horizon
@@ -69,10 +72,10 @@ def control(
 
 
 def release(run: Run, controller_id: str, author: str, now: float) -> Outcome[None]:
-    """Takes a controller away; its reductions stay. Raises NotInForce if there is none."""
+    """Takes a controller away; its reductions stay. Raises ControllerNotFound."""
     kept = tuple(each for each in run.controllers if each.id != controller_id)
     if len(kept) == len(run.controllers):
-        raise NotInForce(controller_id, "is no controller of this run")
+        raise ControllerNotFound(controller_id)
     draft = Draft(run, now)
     draft.set(controllers=kept)
     draft.note("controller-removed", controller=controller_id, author=author)

@@ -19,6 +19,7 @@ from preheat.runs.facts import Overrun
 from preheat.runs.limits import Limits
 from preheat.runs.preview import preview
 from preheat.runs.record import entry
+from preheat.runs.status import status_of
 from preheat.specs import InvalidSpec
 
 COSINE = {"target_lr": 0.1, "total_iterations": 200, "after_scheduler": {"type": "CosineAnnealingLR"}}
@@ -36,6 +37,11 @@ def certainties(job: Script, *iterations: int) -> list[str]:
     """How certain the record of the present attempt is."""
     found = [entry(job.run, job.run.attempt_number, n) for n in iterations]
     return ["none" if each is None else each.certainty for each in found]
+
+
+def statuses(job: Script, attempt: int) -> list[str | None]:
+    """Every change's, in order."""
+    return [status_of(job.run, change, attempt) for change in job.run.changes]
 
 
 # 1. commit before answer
@@ -109,6 +115,28 @@ def test_rule_02_for_iterations_counts_from_e() -> None:
     job = started()
     job.change("hold", value=0.05, at=2, for_iterations=10)
     assert [job.lr(n) for n in (10, 11, 20, 21)] == [0.1, 0.05, 0.05, 0.1]
+
+
+def test_rule_02_a_status_is_that_of_an_attempt() -> None:
+    """Applied where the first iteration with it is reported, in each lane as it stood at its end."""
+    job = started()
+    first = job.change(factor=0.5, at=20).change
+    second = job.change(factor=0.5, at=30).change
+    third = job.change(factor=0.5, at=900).change
+    job.run_to(20)
+    assert statuses(job, 1) == ["scheduled", "scheduled", "scheduled"]
+    job.run_to(31)
+    job.cancel(third.id)
+    job.change("revert", change=first.id)
+    assert statuses(job, 1) == ["applied", "applied", "cancelled", "scheduled"]
+    job.run_to(60)
+    assert statuses(job, 1) == ["reverted", "applied", "cancelled", "applied"]
+    job.roll_back(24, "drop")
+    job.attach(25, checkpoint=True)
+    job.change(factor=0.9)
+    assert statuses(job, 1) == ["reverted", "applied", "cancelled", "applied", None]
+    assert statuses(job, 2) == ["applied", "dropped", "cancelled", "dropped", "scheduled"]
+    assert [each.id for each in job.run.changes[:2]] == [first.id, second.id]
 
 
 def test_rule_02_current_is_a_number_and_computed_again_where_e_moves() -> None:

@@ -191,6 +191,15 @@ def test_rule_14_a_database_that_knows_less_fences_everything_and_takes_the_fact
     assert [job.lr(n) for n in range(1, 200)] == used
 
 
+def test_rule_14_what_is_not_ahead_is_no_knowledge() -> None:
+    """A client that sends what it knows along, as always, attaches as always; a checkpoint that is ahead tells."""
+    job = started()
+    job.attach(5, checkpoint=True, knowledge=Knowledge(1, 1, 11, CONSTANT))
+    assert (job.run.revision, job.run.changes) == (1, ())
+    with pytest.raises(KnowsMore):
+        job.attach(8, checkpoint=attempts.Checkpoint("run-1", 2, 1, 8, 12))
+
+
 @pytest.mark.parametrize(("field", "value"), [("generation", 2), ("revision", 2), ("attempt", 2), ("acknowledged", 12)])
 def test_rule_14_every_number_that_is_ahead_tells(field: str, value: int) -> None:
     """Generation, revision, attempt, bound."""
@@ -305,7 +314,8 @@ def test_a_fork_of_an_older_attempt_has_the_changes_as_they_stood_there() -> Non
     job.change(factor=0.9)
     assert job.lr(900) == 0.1 * 0.9
     job.save(making.fork(job.run, making.ForkRequest(1, 40, "b"), "run-2", job.now, job.shelf))
-    assert [job.lr(n) for n in (19, 20, 900)] == [0.1, 0.05, 0.05]
+    curve = job.shelf.curve(job.run.schedule_id)
+    assert [curve.lr(n) for n in (19, 20, 900)] == [[0.1], [0.05], [0.05]]
 
 
 def test_a_label_finds_its_run_or_says_how_it_differs() -> None:
