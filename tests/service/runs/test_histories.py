@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from live_runs.faults import FAULTS
-from live_runs.world import FATES, OPERATIONS, Habits, Job, Room, Violation, World, history
+from live_runs.histories import FATES, OPERATIONS, history
+from live_runs.world import Habits, Job, Room, Violation, World
 
 _SEEDS = range(24)
 
