@@ -18,6 +18,8 @@ from preheat.conversions.exporters import export
 from preheat.curve import Curve
 from preheat.errors import NotExpressible
 from preheat.lint import lint
+from preheat.plot.options import PlotOptions
+from preheat.plot.render import render
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, Phase
 
@@ -278,6 +280,7 @@ def test_everything_takes_an_amended_schedule() -> None:
     plain = curve({"type": "CosineAnnealingLR"})
     amended = curve({"type": "CosineAnnealingLR"}, [{"op": "cooldown", "start": 31, "iterations": 10, "to": 0.0}])
     assert amended.total_iterations == 40
+    assert b"40 iterations, 1 amendment" in render([amended], PlotOptions(), "svg")
     assert "amended" not in {finding.rule for finding in lint(amended)}
     total = totals(amended, 0, 41)[0].sum
     assert total == pytest.approx(math.fsum(plain.window(0, 31)[:, 0]) + plain.lr(30)[0] * 4.5)

@@ -229,5 +229,6 @@ def _title(curves: list[Curve]) -> str:
     warmup = f"warm-up {count(spec.warmup.iterations)}, " if spec.warmup.iterations else ""
     total = spec.amended_total_iterations
     plural = "" if total == 1 else "s"
-    amended = f", amended {len(spec.amendments)} ×" if spec.amendments else ""
+    count_amended = len(spec.amendments or ())
+    amended = f", {count_amended} amendment{'' if count_amended == 1 else 's'}" if count_amended else ""
     return f"target LR {short(spec.target_lr)}: {warmup}{after}, {count(total)} iteration{plural}{amended}"
