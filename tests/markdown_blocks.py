@@ -65,6 +65,7 @@ class StoppableService:
     """A service on a port of its own, which is up or not as the page wants it."""
 
     def __init__(self, database: Path) -> None:
+        self.database_url = f"sqlite:///{database}"
         self._database, self._port = database, free_port()
         self._running: ExitStack | None = None
         self.url = f"http://127.0.0.1:{self._port}"
@@ -91,11 +92,14 @@ class PageRunner:
     `keep` starts or stops the service before each block.
     """
 
-    def __init__(self, folder: Path, url: str, keep: Callable[[bool], None] = lambda _is_up: None) -> None:
+    def __init__(
+        self, folder: Path, url: str, keep: Callable[[bool], None] = lambda _is_up: None, **environ: str
+    ) -> None:
         self._folder, self._url, self._keep = folder, url, keep
         self._printed = ""
         binaries = str(Path(sys.executable).parent)
         self._environ = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+        self._environ |= environ
 
     def run(self, blocks: Iterable[Block]) -> None:
         """Runs every block as its marks say. Fails the test at the first that does not do what the page says."""

@@ -44,8 +44,8 @@ REFERENCE_ROWS = (
 
 
 def optimizer(*lrs: float) -> SGD:
-    """An optimizer with one param group per LR."""
-    return SGD([{"params": [torch.zeros(1, requires_grad=True)], "lr": lr} for lr in lrs], lr=0.0, momentum=0.9)
+    """An optimizer with one param group per LR; its default is the first, which some libraries read."""
+    return SGD([{"params": [torch.zeros(1, requires_grad=True)], "lr": lr} for lr in lrs], lr=lrs[0], momentum=0.9)
 
 
 def torch_scheduler(spec: dict[str, Any], on: Optimizer) -> lr_scheduler.LRScheduler:

@@ -17,6 +17,8 @@ import httpx
 import uvicorn
 
 from preheat.api import create_app
+from preheat.server import server_options
+from preheat.server.draining import DrainingServer
 from preheat.settings import Settings
 
 START_TIMEOUT_S = 60.0
@@ -26,25 +28,30 @@ GLOO_ABORTED = "terminate called without an active exception"
 
 @contextmanager
 def service(port: int = 0, **settings: Any) -> Iterator[str]:
-    """The address of a service on a thread of this process; schedules in memory unless told otherwise."""
-    app = create_app(Settings(**{"database_url": "sqlite:///:memory:", **settings}))
-    with serving(app, port) as url:
+    """The address of a service on a thread of this process.
+
+    Schedules are in memory, and it computes in threads, unless told otherwise.
+    """
+    chosen = Settings(**{"database_url": "sqlite:///:memory:", "compute_workers": 0, **settings})
+    with serving(create_app(chosen), port, **server_options(chosen)) as url:
         yield url
 
 
 @contextmanager
-def serving(app: Any, port: int = 0, **options: Any) -> Iterator[str]:
-    """The address of any ASGI application on a thread of this process; `options` are uvicorn's."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", ws="none", **options))
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
+def serving(app: Any, port: int = 0, listener: socket.socket | None = None, **options: Any) -> Iterator[str]:
+    """The address of any ASGI application on a thread of this process; `options` are uvicorn's.
+
+    `listener` is a socket to listen at, instead of one on the loopback address.
+    """
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, **{"log_level": "error", "ws": "none", **options})
+    server = DrainingServer(config)
+    listener = listener or socket.create_server(("127.0.0.1", port))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     wait_until(lambda: server.started or not thread.is_alive(), START_TIMEOUT_S)
     assert server.started, "the service did not start"
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield "http://{}:{}".format(*listener.getsockname())
     finally:
         server.should_exit = True
         thread.join(10)
@@ -65,14 +72,17 @@ class ServiceProcess:
 
 
 @contextmanager
-def service_process(database: Path, *, port: int = 0, workers: int = 1, **settings: Any) -> Iterator[ServiceProcess]:
-    """`preheat serve` on a database file; killed at the end."""
+def service_process(
+    database: Path, *, port: int = 0, workers: int = 1, stderr: Any = subprocess.DEVNULL, **settings: Any
+) -> Iterator[ServiceProcess]:
+    """`preheat serve` on a database file; killed at the end. It computes in threads unless told otherwise."""
     port = port or free_port()
+    settings = {"compute_workers": 0, **settings}
     command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port), "--workers", str(workers)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{database}"}
     environment |= {f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True
     ) as process:
         running = ServiceProcess(f"http://127.0.0.1:{port}", process)
         try:

@@ -13,7 +13,9 @@ from preheat.api import create_app
 from preheat.cli import app as command_line
 from preheat.curve import Curve
 from preheat.errors import PreheatError
+from preheat.keys import SCOPES
 from preheat.lint import OTHERS, REFUSALS, RULES
+from preheat.observability.metrics import Metrics
 from preheat.plot.options import PlotOptions
 from preheat.plot.render import render
 from preheat.schedule import Schedule
@@ -28,12 +30,14 @@ __all__ = [
     "commands",
     "curve_of",
     "lint_rules",
+    "metrics",
     "openapi",
     "picture",
     "problems",
     "recipes",
     "scheduler",
     "schedulers",
+    "scopes",
     "settings",
     "spec_schema",
 ]
@@ -78,10 +82,37 @@ def settings() -> list[tuple[str, str, str]]:
     return [
         (
             f"PREHEAT_{name.upper()}",
-            "a file in the user's data folder" if name == "database_url" else str(field.default),
+            "a file in the user's data folder" if name == "database_url" else _default(field.default),
             field.description or "",
         )
         for name, field in Settings.model_fields.items()
+    ]
+
+
+def scopes() -> list[tuple[str, str, list[str]]]:
+    """Name, meaning and included scopes of every scope of a key."""
+    return [
+        (name, meaning.admits, [other for other in SCOPES if other in meaning.includes])
+        for name, meaning in SCOPES.items()
+    ]
+
+
+def _default(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value in {None, "", ()} else str(value)
+
+
+def metrics() -> list[tuple[str, str, str]]:
+    """Name, type and help of every metric of the service, as /metrics has them."""
+    found = Metrics("")
+    found.watch_caches({})
+    found.watch_lost_log_lines(int)
+    suffixes = {"counter": "_total", "info": "_info"}
+    return [
+        (f"{family.name}{suffixes.get(family.type, '')}", family.type, family.documentation)
+        for family in found.registry.collect()
+        if not family.name.startswith("process_")
     ]
 
 

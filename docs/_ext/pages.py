@@ -106,6 +106,18 @@ def settings() -> str:
     return table(("variable", "default", "meaning"), rows)
 
 
+def scopes() -> str:
+    """Name, meaning and included scopes of every scope of a key."""
+    rows = ((f"`{name}`", about, ", ".join(f"`{each}`" for each in others)) for name, about, others in facts.scopes())
+    return table(("scope", "admits", "includes"), rows)
+
+
+def metrics() -> str:
+    """Name, type and meaning of every metric."""
+    rows = ((f"`{name}`", kind, _escaped(about)) for name, kind, about in facts.metrics())
+    return table(("metric", "type", "meaning"), rows)
+
+
 def client_options() -> str:
     """Argument, variable, default and meaning of every option of the client."""
     rows = (
@@ -188,6 +200,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "recipes": recipes,
     "lint-rules": lint_rules,
     "settings": settings,
+    "scopes": scopes,
+    "metrics": metrics,
     "client-options": client_options,
     "problems": problems,
     "routes": routes,

@@ -64,6 +64,13 @@ class BoundedCache(Generic[Value]):
         with self._lock:
             self._remove(key)
 
+    def clear(self) -> None:
+        """Keeps nothing longer."""
+        with self._lock:
+            left, self._entries = self._entries, OrderedDict()
+            self.bytes_held = 0
+        del left
+
     def _settle(self, key: str, value: Value, weight: int) -> list[_Entry[Value] | None]:
         """Makes a value the youngest, and evicts others until it fits; returns what left."""
         if weight > self.max_bytes:

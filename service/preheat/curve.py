@@ -22,11 +22,17 @@ _MAX_BLOCK = 4096
 _VALUES_KEPT = 64 * _MAX_BLOCK
 """Values of all blocks kept, 2 MB; at least two blocks are."""
 
-_MOST_QUICK = 100
-"""Schedulers of a spec whose point takes microseconds; of ten thousand it takes 30 ms."""
+_MOST_LIGHT_SCHEDULERS, _MOST_LIGHT_CHARACTERS = 100, 20_000
+"""Of a spec whose point takes a millisecond at most, and its curve a few: longer texts have long formulas and lists."""
+
+_MOST_NEAR = 10_000
+"""Steps of single schedulers that are taken within a tenth of a second."""
 
 _MOST_LOOKED_AT = 65_536
 """Iterations of which every one is computed where turning points are not proved; it takes some tenths of a second."""
+
+_MOST_VALUES_LOOKED_AT = 4 * _MOST_LOOKED_AT
+"""The same in values, of which a row has as many as there are columns."""
 
 _MAX_CHECKPOINT_BYTES = 16_000_000
 _RECENT_CHECKPOINTS = 8
@@ -55,7 +61,7 @@ class Curve:
         self._schedule_bytes, self._table_bytes = _weights(schedule, len(self.columns))
         self._table = table_of(schedule.spec)
         self.has_closed_form = self._table.has_closed_form
-        self._is_quick = schedule.text.count('"type":') <= _MOST_QUICK
+        self.is_light = is_light(schedule.text)
         self._point_lock = threading.Lock()
         self._lock = threading.Lock()
         self._block_table: Table | None = None
@@ -86,7 +92,7 @@ class Curve:
 
         None outside 0 … total_iterations, too. Raises UndefinedLR.
         """
-        if not self._is_quick or not 0 <= iteration <= self.total_iterations:
+        if not self.is_light or not 0 <= iteration <= self.total_iterations:
             return None
         if self.has_closed_form:
             # torch's closed forms read an iteration that is set on the scheduler first, so two points must not mix.
@@ -100,6 +106,17 @@ class Curve:
             return None
         row: list[float] = values[offset].tolist()
         return row
+
+    def is_near(self, first: int, last: int) -> bool:
+        """Whether each of iterations `first` … `last` is of a closed form, in memory or a short step from there."""
+        if self.has_closed_form:
+            return True
+        is_short = self._block_size * self.schedule.text.count('"type":') <= _MOST_NEAR
+
+        def is_known(block: int) -> bool:
+            return block in self._blocks or (is_short and (block in self._checkpoints or block in self._recent))
+
+        return all(map(is_known, range(first // self._block_size, last // self._block_size + 1)))
 
     def lr(self, iteration: int, deadline: Deadline = NO_DEADLINE) -> list[float]:
         """Learning rate of each param group at `iteration`, then each other hyperparameter's value.
@@ -130,31 +147,38 @@ class Curve:
         return self._at(range(start, stop, step), deadline)
 
     def envelope(
-        self, start: int, stop: int, columns: int, deadline: Deadline = NO_DEADLINE
+        self, start: int, stop: int, parts: int, deadline: Deadline = NO_DEADLINE, column: int | None = None
     ) -> tuple[NDArray[np.int64], Floats, Floats]:
-        """Lowest and highest values in each of up to `columns` equal parts of start … stop − 1.
+        """Lowest and highest values in each of up to `parts` equal parts of start … stop − 1.
 
-        Returns the first iteration of each part, shape (parts,), and lows and highs, shape (parts, columns). No
-        peak and no valley is lost, however short, unless `is_sampled` says so; the time taken does not grow with a
-        closed form's length.
+        Returns the first iteration of each part, shape (parts,), and lows and highs, shape (parts, columns), or
+        (parts, 1) of one column. No peak and no valley is lost, however short, unless `is_sampled` says so; the time
+        taken does not grow with a closed form's length, and the memory with nothing but the answer's.
         """
         self.check_window(start, stop)
-        parts = min(columns, stop - start)
+        parts = min(parts, stop - start)
         bounds = [start + (stop - start) * part // parts for part in range(parts + 1)]
         firsts = np.array(bounds[:-1], dtype=np.int64)
+        columns = range(len(self.columns)) if column is None else range(column, column + 1)
+        shape = (parts, len(columns))
+        lows, highs = np.full(shape, np.inf), np.full(shape, -np.inf)
         if self.has_closed_form and stop - start > parts:
-            return firsts, *self._closed_form_extremes(bounds, deadline)
-        values = self._at(range(start, stop), deadline)
-        offsets = firsts - start
-        return firsts, np.minimum.reduceat(values, offsets), np.maximum.reduceat(values, offsets)
+            self._closed_form_extremes(bounds, columns, lows, highs, deadline)
+        else:
+            self._extremes_of_all(firsts, range(start, stop), columns, lows, highs, deadline)
+        return firsts, lows, highs
 
     def is_sampled(self, start: int, stop: int) -> bool:
         """Whether `envelope` looks at sixteen places of each part only, since where the LR turns cannot be told.
 
         So it is in a user's formula, and where several schedulers, or a warm-up and another, are computed into one LR;
-        in a window of up to 65,536 such iterations every one is computed.
+        in a window of up to 65,536 such iterations, and 262,144 values, every one is computed.
         """
-        return self.has_closed_form and len(self._table.unproved(start, stop)) > _MOST_LOOKED_AT
+        return self.has_closed_form and len(self._table.unproved(start, stop)) > self._most_looked_at
+
+    @property
+    def _most_looked_at(self) -> int:
+        return min(_MOST_LOOKED_AT, _MOST_VALUES_LOOKED_AT // len(self.columns))
 
     def check_window(self, start: int, stop: int) -> None:
         """Raises IterationOutOfRange unless 0 ≤ start ≤ stop ≤ total_iterations + 1."""
@@ -186,21 +210,40 @@ class Curve:
         block, offset = divmod(iterations.start, self._block_size)
         return self._block(block, deadline)[offset :: iterations.step][: len(iterations)]
 
-    def _closed_form_extremes(self, bounds: list[int], deadline: Deadline) -> tuple[Floats, Floats]:
+    def _closed_form_extremes(
+        self, bounds: list[int], columns: range, lows: Floats, highs: Floats, deadline: Deadline
+    ) -> None:
+        """Fills in the extremes of each part, track by track: each is computed where it turns, and nowhere else."""
         bench = table_of(self.schedule.spec)
-        unproved = bench.unproved(bounds[0], bounds[-1])
-        whole = unproved if len(unproved) <= _MOST_LOOKED_AT else range(0)
-        rows: list[list[float]] = []
-        begins = []
-        for first, last in pairwise(bounds):
-            deadline.check()
-            begins.append(len(rows))
-            rows += [bench.row(point) for point in {first, last - 1} | bench.turning_points(first, last)]
-            if inside := range(max(first, whole.start), min(last, whole.stop)):
-                rows += bench.rows(inside).tolist()
-        # once over all parts: a thousand calls of numpy take longer than the values
-        values = np.array(rows)
-        return np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins)
+        whole = self.looked_at(bench, bounds[0], bounds[-1])
+        for track in bench.tracks_of(columns):
+            for part, (first, last) in enumerate(pairwise(bounds)):
+                of_track, lowest, highest = bench.extremes(track, first, last, whole, deadline.check)
+                if len(columns) < len(self.columns):
+                    at = of_track.index(columns.start)
+                    lows[part, 0], highs[part, 0] = lowest[at], highest[at]
+                else:
+                    lows[part, of_track], highs[part, of_track] = lowest, highest
+
+    def looked_at(self, bench: Table, start: int, stop: int) -> range:
+        """The iterations of start … stop − 1 of which every one is computed, since turning points are not proved."""
+        unproved = bench.unproved(start, stop)
+        return unproved if len(unproved) <= self._most_looked_at else range(0)
+
+    def _extremes_of_all(
+        self, firsts: NDArray[np.int64], window: range, columns: range, lows: Floats, highs: Floats, deadline: Deadline
+    ) -> None:
+        """Fills in the extremes of each part from every iteration, a block at a time."""
+        row = 0
+        while row < len(window):
+            values = self._pick_from_block(window[row:], deadline)[:, columns.start : columns.stop]
+            begin = window.start + row
+            part = int(np.searchsorted(firsts, begin, side="right")) - 1
+            end = int(np.searchsorted(firsts, begin + len(values), side="left"))
+            offsets = np.maximum(firsts[part:end] - begin, 0)
+            lows[part:end] = np.minimum(lows[part:end], np.minimum.reduceat(values, offsets))
+            highs[part:end] = np.maximum(highs[part:end], np.maximum.reduceat(values, offsets))
+            row += len(values)
 
     def _block(self, block: int, deadline: Deadline) -> Floats:
         """The values of one block; of a stepped curve, from the nearest checkpoint before, keeping all passed."""
@@ -261,6 +304,11 @@ class Curve:
             self._checkpoints = {
                 block: state for block, state in self._checkpoints.items() if block % self._stride == 0
             }
+
+
+def is_light(text: str) -> bool:
+    """Whether a schedule with this text takes some milliseconds to be made computable, and less for a point."""
+    return len(text) <= _MOST_LIGHT_CHARACTERS and text.count('"type":') <= _MOST_LIGHT_SCHEDULERS
 
 
 def _weights(schedule: Schedule, columns: int) -> tuple[int, int]:

@@ -46,11 +46,14 @@ def negotiate(accept: str | None, formats: Sequence[str] = WINDOW_FORMATS) -> st
     return best
 
 
-def schedule_content(schedule: Schedule) -> dict[str, Any]:
-    """A schedule without its learning rates, as plain data: an `api.models.ScheduleAnswer`."""
+def schedule_content(schedule: Schedule, root_path: str = "") -> dict[str, Any]:
+    """A schedule without its learning rates, as plain data: an `api.models.ScheduleAnswer`.
+
+    `root_path` is what a proxy puts before the paths of this service, here and below.
+    """
     return {
-        **_heading(schedule),
-        "links": all_links(schedule.id),
+        **_heading(schedule, root_path),
+        "links": all_links(schedule.id, root_path),
         "spec": schedule.spec_dict,
         "torch_version": schedule.torch_version,
         "computes": schedule.computes,
@@ -58,7 +61,7 @@ def schedule_content(schedule: Schedule) -> dict[str, Any]:
     }
 
 
-def summary_content(schedule: Schedule, created_at: int | None) -> dict[str, Any]:
+def summary_content(schedule: Schedule, created_at: int | None, root_path: str = "") -> dict[str, Any]:
     """What a list says of a schedule, as plain data: an `api.models.ScheduleSummary`; `created_at` in seconds."""
     spec = schedule.spec
     return {
@@ -68,19 +71,19 @@ def summary_content(schedule: Schedule, created_at: int | None) -> dict[str, Any
         "total_iterations": spec.amended_total_iterations,
         "after_scheduler": spec.after_scheduler and spec.after_scheduler.type,
         "created_at": None if created_at is None else f"{datetime.fromtimestamp(created_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "links": links(schedule.id),
+        "links": links(schedule.id, root_path),
     }
 
 
-def links(schedule_id: str) -> dict[str, Any]:
+def links(schedule_id: str, root_path: str = "") -> dict[str, Any]:
     """Where to find a schedule, its LRs and its pictures: an `api.links.Links`."""
-    path = f"/v1/schedules/{schedule_id}"
+    path = f"{root_path}/v1/schedules/{schedule_id}"
     return {"self": path, "lr": f"{path}/lr", "plot_png": f"{path}/plot.png", "plot_svg": f"{path}/plot.svg"}
 
 
-def all_links(schedule_id: str) -> dict[str, Any]:
+def all_links(schedule_id: str, root_path: str = "") -> dict[str, Any]:
     """Where to find everything about a schedule: an `api.links.ScheduleLinks`."""
-    own = links(schedule_id)
+    own = links(schedule_id, root_path)
     path = own["self"]
     return {
         **own,
@@ -89,7 +92,7 @@ def all_links(schedule_id: str) -> dict[str, Any]:
         "lint": f"{path}?lint=true",
         "sum": f"{path}/sum",
         "crossing": f"{path}/crossing?value={{value}}",
-        "diff": f"/v1/diff?a={schedule_id}&b={{other_id}}",
+        "diff": f"{root_path}/v1/diff?a={schedule_id}&b={{other_id}}",
         "resume": f"{path}/resume?iteration={{iteration}}",
         "export": {target: f"{path}/export?to={target}" for target in get_args(Target)},
         "delete": path,
@@ -101,17 +104,19 @@ def findings_content(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [asdict(finding) for finding in findings]
 
 
-def window_json(curve: Curve, window: range, lrs: Floats) -> bytes:
+def window_json(curve: Curve, window: range, lrs: Floats, root_path: str = "") -> bytes:
     """A window as JSON, every float with all its digits: an `api.models.WindowAnswer`."""
-    content = _heading(curve.schedule)
-    content["links"]["next"] = _next_link(curve, window)
+    content = _heading(curve.schedule, root_path)
+    content["links"]["next"] = _next_link(curve, window, root_path)
     return _json({**content, **_bounds(window), "groups": _lists_by_group(curve, lrs)})
 
 
-def schedule_window_json(curve: Curve, window: range, lrs: Floats, findings: Sequence[Finding] | None) -> bytes:
+def schedule_window_json(
+    curve: Curve, window: range, lrs: Floats, findings: Sequence[Finding] | None, root_path: str = ""
+) -> bytes:
     """A schedule with a window of its LRs: an `api.models.ScheduleWindowAnswer`; `lint` is null without findings."""
-    content = schedule_content(curve.schedule)
-    content["links"]["next"] = _next_link(curve, window)
+    content = schedule_content(curve.schedule, root_path)
+    content["links"]["next"] = _next_link(curve, window, root_path)
     content["groups"] = _lists_by_group(curve, lrs)
     content |= _bounds(window)
     content["is_complete"] = window == range(curve.total_iterations + 1)
@@ -145,9 +150,9 @@ def _bounds(window: range) -> dict[str, int]:
     return {"start": window.start, "stop": window.stop, "step": window.step}
 
 
-def _next_link(curve: Curve, window: range) -> str | None:
+def _next_link(curve: Curve, window: range, root_path: str) -> str | None:
     following = _following(window, curve.total_iterations)
-    path = links(curve.schedule.id)["lr"]
+    path = links(curve.schedule.id, root_path)["lr"]
     return None if following is None else f"{path}?{urlencode(_bounds(following))}"
 
 
@@ -165,18 +170,20 @@ def _lists_by_group(curve: Curve, lrs: Floats) -> list[dict[str, Any]]:
     return _by_group(curve, np.ascontiguousarray(lrs.T))
 
 
-def _heading(schedule: Schedule) -> dict[str, Any]:
+def _heading(schedule: Schedule, root_path: str) -> dict[str, Any]:
     return {
         "id": schedule.id,
         "total_iterations": schedule.spec.amended_total_iterations,
         "columns": [asdict(column) for column in schedule.spec.columns],
-        "links": links(schedule.id),
+        "links": links(schedule.id, root_path),
     }
 
 
 def _by_group(curve: Curve, values: Sequence[Any] | Floats) -> list[dict[str, Any]]:
     """Each group with its LR and its other hyperparameters, from one value (or one list) per column."""
     names = curve.group_names
+    if len(curve.columns) == 1:  # most of the points that are asked for
+        return [{"name": names[0], "lr": values[0]}]
     # Columns begin with every group's LR, in the order of the groups; the other hyperparameters follow.
     groups: list[dict[str, Any]] = [{"name": name, "lr": lr} for name, lr in zip(names, values, strict=False)]
     others = curve.columns[len(names) :]

@@ -1,9 +1,12 @@
 """How values and texts are shown in messages: short, and printable."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 _MOST_CHARACTERS = 60
+_MOST_NAMES = 60
+"""Names of a list: more than there are schedulers or fields, fewer than there may be param groups."""
 
 
 def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
@@ -29,6 +32,13 @@ def shown(value: Any) -> str:
         return type(value).__name__
 
 
-def excerpt(text: str) -> str:
+def excerpt(text: str, most: int = _MOST_CHARACTERS) -> str:
     """The text as a message shows it: short, and without what no UTF-8 document can hold."""
-    return encodable(shortened(text))
+    return encodable(shortened(text, most))
+
+
+def listed(names: Iterable[str], most: int = _MOST_NAMES) -> str:
+    """The names as a message lists them: the first of them, and how many there are more."""
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more

@@ -3,20 +3,37 @@
 import difflib
 import re
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, DirectoryPath, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "PREHEAT_"
 _OF_KUBERNETES = re.compile(r"PREHEAT_(SERVICE_(HOST|PORT(_.+)?)|PORT|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)")
 """What Kubernetes sets in every pod beside a Service of the name `preheat` (its documentation: Service, discovery)."""
 
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as browsers write them: in lower case
+_PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_OWN_PATHS = (["v1"], ["docs"])
+
 _OF_THE_CLIENT = {
     "URL", "TOKEN", "MODE", "TIMEOUT_S", "START_TIMEOUT_S", "SNAPSHOT_DIR", "OVERRIDE_FILE", "ON_OUTAGE", "STRICT",
     "WINDOW", "PROXY", "CA_FILE", "UNIX_SOCKET", "HEADERS",
 }  # fmt: skip
+
+
+def _as_browsers_write_it(origin: str) -> str:
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError("must be an origin such as https://wiki.example.org, in lower case and without a path")
+    return origin
+
+
+_Origin = Annotated[str, AfterValidator(_as_browsers_write_it)]
+# Pydantic alone would say why it is neither an IPv4 nor an IPv6 network.
+_Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
 
 
 def _default_database_url() -> str:
@@ -31,17 +48,112 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     workers: int = Field(1, ge=1, le=256, description="Processes that answer requests.")
+    database_url_file: Path | None = Field(
+        None, description="A file with the database_url, which is taken in its place, as secrets are mounted."
+    )
     database_url: str = Field(
         default_factory=_default_database_url,
+        validate_default=True,
+        repr=False,  # it may have a password
         description="Where schedules are kept: sqlite:///FILE (by default in the user's data folder), "
         "sqlite:///:memory: to forget them at the end, or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
     )
     database_timeout_s: float = Field(
         5.0, gt=0, description="How long to wait for the database: for another writer, a lock or a connection."
     )
-    compute_timeout_s: float = Field(20.0, gt=0, description="How long one request may compute.")
+    retention_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="After how many days without use a schedule is removed; by default none is. "
+        "Only days that the service runs count. The same for every service on a database.",
+    )
+    without_keys: bool = Field(
+        False, description="Answer everybody, on any address, without asking for a key; warns at every start."
+    )
+    first_key: SecretStr | None = Field(
+        None, description="A key of your choice with every scope, beside those that `preheat keys make` makes."
+    )
+    first_key_file: Path | None = Field(
+        None, description="A file with that key, as Kubernetes and compose mount secrets."
+    )
+    metrics_need_key: bool = Field(
+        False, description="Ask for a key with the scope `read` at /metrics too, which otherwise anybody may read."
+    )
+    rate_limit_per_s: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Requests a second of each key (without keys, of each address), per worker; 0: any.",
+    )
+    rate_limit_burst: int = Field(
+        100, ge=1, le=1_000_000, description="Requests that may come at once before that limit holds them up."
+    )
+    cors_origins: Annotated[tuple[_Origin, ...], NoDecode] = Field(
+        (),
+        description="Origins, separated by commas, whose pages a browser lets use this service: https://wiki.example.org.",
+    )
+    compute_timeout_s: float = Field(
+        20.0, gt=0, description="How long one request may compute; what does not stop then is killed a little later."
+    )
+    compute_workers: int = Field(
+        2,
+        ge=0,
+        le=256,
+        description="Processes that compute, for each of `workers`; 0 computes in threads, as a database in memory "
+        "does, where nothing can be killed and memory has no limit.",
+    )
+    compute_memory_bytes: int = Field(
+        1_000_000_000,
+        ge=50_000_000,
+        description="Memory that each computing process may take beyond what it starts with, its caches included.",
+    )
+    compute_queue: int = Field(128, ge=0, le=10_000, description="Most requests that wait for a computing process.")
+    compute_wait_s: float = Field(10.0, gt=0, description="How long a request may wait for a computing process.")
+    shutdown_delay_s: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="How long to accept requests after SIGTERM, while /readyz says 503 to load balancers.",
+    )
     shutdown_timeout_s: int = Field(
         10, ge=1, description="How long requests in flight may take after SIGTERM, before their connections are cut."
+    )
+    worker_timeout_s: float = Field(
+        30.0, ge=1, description="How long one of several workers may not react before it is killed and replaced."
+    )
+    root_path: str = Field(
+        "", description="Path prefix under which a proxy shows the service, say /preheat; it may be stripped or not."
+    )
+    trusted_proxies: Annotated[tuple[_Network, ...], NoDecode] = Field(
+        (),
+        description="Addresses and networks, separated by commas, of proxies whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed; empty: nobody's.",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        description="Connections per worker; then the one that has been silent longest makes room, or, if all wait for "
+        "answers, requests other than probes get 503.",
+    )
+    max_target_bytes: int = Field(32_768, ge=64, description="Longest path and query of a request.")
+    max_head_bytes: int = Field(
+        65_536, ge=1024, description="Largest request line with headers; also what may stand between parts of a body."
+    )
+    max_headers: int = Field(100, ge=8, description="Most headers of a request.")
+    max_pipelined_requests: int = Field(
+        32, ge=1, description="Requests on one connection that may wait for the answer to an earlier one."
+    )
+    head_timeout_s: float = Field(10.0, gt=0, description="How long a request's head may take to arrive.")
+    body_timeout_s: float = Field(60.0, gt=0, description="How long a request's body may take to arrive.")
+    keep_alive_timeout_s: float = Field(65.0, gt=0, description="How long a connection is kept without a request.")
+    send_timeout_s: float = Field(
+        30.0, gt=0, description="How long a client may take to read 64 KiB of an answer, or what is left of it."
+    )
+    max_unsent_bytes: int = Field(
+        256_000_000,
+        ge=1,
+        description="Memory, per worker, for answers that clients are slow to read; then the slowest is cut.",
     )
     max_body_bytes: int = Field(2_000_000, ge=1, description="Largest request body.")
     max_values_per_answer: int = Field(2_000_000, ge=1, description="Most values in one answer: rows × columns.")
@@ -56,12 +168,58 @@ class Settings(BaseSettings):
     curve_cache_bytes: int = Field(256_000_000, ge=0, description="Memory for curves, per worker.")
     picture_cache_bytes: int = Field(64_000_000, ge=0, description="Memory for pictures, per worker.")
 
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="Format of log lines on stderr; auto is text on a terminal and JSON elsewhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level of what is logged: info has a line for each request, warning for each 4xx."
+    )
+    log_points: bool = Field(False, description="Whether point lookups have a log line each.")
+    metrics_dir: DirectoryPath | None = Field(
+        None,
+        description="Folder in which several workers share their metrics; `preheat serve` makes one and removes it.",
+    )
+
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def _from_its_file(cls, value: object, info: ValidationInfo) -> object:
+        file = info.data.get("database_url_file")
+        try:
+            return value if file is None else file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ValueError(f"cannot be read from database_url_file ({file}): {reason}") from error
+
     @field_validator("port", mode="before")
     @classmethod
     def _without_the_address_of_a_service(cls, value: object) -> object:
         # Kubernetes sets PREHEAT_PORT=tcp://10.96.0.10:8000 beside a Service named preheat: nobody's choice of a port.
         is_address = isinstance(value, str) and value.startswith(("tcp://", "udp://"))
         return cls.model_fields["port"].default if is_address else value
+
+    @field_validator("metrics_need_key")
+    @classmethod
+    def _where_keys_are_asked_for(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("without_keys"):
+            raise ValueError("must not be set beside without_keys, which asks for no key anywhere")
+        return value
+
+    @field_validator("cors_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("root_path")
+    @classmethod
+    def _a_prefix(cls, value: str) -> str:
+        prefix = value.rstrip("/")
+        if prefix and not _PATH_PREFIX.fullmatch(prefix):
+            raise ValueError("must be a path such as /tools/preheat: letters, digits and - . _ ~ between slashes")
+        if prefix.split("/")[1:2] in _OWN_PATHS:  # it could not be told whether a proxy has stripped it
+            raise ValueError("must not begin as the service's own paths do (/v1, /docs)")
+        return prefix
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

@@ -16,7 +16,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("reading", "lookup", "listing", "point", "pictures", "shapes", "outages", "starting", "commands", "memory")
+NAMES = (
+    "reading",
+    "lookup",
+    "listing",
+    "point",
+    "pictures",
+    "shapes",
+    "outages",
+    "starting",
+    "commands",
+    "memory",
+    "heavy",
+)
 
 
 def main(names: list[str]) -> None:

@@ -166,12 +166,12 @@ class TestOrder:
         """What the service gave is worth more than what the client makes of the spec; a damaged file is worth less."""
         url = saved(tmp_path)
         options: Any = {"snapshot_dir": str(tmp_path), "start_timeout_s": 0.3}
-        for content, source in ((None, "snapshot"), (b"torn", "computed")):
-            if content is not None:
-                next(tmp_path.iterdir()).write_bytes(content)
+        for source in ("snapshot", "computed"):
             with Preheat(url, **options) as preheat:
                 schedule = preheat.create(REFERENCE_SPEC)
                 assert (schedule.status.source, rows(schedule)) == (source, list(REFERENCE_ROWS))
+            for path in tmp_path.iterdir():
+                path.write_bytes(b"torn")
 
     def test_who_wants_an_outage_raised_gets_nothing_computed(self) -> None:
         """With `on_outage="raise"` an LR comes from the service, or from what was named for its absence."""
@@ -247,6 +247,7 @@ class TestModes:
             schedule = preheat.create(REFERENCE_SPEC)
             assert rows(schedule) == list(REFERENCE_ROWS)
             assert (schedule.status.source, schedule.status.counters.requests) == ("snapshot", 0)
+            assert rows(preheat.schedule(schedule.id)) == list(REFERENCE_ROWS)
             with pytest.raises(ServiceUnavailable, match="mode is offline"):
                 schedule.plot(tmp_path / "never.png")
             with pytest.raises(ServiceUnavailable, match=r"offline, and there is no snapshot of schedule f{32} in .*"):
@@ -395,8 +396,8 @@ class TestSnapshotsInUse:
     def test_a_damaged_snapshot_is_as_none(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         """A start with a damaged snapshot goes on to the fallback."""
         url = saved(tmp_path, **SERVED_ALONE)
-        (path,) = tmp_path.iterdir()
-        path.write_bytes(path.read_bytes()[:-5])
+        for path in tmp_path.iterdir():
+            path.write_bytes(path.read_bytes()[:-5])
         with Preheat(url, mode="offline", snapshot_dir=str(tmp_path)) as preheat:
             assert preheat.create(SERVED_ALONE, fallback=0.5).status.source == "fallback"
         assert caplog.text.count("its checksum is wrong") == 1

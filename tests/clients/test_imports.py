@@ -12,6 +12,7 @@ BASE = Path(__file__).parents[2] / "clients/python/preheat_client"
 
 LEVELS = [
     {"errors", "_core.fields", "_core.request"},
+    {"_core.version"},
     {
         "status",
         "_core.configuration",

@@ -33,9 +33,13 @@ def snapshots(tmp_path: Path) -> Snapshots:
     return kept
 
 
-def test_what_was_saved_is_read_bit_for_bit(snapshots: Snapshots) -> None:
-    """Metadata and windows are those that were saved."""
-    read = snapshots.read(REQUEST)
+BY_ID = Request.of_id("f" * 32)
+
+
+@pytest.mark.parametrize("request_", [REQUEST, BY_ID], ids=["spec", "id"])
+def test_what_was_saved_is_read_bit_for_bit(snapshots: Snapshots, request_: Request) -> None:
+    """Metadata and windows are those that were saved, asked for by the spec or by the schedule's id."""
+    read = snapshots.read(request_)
     assert read is not None
     curve, _ = read
     assert (curve.metadata, curve.size, curve.windows()) == (METADATA, 2, list(WINDOWS))
@@ -43,7 +47,7 @@ def test_what_was_saved_is_read_bit_for_bit(snapshots: Snapshots) -> None:
 
 def test_a_file_belongs_to_one_service_and_one_request(snapshots: Snapshots, tmp_path: Path) -> None:
     """Another service and another request find no file, and log nothing."""
-    assert snapshots.read(Request(schedule_id="f" * 32)) is None
+    assert snapshots.read(Request.of_id("e" * 32)) is None
     assert Snapshots(tmp_path / "snapshots", "http://other").read(REQUEST) is None
     assert Snapshots(tmp_path / "nowhere", SERVICE).read(REQUEST) is None
 
@@ -101,7 +105,7 @@ def test_a_folder_where_the_file_should_be_is_ignored(snapshots: Snapshots, capl
 def test_a_full_disk_leaves_what_was_there(snapshots: Snapshots) -> None:
     """Writing past 100 bytes, which is all there may be, raises OSError and leaves no torn file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = snapshots.path(REQUEST).read_bytes()
+    before = {path.name: path.read_bytes() for path in snapshots.path(REQUEST).parent.iterdir()}
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (100, {hard}))\n"
@@ -117,8 +121,8 @@ def test_a_full_disk_leaves_what_was_there(snapshots: Snapshots) -> None:
     folder = snapshots.path(REQUEST).parent
     run = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=True)
     assert run.stdout == "OSError\n"
-    assert snapshots.path(REQUEST).read_bytes() == before
-    assert [path.name for path in folder.iterdir()] == [snapshots.path(REQUEST).name]
+    assert len(before) == 2
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == soft
 
 
@@ -129,4 +133,7 @@ def test_what_a_killed_writer_left_is_swept_away(snapshots: Snapshots) -> None:
         (folder / name).touch()
         os.utime(folder / name, (folder.stat().st_mtime - age_s,) * 2)
     snapshots.save(REQUEST, CURVE)
-    assert {path.name for path in folder.iterdir()} == {"new.preheat-writing", snapshots.path(REQUEST).name}
+    assert {path.name for path in folder.iterdir()} == {
+        "new.preheat-writing",
+        *(snapshots.path(request).name for request in (REQUEST, BY_ID)),
+    }

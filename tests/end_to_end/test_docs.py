@@ -42,7 +42,7 @@ def test_every_block_does_what_the_page_shows(page: str, module: str | None, tmp
         PageRunner(folder, url).run(blocks)
         return
     with StoppableService(tmp_path / "preheat.db") as service:
-        PageRunner(folder, service.url, service.keep).run(blocks)
+        PageRunner(folder, service.url, service.keep, PREHEAT_DATABASE_URL=service.database_url).run(blocks)
 
 
 def test_every_scheduler_of_the_api_has_a_section_with_its_curve(http: httpx.Client) -> None:

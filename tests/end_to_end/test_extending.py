@@ -38,7 +38,7 @@ after = {"type": "LogDecayLR"}
 spec = {"target_lr": 0.1, "total_iterations": 30, "warmup": {"iterations": 10}, "after_scheduler": after}
 falling = [0.1 * (1 - math.log(1 + 9 * s / 20) / math.log(10)) for s in range(1, 21)]
 expected = [0.1 * n / 10 for n in range(11)] + falling
-with TestClient(create_app(Settings(database_url="sqlite:///:memory:"))) as http:
+with TestClient(create_app(Settings(database_url="sqlite:///:memory:")), "http://127.0.0.1") as http:
     made = http.post("/v1/schedules", json=spec)
     assert made.status_code == 201, made.text
     url = made.headers["location"]
@@ -130,7 +130,7 @@ from starlette.testclient import TestClient
 from preheat.api import create_app
 from preheat.settings import Settings
 spec = {"target_lr": 0.25, "total_iterations": 30}
-with TestClient(create_app(Settings(database_url="sqlite:///:memory:"))) as http:
+with TestClient(create_app(Settings(database_url="sqlite:///:memory:")), "http://127.0.0.1") as http:
     url = http.post("/v1/schedules", json=spec).headers["location"]
     print(http.get(f"{url}/export", params={"to": "peaks"}).text, end="")
     print("peaks" in str(http.get("/openapi.json").json()["paths"]["/v1/schedules/{schedule_id}/export"]))
@@ -171,7 +171,7 @@ from starlette.testclient import TestClient
 from preheat.api import create_app
 from preheat.settings import Settings
 toy = {"top": 0.5, "ticks": 40, "colour": "red"}
-with TestClient(create_app(Settings(database_url="sqlite:///:memory:"))) as http:
+with TestClient(create_app(Settings(database_url="sqlite:///:memory:")), "http://127.0.0.1") as http:
     answer = http.post("/v1/import", json={"library": "toy", "source": toy}).json()
     spec, not_carried = answer["spec"], answer["not_carried"]
     print(spec["target_lr"], spec["total_iterations"], *(left["field"] for left in not_carried))

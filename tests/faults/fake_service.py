@@ -35,8 +35,18 @@ class FakeService:
         self._total, self._lr = total_iterations, lr
         # A group's own warm-up is nothing that a client computes in an outage.
         group = {"warmup": {"iterations": total_iterations}}
-        self.spec = {"target_lr": lr(total_iterations), "total_iterations": total_iterations, "param_groups": [group]}
+        spec = {"target_lr": lr(total_iterations), "total_iterations": total_iterations, "param_groups": [group]}
         self.trick: Trick = unspoilt
+        self.version: str | None = None
+        """What it says of its version in each answer; None if it says nothing."""
+        self.document: dict[str, Any] = {
+            "id": ID,
+            "spec": spec,
+            "total_iterations": self._total,
+            "groups": [{"name": "default"}],
+            "columns": [{"group": "default", "hyperparameter": "lr"}],
+        }
+        """What it says of the schedule."""
 
     async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
         """One request."""
@@ -44,19 +54,14 @@ class FakeService:
             return
         reply = self.trick(self._window(scope)) if scope["path"].endswith("/lr") else self._document()
         headers = {"date": email.utils.formatdate(usegmt=True), **reply.headers}
+        if self.version is not None:
+            headers["preheat-version"] = self.version
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
         await send({"type": "http.response.body", "body": reply.body})
 
     def _document(self) -> Reply:
-        content = {
-            "id": ID,
-            "spec": self.spec,
-            "total_iterations": self._total,
-            "groups": [{"name": "default"}],
-            "columns": [{"group": "default", "hyperparameter": "lr"}],
-        }
-        return Reply(200, json.dumps(content).encode(), {"content-type": "application/json"})
+        return Reply(200, json.dumps(self.document).encode(), {"content-type": "application/json"})
 
     def _window(self, scope: Any) -> Reply:
         query = parse_qs(scope["query_string"].decode())

@@ -1,5 +1,6 @@
 """Backup, restore and check of the database, by the command line, as an operator does it."""
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -57,6 +58,19 @@ def test_a_backup_of_an_older_version_is_brought_forward(tmp_path: Path) -> None
     assert store(database, "restore", FORMAT_1).exit_code == 0
     checked = store(database, "check")
     assert (checked.exit_code, checked.stdout.split(" in ")[0]) == (0, "131 schedules read")
+
+
+def test_a_damaged_database_is_replaced(tmp_path: Path) -> None:
+    """By its backup, once what is left of its file is moved away: SQLite does not write over that."""
+    database, copy = tmp_path / "preheat.db", tmp_path / "copy.db"
+    fill(database, 1, 2)
+    assert store(database, "backup", copy).exit_code == 0
+    os.truncate(database, 8192)
+    refused = store(database, "restore", copy, "--replace")
+    assert (refused.exit_code, "its file is damaged" in refused.stderr) == (1, True)
+    for part in tmp_path.glob("preheat.db*"):
+        part.unlink()
+    assert (store(database, "restore", copy).exit_code, lengths(database)) == (0, [2, 1])
 
 
 def test_what_is_no_backup_changes_nothing(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from preheat.cli import app
 from preheat.plot.options import PlotOptions
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
-from running_service import free_port
+from running_service import free_port, wait_until
 
 COMMAND = (sys.executable, "-m", "preheat.cli")
 
@@ -89,6 +89,30 @@ def test_a_full_disk_under_stdout_is_said_in_one_line(spec_file: str, arguments:
     assert (run.returncode, run.stderr) == (1, "error: stdout cannot be written: No space left on device\n")
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux, to see what is open")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_the_service_runs_with_closed_streams(closed: str, tmp_path: Path) -> None:
+    """What is closed becomes the null device: no log line reaches a file or a client that was given its number."""
+    port = free_port()
+    environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path / 'preheat.db'}"}
+    environment |= {"PREHEAT_COMPUTE_WORKERS": "0", "PREHEAT_PORT": str(port)}
+    command = f"exec {sys.executable} -m preheat.cli serve {closed}"
+    with subprocess.Popen(["bash", "-c", command], env=environment, stderr=subprocess.PIPE) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or _accepts(port), 60)
+            numbers = [{"<": 0, ">": 1, "2": 2}[each[0]] for each in closed.split()]
+            assert {Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in numbers} == {Path(os.devnull)}
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_a_long_table_says_what_it_leaves_out() -> None:
     """A table that is cut says how many rows are left out, and how to see them."""
     output = preheat("lrs", "-", stdin='{"target_lr": 1, "total_iterations": 1000}').stdout
@@ -150,8 +174,13 @@ def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start:
         (("serve", "--port", "70000"), "", 2, "port (70000) must be ≤ 65535"),
         (("serve", "--database-url", "mysql://x"), "", 2, "must start with sqlite:// or postgresql://"),
         (("serve", "--workers", "2", "--database-url", "sqlite:///:memory:"), "", 1, "workers (2) must be 1"),
-        (("serve", "--host", "256.0.0.1"), "", 1, "cannot listen on 256.0.0.1"),
-        (("serve", "--host", "2001:db8::1", "--port", "9"), "", 1, "cannot listen on [2001:db8::1]:9: "),
+        (("serve", "--without-keys", "--host", "256.0.0.1"), "", 1, "cannot listen on 256.0.0.1"),
+        (
+            ("serve", "--without-keys", "--host", "2001:db8::1", "--port", "9"),
+            "",
+            1,
+            "cannot listen on [2001:db8::1]:9: ",
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_an_exit_code(
@@ -242,7 +271,7 @@ def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str
     """The printed line works as soon as it is there, of an IPv6 host too; Ctrl-C ends the service, and is no error."""
     port = free_port()
     command = [*COMMAND, "serve", "--host", host, "--port", str(port)]
-    environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db", "PREHEAT_LOG_FORMAT": "text"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None

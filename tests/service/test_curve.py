@@ -226,7 +226,7 @@ def test_an_envelope_has_the_extremes_of_every_part(after_scheduler: dict[str, A
     """Lows and highs are those of looking at every iteration of each part."""
     start, stop = window[0], window[1] + 1
     asked = curve(after_scheduler)
-    firsts, lows, highs = asked.envelope(start, stop, columns=7)
+    firsts, lows, highs = asked.envelope(start, stop, parts=7)
     values = asked.window(0, TOTAL + 1)
     bounds = [*firsts.tolist(), stop]
     for part, (first, last) in enumerate(pairwise(bounds)):
@@ -295,6 +295,29 @@ def test_no_turning_point_is_missed(after_scheduler: dict[str, Any], columns: in
 def test_an_envelope_of_a_billion_keeps_every_tooth() -> None:
     """A saw-tooth of 20 iterations reaches from bottom to top in each of 100 parts of 10⁹."""
     saw = {"type": "CyclicLR", "cycle_momentum": False, "base_lr": 0.001, "max_lr": 0.02, "step_size_up": 10}
-    _, lows, highs = curve(saw, total=10**9, warmup=0).envelope(0, 10**9, columns=100)
+    _, lows, highs = curve(saw, total=10**9, warmup=0).envelope(0, 10**9, parts=100)
     np.testing.assert_allclose(lows, 0.001, rtol=1e-6)
     np.testing.assert_allclose(highs, 0.02, rtol=1e-6)
+
+
+def test_a_light_text_has_a_quick_point_and_a_heavy_one_is_never_at_hand() -> None:
+    """Many groups with one short scheduler are light; many groups, each with a long one, are not."""
+    steps = {"type": "MultiStepLR", "milestones": list(range(1, 41))}
+    groups = [{"name": f"g{n}", "target_lr": 0.1} for n in range(150)]
+    light = curve({"type": "CosineLR"}, param_groups=groups)
+    heavy = curve(None, param_groups=[{**group, "after_scheduler": steps} for group in groups])
+    assert (light.is_light, heavy.is_light) == (True, False)
+    assert light.row_at_hand(20) == light.lr(20)
+    assert heavy.row_at_hand(20) is None
+    assert len(heavy.lr(20)) == 150
+
+
+def test_near_is_what_is_kept_and_one_block_further() -> None:
+    """Of a closed form every iteration is near; of a stepped one those up to the block after the last one kept."""
+    assert curve({"type": "CosineLR"}, total=10**9).is_near(0, 10**9)
+    stepped = curve({"type": "MultiplicativeLR", "lr_lambda": 0.999}, total=40_000)
+    assert (stepped.is_near(0, 4095), stepped.is_near(0, 4096), stepped.is_near(9000, 9000)) == (True, False, False)
+    stepped.lr(4095)
+    assert (stepped.is_near(0, 8191), stepped.is_near(0, 8192)) == (True, False)
+    many = curve({"type": "ChainedScheduler", "schedulers": [{"type": "MultiplicativeLR", "lr_lambda": 1}] * 50})
+    assert not many.is_near(0, 0)

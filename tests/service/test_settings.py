@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -54,6 +55,61 @@ def test_serve_warns_of_an_unknown_variable() -> None:
     assert run.stderr.startswith("warning: PREHEAT_WORKER is no setting; did you mean PREHEAT_WORKERS?\n")
 
 
+def test_the_url_of_the_database_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In place of one in the environment, where an image has its default; the end of the line is not part of it."""
+    file = tmp_path / "database_url"
+    file.write_text("postgresql+psycopg://preheat:secret@postgres/preheat\n")
+    monkeypatch.setenv("PREHEAT_DATABASE_URL", "sqlite:////data/preheat.db")
+    monkeypatch.setenv("PREHEAT_DATABASE_URL_FILE", str(file))
+    assert Settings().database_url == "postgresql+psycopg://preheat:secret@postgres/preheat"
+
+
+def test_warming_up_leaves_that_database_alone(tmp_path: Path) -> None:
+    """What is stored to warm worker processes up is stored in memory, whatever the environment says."""
+    database, file = tmp_path / "preheat.db", tmp_path / "database_url"
+    file.write_text(f"sqlite:///{database}")
+    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
+    subprocess.run([sys.executable, "-c", "import preheat.api.warm"], check=True, timeout=120, env=environment)
+    assert not database.exists()
+
+
+def test_no_password_is_in_a_repr() -> None:
+    """Of settings, which a traceback or a debugger may show."""
+    shown = repr(Settings(database_url="postgresql+psycopg://preheat:secret@postgres/preheat", first_key="k" * 40))
+    assert "secret" not in shown
+    assert "kkk" not in shown
+
+
+def test_an_option_does_not_give_way_to_a_file_without_a_word(tmp_path: Path) -> None:
+    """Whoever says --database-url means it, whatever the environment of an image has."""
+    file = tmp_path / "database_url"
+    file.write_text(f"sqlite:///{tmp_path}/a.db")
+    command = [sys.executable, "-m", "preheat.cli", "serve", "--database-url", f"sqlite:///{tmp_path}/b.db"]
+    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert run.returncode == 2
+    assert "PREHEAT_DATABASE_URL_FILE must not both be given" in run.stderr
+
+
+def test_a_folder_for_metrics_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Before anything starts."""
+    with pytest.raises(ValueError, match=r"metrics_dir\n  Path does not point to a directory"):
+        Settings(metrics_dir=tmp_path / "none")
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "No such file or directory"), (b"\xff", "not UTF-8")])
+def test_a_file_of_a_url_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    """With the reason, before anything starts."""
+    file = tmp_path / "database_url"
+    if content is not None:
+        file.write_bytes(content)
+    command = [sys.executable, "-m", "preheat.cli", "serve"]
+    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert run.returncode == 2
+    assert f"cannot be read from database_url_file ({file}): {reason}" in run.stderr.replace("\n", "")
+
+
 @pytest.mark.parametrize("side", ["width_px", "height_px"])
 def test_no_setting_forbids_the_smallest_picture(side: str) -> None:
     """The largest picture that an operator may allow is at least as large as the smallest that there is."""
@@ -62,3 +118,33 @@ def test_no_setting_forbids_the_smallest_picture(side: str) -> None:
     assert getattr(Settings.model_validate({f"max_{side}": least}), f"max_{side}") == least
     with pytest.raises(ValidationError):
         Settings.model_validate({f"max_{side}": least - 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("root_path", "tools", "must be a path such as /tools/preheat"),
+        ("root_path", "/a b", "must be a path such as /tools/preheat"),
+        ("root_path", "/v1/x", "must not begin as the service's own paths do"),
+        ("trusted_proxies", "proxy.example", "does not appear to be an IPv4 or IPv6 network"),
+        ("trusted_proxies", "10.0.0.1/8", "has host bits set"),
+        ("trusted_proxies", "10.0.0.0/8,*", "does not appear to be an IPv4 or IPv6 network"),
+    ],
+)
+def test_a_prefix_and_proxies_that_make_no_sense_are_refused(
+    name: str, value: str, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy is an address or a network, and a prefix is one that can be told from the service's own paths."""
+    monkeypatch.setenv(f"PREHEAT_{name.upper()}", value)
+    with pytest.raises(ValidationError, match=rule) as caught:
+        Settings()
+    assert caught.value.errors()[0]["loc"][0] == name
+
+
+def test_a_prefix_and_proxies_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slash at the end of the prefix means nothing; proxies are separated by commas."""
+    monkeypatch.setenv("PREHEAT_ROOT_PATH", "/tools/preheat/")
+    monkeypatch.setenv("PREHEAT_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,::1")
+    settings = Settings()
+    assert settings.root_path == "/tools/preheat"
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "192.0.2.7/32", "::1/128"]

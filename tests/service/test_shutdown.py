@@ -1,40 +1,36 @@
 """Shutdown of a service whose clients do not let go of their connections."""
 
-import os
 import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from running_service import free_port
+from rest import problem
+from running_service import service_process, wait_until
+from support.raw_client import PATIENCE_S, RawClient
 
-HALF_A_BODY = b"POST /v1/schedules HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+STUCK = {
+    "half a body": b"POST /v1/lint HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+    "half a head": b"GET / HT",
+    "idle": b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    "answers that are not read": b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 30,
+    "silent": b"",
+}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_ends_it_whatever_clients_do(tmp_path: Path, workers: int) -> None:
-    """A head and a body that never end are cut after shutdown_timeout_s, and the exit code is 0."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db",
-        "PREHEAT_SHUTDOWN_TIMEOUT_S": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
-    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port), "--workers", str(workers)]
-    quiet = subprocess.DEVNULL  # uvicorn logs what it cancels
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True, env=environment) as process:
-        assert process.stdout is not None
-        while "Ctrl-C" not in process.stdout.readline():
-            assert process.poll() is None, "the service did not start"
-        with (
-            socket.create_connection(("127.0.0.1", port)) as body,
-            socket.create_connection(("127.0.0.1", port)) as head,
-        ):
-            body.sendall(HALF_A_BODY)
-            head.sendall(b"GET / HT")
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
+    """Readiness falls at once, then those who will not let go are cut after shutdown_timeout_s; the exit code is 0."""
+    settings: dict[str, Any] = {"shutdown_timeout_s": 1, "shutdown_delay_s": 1.5}
+    with service_process(tmp_path / "p.db", workers=workers, **settings) as running:
+        assert httpx.get(f"{running.url}/readyz").status_code == 200
+        clients = [RawClient(running.url).send(sent) for sent in STUCK.values()]
+        running.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{running.url}/readyz").status_code == 503, PATIENCE_S)
+        problem(httpx.get(f"{running.url}/readyz"), 503, "service-stopping")
+        assert httpx.get(f"{running.url}/livez").status_code == 200
+        assert running.process.wait(60) == 0
+        for client in clients:
+            client.socket.close()

@@ -21,7 +21,7 @@ from preheat.curve import Curve
 from preheat.errors import ScheduleNotFound, ScheduleUnreadable, StoreUnavailable
 from preheat.schedule import Schedule
 from preheat.specs import parse_spec
-from preheat.store import Database, Page, ScheduleStore, Search
+from preheat.store import Database, Page, ScheduleStore
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import service
 from support.corpus import CORPUS, was_right
@@ -78,28 +78,6 @@ def test_what_was_added_is_found(place: str, database: Path) -> None:
         store.get("0" * 32)
 
 
-def test_newest_come_first_page_by_page(database: Path) -> None:
-    """Limit, place in the order and label all choose; the last page has no next."""
-    store = store_of(database)
-    for n in range(1, 6):
-        store.add(schedule(n, label="odd" if n % 2 else "even"))
-    pages = [store.newest(3)]
-    pages.append(store.newest(3, before=pages[0].next))
-    assert [[s.spec.total_iterations for s in listed(page)] for page in pages] == [[5, 4, 3], [2, 1]]
-    assert pages[1].next is None
-    assert store.newest(5).next is None
-    assert [s.spec.total_iterations for s in listed(store.newest(9, search=Search("even")))] == [4, 2]
-
-
-def test_many_threads_add_the_same_and_one_is_first(database: Path) -> None:
-    """Exactly one of them hears that the schedule is new."""
-    stores = [store_of(database, timeout_s=20) for _ in range(8)]
-    with ThreadPoolExecutor(8) as pool:
-        news = list(pool.map(lambda store: store.add(schedule()), stores))
-    assert sorted(news) == [False] * 7 + [True]
-    assert len(stores[0].newest(10).schedules) == 1
-
-
 def test_the_file_syncs_every_commit(database: Path) -> None:
     """The database is in write-ahead mode; connections sync fully."""
     kept = Database(f"sqlite:///{database}", 0.2)
@@ -119,7 +97,10 @@ def test_sqlite_is_named_in_its_dialect_alone() -> None:
     """Another database is one more file beside it and one entry; tables and old migrations only pass it options."""
     base = ROOT / "service/preheat/store"
     naming = {str(path.relative_to(base)) for path in base.rglob("*.py") if "sqlite" in path.read_text().lower()}
-    options = {"schedules.py", "migrations/versions/0001_schedules.py"}
+    options = {
+        "tables.py",
+        *(f"migrations/versions/{name}.py" for name in ("0001_schedules", "0005_identity_changes_use")),
+    }
     assert naming - options == {"dialects/__init__.py", "dialects/sqlite.py"}
 
 
@@ -313,6 +294,12 @@ class TestThroughTheService:
             self.assert_unavailable(http, "readonly")
         self.assert_recovered(http, 1)
 
+    def test_forbidden(self, http: httpx.Client, database: Path) -> None:
+        """The rights on the file are lost."""
+        with read_only(database, rights=0):
+            self.assert_unavailable(http, "may not be opened")
+        self.assert_recovered(http, 1)
+
     def test_gone_with_its_folder(self, tmp_path: Path) -> None:
         """A folder that cannot be made is reported at each request until it can."""
         obstacle = tmp_path / "folder"
@@ -381,7 +368,7 @@ class TestThroughTheService:
 
 
 @contextmanager
-def read_only(database: Path) -> Iterator[None]:
+def read_only(database: Path, rights: int = 0o444) -> Iterator[None]:
     """Nobody may write the file or its folder; root, whom that does not stop, becomes nobody for the time."""
     is_root = os.geteuid() == 0
     parents = [parent for parent in database.parents if is_root and parent.stat().st_uid == 0 and parent != Path("/")]
@@ -389,7 +376,7 @@ def read_only(database: Path) -> Iterator[None]:
     for parent in parents:
         parent.chmod(0o755 if parent != Path("/tmp") else 0o1777)  # noqa: S108 - a folder is left as it was
     database.parent.chmod(0o555)
-    database.chmod(0o444)
+    database.chmod(rights)
     if is_root:
         os.seteuid(NOBODY)
     try:

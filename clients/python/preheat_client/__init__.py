@@ -13,6 +13,7 @@ from preheat_client.errors import (
     ScheduleMismatch,
     ScheduleNotFound,
     ServiceUnavailable,
+    VersionMismatch,
     is_retryable,
 )
 from preheat_client.schedule import Schedule
@@ -35,5 +36,6 @@ __all__ = [
     "ServiceUnavailable",
     "State",
     "Status",
+    "VersionMismatch",
     "is_retryable",
 ]

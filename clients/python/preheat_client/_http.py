@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 import httpcore
 
 from preheat_client._core.configuration import Configuration
+from preheat_client._core.version import HEADER, check_version
 from preheat_client.errors import InvalidSpec, PreheatError, RequestRefused, ScheduleNotFound, ServiceUnavailable
 
 _MAX_BYTES = 16_000_000
@@ -89,6 +90,7 @@ class Transport:
         except Exception as error:  # httpcore's, OSError, h11's, idna's: all of them are no answer
             address = self._configuration.address
             raise ServiceUnavailable(f"no answer from {address}: {type(error).__name__}: {error}") from error
+        check_version(answer.headers.get(HEADER))
         if response.status not in _SUCCESS:
             reason = response.extensions.get("reason_phrase", b"").decode("latin-1")
             raise _refusal(response.status, reason, answer)

@@ -14,7 +14,14 @@ from preheat_client._core.curve import FetchedCurve
 from preheat_client._core.prefetch import Prefetch
 from preheat_client._core.request import Request
 from preheat_client._core.worker import Result, Worker, run_in_thread
-from preheat_client.errors import InvalidFallback, InvalidSpec, PreheatError, RequestRefused, ServiceUnavailable
+from preheat_client.errors import (
+    InvalidFallback,
+    InvalidSpec,
+    PreheatError,
+    RequestRefused,
+    ServiceUnavailable,
+    VersionMismatch,
+)
 from preheat_client.schedule import Schedule
 from preheat_client.status import State, Status
 
@@ -209,7 +216,7 @@ class _Startup:
             elif fallback is not None:
                 adopt(fallback, State.FALLBACK, reason)
             else:
-                if isinstance(error, ServiceUnavailable):
+                if isinstance(error, ServiceUnavailable) and not isinstance(error, VersionMismatch):
                     error.add_note(_WAYS_OUT)
                 raise error
 
@@ -241,7 +248,7 @@ class _Startup:
         prefetch, configuration = self.prefetch, self.session.configuration
 
         def has_come() -> bool:
-            return prefetch.curve is not None or isinstance(prefetch.error, RequestRefused)
+            return prefetch.curve is not None or isinstance(prefetch.error, RequestRefused | VersionMismatch)
 
         prefetch.start()
         quiet_s = min(_QUIET_S, configuration.start_timeout_s)

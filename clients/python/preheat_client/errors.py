@@ -2,6 +2,7 @@
 
 PreheatError
 ├── ServiceUnavailable     no answer, or none that can be used: trying again may help
+│   └── VersionMismatch    client or service is too old for the other
 ├── RequestRefused         the service says no
 │   ├── InvalidSpec        the spec breaks rules
 │   └── ScheduleNotFound   no schedule has this id
@@ -30,6 +31,10 @@ class ServiceUnavailable(PreheatError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.retry_after_s), self.__dict__
+
+
+class VersionMismatch(ServiceUnavailable):
+    """Client or service is too old for the other, and which of them is; an outage until one of them is upgraded."""
 
 
 class RequestRefused(PreheatError):

@@ -8,7 +8,11 @@ from preheat.analysis.window import pieces
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve, Floats
 from preheat.errors import NotComparable
+from preheat.messages import listed
 from preheat.specs import Column
+
+_MOST_TABLE_VALUES = 20_000
+"""Pairs of values in a table, 3 MB of an answer: a thousand iterations of twenty columns."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,15 @@ class Difference:
 def difference(a: Curve, b: Curve, window: range, rows: int, deadline: Deadline = NO_DEADLINE) -> Difference:
     """The difference of `a` and `b` at the iterations of `window`, with up to `rows` of them in the table.
 
-    Raises NotComparable if they have no column in common, IterationOutOfRange, ComputeTimeout.
+    The table has at most 20,000 values, and one iteration at least. Raises NotComparable if they have no column in
+    common, IterationOutOfRange, ComputeTimeout.
     """
     columns = common_columns(a, b)
     for curve in (a, b):
         curve.check_window(window.start, window.stop)
     first: ValuePair | None = None
     largest: ValuePair | None = None
-    for piece in pieces(window):
+    for piece in pieces(window, len(a.columns) + len(b.columns)):
         block = _Block(a, b, columns, piece, deadline)
         distances = np.abs(block.b - block.a)
         if first is None and distances.any():
@@ -65,13 +70,14 @@ def common_columns(a: Curve, b: Curve) -> list[Column]:
 
     Raises NotComparable if there are none.
     """
-    columns = [column for column in a.columns if column in b.columns]
+    others = set(b.columns)
+    columns = [column for column in a.columns if column in others]
     if not columns and len(a.group_names) == len(b.group_names) == 1:
         columns = [a.columns[0]]
     if not columns:
         raise NotComparable(
-            f"the schedules have no column in common: one has {', '.join(column.name for column in a.columns)}, the "
-            f"other {', '.join(column.name for column in b.columns)}"
+            f"the schedules have no column in common: one has {listed(column.name for column in a.columns)}, the other "
+            f"{listed(column.name for column in b.columns)}"
         )
     return columns
 
@@ -79,7 +85,8 @@ def common_columns(a: Curve, b: Curve) -> list[Column]:
 def values_of(curve: Curve, columns: list[Column], iterations: range, deadline: Deadline) -> Floats:
     """The values of the named columns, shape (iterations, columns)."""
     # a column that the curve has not is the LR of its only group under another name
-    indices = [curve.columns.index(column) if column in curve.columns else 0 for column in columns]
+    places = {column: index for index, column in enumerate(curve.columns)}
+    indices = [places.get(column, 0) for column in columns]
     return curve.window(iterations.start, iterations[-1] + 1, iterations.step, deadline)[:, indices]
 
 
@@ -104,5 +111,6 @@ class _Block:
 def _table(a: Curve, b: Curve, columns: list[Column], window: range, rows: int, deadline: Deadline) -> list[ValuePair]:
     if not window or not rows:
         return []
-    block = _Block(a, b, columns, evenly(window, rows), deadline)
+    most = max(_MOST_TABLE_VALUES // len(columns), 1)
+    block = _Block(a, b, columns, evenly(window, min(rows, most)), deadline)
     return [block.pair(row, column) for row in range(len(block.iterations)) for column in range(len(columns))]

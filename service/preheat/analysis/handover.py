@@ -10,6 +10,7 @@ from preheat.analysis.rewarm import rewarmed
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
 from preheat.errors import HandoverRefused, IterationOutOfRange, NotComparable
+from preheat.messages import listed
 from preheat.schedule import Schedule
 from preheat.specs import Spec
 from preheat.specs.fields import MAX_LR
@@ -120,7 +121,7 @@ def _check(old: Curve, place: Place, new: Curve) -> None:
         raise IterationOutOfRange("iteration", place.new, new.total_iterations - 1)
     if old.group_names != new.group_names:
         raise NotComparable(
-            f"the param groups differ: {', '.join(old.group_names)} and {', '.join(new.group_names)}; "
+            f"the param groups differ: {listed(old.group_names)} and {listed(new.group_names)}; "
             "give them the same names, in the same order"
         )
 

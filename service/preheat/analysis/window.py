@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preheat.budget import NO_DEADLINE, Deadline
-from preheat.curve import Curve
+from preheat.curve import Curve, Floats
 from preheat.specs import Column
 
-_PIECE = 1 << 16
+_MOST_ROWS, _MOST_VALUES = 1 << 16, 1 << 19
+"""Rows, and values of all columns, that are computed before they are summed up: 4 MB."""
 
 
-def pieces(window: range) -> Iterator[range]:
-    """A window in pieces that are computed one at a time, so that the memory does not grow with it."""
-    for begin in range(0, len(window), _PIECE):
-        yield window[begin : begin + _PIECE]
+def pieces(window: range, columns: int) -> Iterator[range]:
+    """A window in pieces that are computed one at a time, so that the memory grows with neither rows nor columns."""
+    size = max(min(_MOST_ROWS, _MOST_VALUES // columns), 1)
+    for begin in range(0, len(window), size):
+        yield window[begin : begin + size]
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,25 @@ def totals(curve: Curve, start: int, stop: int, deadline: Deadline = NO_DEADLINE
     Every iteration is computed. Raises IterationOutOfRange, ComputeTimeout.
     """
     curve.check_window(start, stop)
-    parts = [curve.window(piece.start, piece.stop, 1, deadline).sum(axis=0) for piece in pieces(range(start, stop))]
-    # fsum: a plain sum of the parts would lose digits with each of them
-    sums = [math.fsum(float(part[index]) for part in parts) for index in range(len(curve.columns))]
+    columns = len(curve.columns)
+    parts: list[Floats] = []
+    for piece in pieces(range(start, stop), columns):
+        parts.append(curve.window(piece.start, piece.stop, 1, deadline).sum(axis=0))
+        if len(parts) * columns > _MOST_VALUES:
+            parts = _merged(parts)
+    sums = _merged(parts)[0].tolist() if parts else [0.0] * columns
     length = max(stop - start, 1)
     return [Total(column, total, total / length) for column, total in zip(curve.columns, sums, strict=True)]
+
+
+def _merged(parts: list[Floats]) -> list[Floats]:
+    """The sum of the parts in every column, and what that leaves of it: a plain sum would lose digits at each part."""
+    every = np.array(parts).T
+    sums = np.array([math.fsum(column) for column in every.tolist()])
+    rests = np.array(
+        [math.fsum([*column, -total]) for column, total in zip(every.tolist(), sums.tolist(), strict=True)]
+    )
+    return [sums, rests]
 
 
 _PARTS = 64
@@ -70,8 +86,8 @@ def first_crossing(
     rises = curve.lr(start, deadline)[column] <= value
     window = range(start, stop)
     while len(window) > 1:
-        firsts, lows, highs = curve.envelope(window.start, window.stop, _PARTS, deadline)
-        is_reached = highs[:, column] >= value if rises else lows[:, column] <= value
+        firsts, lows, highs = curve.envelope(window.start, window.stop, _PARTS, deadline, column)
+        is_reached = highs[:, 0] >= value if rises else lows[:, 0] <= value
         if not is_reached.any():
             return None
         window = _part(window, firsts, int(is_reached.argmax()))
@@ -86,9 +102,9 @@ def peak(curve: Curve, column: int, window: range, deadline: Deadline = NO_DEADL
     Raises IterationOutOfRange, ComputeTimeout.
     """
     while len(window) > 1:
-        firsts, _, highs = curve.envelope(window.start, window.stop, _PARTS, deadline)
+        firsts, _, highs = curve.envelope(window.start, window.stop, _PARTS, deadline, column)
         # argmax gives the first of equal values: the earliest part that has the peak.
-        window = _part(window, firsts, int(highs[:, column].argmax()))
+        window = _part(window, firsts, int(highs[:, 0].argmax()))
     return window.start, curve.lr(window.start, deadline)[column]
 
 

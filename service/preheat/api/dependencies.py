@@ -1,24 +1,22 @@
 """Dependencies of routes: what every request works with (`Context`), the posted body, and the schedule in it."""
 
-import re
 from dataclasses import dataclass
 from typing import Annotated
 from weakref import WeakKeyDictionary
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Path, Request
 
+from preheat.api.bodies import json_body
 from preheat.api.caching import etag
 from preheat.budget import Deadline, check_length
 from preheat.curve import Curve
-from preheat.errors import BodyTooLarge, UnsupportedMediaType
 from preheat.lint import Finding, lint
 from preheat.plot.cache import PictureCache
 from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.specs import Spec, parse_spec
 from preheat.store.curves import Catalogue
-
-_JSON = re.compile(r"application/([\w.-]+\+)?json", re.IGNORECASE)
 
 
 class FindingsByCurve:
@@ -45,10 +43,17 @@ class RequestContext:
     catalogue: Catalogue
     pictures: PictureCache
     findings: FindingsByCurve
+    deleting: CapacityLimiter
 
     def etag(self, *parts: object) -> str:
         """The entity tag of an answer that is made of these parts, by this version of the service."""
-        return etag(self.request.app.version, *parts)
+        return etag(self.request.app.version, *parts, *([self.root_path] if self.root_path else []))
+
+    @property
+    def root_path(self) -> str:
+        """What a proxy, or an application around this one, puts before the paths of this service."""
+        root: str = self.request.scope.get("root_path", "")
+        return root.rstrip("/")
 
     def lint(self, curve: Curve) -> list[Finding]:
         """What lint says about a curve. Raises ComputeTimeout."""
@@ -68,31 +73,21 @@ async def deadline(request: Request) -> Deadline:
 
 async def _context(request: Request, deadline: Annotated[Deadline, Depends(deadline)]) -> RequestContext:
     kept = request.app.state
-    return RequestContext(request, deadline, kept.settings, kept.catalogue, kept.pictures, kept.findings)
+    return RequestContext(request, deadline, kept.settings, kept.catalogue, kept.pictures, kept.findings, kept.deleting)
 
 
 Context = Annotated[RequestContext, Depends(_context)]
 
 
 async def _json_body(context: Context) -> bytes:
-    """The body, which is not parsed yet. Raises UnsupportedMediaType, BodyTooLarge."""
-    content_type = context.request.headers.get("content-type", "")
-    # A browser sends other types across origins without asking the service first, so that JSON must be declared.
-    if not _JSON.fullmatch(content_type.partition(";")[0].strip()):
-        raise UnsupportedMediaType(content_type)
-    body, limit = bytearray(), context.settings.max_body_bytes
-    async for chunk in context.request.stream():  # a body without Content-Length is cut off where it is too large
-        body += chunk
-        if len(body) > limit:
-            raise BodyTooLarge(limit)
-    return bytes(body)
+    return await json_body(context.request, context.settings.max_body_bytes)
 
 
 JSONBody = Annotated[bytes, Depends(_json_body)]
 
 
 def _posted_schedule(body: JSONBody, context: Context) -> Schedule:
-    return context.schedule(parse_spec(body))  # a large spec takes a second
+    return context.schedule(parse_spec(body, context.deadline.check))  # a large spec takes a second
 
 
 PostedSchedule = Annotated[Schedule, Depends(_posted_schedule)]

@@ -1,22 +1,37 @@
 """Middleware: the short way of point lookups, and the HTTP methods HEAD and OPTIONS of every route."""
 
 import re
+import time
 from http import HTTPStatus
 
+from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from preheat.api.access import ROUTES
+from preheat.api.admission import Admission, Admitted, make_private
+from preheat.api.browser import add_security_headers
 from preheat.api.caching import IMMUTABLE, NO_STORE, point_etag
+from preheat.api.observed import POINT_ROUTE, Observer
 from preheat.errors import UndefinedLR
 from preheat.formats import JSON, point_json
+from preheat.observability.request_id import HEADER as REQUEST_ID
+from preheat.observability.request_id import request_id_of
 from preheat.store.curves import Catalogue
 
 _POINT = re.compile(r"/v1/schedules/([0-9a-f]{32})/lr/(0|[1-9][0-9]{0,15})")
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT", "TRACE")
-_CACHE_CONTROL = (b"cache-control", IMMUTABLE.encode())
-_CONTENT_TYPE = (b"content-type", JSON.encode())
+_ACCESS = ROUTES[POINT_ROUTE]["GET"]
+_OUT_OF_THE_ORDINARY = frozenset({b"if-none-match", b"origin"})
+"""Headers with which an answer may have another status, or other headers."""
+
+_SHARED = [(b"content-type", JSON.encode()), (b"cache-control", IMMUTABLE.encode())]
+add_security_headers(_SHARED)
+_PRIVATE = list(_SHARED)
+make_private(_PRIVATE)
+"""Headers that every point has: of a service without keys, and those that a key gets."""
 
 
 class PointLookup:
@@ -27,34 +42,43 @@ class PointLookup:
     must be stepped to or has no value) goes on to the route.
     """
 
-    def __init__(self, app: ASGIApp, catalogue: Catalogue) -> None:
-        self._app = app
+    def __init__(
+        self, app: ASGIApp, service: FastAPI, catalogue: Catalogue, observer: Observer, admission: Admission
+    ) -> None:
+        self._app, self._service = app, service
         self._catalogue = catalogue
+        self._observer = observer
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or passes it on."""
-        answer = self._answer(scope) if scope["type"] == "http" else None
-        if answer is None:
+        begun = time.perf_counter()
+        match = _POINT.fullmatch(_path(scope)) if scope["type"] == "http" else None
+        if match is None or scope["method"] != "GET" or scope["query_string"] or not self._admission.is_ready:
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"])
+        answer = None if not _OUT_OF_THE_ORDINARY.isdisjoint(given) else self._answer(match[1], int(match[2]))
+        # Last, since it counts the request; where others are asked for their admission again, it is not counted twice.
+        admitted = None if answer is None else self._admission.admit_once(scope, _ACCESS)
+        if answer is None or not isinstance(admitted, Admitted):
             await self._app(scope, receive, send)
             return
         tag, body = answer
+        request_id = request_id_of(given.get(REQUEST_ID))
         headers = [
             (b"content-length", b"%d" % len(body)),
-            _CONTENT_TYPE,
             (b"etag", tag.encode()),
-            _CACHE_CONTROL,
+            (REQUEST_ID, request_id),
+            *(_SHARED if admitted.key is None else _PRIVATE),
+            *admitted.headers,
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+        self._observer.point(scope, request_id, begun, len(body))
 
-    def _answer(self, scope: Scope) -> tuple[str, bytes] | None:
+    def _answer(self, schedule_id: str, iteration: int) -> tuple[str, bytes] | None:
         """Entity tag and body."""
-        match = _POINT.fullmatch(scope["path"])
-        if match is None or scope["method"] != "GET" or scope["query_string"]:
-            return None
-        if b"if-none-match" in dict(scope["headers"]):
-            return None
-        schedule_id, iteration = match[1], int(match[2])
         # The event loop must neither read the database nor step a scheduler: both are for the route, in a thread.
         curve = self._catalogue.curve_at_hand(schedule_id)
         if curve is None:
@@ -65,7 +89,12 @@ class PointLookup:
             return None
         if row is None:
             return None
-        return point_etag(scope["app"].version, schedule_id, iteration), point_json(curve, iteration, row)
+        return point_etag(self._service.version, schedule_id, iteration), point_json(curve, iteration, row)
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 class HTTPMethods:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from preheat.api.links import Links, ScheduleLinks, ScheduleWindowLinks, WindowLinks
 from preheat.conversions import Source
 from preheat.lint import Finding
+from preheat.server import API_LEVEL, OLDEST_API_LEVEL
 from preheat.specs import Spec
 from preheat.specs.fields import LR, MAX_ITERATION, Closed
 
@@ -307,3 +308,7 @@ class Health(BaseModel):
 
     status: str = Field(description="`alive` or `ready`.", examples=["ready"])
     version: str = Field(description="The service's version.", examples=["0.1.0"])
+    api_level: int = Field(API_LEVEL, description="What the API can do; a client needs a level.", examples=[1])
+    oldest_api_level: int = Field(
+        OLDEST_API_LEVEL, description="The lowest level that a client may need and be understood.", examples=[1]
+    )

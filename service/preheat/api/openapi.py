@@ -7,9 +7,11 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from preheat.api.access import ROUTES
 from preheat.api.models import ImportRequest
 from preheat.api.problems import PROBLEM, Problem
 from preheat.formats import CSV, JSON, NPY, PNG, SVG, TEXT
+from preheat.keys import SCOPES
 from preheat.specs import Spec
 
 Responses = dict[int | str, dict[str, Any]]
@@ -59,8 +61,12 @@ def problems(*statuses: int) -> Responses:
     }
 
 
-def complete_openapi(app: FastAPI) -> None:
-    """Adds what FastAPI cannot see: bodies that we read ourselves, and problem documents."""
+def complete_openapi(app: FastAPI, *, is_key_required: bool) -> None:
+    """Adds what FastAPI cannot see: bodies that we read ourselves, problem documents, and the scope of each route.
+
+    Without `is_key_required` a key is optional: it is asked for once there is one. Raises KeyError for a route that
+    `access.ROUTES` has not.
+    """
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -75,7 +81,32 @@ def complete_openapi(app: FastAPI) -> None:
             schemas |= extra["$defs"]
             for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of 422, which we never send
                 schemas.pop(name, None)
+            _add_security(document, is_key_required)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend it
+
+
+_SECURITY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key, as `preheat keys make` makes it; a service without any key asks for none. Its scopes: "
+    + "; ".join(f"`{scope}`: {meaning.admits}" for scope, meaning in SCOPES.items())
+    + ".",
+}
+
+
+def _add_security(document: dict[str, Any], is_key_required: bool) -> None:
+    """The scope that each operation needs, and what it answers to a request without."""
+    document["components"]["securitySchemes"] = {"key": _SECURITY_SCHEME}
+    optional: list[dict[str, list[str]]] = [] if is_key_required else [{}]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            access = ROUTES[path][method.upper()]
+            if access == "anybody":
+                operation["security"] = []
+                continue
+            operation["security"] = [{"key": [access]}, *optional]
+            refusals = {str(status): content for status, content in problems(401, 403, 429, 503).items()}
+            operation["responses"] = dict(sorted((refusals | operation["responses"]).items()))

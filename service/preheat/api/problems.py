@@ -11,11 +11,15 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from typing_extensions import override
 
 from preheat.api.caching import NO_STORE
-from preheat.errors import PreheatError, ScheduleUnreadable, StoreUnavailable
-from preheat.messages import printable
+from preheat.errors import MemoryExceeded, PreheatError, ScheduleUnreadable
+from preheat.keys.token import masked
+from preheat.messages import printable, shortened
+from preheat.observability.request_id import current_request_id
 from preheat.specs import InvalidSpec, Violation, from_pydantic
+from preheat.specs.violations import MOST_VIOLATIONS
 
 _LOG = logging.getLogger("preheat")
 PROBLEM = "application/problem+json"
@@ -42,7 +46,22 @@ class Problem(BaseModel):
     title: str = Field(description="The kind in words.", examples=["The spec breaks rules"])
     status: int = Field(description="HTTP status.", examples=[422])
     detail: str = Field(description="What happened.", examples=["target_lr is required"])
+    request_id: str | None = Field(
+        None,
+        description="The request, as in the answer's X-Request-ID and in the service's log.",
+        examples=["8c0f5f9be1a44d21-2f"],
+    )
     errors: list[ProblemError] | None = Field(None, description="For 422: every value that breaks a rule.")
+
+
+class _ProblemResponse(JSONResponse):
+    """What a request said is often in it; a key that was put into the wrong place is not."""
+
+    media_type = PROBLEM
+
+    @override
+    def render(self, content: Any) -> bytes:
+        return masked(super().render(content).decode()).encode()
 
 
 def problem(
@@ -50,16 +69,33 @@ def problem(
 ) -> JSONResponse:
     """A problem document as an answer."""
     content = {"type": f"urn:preheat:{kind}", "title": title, "status": status, "detail": detail, **members}
-    return JSONResponse(content, status, {"cache-control": NO_STORE, **(headers or {})}, media_type=PROBLEM)
+    if request_id := current_request_id.get():
+        content["request_id"] = request_id
+    return _ProblemResponse(content, status, {"cache-control": NO_STORE, **(headers or {})})
+
+
+def error_problem(error: PreheatError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer to an error of ours, with its own headers and others; logged if the operator must mend it."""
+    # Requests that the client must change are not logged, and what the database says is logged there, once.
+    if isinstance(error, ScheduleUnreadable):
+        _LOG.error(str(error))
+    merged = {**error.headers, **(headers or {})}
+    return problem(error.status, error.kind, error.title, str(error), merged, **error.members)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Turns every error into a problem document."""
+    """Turns every error of ours and of HTTP into a problem document; `unexpected` is for the others."""
     app.exception_handler(InvalidSpec)(_invalid_spec)
     app.exception_handler(RequestValidationError)(_invalid_parameters)
     app.exception_handler(PreheatError)(_preheat_error)
+    app.exception_handler(MemoryError)(_memory_error)
     app.exception_handler(HTTPException)(_http_exception)
-    app.exception_handler(Exception)(_unexpected)
+
+
+def unexpected(error: Exception) -> JSONResponse:
+    """The answer to an error that is none of ours, which is logged."""
+    _LOG.error("unexpected error", exc_info=error)
+    return problem(500, "internal-error", "A bug in the service", "the service failed; its log says where")
 
 
 def _invalid_spec(_request: Request, error: InvalidSpec) -> JSONResponse:
@@ -69,9 +105,10 @@ def _invalid_spec(_request: Request, error: InvalidSpec) -> JSONResponse:
 
 def _invalid_parameters(request: Request, error: RequestValidationError) -> JSONResponse:
     # The first part of a location is the kind of parameter ("query"), which `parameter` leaves out.
-    details: Any = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors()]
+    every = error.errors()
+    details: Any = [{**detail, "loc": detail["loc"][1:]} for detail in every[:MOST_VIOLATIONS]]
     known = list(_query_names(request.scope["route"]))
-    violations = from_pydantic(details, fields_at=lambda _: known)
+    violations = InvalidSpec(from_pydantic(details, fields_at=lambda _: known), len(every)).violations
     entries = [{"parameter": str((*violation.location, "query")[0]), **_rule(violation)} for violation in violations]
     return _unprocessable("invalid-parameter", "A parameter breaks rules", entries)
 
@@ -94,21 +131,16 @@ def _unprocessable(kind: str, title: str, entries: Sequence[Mapping[str, str]]) 
 
 
 def _preheat_error(_request: Request, error: PreheatError) -> JSONResponse:
-    # What the operator must mend; requests that the client must change are not logged.
-    if isinstance(error, StoreUnavailable | ScheduleUnreadable):
-        _LOG.error(str(error))
-    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
-    return problem(error.status, error.kind, error.title, str(error), headers, **error.members)
+    return error_problem(error)
+
+
+def _memory_error(request: Request, _error: MemoryError) -> JSONResponse:
+    return error_problem(MemoryExceeded(request.app.state.settings.compute_memory_bytes))
 
 
 def _http_exception(request: Request, error: HTTPException) -> JSONResponse:
     status = HTTPStatus(error.status_code)
-    path = printable(request.url.path)
-    detail = {404: f"no route has the path {path}", 405: f"{request.method} is not a method of {path}"}
+    path = printable(shortened(request.url.path, 200))
+    detail = {404: f"no route has the path {path}", 405: f"{shortened(request.method, 20)} is not a method of {path}"}
     kind = status.phrase.lower().replace(" ", "-")
     return problem(status, kind, status.phrase, detail.get(status, error.detail), error.headers)
-
-
-def _unexpected(_request: Request, error: Exception) -> JSONResponse:
-    _LOG.error("unexpected error", exc_info=error)
-    return problem(500, "internal-error", "A bug in the service", "the service failed; its log says where")

@@ -15,6 +15,7 @@ from preheat.analysis import Policy
 from preheat.analysis.handover import Place
 from preheat.conversions import Target
 from preheat.curve import Curve
+from preheat.messages import listed
 from preheat.plot.options import Iteration, PlotOptions, Window
 from preheat.specs import Column
 from preheat.specs.duration_text import Unit
@@ -75,7 +76,7 @@ class CrossingQuery(BoundsQuery):
         for index, column in enumerate(columns):
             if column.hyperparameter == self.hyperparameter and self.group in {None, column.group}:
                 return index
-        known = ", ".join(column.name for column in columns)
+        known = listed(column.name for column in columns)
         raise _refusal(f"must name a column of the schedule (known: {known})", {"group": self.group})
 
 
@@ -84,7 +85,9 @@ class DifferenceQuery(WindowQuery):
 
     a: str = Field(max_length=32, description="Id of the first.", examples=["630e8304e0352e14c20ae59b8f487901"])
     b: str = Field(max_length=32, description="Id of the second.", examples=["630e8304e0352e14c20ae59b8f487901"])
-    rows: int = Field(20, ge=0, le=1000, description="Iterations in the table.", examples=[20])
+    rows: int = Field(
+        20, ge=0, le=1000, description="Iterations in the table, and at most 20,000 values.", examples=[20]
+    )
 
 
 class ExportQuery(NoQuery):

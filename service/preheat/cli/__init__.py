@@ -8,12 +8,14 @@ import typer
 from preheat import __version__
 from preheat.cli.conversions import export_spec, import_spec, list_recipes
 from preheat.cli.demo import demo
-from preheat.cli.output import refused_output, summary, take_any_encoding
+from preheat.cli.keys import keys
+from preheat.cli.output import open_closed_streams, refused_output, summary, take_any_encoding
 from preheat.cli.resume import resume
 from preheat.cli.schedules import diff, lint, lrs, plot
 from preheat.cli.serve import serve
 from preheat.cli.store import store
 
+open_closed_streams()
 app = typer.Typer(
     name="preheat",
     help="Learning-rate schedules as a service.",
@@ -36,6 +38,7 @@ for name, command in (
     ("demo", demo),
 ):
     app.command(name, short_help=summary(command))(command)
+app.add_typer(keys, name="keys")
 app.add_typer(store, name="store")
 
 

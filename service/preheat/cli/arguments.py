@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -17,7 +16,7 @@ from preheat.cli.output import fail
 from preheat.errors import PreheatError
 from preheat.settings import Settings
 from preheat.specs import InvalidSpec, Spec, from_pydantic, spec_of
-from preheat.specs.parse import YamlLoader, content_of_file
+from preheat.specs.parse import content_of_file
 from preheat.specs.recipes import recipes
 
 if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
@@ -163,7 +162,7 @@ def _specs(
         changes["target_lr"] = target_lr
     if total_iterations is not None:
         # As it would read in a file: 2000 is a number, and so is 1e6.
-        changes["total_iterations"] = yaml.load(total_iterations, YamlLoader)  # noqa: S506 - a SafeLoader
+        changes["total_iterations"] = content_of_file(total_iterations)
     if changes and not names:
         fail("--target-lr and --total-iterations are for --recipe: a SPEC says its own", code=2)
     return [*map(SpecArgument, files or []), *(SpecArgument(name, True, changes) for name in names or [])]
@@ -190,7 +189,10 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """The option of one field, with its default if that is a plain value."""
     default = None if field.is_required() or field.default_factory else field.default
     # typer knows neither pydantic's constraints nor an optional Literal with them.
-    return _parameter(name, Annotated[_bare(field.annotation) | None, typer.Option(help=field.description)], default)
+    # A flag says what is so by being there: typer would add one that says the opposite.
+    names = [f"--{name.replace('_', '-')}"] if field.annotation is bool else []
+    option = typer.Option(*names, help=field.description)
+    return _parameter(name, Annotated[_bare(field.annotation) | None, option], default)
 
 
 def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:

@@ -94,7 +94,12 @@ def _service() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port)]
-    environment = {**os.environ, "PREHEAT_DATABASE_URL": "sqlite:///:memory:", "PREHEAT_HOST": "127.0.0.1"}
+    environment = {
+        **os.environ,
+        "PREHEAT_DATABASE_URL": "sqlite:///:memory:",
+        "PREHEAT_HOST": "127.0.0.1",
+        "PREHEAT_LOG_LEVEL": "error",  # the trainers' requests are not what the demo shows
+    }
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:  # noqa: S603 - ourselves
         try:
             yield url, process

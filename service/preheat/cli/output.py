@@ -16,6 +16,21 @@ from rich.table import Table
 OUT, ERR = Console(), Console(stderr=True)
 
 
+def open_closed_streams() -> None:
+    """Gives stdin, stdout and stderr that were closed (`>&-`) to the null device.
+
+    Else the next file or client's connection would get their number, and be sent what is meant for people.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode))  # noqa: PTH123, SIM115 - as long as the process runs
+
+
 def take_any_encoding() -> None:
     """Lets stdout and stderr write what their encoding lacks as an escape, where Python would end with an error."""
     for stream in (sys.stdout, sys.stderr):

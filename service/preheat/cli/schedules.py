@@ -105,7 +105,9 @@ def lint(specs: list[SpecArgument], json: Json = False) -> None:
 def diff(
     specs: list[SpecArgument],
     given: dict[str, Any],
-    rows: Annotated[int, typer.Option(help="Iterations in the table.", min=0, max=1000)] = 20,
+    rows: Annotated[
+        int, typer.Option(help="Iterations in the table, and at most 20,000 values.", min=0, max=1000)
+    ] = 20,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Draw both, and the difference: .png or .svg.")
     ] = None,

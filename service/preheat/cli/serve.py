@@ -4,58 +4,78 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.markup import escape
 
 from preheat import __version__
 from preheat.cli.arguments import valid, with_options
 from preheat.cli.output import ERR, fail
+from preheat.errors import StoreUnavailable
+from preheat.observability import logs
 from preheat.settings import Settings, unknown_variables
+from preheat.workers import PRELOADED, prepare
 
 if TYPE_CHECKING:
     from preheat.store import Database
 
 _POLL_S, _MOST_POLLS = 0.1, 6000
+_KEY_HEADER = ' -H "Authorization: Bearer $PREHEAT_TOKEN"'
 _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a service listens on, and where it is reached
 
 
-@with_options(Settings, ("host", "port", "workers", "database_url"))
+@with_options(Settings, ("host", "port", "workers", "database_url", "without_keys"))
 def serve(given: dict[str, Any]) -> None:
     """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
     settings = valid(Settings, given)
+    if "database_url" in given and settings.database_url_file:
+        fail("--database-url and PREHEAT_DATABASE_URL_FILE must not both be given: the file would win", code=2)
     for message in unknown_variables(os.environ):
         ERR.print(f"[yellow]warning:[/] {escape(message)}", highlight=False, soft_wrap=True)
     database = _database(settings)
     if settings.workers > 1 and not database.is_shared:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
-    listening_port = _free_port(settings.host, settings.port)
+    header = _KEY_HEADER if _asks_for_keys(settings, database) else ""
+    listener = _listener(settings.host, settings.port)
     for name, value in given.items():  # worker processes read their settings from the environment
         os.environ[f"PREHEAT_{name.upper()}"] = str(value)
-    url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listening_port)}"
-    typer.echo(f"Preheat {__version__} is starting …")
-    threading.Thread(target=_greet, args=(url, database.shown_url), daemon=True).start()
+    logs.configure(settings.log_format, settings.log_level)
+    url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listener.getsockname()[1])}"
+    say = partial(logs.say, log_format=settings.log_format)
+    say(f"Preheat {__version__} is starting …")
+    threading.Thread(target=_greet, args=(say, url, database.shown_url, header), daemon=True).start()
 
-    import uvicorn  # noqa: PLC0415 - only here
+    computes_apart = bool(settings.compute_workers) and database.is_shared
+    if settings.workers == 1 and computes_apart:
+        prepare(PRELOADED)  # what worker processes import, beside what this process does
+    from preheat.server import run  # noqa: PLC0415 - only here
 
     # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with suppress(KeyboardInterrupt):
-        uvicorn.run(
-            "preheat.api:app_from_environment",
-            factory=True,
-            host=settings.host,
-            port=listening_port,
-            workers=settings.workers,
-            log_level="warning",
-            timeout_graceful_shutdown=settings.shutdown_timeout_s,
-            access_log=False,  # shown from info on, but its text is made for every request before the level is asked
-        )
+    with suppress(KeyboardInterrupt), _metrics_folder(settings, is_needed=settings.workers > 1 or computes_apart):
+        sys.exit(run("preheat.api:app_from_environment", settings, listener))
+
+
+@contextmanager
+def _metrics_folder(settings: Settings, *, is_needed: bool) -> Iterator[None]:
+    """A folder in which several processes share their metrics, if no setting names one."""
+    if settings.metrics_dir or not is_needed:
+        yield
+        return
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="preheat-metrics-", ignore_cleanup_errors=True)
+    except OSError as error:
+        fail(f"no folder can be made for metrics_dir: {error.strerror}; set TMPDIR or PREHEAT_METRICS_DIR")
+    with folder as path:
+        os.environ["PREHEAT_METRICS_DIR"] = path
+        yield
 
 
 def _database(settings: Settings) -> "Database":
@@ -68,17 +88,47 @@ def _database(settings: Settings) -> "Database":
         fail(str(error), code=2)
 
 
-def _free_port(host: str, port: int) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            advice = "choose another with --host and --port, or for make: PREHEAT_PORT=9000 make serve"
-            fail(f"cannot listen on {_address(host, port)}: {error.strerror}; {advice}")
-        number: int = listener.getsockname()[1]
-        return number
+def _asks_for_keys(settings: Settings, database: "Database") -> bool:
+    """Whether the service is going to ask for keys, as far as that is known.
+
+    Ends the command where the settings' key cannot be one, or where nothing would protect a network's address.
+    """
+    from preheat.api.admission import is_loopback  # noqa: PLC0415 - imports torch
+    from preheat.api.first_key import first_key  # noqa: PLC0415
+    from preheat.store import KeyStore  # noqa: PLC0415
+
+    try:
+        if first_key(settings) is not None or settings.without_keys:
+            return not settings.without_keys
+    except ValueError as error:
+        fail(str(error), code=2)
+    try:
+        has_keys = bool(KeyStore(database).all())
+    except StoreUnavailable:  # the service refuses everything until it has read the keys
+        return True
+    finally:
+        database.close()
+    if not has_keys and not is_loopback(settings.host):
+        fail(
+            f"host ({settings.host}) is no loopback address, and there are no keys: whoever reaches the port could use "
+            f"the service. Make a key (preheat keys make NAME --scopes admin, or PREHEAT_FIRST_KEY), or say that this "
+            "is meant (--without-keys)",
+            code=2,
+        )
+    return has_keys
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket at an address; ends the command if there can be none."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        advice = "choose another with --host and --port, or for make: PREHEAT_PORT=9000 make serve"
+        fail(f"cannot listen on {_address(host, port)}: {error.strerror}; {advice}")
+    return listener
 
 
 def _address(host: str, port: int) -> str:
@@ -86,7 +136,7 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _greet(url: str, database: str) -> None:
+def _greet(say: Callable[[str], None], url: str, database: str, header: str) -> None:
     """Says where the service is and what to try, as soon as it answers."""
     for _ in range(_MOST_POLLS):
         if _answers(url):
@@ -94,10 +144,10 @@ def _greet(url: str, database: str) -> None:
         time.sleep(_POLL_S)
     else:
         return
-    typer.echo(f"Preheat {__version__} on {url}  (routes: {url}/docs, schedules in {database})")
-    typer.echo(f"""Try in another terminal:
-  curl -s {url}/v1/schedules -H 'Content-Type: application/json' -d '{{"target_lr": 0.01, "total_iterations": 20, \
-"warmup": {{"iterations": 10}}, "after_scheduler": {{"type": "CosineAnnealingLR"}}}}'
+    say(f"Preheat {__version__} on {url}  (routes: {url}/docs, schedules in {database})")
+    say(f"""Try in another terminal:
+  curl -s {url}/v1/schedules{header} -H 'Content-Type: application/json' -d '{{"target_lr": 0.01, \
+"total_iterations": 20, "warmup": {{"iterations": 10}}, "after_scheduler": {{"type": "CosineAnnealingLR"}}}}'
 Ctrl-C ends it.""")
 
 

@@ -36,13 +36,15 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
     replace: Annotated[bool, typer.Option("--replace", help="Even if the database has schedules.")] = False,
 ) -> None:
-    """Make the database what it was when the backup was written; stop the services first."""
+    """Make the database what it was when the backup was written; services may go on using it."""
+    from preheat.store.changes import restore_backup  # noqa: PLC0415
+
     if not file.is_file():
         fail(f"FILE ({file}) is no file", code=2)
     with _database() as database:
         if not replace and _is_used(database):
             fail(f"{database.shown_url} has schedules: --replace lets go of them", code=2)
-        database.restore(file)
+        restore_backup(database, file)
         OUT.print(f"restored {escape(database.shown_url)}", soft_wrap=True)
 
 

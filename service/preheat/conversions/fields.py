@@ -196,7 +196,7 @@ class Fields:
         if unknown and not self._path and not self.is_used:
             raise NotImportable(
                 f"source has no field that an import from {harmless.library} reads ({excerpt(', '.join(unknown))}): it "
-                "would become that library's default schedule. Say whose it is, or remove what the library has not"
+                "would become that library's default schedule. Say whose it is, or, if that is meant, leave these out"
             )
         return found
 

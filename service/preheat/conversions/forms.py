@@ -16,14 +16,14 @@ import yaml
 
 from preheat.errors import NotImportable
 from preheat.messages import encodable, excerpt
-from preheat.specs.parse import YamlLoader
+from preheat.specs.yaml_text import TooManyValues, YamlLoader, yaml_values
 
 _MAX_NODES = 500_000
 _MAX_DEPTH = 50
 _MAX_CHARACTERS = 20_000_000
 _MAX_OTHER_CHARACTERS = 200_000
 _MAX_CODE_CHARACTERS = 100_000
-_MAX_YAML_NODES = 20_000
+_MAX_YAML_VALUES = 20_000
 _STRING = r'"(?:\\.|[^"\\])*+"?'  # one that never ends is taken whole, or each quote would be tried as a start
 # Strings are matched first and kept, so that the // of a URL within one is no comment.
 _COMMENT = re.compile(rf"({_STRING})|//[^\n]*|#[^\n]*|/\*(?:.*?\*/|.*\Z)", re.DOTALL)
@@ -145,19 +145,11 @@ def _toml(text: str) -> Any:
 
 
 def _yaml(text: str) -> Any:
-    """One YAML document. Its aliases are counted before they are followed: a few lines can stand for billions."""
+    """One YAML document."""
     try:
-        loader = YamlLoader(text)
-        try:
-            # Composed and not yet constructed: an alias is still one shared node here.
-            node = loader.get_single_node()
-            if node is not None and _expanded(node, {}) > _MAX_YAML_NODES:
-                raise NotImportable(
-                    f"source must have at most {_MAX_YAML_NODES} values where its YAML aliases are followed"
-                )
-            return None if node is None else loader.construct_document(node)
-        finally:
-            loader.dispose()
+        return yaml_values(text, _MAX_YAML_VALUES)
+    except TooManyValues as error:
+        raise NotImportable(f"source {error}") from None
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
 
@@ -172,17 +164,6 @@ def _yaml_fault(text: str) -> str:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         return excerpt(str(error))
     return "it has no named fields"
-
-
-def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
-    """Values of a YAML node with every alias followed; too many where it contains itself."""
-    if id(node) in known:
-        return known[id(node)]
-    known[id(node)] = _MAX_YAML_NODES + 1  # until it is counted: whoever meets it within itself never ends
-    pairs = node.value if isinstance(node, yaml.CollectionNode) else []
-    children = [child for pair in pairs for child in (pair if isinstance(pair, tuple) else (pair,))]
-    known[id(node)] = 1 + sum(_expanded(child, known) for child in children)
-    return known[id(node)]
 
 
 def _arguments(text: str) -> Any:

@@ -145,11 +145,19 @@ def parsed(text: str, most: int = MAX_CHARACTERS) -> list[ast.stmt]:
     if len(text) > most:
         raise NotImportable(f"source must have at most {most} characters")
     try:
-        return ast.parse(text.strip()).body
+        tree = ast.parse(text.strip())
     except (SyntaxError, ValueError) as error:
         raise NotImportable(f"source is not Python: {excerpt(str(getattr(error, 'msg', error)))}") from None
     except (RecursionError, MemoryError):
         raise NotImportable("source is not Python: too deeply nested") from None
+    # Python reads a hexadecimal number of any length, and does not write it down.
+    if any(isinstance(node, ast.Constant) and _is_huge(node.value) for node in ast.walk(tree)):
+        raise NotImportable("source must have no whole number of more than 300 digits")
+    return tree.body
+
+
+def _is_huge(value: object) -> bool:
+    return isinstance(value, int) and value.bit_length() > 1000  # noqa: PLR2004 - bits of 300 digits
 
 
 def _is_plain(node: ast.expr) -> bool:

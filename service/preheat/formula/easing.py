@@ -3,6 +3,8 @@
 Every x and every end is itself the text of a formula; a sum in it needs its own parentheses.
 """
 
+from collections.abc import Sequence
+
 FALLING = {"linear": "1 - {x}", "cosine": "(1 + cos(pi * {x})) / 2", "1-sqrt": "1 - sqrt({x})"}
 """Heights from 1 at x = 0 down to 0 at x = 1, by the name of their form."""
 
@@ -38,3 +40,11 @@ def number(value: float) -> str:
     """A number as part of a formula; a negative one in parentheses."""
     # repr gives the shortest text that is read back to the same bits.
     return repr(value) if value >= 0 else f"({value!r})"
+
+
+def in_pairs(pair: str, texts: Sequence[str]) -> str:
+    """Formulas put together two at a time, as `pair` says with two {}: a hundred are nested seven deep."""
+    if len(texts) == 1:
+        return texts[0]
+    middle = len(texts) // 2
+    return pair.format(in_pairs(pair, texts[:middle]), in_pairs(pair, texts[middle:]))

@@ -87,8 +87,7 @@ def checked(text: str, names: Iterable[str]) -> str:
 
 def substituted(formula: str, replacements: Mapping[str, str]) -> str:
     """The formula with other formulas in the place of names."""
-    trees = {name: ast.parse(text, mode="eval").body for name, text in replacements.items()}
-    return ast.unparse(_Substitution(trees).visit(ast.parse(formula, mode="eval").body))
+    return ast.unparse(_Substitution(replacements).visit(parsed(formula)))
 
 
 def parsed(formula: str) -> ast.expr:
@@ -142,11 +141,12 @@ class _Checker(ast.NodeTransformer):
 
 
 class _Substitution(ast.NodeTransformer):
-    def __init__(self, trees: Mapping[str, ast.expr]) -> None:
-        self._trees = trees
+    def __init__(self, replacements: Mapping[str, str]) -> None:
+        self._replacements = replacements
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        return self._trees.get(node.id, node)
+        # A tree of its own for each place: ast.unparse keeps by node whether it needs parentheses.
+        return parsed(self._replacements[node.id]) if node.id in self._replacements else node
 
 
 def _depth(tree: ast.AST) -> int:

@@ -14,9 +14,15 @@ def in_python(formula: str) -> str:
     return ast.unparse(_Python().visit(parsed(formula)))
 
 
-def in_arrays(formula: str, module: str) -> str:
-    """As functions of whole arrays, which may be traced: jax.numpy or keras.ops, imported as `module`."""
-    return ast.unparse(_Arrays(module).number(parsed(formula)))
+def in_arrays(formula: str, module: str) -> tuple[list[str], str]:
+    """As functions of whole arrays, which may be traced: jax.numpy or keras.ops, imported as `module`.
+
+    Returns assignments of what is named more than once, and the value after them: as long as the formula, whatever it
+    repeats.
+    """
+    arrays = _Arrays(module)
+    value = ast.unparse(arrays.number(parsed(formula)))
+    return arrays.assignments, value
 
 
 def _attribute(module: str, name: str) -> ast.expr:
@@ -52,14 +58,22 @@ class _Arrays(ast.NodeTransformer):
 
     def __init__(self, module: str) -> None:
         self._module = module
+        self.assignments: list[str] = []
+
+    def _named(self, node: ast.expr) -> ast.expr:
+        """A name, or a number, for a value that is read more than once."""
+        if isinstance(node, ast.Name | ast.Constant):
+            return node
+        name = f"x{len(self.assignments) + 1}"
+        self.assignments.append(f"{name} = {ast.unparse(node)}")
+        return ast.Name(name, ast.Load())
 
     def number(self, node: ast.expr) -> ast.expr:
         """A condition as 1 or 0, `and` and `or` as the operand that Python takes: true + true is 2, not true."""
         visited: ast.expr
         if isinstance(node, ast.BoolOp):
-            # From the last operand back, so that none but the one in hand is written twice.
             *others, visited = map(self.number, node.values)
-            for operand in reversed(others):
+            for operand in map(self._named, reversed(others)):
                 is_true = ast.Compare(operand, [ast.NotEq()], [ast.Constant(0.0)])
                 ends = (visited, operand) if isinstance(node.op, ast.And) else (operand, visited)
                 visited = self._choice(is_true, *ends)
@@ -79,9 +93,7 @@ class _Arrays(ast.NodeTransformer):
         arguments = [self.number(argument) for argument in node.args]
         if name in {"min", "max"}:
             operator = ast.Lt() if name == "min" else ast.Gt()
-            return reduce(
-                lambda left, right: self._choice(ast.Compare(left, [operator], [right]), left, right), arguments
-            )
+            return reduce(lambda *pair: self._first_if(operator, *map(self._named, pair)), arguments)
         if name in {"floor", "ceil"}:
             # floor(x) is x // 1, and ceil(x) is −(−x // 1).
             sign = ast.UAdd() if name == "floor" else ast.USub()
@@ -108,7 +120,8 @@ class _Arrays(ast.NodeTransformer):
     @override
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         """A chain of comparisons is all of them."""
-        terms = [self.number(term) for term in (node.left, *node.comparators)]
+        first, *others, last = [self.number(term) for term in (node.left, *node.comparators)]
+        terms = [first, *map(self._named, others), last]
         pairs = [
             ast.Compare(left, [operator], [right])
             for left, operator, right in zip(terms, node.ops, terms[1:], strict=False)
@@ -120,6 +133,9 @@ class _Arrays(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """A value of a table, by an index that is computed: `pick` is a function of the script."""
         return ast.Call(ast.Name("pick", ast.Load()), [node.value, self.number(node.slice)], [])
+
+    def _first_if(self, operator: ast.cmpop, left: ast.expr, right: ast.expr) -> ast.expr:
+        return self._choice(ast.Compare(left, [operator], [right]), left, right)
 
     def _choice(self, test: ast.expr, then: ast.expr, otherwise: ast.expr) -> ast.expr:
         if isinstance(then, ast.Constant) and isinstance(otherwise, ast.Constant):

@@ -79,7 +79,7 @@ class LintedTrack:
     def lr(self, iteration: int) -> float:
         """The LR of the group with the highest target."""
         column = self.track.columns[self.track.targets.index(self.target)]
-        return self._curve.row(iteration)[column]
+        return self._curve.value(column, iteration)
 
     @cached_property
     def peaks(self) -> list[float]:
@@ -141,12 +141,14 @@ class LintedTrack:
         return Finding(severity, rule, pointer((*self.track.location, *location)), iteration, detail, remedy)
 
     def _highest_from(self, iteration: int) -> list[float]:
-        _, highs = self._curve.extremes(iteration)
-        return [float(highs[column]) for column in self.track.columns]
+        return self._curve.extremes(self.track.columns, iteration)[1]
 
     def _stays_from(self, iteration: int) -> bool:
-        lows, highs = self._curve.extremes(iteration)
-        return all(lows[column] == highs[column] for column in self.track.columns)
+        # What differs at the two ends does not stay: nearly every time that is all there is to look at.
+        if self.lr(iteration) != self.lr(self.last):
+            return False
+        lows, highs = self._curve.extremes(self.track.columns, iteration)
+        return lows == highs
 
 
 def _parts(location: Location, scheduler: Scheduler, length: int) -> Iterator[Part]:

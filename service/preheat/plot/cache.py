@@ -1,5 +1,8 @@
 """Cache of pictures: those used last, in memory."""
 
+import time
+from collections.abc import Callable
+
 from preheat.budget import Deadline
 from preheat.cache import BoundedCache
 from preheat.curve import Curve
@@ -8,27 +11,23 @@ from preheat.plot.render import render
 
 
 class PictureCache:
-    """Renders pictures and keeps the most recently used; `hits` and `misses` count what was asked for."""
+    """Renders pictures and keeps the most recently used in `cache`, which counts what was asked for.
 
-    def __init__(self, max_bytes: int) -> None:
-        self._pictures: BoundedCache[bytes] = BoundedCache(max_bytes, len)
+    `on_drawn` is told how many seconds a picture took.
+    """
 
-    @property
-    def hits(self) -> int:
-        """Pictures that were there when asked for."""
-        return self._pictures.hits
-
-    @property
-    def misses(self) -> int:
-        """Pictures that were not."""
-        return self._pictures.misses
+    def __init__(self, max_bytes: int, on_drawn: Callable[[float], object] = lambda _: None) -> None:
+        self.cache: BoundedCache[bytes] = BoundedCache(max_bytes, len)
+        self._on_drawn = on_drawn
 
     def picture(self, curves: list[Curve], options: PlotOptions, kind: str, deadline: Deadline) -> bytes:
         """The picture's bytes, as `preheat.plot.render.render` gives them."""
         key = repr(([curve.schedule.id for curve in curves], options, kind))
-        picture = self._pictures.get(key)
+        picture = self.cache.get(key)
         if picture is None:
             # two threads may render the same picture at once: rarely, and to the same bytes
+            begun = time.perf_counter()
             picture = render(curves, options, kind, deadline)
-            self._pictures.put(key, picture)
+            self._on_drawn(time.perf_counter() - begun)
+            self.cache.put(key, picture)
         return picture

@@ -1,9 +1,11 @@
 """Drawing of one picture: the scene of a content, in which every text has a place of its own."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
+from preheat.budget import NO_DEADLINE, Deadline
 from preheat.plot.content import Content, Line, Mark, Panel
 from preheat.plot.encoding import encode
 from preheat.plot.fonts import Kind, drawable
@@ -20,16 +22,22 @@ from preheat.specs import Phase
 
 _MOST_POINTS_WITH_DOTS = 60
 _MOST_LEFT_OUT = 3
+_MOST_TRAVEL_PX, _LEAST_TRAVEL_PX = 2_000_000, 100_000
+"""How far a line goes up and down, in all: teeth that fill a picture of 4000 × 4000 would take a minute and 1 GB."""
+
 _MISSING = "… stands for letters that no font of the service has; the SVG has them"
 
 
-def draw(content: Content, options: PlotOptions, kind: str) -> bytes:
-    """The picture as PNG or, if `kind` is "svg", as SVG. The same arguments give the same bytes."""
+def draw(content: Content, options: PlotOptions, kind: str, deadline: Deadline = NO_DEADLINE) -> bytes:
+    """The picture as PNG or, if `kind` is "svg", as SVG. The same arguments give the same bytes.
+
+    Raises ComputeTimeout past the deadline.
+    """
     letters: Kind = "svg" if kind == "svg" else "png"
-    return encode(compose(content, options, letters), letters)
+    return encode(compose(content, options, letters, deadline), letters, deadline)
 
 
-def compose(content: Content, options: PlotOptions, kind: Kind) -> Scene:
+def compose(content: Content, options: PlotOptions, kind: Kind, deadline: Deadline = NO_DEADLINE) -> Scene:
     """Everything in its place: no text lies on another or on a line.
 
     What has no room is left out and said in the notes below.
@@ -37,6 +45,7 @@ def compose(content: Content, options: PlotOptions, kind: Kind) -> Scene:
     content = _with_letters(content, kind)
     left_out: list[str] = []
     while True:
+        deadline.check()
         picture = _Picture(content, options, left_out)
         scene = picture.scene()
         # the notes take room themselves, so that the next picture may have to leave out more, but never the same again
@@ -90,7 +99,8 @@ class _Picture:
         """The lines of a panel; of those that run over each other the first are wider, so that all are seen."""
         lines = _distinct(axis.panel.lines) if self._layout.has_bar else axis.panel.lines
         width = self._layout.size / (12 if self._layout.has_bar else 7)
-        curves = [self._curve(line, axis, width) for line in lines]
+        most_px = max(min(_MOST_TRAVEL_PX, 4 * _MOST_TRAVEL_PX // len(lines)), _LEAST_TRAVEL_PX)
+        curves = [self._curve(_coarser(line, axis, most_px), axis, width) for line in lines]
         if self._layout.has_bar or len(curves) == 1:
             return curves
         columns = (int(axis.box.left), int(axis.box.width) + 2)
@@ -208,6 +218,18 @@ class _Picture:
             for place, phase in enumerate(phases)
             if phase.stop > start and phase.start <= last
         ]
+
+
+def _coarser(line: Line, axis: Axis, most_px: float) -> Line:
+    """The line in fewer parts, each with the extremes of several, if it goes up and down further than `most_px`."""
+    heights_px = np.abs(axis.scale.ys(line.highs) - axis.scale.ys(line.lows))
+    several = math.ceil(float(heights_px.sum()) / most_px)
+    if several < 2:  # noqa: PLR2004 - one part is a part
+        return line
+    begins = np.arange(0, len(line.firsts), several)
+    ends = np.append(begins[1:], len(line.firsts)) - 1
+    lows, highs = np.minimum.reduceat(line.lows, begins), np.maximum.reduceat(line.highs, begins)
+    return replace(line, firsts=line.firsts[begins], lasts=line.lasts[ends], lows=lows, highs=highs)
 
 
 def _over(place: int, lines: list[Line], tops: list[Pixels]) -> int:

@@ -19,6 +19,7 @@ from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 from PIL import Image
 
+from preheat.budget import NO_DEADLINE, Deadline
 from preheat.plot.fonts import Kind, families
 from preheat.plot.scene import ASCENT, Area, Box, Ring, Scene, Stroke, Text
 
@@ -35,28 +36,28 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
-def encode(scene: Scene, kind: Kind) -> bytes:
-    """The bytes of a picture; the same scene gives the same bytes."""
+def encode(scene: Scene, kind: Kind, deadline: Deadline = NO_DEADLINE) -> bytes:
+    """The bytes of a picture; the same scene gives the same bytes. Raises ComputeTimeout past the deadline."""
     # matplotlib's settings and fonts belong to the process: one picture at a time
     with _RENDERING, mpl.rc_context(_SETTINGS):
-        return _svg(scene) if kind == "svg" else _png(scene)
+        return _svg(scene, deadline) if kind == "svg" else _png(scene, deadline)
 
 
-def _png(scene: Scene) -> bytes:
+def _png(scene: Scene, deadline: Deadline) -> bytes:
     renderer: Any = RendererAgg(scene.width, scene.height, 72)  # type: ignore[no-untyped-call]
-    _Pen(renderer, scene, 1.0, "png").draw()
+    _Pen(renderer, scene, 1.0, "png").draw(deadline)
     data = io.BytesIO()
     rgb = np.asarray(renderer.buffer_rgba())[:, :, :3]
     Image.fromarray(np.ascontiguousarray(rgb)).save(data, "png", compress_level=_COMPRESSION)
     return data.getvalue()
 
 
-def _svg(scene: Scene) -> bytes:
+def _svg(scene: Scene, deadline: Deadline) -> bytes:
     data = io.StringIO()
     size = (scene.width * _POINT_PX, scene.height * _POINT_PX)
     # a date in the file would make equal pictures differ
     renderer: Any = RendererSVG(*size, data, metadata={"Date": None})  # type: ignore[no-untyped-call]
-    _Pen(renderer, scene, _POINT_PX, "svg").draw()
+    _Pen(renderer, scene, _POINT_PX, "svg").draw(deadline)
     renderer.finalize()
     return data.getvalue().encode()
 
@@ -68,9 +69,10 @@ class _Pen:
         self._renderer, self._scene, self._scale, self._kind = renderer, scene, scale, kind
         self._to_canvas = Affine2D().scale(scale, -scale).translate(0, scene.height * scale)
 
-    def draw(self) -> None:
+    def draw(self, deadline: Deadline) -> None:
         background = Area(Box(0, 0, self._scene.width, self._scene.height), self._scene.background)
         for item in (background, *self._scene.items):
+            deadline.check()  # a line that goes up and down in every pixel of a large picture takes a tenth of a second
             if isinstance(item, Area):
                 self._fill(item)
             elif isinstance(item, Stroke):

@@ -17,6 +17,8 @@ from preheat.plot.ticks import count, short
 from preheat.specs.tracks import LR_NAME
 
 _MAX_DIFFERENCES = 2000
+_MOST_LINE_VALUES, _FEWEST_PARTS = 500_000, 60
+"""Values of all lines, 8 MB with lows and highs; a picture of 4000 pixels has them up to 125 lines."""
 _MOST_TITLES = 3
 _MOST_VALUES = 3
 """Different LRs at one iteration that are written out; of more, the lowest and the highest."""
@@ -29,7 +31,7 @@ def render(curves: list[Curve], options: PlotOptions, kind: str = "png", deadlin
     every spike and step. Raises IterationOutOfRange if the window or `at` leaves the run, ComputeTimeout past the
     deadline.
     """
-    return draw(content_of(curves, options, deadline), options, kind)
+    return draw(content_of(curves, options, deadline), options, kind, deadline)
 
 
 def content_of(curves: list[Curve], options: PlotOptions, deadline: Deadline = NO_DEADLINE) -> Content:
@@ -54,7 +56,7 @@ def render_difference(
     check_options([a, b], options)
     window = options.iterations(min(a.total_iterations, b.total_iterations))
     columns = common_columns(a, b)
-    iterations = evenly(window, _MAX_DIFFERENCES)
+    iterations = evenly(window, _parts(_MAX_DIFFERENCES, [a, b]))
     differences = values_of(b, columns, iterations, deadline) - values_of(a, columns, iterations, deadline)
     x = np.array(iterations, dtype=float)
     shown = _all_shown([a, b], options, window.stop, deadline)
@@ -65,7 +67,7 @@ def render_difference(
             for column, y in zip(columns, differences.T, strict=True)
         ],
     )
-    return draw(_content(shown, window, [], [panel]), options, kind)
+    return draw(_content(shown, window, [], [panel]), options, kind, deadline)
 
 
 def check_options(curves: list[Curve], options: PlotOptions) -> None:
@@ -85,7 +87,15 @@ def _longest(curves: list[Curve]) -> int:
 
 
 def _all_shown(curves: list[Curve], options: PlotOptions, stop: int, deadline: Deadline) -> "list[_Shown]":
-    return [_Shown(curve, name, options, stop, deadline) for curve, name in zip(curves, _names(curves), strict=True)]
+    parts = _parts(options.width_px, curves)
+    return [
+        _Shown(curve, name, options, parts, stop, deadline) for curve, name in zip(curves, _names(curves), strict=True)
+    ]
+
+
+def _parts(wanted: int, curves: list[Curve]) -> int:
+    """Parts of the window with a low and a high of every line: as many as wanted, fewer for hundreds of lines."""
+    return min(wanted, max(_MOST_LINE_VALUES // sum(len(curve.columns) for curve in curves), _FEWEST_PARTS))
 
 
 def _content(shown: "list[_Shown]", window: range, marks: list[Mark], panels: list[Panel]) -> Content:
@@ -111,12 +121,14 @@ def _notes(shown: "list[_Shown]") -> list[str]:
 class _Shown:
     """The part of a curve that is in the window; its last iteration if the window begins after its end."""
 
-    def __init__(self, curve: Curve, name: str, options: PlotOptions, stop: int, deadline: Deadline) -> None:
+    def __init__(
+        self, curve: Curve, name: str, options: PlotOptions, parts: int, stop: int, deadline: Deadline
+    ) -> None:
         self.curve, self.name, self._at = curve, name, options.at
         self._common_name = name
         end = min(stop, curve.total_iterations + 1)
         self._window = range(min(options.start, end - 1), end)
-        firsts, lows, highs = curve.envelope(self._window.start, end, options.width_px, deadline)
+        firsts, lows, highs = curve.envelope(self._window.start, end, parts, deadline)
         lasts = np.append(firsts[1:], end) - 1.0
         self._lines = [
             Line(self._line_name(column.group), firsts.astype(float), lasts, lows[:, index], highs[:, index])

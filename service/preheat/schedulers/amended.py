@@ -6,7 +6,7 @@ A point costs one bisection and one walk along a chain; chains share what they h
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +28,7 @@ from preheat.schedulers.amendment_steps import (
     planned,
 )
 from preheat.schedulers.closed_forms import shift
-from preheat.schedulers.table import SchedulerTable, Table
+from preheat.schedulers.table import SchedulerTable, Table, common, extended
 from preheat.specs import Spec
 from preheat.specs.after_schedulers.sampling import sampled_iterations
 from preheat.specs.after_schedulers.scheduler import hull
@@ -162,6 +162,23 @@ class AmendedTable(Table):
             if has_ramp or any(own and source.table.unproved(own.start, own.stop) for source, own in owns):
                 found.append(within)
         return hull(found)
+
+    @override
+    def value(self, column: int, iteration: int) -> float:
+        return self.row(iteration)[column]
+
+    @override
+    def tracks_of(self, columns: Iterable[int]) -> list[int]:
+        return [0]  # what is amended may be of several tracks: all columns are one
+
+    @override
+    def extremes(
+        self, track: int, start: int, stop: int, whole: range, check: Callable[[], None]
+    ) -> tuple[tuple[int, ...], Floats, Floats]:
+        check()
+        points = {start, stop - 1} | self.turning_points(start, stop)
+        values = np.array([self.row(point) for point in sorted(points)])
+        return self._whole, *extended(values, common(self.unproved(start, stop), whole), self.rows, check)
 
     def _source(self, spec: Spec, first: int, columns: tuple[int, ...]) -> Source:
         theirs = spec.columns

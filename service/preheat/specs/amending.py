@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from preheat.messages import listed
 from preheat.specs.amendments import (
     CooldownAmendment,
     ExtendAmendment,
@@ -126,13 +127,16 @@ def _cut(phases: list[Phase], total: int) -> list[Phase]:
     return [*kept[:-1], Phase(kept[-1].name, kept[-1].start, total + 1)]
 
 
-def with_amendments(spec: "Spec", clock: Clock, normalised: "Callable[[Spec], Spec]") -> "Spec":
-    """A spec, normalised but for its amendments, with these too. Raises InvalidSpec."""
+def with_amendments(
+    spec: "Spec", clock: Clock, normalised: "Callable[[Spec], Spec]", check: "Callable[[], None]"
+) -> "Spec":
+    """A spec, normalised but for its amendments, with these too; `check` is called before each. Raises InvalidSpec."""
     if spec.amendments is None:
         return spec
     whole: list[Any] = []
     columns = spec.columns
     for index, amendment in enumerate(spec.amendments):
+        check()
         so_far = spec.model_copy(update={"amendments": tuple(whole) or None})
         violations: list[Violation] = []
         whole.append(_normal(so_far, columns, amendment, ("amendments", index), clock, normalised, violations))
@@ -200,7 +204,7 @@ def _replacing(
     theirs = replacing.columns
     lacking = [each for each in columns if each.hyperparameter == LR_NAME and each not in theirs]
     if lacking or not {*theirs} <= {*columns}:
-        rule = f"must have the columns {', '.join(column.name for column in columns)}, and no other"
+        rule = f"must have the columns {listed(column.name for column in columns)}, and no other"
         violations.append(violation(own, rule, [column.name for column in theirs]))
     return replacing
 
@@ -219,7 +223,7 @@ def _violations(columns: Sequence[Column], amendment: Any, location: Location) -
     known = [column.group for column in columns if amendment.hyperparameter in {None, column.hyperparameter}]
     if not known:
         names = sorted({column.hyperparameter for column in columns})
-        rule = f"must be one of {', '.join(names)}: the schedule has no other"
+        rule = f"must be one of {listed(names)}: the schedule has no other"
         yield violation((*location, "hyperparameter"), rule, amendment.hyperparameter)
         return
     yield from _name_violations((*location, "param_groups"), amendment.param_groups or (), known)
@@ -245,7 +249,7 @@ def _value_violations(columns: Sequence[Column], amendment: Any, value: Any, loc
 def _name_violations(
     location: Location, names: Sequence[str], known: Sequence[str], *, are_keys: bool = False
 ) -> Iterator[Violation]:
-    rule = f"must be a param group of this amendment (known: {', '.join(sorted(known))})"
+    rule = f"must be a param group of this amendment (known: {listed(sorted(known))})"
     for index, name in enumerate(names):
         if name not in known:
             yield violation((*location, name if are_keys else index), rule, name)

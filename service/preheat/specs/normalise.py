@@ -2,11 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from preheat.formula.language import compiled
+from preheat.messages import listed
 from preheat.specs.after_schedulers.scheduler import Scheduler
 from preheat.specs.amending import with_amendments
 from preheat.specs.duration_text import Duration
@@ -15,7 +16,7 @@ from preheat.specs.fields import MAX_LR, MIN_RATE, Closed
 from preheat.specs.hyperparameters import GroupHyperparameter
 from preheat.specs.span import Span
 from preheat.specs.spec import ParamGroup, Spec
-from preheat.specs.tracks import LR_NAME, Column, Track
+from preheat.specs.tracks import LR_NAME, Column
 from preheat.specs.violations import InvalidSpec, Location, Violation, violation
 from preheat.specs.warmup import Warmup
 
@@ -24,11 +25,15 @@ _MAX_LOG_GROWTH = math.log(1e100)
 _MAX_GROWN_LR = MAX_LR * 1e6
 
 
-def normalised(spec: Spec) -> Spec:
+_MOST_TRIED = 100_000_000
+"""Characters of formulas that are computed for a spec to be accepted, in half a second: each at each iteration."""
+
+
+def normalised(spec: Spec, check: Callable[[], None] = lambda: None) -> Spec:
     """The spec with every duration in iterations, every default filled in, every rule between fields checked.
 
-    Raises InvalidSpec with all violations of the first stage that finds any: each stage needs what the one before it
-    has checked.
+    `check` is called between any two param groups and formulas. Raises InvalidSpec with all violations of the first
+    stage that finds any: each stage needs what the one before it has checked.
     """
     _raise_if_any([*_name_violations(spec), *_choice_violations(spec), *_units_violations(spec)])
     spec = spec.model_copy(update={"units": spec.units and with_epochs(spec.units)})
@@ -36,11 +41,11 @@ def normalised(spec: Spec) -> Spec:
     _raise_if_any(list(_unit_violations(spec, (), clock)))
     targets = _with_targets(spec).model_copy(update={"total_iterations": clock.total})
     violations = _target_violations(targets)
-    whole = _with_schedules(targets, clock, violations)
+    whole = _with_schedules(targets, clock, violations, check)
     _raise_if_any(violations)
     _raise_if_any(_growth_violations(whole))
-    _raise_if_any([found for track in whole.tracks for found in _formula_violations(track, whole.total_iterations)])
-    return with_amendments(whole, clock, normalised)
+    _raise_if_any(list(_formula_violations(whole, check)))
+    return with_amendments(whole, clock, lambda within: normalised(within, check), check)
 
 
 def _raise_if_any(violations: list[Violation]) -> None:
@@ -93,19 +98,19 @@ def _with_targets(spec: Spec) -> Spec:
     return spec.model_copy(update=update)
 
 
-def _with_schedules(spec: Spec, clock: Clock, violations: list[Violation]) -> Spec:
+def _with_schedules(spec: Spec, clock: Clock, violations: list[Violation], check: Callable[[], None]) -> Spec:
     """Every warm-up and scheduler normalised."""
     # Of the groups that a layer_decay has made, too: lists with one entry per group are held against it.
     groups = len(spec.target_lrs)
     warmup, after = _schedule(spec.warmup, spec.after_scheduler, (), clock, groups, violations)
-    param_groups = spec.param_groups and tuple(
-        _group_with_schedule(group, spec, ("param_groups", index), clock, violations)
-        for index, group in enumerate(spec.param_groups)
-    )
+    param_groups = []
+    for index, group in enumerate(spec.param_groups or ()):
+        check()
+        param_groups.append(_group_with_schedule(group, spec, ("param_groups", index), clock, violations))
     update = {
         "warmup": warmup,
         "after_scheduler": after,
-        "param_groups": param_groups,
+        "param_groups": tuple(param_groups) or None,
         "hyperparameters": _hyperparameters(spec.hyperparameters, ("hyperparameters",), clock, violations),
         "recipe": None,
     }
@@ -171,16 +176,25 @@ def _growth_violations(spec: Spec) -> list[Violation]:
     return violations
 
 
-def _formula_violations(track: Track, total_iterations: int) -> list[Violation]:
+def _formula_violations(spec: Spec, check: Callable[[], None]) -> Iterator[Violation]:
     """The first iteration, of each formula that may fail, at which it does."""
-    if track.after_scheduler is None:
-        return []
-    length = total_iterations - track.warmup.origin
-    return [
-        violation(location, rule)
+    suspected = [
+        (location, scheduler, suspects, targets)
+        for track in spec.tracks
+        if track.after_scheduler is not None
+        # The LR of such a formula grows with b: what holds for the lowest and the highest b holds between.
+        for targets in [sorted({min(track.targets), max(track.targets)})]
         for location, scheduler in _walk(track.after_scheduler, (*track.location, "after_scheduler"))
-        if (rule := _failure(scheduler, track.targets, length)) is not None
+        if (suspects := scheduler.suspects(spec.total_iterations - track.warmup.origin))
     ]
+    # Of very many formulas each is tried at fewer iterations.
+    characters = sum(len(scheduler.formula()) * len(targets) for _, scheduler, _, targets in suspected)
+    most = max(_MOST_TRIED // max(characters, 1), 2)
+    for location, scheduler, suspects, targets in suspected:
+        check()
+        rule = _failure(scheduler, targets, suspects[:: -(-len(suspects) // most)])
+        if rule is not None:
+            yield violation(location, rule)
 
 
 def _walk(scheduler: Scheduler, location: Location) -> Iterator[tuple[Location, Scheduler]]:
@@ -189,11 +203,8 @@ def _walk(scheduler: Scheduler, location: Location) -> Iterator[tuple[Location, 
         yield from _walk(child, (*location, *below))
 
 
-def _failure(scheduler: Scheduler, targets: tuple[float, ...], length: int) -> str | None:
-    suspects = scheduler.suspects(length)
-    if not suspects:
-        return None
-    # Of the first group alone: formulas that may fail have no parameters by group, and every target is tried.
+def _failure(scheduler: Scheduler, targets: Sequence[float], suspects: Sequence[int]) -> str | None:
+    # Of the first group alone: formulas that may fail have no parameters by group.
     evaluate = compiled(scheduler.formula())
     for s in suspects:
         try:
@@ -252,11 +263,11 @@ def _hyperparameter_violations(spec: Spec) -> Iterator[Violation]:
         cycled = sorted({group for group in each.groups if Column(group, each.name) in repeated})
         if cycled and each.name == "momentum":
             rule = "must not have a schedule beside a scheduler that cycles it: set cycle_momentum to false there"
-            yield violation(each.location, f"{rule} (groups: {', '.join(cycled)})")
+            yield violation(each.location, f"{rule} (groups: {listed(cycled)})")
 
 
 def _named_groups_violations(location: Location, groups: tuple[str, ...], known: set[str]) -> Iterator[Violation]:
-    rule = f"must be a param group (known: {', '.join(sorted(known))})"
+    rule = f"must be a param group (known: {listed(sorted(known))})"
     yield from (violation((*location, index), rule, group) for index, group in enumerate(groups) if group not in known)
     if len(set(groups)) < len(groups):
         yield violation(location, "must not name a group twice", groups)

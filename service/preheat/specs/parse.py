@@ -1,18 +1,20 @@
 """Parsing: from JSON, YAML or plain values to a normalised spec."""
 
 import json
-import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from preheat.messages import excerpt, shortened
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 from preheat.specs.after_schedulers.phases import Segment
 from preheat.specs.after_schedulers.piecewise import Point
 from preheat.specs.after_schedulers.torch_decays import REFUSED_TYPES
 from preheat.specs.amendments import AMENDMENTS
+from preheat.specs.bounds import MAX_CHARACTERS, MAX_YAML_CHARACTERS, MAX_YAML_VALUES, check_bounds
 from preheat.specs.durations import BatchSize, Units
 from preheat.specs.fields import UNION_TAGS, Closed
 from preheat.specs.hyperparameters import GroupHyperparameter, Hyperparameter
@@ -20,24 +22,25 @@ from preheat.specs.normalise import normalised
 from preheat.specs.other_names import meant
 from preheat.specs.recipes import with_recipe
 from preheat.specs.spec import BatchScaling, LayerDecay, ParamGroup, Spec
-from preheat.specs.violations import InvalidSpec, Location, from_pydantic, violation
+from preheat.specs.violations import MOST_VIOLATIONS, InvalidSpec, Location, from_pydantic, violation
 from preheat.specs.warmup import Warmup
+from preheat.specs.yaml_text import TooManyValues, yaml_values
 
-_MAX_VIOLATIONS = 100
 _SPEC = TypeAdapter(Spec)
 
 
-def parse_spec(text: str | bytes) -> Spec:
-    """The normalised spec that a JSON text stands for.
+def parse_spec(text: str | bytes, check: Callable[[], None] = lambda: None) -> Spec:
+    """The normalised spec that a JSON text stands for; `check` is called between its parts, and may end it by raising.
 
-    Raises InvalidSpec: not JSON, a repeated key, an unknown field, a value out of bounds, or fields that contradict
-    each other.
+    Raises InvalidSpec: not JSON, a repeated key, more than `preheat.specs.bounds` allows, an unknown field, a value out
+    of bounds, or fields that contradict each other.
     """
-    return spec_of(content_of(text))
+    return spec_of(content_of(text), check)
 
 
 def content_of(text: str | bytes) -> Any:
     """The plain values of a JSON text. Raises InvalidSpec if it is none, or has a key twice."""
+    _check_characters(text, MAX_CHARACTERS)
     try:
         # One parse, which also finds repeated keys; NaN and 1e999 pass it and are refused by the models.
         whole = text.decode() if isinstance(text, bytes) else text
@@ -54,39 +57,50 @@ def content_of(text: str | bytes) -> Any:
 def content_of_file(text: str) -> Any:
     """The plain values of a JSON or YAML text; what starts with a brace is JSON.
 
-    YAML is read as its version 1.2 has it where PyYAML's 1.1 surprises: 1e-3 is a number, 2026-01-31 a text.
     Raises InvalidSpec.
     """
     if text.lstrip().startswith("{"):
         return content_of(text)
+    _check_characters(text, MAX_YAML_CHARACTERS)
     try:
-        return yaml.load(text, YamlLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InvalidSpec([violation((), f"is not valid YAML: {' '.join(str(error).split())}")]) from None
+        return yaml_values(text, MAX_YAML_VALUES)
+    except TooManyValues as error:
+        raise InvalidSpec([violation((), str(error))]) from None
+    except RecursionError:
+        raise InvalidSpec([violation((), "is not valid YAML: nested too deeply")]) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise InvalidSpec([violation((), f"is not valid YAML: {excerpt(' '.join(str(error).split()), 400)}")]) from None
 
 
-def spec_of(content: Any) -> Spec:
-    """The normalised spec that plain values (dicts, lists, texts, numbers) stand for. Raises InvalidSpec."""
-    content = _with_recipes(content)
+def spec_of(content: Any, check: Callable[[], None] = lambda: None) -> Spec:
+    """The normalised spec that plain values (dicts, lists, texts, numbers) stand for. Raises as `parse_spec`."""
+    check_bounds(content)
+    whole = _with_recipes(content)
+    if whole is not content:
+        content = whole
+        check_bounds(content)
+    check()
     try:
         # Strict models take no list for a tuple, and a strict model is what keeps "5" from being 5.
         spec = _SPEC.validate_python(_with_tuples(content))
     except ValidationError as error:
         tags = {*UNION_TAGS, *SCHEDULER_TYPES}
-        shown = error.errors(include_url=False)[:_MAX_VIOLATIONS]
         violations = from_pydantic(
-            shown,
+            error.errors(include_url=False)[:MOST_VIOLATIONS],
             tags=tags,
             refused_types=REFUSED_TYPES,
             fields_at=lambda location: _field_names(_model_at(location)),
             meant_at=lambda location, name: meant(_model_at(location), name),
         )
-        if error.error_count() > len(shown):
-            violations.append(violation((), f"breaks {error.error_count() - len(shown)} rules more"))
-        raise InvalidSpec(violations) from None
+        raise InvalidSpec(violations, error.error_count()) from None
     except RecursionError:
         raise InvalidSpec([violation((), "is nested too deeply")]) from None
-    return normalised(spec)
+    return normalised(spec, check)
+
+
+def _check_characters(text: str | bytes, most: int) -> None:
+    if len(text) > most:
+        raise InvalidSpec([violation((), f"must have at most {most} characters, and has {len(text)}")])
 
 
 def _with_recipes(content: Any) -> Any:
@@ -112,7 +126,9 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
         repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise InvalidSpec([violation((), f"has the key {json.dumps(repeated)} more than once in one object")])
+        raise InvalidSpec(
+            [violation((), f"has the key {json.dumps(shortened(repeated))} more than once in one object")]
+        )
     return unique
 
 
@@ -153,27 +169,3 @@ def _model_at(location: Location) -> type[Closed]:
 
 def _field_names(model: type[Closed]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
-
-
-class YamlLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """A mapping, each of whose keys stands there once."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for index, key in enumerate(keys):
-            # A list and no set: a key of a YAML mapping may itself be a mapping, which has no hash.
-            if key in keys[:index]:
-                raise yaml.constructor.ConstructorError(None, None, f"found the key {key!r} twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-# JSON has no dates: a label such as 2026-01-31 is a text in both notations.
-YamlLoader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-# In YAML 1.1 a float needs a dot, and its exponent a sign: PyYAML reads 1e-3 as a text.
-YamlLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
-)

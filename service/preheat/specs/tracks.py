@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from preheat.formula.easing import number
 from preheat.formula.language import substituted
 from preheat.specs.after_schedulers.sampling import sampled_iterations
 from preheat.specs.after_schedulers.scheduler import Scheduler, hull, moved
@@ -66,18 +65,21 @@ class Track:
         return [phase for phase in phases if phase.start < phase.stop]
 
     def formula(self, index: int) -> str:
-        """The LR of the track's column at an index as a formula in `n`. Raises NotExpressible if it has none."""
-        warmup, b = self.warmup, number(self.targets[index])
+        """The LR of the track's column at an index as a formula in `n` and `b`, its target.
+
+        Raises NotExpressible if it has none.
+        """
+        warmup = self.warmup
         after = "b" if self.after_scheduler is None else self.after_scheduler.formula(index)
         following = substituted(after, {"s": f"n - {warmup.origin}" if warmup.origin else "n"})
         if warmup.iterations == 0:
-            return substituted(following, {"b": b})
+            return following
         rise = warmup.formula()
         if warmup.dampens:
-            return substituted(f"({following}) * ({rise} if n <= {warmup.last} else 1.0)", {"b": b})
+            return f"({following}) * ({rise} if n <= {warmup.last} else 1.0)"
         if warmup.meets_decay:
             rise = substituted(rise, {"m": substituted(following, {"n": str(warmup.peak)})})
-        return substituted(f"({rise}) if n <= {warmup.last} else ({following})", {"b": b})
+        return f"({rise}) if n <= {warmup.last} else ({following})"
 
     def turning_points(self, start: int, stop: int) -> set[int]:
         """A few iterations of start … stop − 1 that hold, with the two ends, the window's lowest and highest LR."""

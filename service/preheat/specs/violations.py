@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic_core import ErrorDetails
 
-from preheat.messages import encodable, shown
+from preheat.messages import encodable, listed, shown
 
 _NO_VALUE = object()
 
@@ -43,12 +43,21 @@ class Violation:
         return f"{field} {self.rule}" if self.value is None else f"{field} ({self.value}) {self.rule}"
 
 
-class InvalidSpec(ValueError):
-    """A spec that breaks rules; `violations` says which, one entry per value."""
+MOST_VIOLATIONS = 100
+"""Violations that are told one by one: more than anybody reads."""
 
-    def __init__(self, violations: list[Violation]) -> None:
-        self.violations = violations
-        super().__init__("; ".join(violation.detail for violation in violations))
+
+class InvalidSpec(ValueError):
+    """A spec that breaks rules; `violations` says which, one entry per value, and of very many how many there are more.
+
+    With `count` the given ones are the first of so many.
+    """
+
+    def __init__(self, violations: list[Violation], count: int | None = None) -> None:
+        more = (count or len(violations)) - MOST_VIOLATIONS
+        rest = [Violation((), f"breaks {more} rules more")] if more > 0 else []
+        self.violations = [*violations[:MOST_VIOLATIONS], *rest]
+        super().__init__("; ".join(violation.detail for violation in self.violations))
 
 
 def violation(location: Location, rule: str, value: Any = _NO_VALUE, kind: Kind = "invalid") -> Violation:
@@ -88,7 +97,7 @@ def unknown(kind: str, name: str, known: Iterable[str], meant: str | None = None
     if not names:
         return f"is not a known {kind}: there are none here"
     suggestion = f"; did you mean {meant}?" if meant else _did_you_mean(name, names)
-    return f"is not a known {kind}{suggestion} (known: {', '.join(names)})"
+    return f"is not a known {kind}{suggestion} (known: {listed(names)})"
 
 
 def _without_echoes(errors: list[ErrorDetails]) -> list[ErrorDetails]:

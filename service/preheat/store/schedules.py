@@ -1,44 +1,20 @@
-"""Schedules in the database: their table, as SQLAlchemy Core sees it, and what is read from it and written."""
+"""Schedules in the database: what is read from their table and written."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Index,
-    Integer,
-    MetaData,
-    Row,
-    String,
-    Table,
-    Text,
-    delete,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Row, delete, or_, select, update
 
 from preheat.errors import ScheduleNotFound, ScheduleUnreadable
 from preheat.schedule import Schedule
+from preheat.store.changes import announce
 from preheat.store.database import Database
+from preheat.store.tables import schedules, today
 
-metadata = MetaData()
-
-schedules = Table(
-    "schedules",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True, doc="Order of arrival."),
-    Column("id", String(32), nullable=False, unique=True, doc="Hash of the text."),
-    Column("text", Text, nullable=False, doc="What `Schedule.text` was when the schedule was made."),
-    Column("label", Text, nullable=True, doc="The spec's, as the dialect can store it."),
-    Column("created_at", Integer, nullable=True, doc="Seconds since 1970; NULL where a version before stored it."),
-    Index("schedules_by_label", "label", "number"),
-    # Otherwise SQLite gives the number of a deleted last row to the next one.
-    sqlite_autoincrement=True,
-)
-"""Every schedule that was posted and not deleted since."""
+TOPIC = "schedules"
+"""Of the changes that are announced: the id of a schedule that was removed."""
 
 _MOST_CHARACTERS = 2_000_000
 """Characters of the texts on a page but for the last one: of specs as large as a body may be, a page has two."""
@@ -93,7 +69,11 @@ class ScheduleStore:
         with self._database.transaction() as connection:
             # Read first: this takes no write lock, and a schedule that is posted again needs none.
             kept = connection.execute(
-                select(schedules.c.text, schedules.c.label).where(schedules.c.id == schedule.id)
+                select(schedules.c.text, schedules.c.label).where(
+                    schedules.c.id == schedule.id,
+                    # Otherwise retention may be about to remove it.
+                    or_(schedules.c.used_on.is_(None), schedules.c.used_on >= today),
+                )
             ).first()
         label = schedule.spec.label and self._database.dialect.storable(schedule.spec.label)
         row = {"id": schedule.id, "text": schedule.text, "label": label}
@@ -104,17 +84,21 @@ class ScheduleStore:
             insert = self._database.dialect.insert_or_ignore(schedules).values(new).returning(schedules.c.number)
             if connection.scalar(insert) is not None:
                 return True
-            # Either damaged, or added by another process since the read: then this changes nothing.
-            connection.execute(update(schedules).where(schedules.c.id == schedule.id).values(row))
+            # Damaged, not used since yesterday, or added by another process since the read.
+            connection.execute(update(schedules).where(schedules.c.id == schedule.id).values(**row, used_on=today))
             return False
 
     def get(self, schedule_id: str) -> Schedule:
         """The schedule with this id. Raises ScheduleNotFound, ScheduleUnreadable."""
+        return Schedule.stored(schedule_id, self.text(schedule_id))
+
+    def text(self, schedule_id: str) -> str:
+        """The text of the schedule with this id, which is not parsed. Raises ScheduleNotFound."""
         with self._database.transaction() as connection:
             text = connection.scalar(select(schedules.c.text).where(schedules.c.id == schedule_id))
         if text is None:
             raise ScheduleNotFound(schedule_id)
-        return Schedule.stored(schedule_id, _text(text))
+        return _text(text)
 
     def has(self, schedule_id: str) -> bool:
         """Whether there is a schedule with this id, readable or not."""
@@ -128,6 +112,7 @@ class ScheduleStore:
         with self._database.transaction("write") as connection:
             if connection.execute(delete(schedules).where(schedules.c.id == schedule_id)).rowcount == 0:
                 raise ScheduleNotFound(schedule_id)
+            announce(self._database, connection, TOPIC, [schedule_id])
 
     def newest(self, limit: int, before: int | None = None, search: Search = Search()) -> Page:
         """Up to `limit` of the schedules that are searched for: those whose number is below `before`.

@@ -1,5 +1,6 @@
 """Fixtures of the API's tests: the reference schedule, and a service whose app a test can reach into."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,13 +37,18 @@ class Watched:
         """Gives every request a deadline of its own clock."""
         self.app.dependency_overrides[deadline] = lambda: Deadline(timeout_s, clock)
 
+    def set_deadline_of_looks(self, looks: int) -> None:
+        """Gives every request a deadline that is over after so many looks at its clock, by all of them together."""
+        counted = itertools.count()
+        self.set_deadline(0.5, lambda: max(next(counted) - looks + 1, 0))
+
     def expire_deadlines(self) -> None:
         """Lets every request run out of time at the first look at its deadline."""
         self.set_deadline(-1.0)
 
 
 class _Watch:
-    """A middleware such as request ids or metrics would be."""
+    """A middleware such as anybody may add."""
 
     def __init__(self, app: ASGIApp, seen: list[dict[str, Any]]) -> None:
         self._app, self._seen = app, seen
@@ -53,7 +59,7 @@ class _Watch:
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 entry["status"] = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", b"42")]
+                message["headers"] = [*message["headers"], (b"x-watched", b"42")]
             await send(message)
 
         await self._app(scope, receive, watched)

@@ -53,7 +53,7 @@ CASES = [(path, "*/*", policy) for path, (_, policy) in ROUTES.items()]
 CASES += [(path, accept, policy) for (path, accept), policy in FORMATS.items()]
 
 OF_A_BODY = {"content-type", "content-length"}
-OF_A_MOMENT = {"date"}
+OF_A_MOMENT = {"date", "x-request-id"}
 
 
 def address(http: httpx.Client, path: str) -> str:

@@ -3,8 +3,12 @@ from typing import Any
 import httpx
 import pytest
 
+from preheat.api.app import served_app
+from preheat.server import server_options
+from preheat.settings import Settings
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from rest import UNKNOWN, posted_id
+from running_service import serving
 
 STEPPED: dict[str, Any] = {
     "target_lr": 1,
@@ -14,8 +18,8 @@ STEPPED: dict[str, Any] = {
 
 
 def headers_of(answer: httpx.Response) -> dict[str, str]:
-    """Every header but the time of day."""
-    return {name: value for name, value in answer.headers.items() if name != "date"}
+    """Every header but those of the one request: its time of day and its id."""
+    return {name: value for name, value in answer.headers.items() if name not in {"date", "x-request-id"}}
 
 
 def test_a_point_is_answered_without_a_route(watched: Any) -> None:
@@ -33,7 +37,27 @@ def test_a_middleware_sees_the_short_way(watched: Any) -> None:
     path = f"/v1/schedules/{posted_id(watched.http, REFERENCE_SPEC)}/lr/9"
     answer = watched.http.get(path)
     assert watched.seen[-1] == {"path": path, "status": 200, "reached_a_route": False}
-    assert answer.headers["x-request-id"] == "42"
+    assert answer.headers["x-watched"] == "42"
+
+
+def test_what_a_server_runs_answers_points_as_its_routes_do(http: httpx.Client) -> None:
+    """It has the short way around the FastAPI application, and its points, problems and start are those of the app."""
+    settings = Settings(database_url="sqlite:///:memory:")
+    with (
+        serving(served_app(settings), **server_options(settings)) as url,
+        httpx.Client(base_url=url, timeout=60) as served,
+    ):
+        path = f"/v1/schedules/{posted_id(served, REFERENCE_SPEC)}/lr"
+        posted_id(http, REFERENCE_SPEC)
+        for suffix, asked in (("/9", {}), ("/9", {"if-none-match": '"another"'}), ("/21", {}), ("/9?x=1", {})):
+            headers = {"x-request-id": "an-id", **asked}
+            answer, expected = (each.get(f"{path}{suffix}", headers=headers) for each in (served, http))
+            assert (answer.status_code, answer.content) == (expected.status_code, expected.content)
+            assert headers_of(answer) == headers_of(expected)
+            assert answer.headers["x-request-id"] == "an-id"
+        metrics = served.get("/metrics").text
+    point = 'preheat_http_requests_total{method="GET",route="/v1/schedules/{schedule_id}/lr/{iteration}",status="200"}'
+    assert f"{point} 2.0" in metrics
 
 
 def test_a_block_is_not_stepped_on_the_event_loop(watched: Any) -> None:

@@ -137,11 +137,20 @@ def test_following_windows_are_as_long_as_the_first(http: httpx.Client) -> None:
     assert [following(start=16), following(stop=0), following(start=20, stop=21)] == [None] * 3
 
 
-def test_lint_that_takes_too_long_is_null(watched: Any) -> None:
-    """The schedule is made all the same: LRs come before lint, and one look at the deadline is all they need."""
+def looks_at_the_deadline(watched: Any, spec: dict[str, Any]) -> int:
+    """How often a POST looks at its deadline that computes no LRs and no lint."""
     looks = itertools.count()
-    watched.set_deadline(0.5, lambda: max(next(looks) - 1, 0))
-    answer = post(watched.http, {"target_lr": 1, "total_iterations": 100, "after_scheduler": {"type": "CosineLR"}})
+    watched.set_deadline(1.0, lambda: next(looks) * 0.0)
+    assert post(watched.http, spec, stop=0).is_success
+    return next(looks)
+
+
+def test_lint_that_takes_too_long_is_null(watched: Any) -> None:
+    """The schedule is made all the same: LRs come before lint, and one more look at the deadline is all they need."""
+    spec = {"target_lr": 1, "total_iterations": 100, "after_scheduler": {"type": "CosineLR"}}
+    looks_of_validation = looks_at_the_deadline(watched, {**spec, "label": "another"})
+    watched.set_deadline_of_looks(looks_of_validation + 1)
+    answer = post(watched.http, spec)
     assert (answer.status_code, answer.json()["lint"]) == (201, None)
     assert len(answer.json()["groups"][0]["lr"]) == 101
     assert watched.http.get("/v1/schedules").json()["schedules"][0]["id"] == answer.json()["id"]
@@ -168,9 +177,11 @@ def test_lint_comes_with_lrs_and_with_the_schedule(http: httpx.Client) -> None:
 def test_who_does_not_wait_for_lint_is_answered(watched: Any) -> None:
     """Neither an empty window nor a schedule by its id takes lint's time; without the time, its lint is null."""
     spec = {"target_lr": 1, "total_iterations": 10**7, "after_scheduler": {"type": "CosineAnnealingLR"}}
+    looks_of_validation = looks_at_the_deadline(watched, spec)
     path = f"/v1/schedules/{posted_id(watched.http, spec)}"
-    watched.expire_deadlines()
+    watched.set_deadline_of_looks(looks_of_validation)
     assert post(watched.http, spec, start=0, stop=0).status_code == 200
+    watched.expire_deadlines()
     cut_off, unlinted = watched.http.get(path), watched.http.get(path, params={"lint": "false"})
     assert cut_off.json() == unlinted.json()
     assert (cut_off.status_code, cut_off.json()["lint"]) == (200, None)
@@ -263,6 +274,6 @@ def test_an_unknown_schedule_is_404(http: httpx.Client, path: str) -> None:
 
 
 def test_health(http: httpx.Client) -> None:
-    """The service says that it is alive and ready, with its version."""
+    """The service says that it is alive and ready, with its version and the levels of the API that it speaks."""
     for path, status in (("/livez", "alive"), ("/readyz", "ready")):
-        assert http.get(path).json() == {"status": status, "version": "0.1.0"}
+        assert http.get(path).json() == {"status": status, "version": "0.1.0", "api_level": 1, "oldest_api_level": 1}

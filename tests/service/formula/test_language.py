@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from preheat.formula.language import CONSTANTS, FUNCTIONS, checked, compiled, parsed, substituted
@@ -179,6 +179,7 @@ def test_a_formula_takes_the_place_of_a_name(formula: str, replacements: dict[st
 
 
 @settings(max_examples=200)
+@example(outer="(s if s else s) if s else s", inner="s if s else s", s=1.0, b=1.0)
 @given(outer=FORMULAS, inner=FORMULAS, s=st.floats(0, 50), b=st.floats(0.1, 2))
 def test_substitution_is_composition(outer: str, inner: str, s: float, b: float) -> None:
     """The formula with another in the place of s has the value of the one at the value of the other."""

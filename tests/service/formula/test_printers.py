@@ -46,8 +46,10 @@ def in_arrays_of(formula: str, n: list[float], b: float = 1.0) -> Any:
         return np.array(values)[index.astype(int)]
 
     scope = {"arrays": ARRAYS, "math": math, "pick": pick, "n": np.array(n), "b": np.float64(b)}
+    assignments, value = in_arrays(formula, "arrays")
     with np.errstate(all="ignore"):
-        return np.broadcast_to(eval(in_arrays(formula, "arrays"), scope), (len(n),))  # noqa: S307 - drawn, or below
+        exec("\n".join(assignments), scope)  # noqa: S102 - drawn, or below
+        return np.broadcast_to(eval(value, scope), (len(n),))  # noqa: S307
 
 
 @settings(max_examples=300)

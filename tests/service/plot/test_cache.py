@@ -30,7 +30,7 @@ def test_a_picture_is_rendered_once() -> None:
     first = pictures.picture([asked()], PlotOptions(), "png", NO_DEADLINE)
     again = pictures.picture([asked()], PlotOptions(), "png", expired())
     assert again == first == render([asked()], PlotOptions())
-    assert (pictures.hits, pictures.misses) == (1, 2)
+    assert (pictures.cache.hits, pictures.cache.misses) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_one_picture_is_not_taken_for_another(curves: list[Curve], options: Plot
     pictures = PictureCache(10**7)
     pictures.picture([asked()], PlotOptions(), "png", NO_DEADLINE)
     assert pictures.picture(curves, options, kind, NO_DEADLINE) == render(curves, options, kind)
-    assert (pictures.hits, pictures.misses) == (0, 2)
+    assert (pictures.cache.hits, pictures.cache.misses) == (0, 2)
 
 
 def test_pictures_larger_than_the_cache_are_rendered_again() -> None:
@@ -56,4 +56,4 @@ def test_pictures_larger_than_the_cache_are_rendered_again() -> None:
     pictures = PictureCache(100)
     first = pictures.picture([asked()], PlotOptions(), "png", NO_DEADLINE)
     assert pictures.picture([asked()], PlotOptions(), "png", NO_DEADLINE) == first
-    assert (pictures.hits, pictures.misses) == (0, 2)
+    assert (pictures.cache.hits, pictures.cache.misses) == (0, 2)

@@ -188,9 +188,9 @@ def test_fields_are_refused_by_value_and_rule(fields: dict[str, Any], pointer: s
     assert message in found[pointer]
 
 
-def test_a_million_wrong_entries_get_one_message() -> None:
+def test_many_wrong_entries_get_one_message() -> None:
     """A list is given up at its first wrong entry: the answer to a large mistake is small."""
-    spec = {"target_lr": 1, "total_iterations": 5, "param_groups": [1] * 600_000}
+    spec = {"target_lr": 1, "total_iterations": 5, "param_groups": [1] * 200_000}
     with pytest.raises(InvalidSpec) as refused:
         parse_spec(json.dumps(spec))
     assert [violation.pointer for violation in refused.value.violations] == ["/param_groups/0"]

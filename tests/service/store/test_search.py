@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, delete, event
 
 from preheat.schedule import Schedule
 from preheat.store import Database, Page, ScheduleStore, Search
+from preheat.store.tables import schedules
+from support.postgresql import PostgreSQL
 
 FORMAT_1 = Path(__file__).parents[2] / "data/format_1.db"
 
@@ -36,10 +39,32 @@ def lower(text: str) -> str:
     return "".join(character.lower() if character.isascii() else character for character in text)
 
 
+@hypothesis.settings(max_examples=40, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(st.lists(_TEXTS, unique=True, max_size=8), _TEXTS, _TEXTS)
+def test_a_search_in_postgresql_finds_what_python_finds(
+    postgresql: Database, stored: list[str], prefix: str, part: str
+) -> None:
+    """In one database, which each example empties first."""
+    with postgresql.transaction("write") as connection:
+        connection.execute(delete(schedules))
+    assert_found(ScheduleStore(postgresql), stored, prefix, part)
+
+
 @hypothesis.given(st.lists(_TEXTS, unique=True, max_size=8), _TEXTS, _TEXTS)
 def test_a_search_finds_what_python_finds(stored: list[str], prefix: str, part: str) -> None:
+    """In SQLite."""
+    assert_found(ScheduleStore(memory()), stored, prefix, part)
+
+
+@pytest.fixture
+def postgresql(server: PostgreSQL) -> Iterator[Database]:
+    """An empty PostgreSQL."""
+    with closing(Database(server.new_database(), 30)) as opened:
+        yield opened
+
+
+def assert_found(store: ScheduleStore, stored: list[str], prefix: str, part: str) -> None:
     """By beginning and by part, each alone and both together, among labels and one schedule without any."""
-    store = ScheduleStore(memory())
     for label in (*stored, None):
         store.add(Schedule.of({"target_lr": 0.1, "total_iterations": 9, **({"label": label} if label else {})}))
     newest = stored[::-1]
@@ -78,9 +103,8 @@ def test_an_index_finds_labels(tmp_path: Path, search: Search, plan: str) -> Non
     assert "SCAN schedules" not in steps
 
 
-def test_a_page_of_large_specs_is_short() -> None:
+def test_a_page_of_large_specs_is_short(store: ScheduleStore) -> None:
     """A page ends after 2 million characters of specs, and `next` goes on; every schedule is met once."""
-    store = ScheduleStore(memory())
     for n in range(6):
         factors = [0.5 + (n + i) / 1e6 for i in range(90_000)]  # 800,000 characters
         scheduler = {"type": "MultiplicativeLR", "lr_lambda": factors}
@@ -95,19 +119,6 @@ def test_a_page_of_large_specs_is_short() -> None:
     assert met == [5, 4, 3, 2, 1, 0]
     assert len(sizes) > 1
     assert max(sizes) <= 2_000_000
-
-
-def test_a_schedule_has_the_time_at_which_it_came(tmp_path: Path) -> None:
-    """To the second, kept when it is posted again, and new after it was deleted."""
-    now = [1_000_000_000.75]
-    store = ScheduleStore(Database(f"sqlite:///{tmp_path}/preheat.db", 1), lambda: now[0])
-    kept = Schedule.of({"target_lr": 0.1, "total_iterations": 9})
-    times = []
-    for action in (store.add, store.add, lambda each: store.delete(each.id), store.add):
-        action(kept)
-        now[0] += 60
-        times += [each.created_at for each in store.newest(9).schedules]
-    assert times == [1_000_000_000, 1_000_000_000, 1_000_000_180]
 
 
 def test_no_time_is_made_up(tmp_path: Path) -> None:

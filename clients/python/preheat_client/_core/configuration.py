@@ -10,6 +10,8 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
+from preheat_client._core.version import VERSION
+
 if TYPE_CHECKING:
     import ssl  # takes a third of the time of importing the client
 
@@ -94,7 +96,7 @@ class Configuration:
     @property
     def request_headers(self) -> dict[str, str]:
         """What is sent with every request; a name and a password in the url win over the token, as in httpx."""
-        headers = {"accept-encoding": "identity", "user-agent": "preheat-client"}
+        headers = {"accept-encoding": "identity", "user-agent": f"preheat-client/{VERSION}"}
         if self.token:
             headers["authorization"] = f"Bearer {self.token}"
         headers |= {name.lower(): value for name, value in self.headers.items()}

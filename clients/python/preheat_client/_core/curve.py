@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from preheat_client._core.version import VERSION
 from preheat_client.errors import ServiceUnavailable
 from preheat_client.status import Source
 
@@ -230,7 +231,12 @@ def metadata_of(answer: dict[str, Any]) -> Metadata:
         total_iterations = _of(answer["total_iterations"], int)
         others = tuple(columns[len(names) :])
         metadata = Metadata(_of(answer["id"], str), _of(answer["spec"], dict), total_iterations, names, others)
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
+        raise ServiceUnavailable(
+            f"the service answered a schedule without {error}, which preheat-client {VERSION} needs: is it a Preheat, "
+            "and of a version that is not far from the client's?"
+        ) from error
+    except TypeError as error:
         raise ServiceUnavailable(f"the service answered something that is not a schedule ({error!r})") from error
     if not names or columns[: len(names)] != [(name, "lr") for name in names]:
         raise ServiceUnavailable("the service answered a schedule whose columns are not those of its param groups")

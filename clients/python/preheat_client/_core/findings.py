@@ -35,7 +35,9 @@ def findings_of(answer: dict[str, Any]) -> tuple[Finding, ...]:
         raise ServiceUnavailable("the service has not linted the schedule: it takes too long, or its torch is another")
     try:
         return tuple(map(_finding, served))
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
+        raise ServiceUnavailable(f"the service answered a finding without {error}, which this client needs") from error
+    except TypeError as error:
         raise ServiceUnavailable(f"the service answered something that is no finding ({error!r})") from error
 
 

@@ -25,7 +25,7 @@ class InvalidSnapshot(PreheatError):
 
 
 class Snapshots:
-    """The snapshots in a folder, one for each service and request.
+    """The snapshots in a folder: for each service one by the spec that was asked for, and one by the schedule's id.
 
     A file is a line `preheat-snapshot VERSION SHA-256`, a line of JSON, and the windows' float64, little endian; the
     sum is that of everything after the first line. It is written under another name, synchronised and renamed, so that
@@ -42,22 +42,27 @@ class Snapshots:
         return self._folder / f"{key}.preheat"
 
     def save(self, request: Request, curve: FetchedCurve) -> None:
-        """Writes a snapshot. Raises OSError; what was there before then stays."""
+        """Writes a snapshot, to be found by the spec that was asked for and by the schedule's id.
+
+        Raises OSError; what was there before then stays.
+        """
         windows = curve.windows()
         header = {
             "service": self._service,
-            "request": request.key,
             "document": asdict(curve.metadata),
             "size": curve.size,
             "starts": [window.start for window in windows],
             "lengths": [len(window.values) for window in windows],
             "saved_at": time.time(),
         }
-        content = json.dumps(header).encode() + b"\n" + b"".join(data_of(window.values) for window in windows)
-        first = f"{_MAGIC} {_VERSION} {hashlib.sha256(content).hexdigest()}\n".encode()
+        values = b"".join(data_of(window.values) for window in windows)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sweep()
-        _replace(self.path(request), first + content)
+        # First what this process would look for: a disk may be full after it.
+        for each in dict.fromkeys((request, Request(schedule_id=curve.metadata.id))):
+            content = json.dumps({**header, "request": each.key}).encode() + b"\n" + values
+            first = f"{_MAGIC} {_VERSION} {hashlib.sha256(content).hexdigest()}\n".encode()
+            _replace(self.path(each), first + content)
 
     def read(self, request: Request) -> tuple[FetchedCurve, float] | None:
         """The curve in the snapshot of a request, and when it was saved, in seconds since the epoch.

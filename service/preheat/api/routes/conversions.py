@@ -16,6 +16,7 @@ from preheat.conversions.known import Known
 from preheat.formats import TEXT
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, from_pydantic, spec_of
+from preheat.specs.violations import MOST_VIOLATIONS
 
 router = APIRouter(tags=["exchange"], default_response_class=Response)
 
@@ -27,12 +28,13 @@ router = APIRouter(tags=["exchange"], default_response_class=Response)
     openapi_extra=IMPORT_BODY,
     responses={**answer("The spec.", ImportAnswer), **problems(413, 415, 422, 503)},
 )
-def import_route(body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Response:
+def import_route(context: Context, body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Response:
     """What another library would run, as a spec; nothing is stored and no code is run."""
     asked = _import_request(body)
-    found = import_schedule(asked.library, asked.source, Known(**asked.model_dump(exclude={"library", "source"})))
+    known = Known(**asked.model_dump(exclude={"library", "source"}))
+    found = import_schedule(asked.library, asked.source, known, context.deadline.check)
     # What another library means is checked as if its user had written the spec.
-    spec = Schedule(spec_of(found.spec)).spec_dict
+    spec = Schedule(spec_of(found.spec, context.deadline.check)).spec_dict
     not_carried = [NotCarriedAnswer.model_validate(left, from_attributes=True) for left in found.not_carried]
     return response(ImportAnswer(library=found.library, spec=spec, not_carried=not_carried))
 
@@ -55,6 +57,6 @@ def _import_request(body: bytes) -> ImportRequest:
         return ImportRequest.model_validate_json(body)
     except ValidationError as error:
         known = tuple(ImportRequest.model_fields)
-        raise InvalidSpec(
-            from_pydantic(error.errors(include_url=False), tags=("str", "dict[str,any]"), fields_at=lambda _: known)
-        ) from None
+        first = error.errors(include_url=False)[:MOST_VIOLATIONS]
+        violations = from_pydantic(first, tags=("str", "dict[str,any]"), fields_at=lambda _: known)
+        raise InvalidSpec(violations, error.error_count()) from None

@@ -1,10 +1,13 @@
 """Routes: the page that shows the OpenAPI document (Swagger UI), for which a browser asks no other host."""
 
+import base64
+import hashlib
 import importlib.metadata
 import importlib.resources
+import re
 from functools import partial
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import RedirectResponse
 
@@ -17,20 +20,21 @@ _PACKAGE = "fastapi_offline"
 """Whose wheel has the files of Swagger UI in its folder `static`; no code of it is used."""
 
 _FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _NO_ICON = "data:,"
 _NO_VALIDATOR = {"validatorUrl": None}  # Swagger UI would show the document to a host of its authors
 
 
 @router.get("/")
-def to_the_documentation(request: Request) -> Response:
+def to_the_documentation(context: Context) -> Response:
     """Leads whoever opens the service's address in a browser to the page."""
-    return RedirectResponse(f"{_root(request)}/docs")
+    return RedirectResponse(f"{context.root_path}/docs")
 
 
 @router.get("/docs")
 def documentation(context: Context) -> Response:
     """The page, which loads the files and the OpenAPI document."""
-    root = _root(context.request)
+    root = context.root_path
     page = get_swagger_ui_html(
         openapi_url=f"{root}/openapi.json",
         title="Preheat",
@@ -40,7 +44,21 @@ def documentation(context: Context) -> Response:
         swagger_ui_parameters=_NO_VALIDATOR,
     )
     html = bytes(page.body)
-    return conditional(context.request, context.etag(html), lambda: html, REVALIDATE, "text/html")
+    policy = _content_security_policy(html.decode())
+    return conditional(
+        context.request, context.etag(html), lambda: html, REVALIDATE, "text/html", content_security_policy=policy
+    )
+
+
+def _content_security_policy(page: str) -> str:
+    """What the page may do: load its two files, run the one script in it, ask this service, and show its answers."""
+    digests = [hashlib.sha256(script.encode()).digest() for script in _SCRIPT.findall(page)]
+    scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
 
 
 def _file(name: str, context: Context) -> Response:
@@ -51,9 +69,3 @@ def _file(name: str, context: Context) -> Response:
 
 for _name in _FILES:
     router.add_api_route(f"/docs/{_name}", partial(_file, _name))
-
-
-def _root(request: Request) -> str:
-    """What a proxy has taken off the path, so that a browser must put it before."""
-    root: str = request.scope.get("root_path", "")
-    return root.rstrip("/")

@@ -28,7 +28,9 @@ def _plot_of_schedule(context: Context, schedule_id: ScheduleId, query: Annotate
 
 def _plot_of_spec(context: Context, query: Annotated[SpecPlotQuery, Query()]) -> Response:
     """An address to paste into a wiki: the whole spec is in it."""
-    return _plot(context, context.catalogue.curve_of(context.schedule(parse_spec(query.spec))), query)
+    return _plot(
+        context, context.catalogue.curve_of(context.schedule(parse_spec(query.spec, context.deadline.check))), query
+    )
 
 
 def _add_routes(path: str, plot: Callable[..., Response], operation_id: str, summary: str) -> None:

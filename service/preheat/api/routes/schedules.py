@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated
 
 import orjson
+from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Response
 
 from preheat import formats
@@ -52,12 +53,13 @@ def create_schedule(context: Context, schedule: PostedSchedule, query: Annotated
         window = window[: rows_unasked(len(curve.columns), context.settings)]
 
     def as_json(curve: Curve, window: range, lrs: Floats) -> bytes:
-        return formats.schedule_window_json(curve, window, lrs, in_time(context.lint, curve) if window else None)
+        findings = in_time(context.lint, curve) if window else None
+        return formats.schedule_window_json(curve, window, lrs, findings, context.root_path)
 
     content = _window(context, curve, window, media_type, as_json)
     # Stored last: a request that is refused or cut off leaves nothing behind.
     is_new = context.catalogue.keep(curve)
-    location = f"/v1/schedules/{schedule.id}"
+    location = f"{context.root_path}/v1/schedules/{schedule.id}"
     return response(content, 201 if is_new else 200, media_type, location=location, vary="accept")
 
 
@@ -72,9 +74,10 @@ def list_schedules(context: Context, query: Annotated[ListQuery, Query()]) -> Re
 
     A page ends early where its specs together have more than 2 million characters.
     """
+    root = context.root_path
     page = context.catalogue.store.newest(query.limit, query.before, query.search)
     content = {
-        "schedules": [formats.summary_content(kept.schedule, kept.created_at) for kept in page.schedules],
+        "schedules": [formats.summary_content(kept.schedule, kept.created_at, root) for kept in page.schedules],
         # One damaged row must not take the page from those who look for another.
         "unreadable": [{**error.members, "detail": str(error)} for error in page.unreadable],
         "next": None if page.next is None else cursor(page.next),
@@ -101,7 +104,7 @@ def get_schedule(context: Context, schedule_id: ScheduleId, query: Annotated[Sch
         # Not even a curve is made without lint: of many param groups with their own schedulers that takes seconds.
         findings = context.lint(context.catalogue.curve_of_stored(schedule)) if is_linted else None
         lint = None if findings is None else formats.findings_content(findings)
-        return orjson.dumps({**formats.schedule_content(schedule), "lint": lint})
+        return orjson.dumps({**formats.schedule_content(schedule, context.root_path), "lint": lint})
 
     tag = context.etag("schedule", schedule_id, TORCH_VERSION, query.lint)
     make = partial(described, is_linted=query.lint and schedule.computes)
@@ -119,12 +122,13 @@ def get_schedule(context: Context, schedule_id: ScheduleId, query: Annotated[Sch
     status_code=204,
     responses={204: {"description": "It is removed."}, **problems(404, 422, 503)},
 )
-def delete_schedule(context: Context, schedule_id: ScheduleId, _query: Annotated[NoQuery, Query()]) -> Response:
+async def delete_schedule(context: Context, schedule_id: ScheduleId, _query: Annotated[NoQuery, Query()]) -> Response:
     """Removes the schedule from the database; posting its spec makes it again, under the same id.
 
-    Another worker process may go on giving LRs by the id while it has them in memory: they can never be others.
+    Other processes and replicas may go on giving its LRs for about a second: they can never be others.
     """
-    context.catalogue.delete(schedule_id)
+    # Threads of its own: while the database is locked they all wait for it, and what is cheap must not.
+    await to_thread.run_sync(context.catalogue.delete, schedule_id, limiter=context.deleting)
     return Response(status_code=204)
 
 
@@ -139,7 +143,9 @@ def get_window(context: Context, schedule_id: ScheduleId, query: Annotated[Windo
     media_type = formats.negotiate(context.request.headers.get("accept"))
     curve = context.catalogue.curve(schedule_id)
     window = query.window(curve)
-    place = f"/v1/schedules/{schedule_id}/lr?start={window.start}&stop={window.stop}&step={window.step}"
+    place = (
+        f"{context.root_path}/v1/schedules/{schedule_id}/lr?start={window.start}&stop={window.stop}&step={window.step}"
+    )
     tag = context.etag(schedule_id, window, media_type, PICTURE_VERSION)
     # Numbers follow from the id; how they are drawn may change with the service.
     policy = REVALIDATE if media_type in formats.PICTURES else IMMUTABLE
@@ -180,7 +186,7 @@ def _window(
     curve: Curve,
     window: range,
     media_type: str,
-    as_json: Callable[[Curve, range, Floats], bytes] = formats.window_json,
+    as_json: Callable[[Curve, range, Floats], bytes] | None = None,
 ) -> bytes:
     """A window in one of `formats.WINDOW_FORMATS`. Raises IterationOutOfRange, LimitExceeded, ComputeTimeout."""
     if media_type in formats.PICTURES:
@@ -190,7 +196,9 @@ def _window(
     lrs = curve.window(window.start, window.stop, window.step, context.deadline)
     if media_type == formats.CSV:
         return formats.window_csv(curve, window, lrs)
-    return formats.window_npy(lrs) if media_type == formats.NPY else as_json(curve, window, lrs)
+    if media_type == formats.NPY:
+        return formats.window_npy(lrs)
+    return as_json(curve, window, lrs) if as_json else formats.window_json(curve, window, lrs, context.root_path)
 
 
 def _point(context: RequestContext, curve: Curve, iteration: int) -> Response:

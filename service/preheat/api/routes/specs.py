@@ -31,7 +31,7 @@ router = APIRouter(default_response_class=Response)
 def lint_spec(context: Context, body: JSONBody, _query: Annotated[NoQuery, Query()]) -> Response:
     """Findings about a valid spec, or an error for each rule that it breaks; nothing is stored."""
     try:
-        schedule = context.schedule(parse_spec(body))
+        schedule = context.schedule(parse_spec(body, context.deadline.check))
     except InvalidSpec as error:
         findings = refusals(error)  # what other routes answer 422 for is what this one is asked for
     else:
@@ -49,7 +49,7 @@ def lint_spec(context: Context, body: JSONBody, _query: Annotated[NoQuery, Query
 )
 def list_recipes(context: Context, _query: Annotated[NoQuery, Query()]) -> Response:
     """Every recipe with its source and its picture."""
-    body = RecipeList(recipes=[_summary(recipe) for recipe in recipes().values()]).model_dump_json()
+    body = RecipeList(recipes=[_summary(recipe, context.root_path) for recipe in recipes().values()]).model_dump_json()
     return conditional(context.request, context.etag(body), lambda: body, REVALIDATE)
 
 
@@ -70,11 +70,13 @@ def get_recipe(
     if recipe is None:
         raise RecipeNotFound(name, list(recipes()))
     spec = Schedule.of({"recipe": name}).spec_dict
-    whole = RecipeAnswer(**_summary(recipe).model_dump(), notes=recipe.notes, recipe=recipe.spec, spec=spec)
+    whole = RecipeAnswer(
+        **_summary(recipe, context.root_path).model_dump(), notes=recipe.notes, recipe=recipe.spec, spec=spec
+    )
     body = whole.model_dump_json()
     return conditional(context.request, context.etag(body), lambda: body, REVALIDATE)
 
 
-def _summary(recipe: Recipe) -> RecipeSummary:
-    plot = f"/v1/plot.png?spec={quote(json.dumps({'recipe': recipe.name}))}"
+def _summary(recipe: Recipe, root_path: str) -> RecipeSummary:
+    plot = f"{root_path}/v1/plot.png?spec={quote(json.dumps({'recipe': recipe.name}))}"
     return RecipeSummary(name=recipe.name, title=recipe.title, source=recipe.source, plot_png=plot)

@@ -28,4 +28,7 @@ def export(schedule: Schedule, target: Target) -> str:
     """
     if schedule.spec.amendments and target != "torch":
         raise NotExpressible(f"{target} has no words for amendments: export to torch")
-    return TARGETS[target](schedule)
+    try:
+        return TARGETS[target](schedule)
+    except (RecursionError, MemoryError, SyntaxError):  # what CPython says of a hundred parentheses in each other
+        raise NotExpressible("its formula is nested too deeply for a script") from None

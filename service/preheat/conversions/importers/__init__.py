@@ -28,6 +28,9 @@ from preheat.errors import NotImportable
 
 __all__ = ["SOURCES", "Imported", "import_schedule"]
 
+_MOST_NOTES = 200
+"""Notes that are told one by one: the files of no library have so many fields."""
+
 SOURCES: dict[Source, Callable[[Any, Known], Imported]] = {
     "torch": from_torch,
     "transformers": from_transformers,
@@ -49,12 +52,15 @@ SOURCES: dict[Source, Callable[[Any, Known], Imported]] = {
 """Who reads the source of each library: plain values, or the text of Python code."""
 
 
-def import_schedule(library: Source | None, source: Any, known: Known) -> Imported:
+def import_schedule(
+    library: Source | None, source: Any, known: Known, check: Callable[[], None] = lambda: None
+) -> Imported:
     """The spec of a schedule of `library`, or of the one that the source's names tell, and what is not in it.
 
     The source is an object, or a text in any form that `forms` reads. What is known and has no effect is named, as what
     is not carried over is. Raises NotImportable where the source cannot be understood, or does something that a spec
-    cannot express; with the candidates, where its library cannot be told.
+    cannot express; with the candidates, where its library cannot be told. `check` is called between the readings of the
+    source, of which there is one more for each known value, and may end the import by raising.
     """
     values = read(source)
     of = library or guessed(values)
@@ -68,13 +74,23 @@ def import_schedule(library: Source | None, source: Any, known: Known) -> Import
     unused = [
         NotCarried(name, "is given, and changes nothing here: the source decides without it")
         for name, value in vars(known).items()
-        if value is not None and _makes_no_difference(of, values, known, name, found)
+        if value is not None and _makes_no_difference(of, values, known, name, found, check)
     ]
-    return replace(found, not_carried=[*found.not_carried, *unused], library=of)
+    return replace(found, not_carried=_few([*found.not_carried, *unused]), library=of)
 
 
-def _makes_no_difference(library: Source, values: Any, known: Known, name: str, found: Imported) -> bool:
+def _few(notes: list[NotCarried]) -> list[NotCarried]:
+    """The notes, and of very many the first with how many there are more."""
+    more = len(notes) - _MOST_NOTES
+    rest = [NotCarried(f"{more} more", "are not carried over either")] if more > 0 else []
+    return [*notes[:_MOST_NOTES], *rest]
+
+
+def _makes_no_difference(
+    library: Source, values: Any, known: Known, name: str, found: Imported, check: Callable[[], None]
+) -> bool:
     """Whether the spec is the same with quite another value of a field of `known`."""
+    check()
     try:
         other = SOURCES[library](values, replace(known, **{name: 1000 * getattr(known, name) + 1}))
     except NotImportable:

@@ -17,7 +17,7 @@ from preheat.conversions.imported import NotCarried
 from preheat.conversions.number import count, number, whole
 from preheat.conversions.python_values import PythonValues, name_of
 from preheat.errors import NotImportable
-from preheat.formula.language import checked, substituted
+from preheat.formula.language import MAX_CHARACTERS, checked, substituted
 from preheat.messages import excerpt
 from preheat.specs.after_schedulers import SCHEDULER_TYPES
 
@@ -264,6 +264,8 @@ class _AsFormula(ast.NodeTransformer):
             if name == "float":
                 return argument
             x = ast.unparse(argument)
+            if len(x) > MAX_CHARACTERS:  # written several times below, and so is what is within it
+                raise ValueError(f"must have at most {MAX_CHARACTERS} characters where int and round are written out")
             # int() cuts off towards 0, and floor goes down.
             text = f"(floor({x}) if ({x}) >= 0 else ceil({x}))"
             if name == "round":  # a half goes to the even neighbour

@@ -27,11 +27,11 @@ from preheat.conversions.importers.torch_arguments import (
 from preheat.conversions.importers.torch_script_names import (
     Names,
     agreed,
-    assignments,
     bound_by,
     check_by_hand,
-    check_classes,
+    check_changes,
     check_late_names,
+    check_names,
     last_lines,
     may_be_skipped,
     outside,
@@ -42,16 +42,13 @@ from preheat.conversions.number import number
 from preheat.conversions.python_values import NotAValue, PythonValues, name_of, parsed
 from preheat.errors import NotImportable
 from preheat.messages import excerpt
+from preheat.specs.fields import MAX_PARAM_GROUPS
 
 # A class so named and not of torch is refused: to skip it would import half of a schedule.
 _LIKE_A_SCHEDULER = re.compile(r"(LR|[Ss]chedulers?|[Ss]chedule|Warm[Uu]p|WarmRestarts|Restarts|Annealing)$")
+_OF_TORCH = {name for name, kind in vars(optim).items() if inspect.isclass(kind)}
 # Besides torch's own, those of other packages that take lr as their second argument as well.
-_OPTIMIZERS = {name for name, kind in vars(optim).items() if inspect.isclass(kind)} | {
-    "Lion",
-    "Lamb",
-    "FusedAdam",
-    "RMSpropTF",
-}
+_OPTIMIZERS = _OF_TORCH | {"Lion", "Lamb", "FusedAdam", "RMSpropTF"}
 _LIKE_A_WRAPPER = re.compile(r"sched|warm", re.IGNORECASE)
 
 
@@ -86,8 +83,9 @@ class _Script:
         self._parts: set[int] = set()
         statements = parsed(text)
         check_by_hand(statements)
-        check_classes(statements, {*CLASSES, *_OPTIMIZERS})
-        self._assigned, self._last_lines = assignments(statements), last_lines(statements)
+        check_names(statements, {*CLASSES, *_OF_TORCH})
+        check_changes(statements, CLASSES)
+        self._statements, self._last_lines = statements, last_lines(statements)
         self._read_all(statements)
 
     def outermost(self) -> Made:
@@ -157,11 +155,21 @@ class _Script:
         if isinstance(value, ast.Lambda):
             self._functions |= {ast.unparse(target): value for target in targets if target}
         else:
-            for target, part in pairs:
-                if target is not None:
-                    self._functions.pop(ast.unparse(target), None)
-                self._read_value(target, part, statement)
+            self._read_pairs(pairs, statement)
         self._hold(without_rebound(self._held(), statement, [target for target, _ in pairs if target is not None]))
+
+    def _read_pairs(self, pairs: list[tuple[ast.expr | None, ast.expr]], statement: ast.stmt) -> None:
+        """Targets with their values, all of which are computed before the first target has its own."""
+        before, after = self._held(), self._held()
+        for target, part in pairs:
+            self._hold(before)
+            name = None if target is None else ast.unparse(target)
+            if name is not None:
+                self._functions.pop(name, None)
+                after.pop(name, None)
+            self._read_value(target, part, statement)
+            after |= {found: held for found, held in self._held().items() if found == name}
+        self._hold(after)
 
     def _read_value(self, target: ast.expr | None, value: ast.expr, statement: ast.stmt) -> None:
         """Gives a name its value; where there is none, at least the schedulers within are made."""
@@ -313,8 +321,10 @@ class _Script:
             for note in left_out("LambdaLR", name, self._argument(given[name], f"LambdaLR.{name}"))
         ]
         functions = function.elts if isinstance(function, ast.List | ast.Tuple) else [function]
+        if len(functions) > MAX_PARAM_GROUPS:
+            raise NotImportable(f"LambdaLR.lr_lambda must have at most {MAX_PARAM_GROUPS} entries")
         for each in functions:
-            check_late_names(None if each is None else self._functions.get(ast.unparse(each), each), self._assigned)
+            check_late_names(None if each is None else self._functions.get(ast.unparse(each), each), self._statements)
         found = [as_expression(each, self._functions, self._values) for each in functions]
         if len(found) == 1:
             return Made("LambdaLR", found[0], lrs=lrs, notes=notes)

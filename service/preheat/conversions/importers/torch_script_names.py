@@ -8,6 +8,12 @@ from typing import Any
 from preheat.errors import NotImportable
 from preheat.messages import excerpt
 
+_CHANGING = {"append", "clear", "extend", "insert", "pop", "remove", "reverse", "setdefault", "sort", "update"}
+"""Methods that change a list or a dict."""
+
+_PLACES = {"last_epoch", "_step_count"}
+"""Attributes of a scheduler that say where it is in its run, as they are set to go on."""
+
 Names = dict[str, tuple[Any, int]]
 """What each name stands for, with the number of its parts."""
 
@@ -35,8 +41,7 @@ def bound_by(statement: ast.stmt) -> set[str]:
     """Names that have no one value within a statement: a function's parameters, a class's, and what a loop changes."""
     match statement:
         case ast.FunctionDef(args=given) | ast.AsyncFunctionDef(args=given):
-            parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
-            return {each.arg for each in parameters if each is not None}
+            return _parameters(given)
         case ast.ClassDef(body=body):
             return set(_stored(_scope(body)))
         case ast.For() | ast.AsyncFor() | ast.While():
@@ -53,7 +58,7 @@ def without_rebound(names: Names, statement: ast.stmt, targets: list[ast.expr]) 
         if "*" in bound:
             return {}
     else:
-        bound = set(_stored(ast.walk(statement)))
+        bound = set(_stored(ast.walk(statement))) | set(_changed(statement))
     # what another object has under the same name is not what the old one had
     parts = tuple(f"{name}." for name in bound)
     lost = bound - {ast.unparse(target) for target in targets}
@@ -83,11 +88,6 @@ def outside(before: Names, within: Names, function: ast.stmt) -> Names:
     return same | {name: held for name, held in attributes.items() if name not in before}
 
 
-def assignments(statements: list[ast.stmt]) -> Counter[str]:
-    """How often each name is assigned to, anywhere in a script."""
-    return Counter(name for statement in statements for name in _stored(ast.walk(statement)))
-
-
 def last_lines(statements: list[ast.stmt]) -> dict[str, int]:
     """The last line on which each name is assigned to, outside of functions and classes."""
     lines = dict[str, int]()
@@ -97,24 +97,48 @@ def last_lines(statements: list[ast.stmt]) -> dict[str, int]:
     return lines
 
 
-def check_late_names(function: ast.expr | None, assigned: Counter[str]) -> None:
+def check_late_names(function: ast.expr | None, statements: list[ast.stmt]) -> None:
     """Refuses a lambda with a name that is assigned more than once: it takes the last value. Raises NotImportable."""
     if not isinstance(function, ast.Lambda):
         return
+    own, assigned = _parameters(function.args), _assigned_around(function.body, statements)
     for node in ast.walk(function.body):
-        if isinstance(node, ast.Name) and assigned[node.id] > 1:
+        name = ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+        if assigned[name] > 1 and name not in own:
             raise NotImportable(
-                f"{node.id} is assigned more than once, and {excerpt(ast.unparse(function))} takes the last value that "
-                "it has when it runs: write the value into the lambda"
+                f"{excerpt(name)} is assigned more than once, and {excerpt(ast.unparse(function))} takes the last "
+                "value that it has when it runs: write the value into the lambda"
             )
 
 
-def check_classes(statements: list[ast.stmt], known: Container[str]) -> None:
-    """Refuses a class of the script's own that has the name of a known one. Raises NotImportable."""
-    for node in (node for statement in statements for node in ast.walk(statement)):
-        if isinstance(node, ast.ClassDef) and node.name in known:
+def check_names(statements: list[ast.stmt], known: Container[str]) -> None:
+    """Refuses what a script makes under the name of a known class, and is another. Raises NotImportable."""
+    nodes = [node for statement in statements for node in ast.walk(statement)]
+    made = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    for node in nodes:
+        name = _renamed(node)
+        if name in known and name in made:
+            what = "a class of the script's own" if isinstance(node, ast.ClassDef) else "another name's in the script"
+            raise NotImportable(f"{excerpt(name)} is {what}, and not torch's: give it another name")
+
+
+def check_changes(statements: list[ast.stmt], schedulers: Container[str]) -> None:
+    """Refuses an attribute of a scheduler that is set once it is made. Raises NotImportable."""
+    nodes = [node for statement in statements for node in ast.walk(statement)]
+    made = {
+        ast.unparse(target)
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        if ast.unparse(node.value.func).rpartition(".")[2] in schedulers
+        for target in node.targets
+    }
+    for node in nodes:
+        if not isinstance(node, ast.Attribute) or isinstance(node.ctx, ast.Load) or node.attr in _PLACES:
+            continue
+        if ast.unparse(node.value) in made:
             raise NotImportable(
-                f"{excerpt(node.name)} is a class of the script's own, and not torch's: give it another name"
+                f"{excerpt(ast.unparse(node))} is set after the scheduler is made: give it to the scheduler, or write "
+                "what it does as another one"
             )
 
 
@@ -150,14 +174,56 @@ def _is_lr(target: Any) -> bool:
     return isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value == "lr"
 
 
+def _renamed(node: ast.AST) -> str:
+    """The name that a node gives to something of another name; empty if it gives none."""
+    match node:
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return name
+        case ast.Assign(targets=[ast.Name(id=name)], value=of) if ast.unparse(of).rpartition(".")[2] != name:
+            return name
+        case ast.alias(name=imported, asname=str(name)) if imported.rpartition(".")[2] != name:
+            return name
+    return ""
+
+
+def _parameters(given: ast.arguments) -> set[str]:
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    return {each.arg for each in every if each is not None}
+
+
+def _assigned_around(part: ast.AST, statements: list[ast.stmt]) -> Counter[str]:
+    """How often each name is assigned to that a part of a script can see; an attribute is seen from everywhere."""
+    assigned = Counter(_stored(_scope(statements)))
+    for node in (node for statement in statements for node in ast.walk(statement)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            within = list(ast.walk(node))
+            is_around = any(each is part for each in within)
+            shared = {name for each in within if isinstance(each, ast.Global | ast.Nonlocal) for name in each.names}
+            names = _stored(_scope(node.body))
+            assigned.update(name for name in names if is_around or name in shared or "." in name)
+    return assigned
+
+
 def _scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Nodes with all that is within them, but for what functions and classes among them have within."""
     waiting = list(nodes)
     while waiting:
         node = waiting.pop()
         yield node
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+        if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            # Its own names stay within; what := assigns does not.
+            waiting += [each.target for each in ast.walk(node) if isinstance(each, ast.NamedExpr)]
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             waiting += ast.iter_child_nodes(node)
+
+
+def _changed(statement: ast.stmt) -> Iterator[str]:
+    """The names of lists and dicts that a statement changes."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            yield ast.unparse(node.value)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGING:
+            yield ast.unparse(node.func.value)
 
 
 def _stored(nodes: Iterable[ast.AST]) -> Iterator[str]:

@@ -1,13 +1,13 @@
 """Compositions: schedulers made of schedulers at the same time, and schedulers that wrap one."""
 
 from collections.abc import Iterable
-from functools import reduce
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
 
-from preheat.formula.easing import falling, number
+from preheat.errors import NotExpressible
+from preheat.formula.easing import falling, in_pairs, number
 from preheat.formula.language import substituted
 from preheat.specs.after_schedulers.sampling import sampled_iterations
 from preheat.specs.after_schedulers.scheduler import Named, Scheduler, Stage, moved
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from preheat.specs.after_schedulers import AfterScheduler
 
 MAX_CHILDREN = 100
+_MOST_CHARACTERS = 50_000
+"""Characters of a formula that is written twice."""
 
 
 class Several(Scheduler):
@@ -82,8 +84,7 @@ class MaxLR(_Combination):
 
     @override
     def formula(self, group: int = 0) -> str:
-        # In pairs: in the formula language max takes up to eight arguments, and there may be more children.
-        return reduce("max({}, {})".format, (child.formula(group) for child in self.schedulers))
+        return in_pairs("max({}, {})", [child.formula(group) for child in self.schedulers])
 
 
 class MinLR(_Combination):
@@ -93,7 +94,7 @@ class MinLR(_Combination):
 
     @override
     def formula(self, group: int = 0) -> str:
-        return reduce("min({}, {})".format, (child.formula(group) for child in self.schedulers))
+        return in_pairs("min({}, {})", [child.formula(group) for child in self.schedulers])
 
 
 class Wrapper(Scheduler):
@@ -262,6 +263,8 @@ class CooldownLR(Wrapper):
     def formula(self, group: int = 0) -> str:
         # The tail starts from the child at s = start, a number once s is replaced.
         inner, start = self.scheduler.formula(group), self.start or 0
+        if len(inner) > _MOST_CHARACTERS:  # it is written twice, and so are those within it
+            raise NotExpressible(f"a CooldownLR of a scheduler whose formula has {len(inner)} characters is too long")
         top, low = substituted(inner, {"s": str(start)}), number(self.min_lr)
         fall = falling(self.shape, f"min((s - {start}) / {self.length}, 1.0)")
         return f"({inner}) if s <= {start} else {low} + (({top}) - {low}) * ({fall})"

@@ -1,6 +1,6 @@
 """PhasesLR: phase after phase, each from one LR to another."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -188,9 +188,9 @@ class PhasesLR(Shape):
         return (point for begin in self.starts for point in (begin - 1, begin))
 
     @override
-    def suspects(self, length: int) -> Iterable[int]:
+    def suspects(self, length: int) -> Sequence[int]:
         """Where a phase begins: an exponential one divides by its `from`, which may be b, and b may be 0."""
-        return (start for start in self.starts if start <= length)
+        return [start for start in self.starts if start <= length]
 
 
 def _lr(lr: float | None, factor: float | None) -> str:

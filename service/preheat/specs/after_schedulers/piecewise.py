@@ -1,7 +1,8 @@
 """Schedulers that are written down point by point, value by value, or as an expression."""
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -197,15 +198,8 @@ class ExpressionLR(Shape):
 
     @override
     def formula(self, group: int = 0) -> str:
-        values = {
-            # Put in as trees, not as text: 2 * n becomes 2 * (s + 10).
-            "n": f"s + {self.start}" if self.start else "s",
-            "T": str(self.total_iterations),
-            "W": str(self.warmup_iterations),
-            "N": str(self.length),
-        }
-        # Checked again: a stored spec is data too, and must never become code that is more than a formula.
-        return f"b * ({substituted(checked(self.expression, NAMES), values)})"
+        start = f"s + {self.start}" if self.start else "s"
+        return _formula(self.expression, start, self.total_iterations, self.warmup_iterations, self.length)
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:
@@ -217,10 +211,18 @@ class ExpressionLR(Shape):
         return range(start, stop)
 
     @override
-    def suspects(self, length: int) -> Iterable[int]:
+    def suspects(self, length: int) -> Sequence[int]:
         """Iterations at even distances, all of a short run; one that fails elsewhere fails when it is asked."""
         own = length if self.length is None else self.length
         return range(0, own + 1, max(own // _SUSPECTS, 1))
+
+
+@lru_cache(maxsize=256)  # 256 param groups may have the same one, and each is asked for its formula several times
+def _formula(expression: str, n: str, total: int | None, warmup: int | None, length: int | None) -> str:
+    # Checked again: a stored spec is data too, and must never become code that is more than a formula.
+    # Put in as trees, not as text: 2 * n becomes 2 * (s + 10).
+    values = {"n": n, "T": str(total), "W": str(warmup), "N": str(length)}
+    return f"b * ({substituted(checked(expression, NAMES), values)})"
 
 
 def _value(point: Point) -> str:

@@ -1,7 +1,7 @@
 """Scheduler: what every entry of `after_scheduler` knows of itself, and the bases of those that are formulas."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Self
 
 from pydantic import Field
@@ -18,6 +18,9 @@ MAX_DEPTH = 20
 """Schedulers within schedulers."""
 
 _MOMENTUM = frozenset({"cycle_momentum", "base_momentum", "max_momentum"})
+
+_PER_GROUP = ("base_lr", "max_lr", "swa_lr")
+"""Fields of an LR that may be a list with one for each param group."""
 
 Stage = tuple[str, int]
 """Name of a stage, and the iteration of the scheduler's own clock at which it begins."""
@@ -132,7 +135,7 @@ class Scheduler(Closed):
         """Whether a cycle is over and another begins before `iterations` are; None if it has no cycles."""
         return None
 
-    def suspects(self, length: int) -> Iterable[int]:
+    def suspects(self, length: int) -> Sequence[int]:
         """Iterations of 0 … length at which the formula may have no value, to be tried before a spec is accepted."""
         return ()
 
@@ -159,6 +162,12 @@ class Scheduler(Closed):
     def is_closed(self) -> bool:
         """Whether this scheduler, with all it is made of, answers any iteration without stepping."""
         return self.has_closed_form and all(child.is_closed for child in self.children.values())
+
+    @property
+    def differs_by_group(self) -> bool:
+        """Whether any of it has a parameter for each param group, so that `formula` does."""
+        own = any(isinstance(getattr(self, name, None), tuple) for name in _PER_GROUP)
+        return own or any(child.differs_by_group for child in self.children.values())
 
     @property
     def has_no_start(self) -> bool:

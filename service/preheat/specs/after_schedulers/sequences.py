@@ -81,11 +81,15 @@ class SequentialLR(Several):
                 raise NotExpressible(f"{child.type} {reason}")
         starts = [0, *self.milestones]
         texts = [_from(child.formula(group), start) for child, start in zip(self.schedulers, starts, strict=True)]
-        whole = texts[-1]
-        # From the last back; at a milestone itself the next scheduler is in force.
-        for text, end in reversed(list(zip(texts, self.milestones, strict=False))):
-            whole = f"({text}) if s < {end} else ({whole})"
-        return whole
+
+        # By halves, so that a hundred are not nested in each other; at a milestone itself the next is in force.
+        def choose(first: int, last: int) -> str:
+            if first == last:
+                return f"({texts[first]})"
+            middle = (first + last + 1) // 2
+            return f"({choose(first, middle - 1)} if s < {starts[middle]} else {choose(middle, last)})"
+
+        return choose(0, len(texts) - 1)
 
     @override
     def turns(self, start: int, stop: int) -> Iterable[int]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from preheat.errors import NotExpressible
-from preheat.formula.easing import falling, number, power, rising
+from preheat.formula.easing import falling, in_pairs, number, power, rising
 from preheat.specs.after_schedulers.scheduler import Named, Scheduler, is_over, log_growth_to
 from preheat.specs.durations import Iterations, IterationsOrZero
 from preheat.specs.fields import LR, FactorOrList, NonNegative, PerGroupLR, Share
@@ -75,7 +75,7 @@ class MultiStepLR(TorchScheduler):
 
     @override
     def formula(self, group: int = 0) -> str:
-        passed = " + ".join(f"(1.0 if s >= {milestone} else 0.0)" for milestone in self.milestones)
+        passed = in_pairs("({} + {})", [f"(1.0 if s >= {milestone} else 0.0)" for milestone in self.milestones])
         return f"b * {number(self.gamma)} ** ({passed})"
 
     @override

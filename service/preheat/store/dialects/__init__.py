@@ -1,5 +1,8 @@
 """Database dialects: what one kind of database does its own way, one file and one entry in `DIALECTS` each."""
 
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -9,6 +12,14 @@ from preheat.store.dialects import postgresql, sqlite
 
 Purpose = Literal["read", "write", "migrate"]
 """What a transaction is for; it stands in its connection's execution option `purpose`."""
+
+
+class Listener(Protocol):
+    """Waits for changes that other processes announce."""
+
+    def wait(self, stopping: threading.Event, timeout_s: float) -> None:
+        """Returns when there may be one, or after the time; raises nothing."""
+        ...
 
 
 class Dialect(Protocol):
@@ -26,7 +37,7 @@ class Dialect(Protocol):
         ...
 
     def prepare(self, url: URL) -> None:
-        """Makes what must be there before a connection is opened. Raises OSError."""
+        """Makes what must be there before a connection is opened, which makes nothing. Raises OSError."""
         ...
 
     def is_shared(self, url: URL) -> bool:
@@ -53,8 +64,27 @@ class Dialect(Protocol):
         """Writes a copy of everything committed to a new file. Raises ValueError if there is another way to do it."""
         ...
 
-    def restore(self, url: URL, file: Path) -> None:
-        """Replaces everything with what a backup has. Raises ValueError if there is another way to do it."""
+    def restore(self, url: URL, file: Path, bring_forward: Callable[[URL], None]) -> None:
+        """Replaces everything with what a backup has, once `bring_forward` has changed a copy of it, in one step.
+
+        Raises ValueError if there is another way to do it, or if the file is no backup.
+        """
+        ...
+
+    def free_bytes(self, url: URL) -> int | None:
+        """What is left of the disk, None where that cannot be known. Raises OSError."""
+        ...
+
+    def reason(self, url: URL, error: BaseException) -> str:
+        """What an error of the driver means to an operator."""
+        ...
+
+    def notify(self, connection: Connection) -> None:
+        """Wakes every listener when the transaction is committed, and lets one transaction at a time come here."""
+        ...
+
+    def listener(self, engine: Engine) -> AbstractContextManager[Listener]:
+        """What `notify` wakes; it opens a connection of its own, and another one when that is lost."""
         ...
 
     def problems(self, connection: Connection) -> list[str]:

@@ -1,8 +1,12 @@
 """SQLite: a file that several processes share, in write-ahead mode and synced at every commit, or memory."""
 
+import os
 import sqlite3
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table, and_, event, func
 from sqlalchemy import create_engine as create_engine_of_url
@@ -13,6 +17,18 @@ DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
 
 _LAST_CHARACTER = "\U0010ffff"
 _FIRST_SURROGATE, _FIRST_AFTER_SURROGATES = 0xD800, 0xE000
+_LEAST_FREE_BYTES = 1_000_000
+_MEANINGS = {
+    "SQLITE_FULL": "its disk is full",
+    "SQLITE_IOERR": "its disk fails",
+    "SQLITE_READONLY": "its file or the folder of it may not be written",
+    "SQLITE_CANTOPEN": "its file, or what SQLite writes beside it, may not be opened",
+    "SQLITE_PERM": "its file may not be opened",
+    "SQLITE_CORRUPT": "its file is damaged",
+    "SQLITE_NOTADB": "its file is damaged",
+    "SQLITE_BUSY": "another process writes to it for longer than database_timeout_s",
+}
+"""Of SQLite's result codes (sqlite.org/rescode.html), those that an operator must do something about."""
 
 
 def create_engine(url: URL, timeout_s: float) -> Engine:
@@ -20,23 +36,29 @@ def create_engine(url: URL, timeout_s: float) -> Engine:
 
     So a database that was locked, full, read-only or corrupt is used again as soon as it is mended.
     """
-    if url.drivername != "sqlite" or url.host:
+    if url.drivername != "sqlite" or url.host or url.query:
         raise ValueError(f"database_url ({url}) must be sqlite:///FILE, or sqlite:///:memory:")
-    # isolation_level None: sqlite3 begins no transactions of its own, so that `_begin` chooses their kind.
-    arguments = {"timeout": timeout_s, "check_same_thread": False, "isolation_level": None}
+
+    def connect() -> sqlite3.Connection:
+        # rw and not rwc: a file that was deleted is not made anew by whoever comes next.
+        address = f"{_file(url).absolute().as_uri()}?mode=rw" if is_shared(url) else ":memory:"
+        # isolation_level None: sqlite3 begins no transactions of its own, so that `_begin` chooses their kind.
+        return sqlite3.connect(address, uri=True, timeout=timeout_s, check_same_thread=False, isolation_level=None)
+
     if is_shared(url):
-        engine = create_engine_of_url(url, connect_args=arguments, poolclass=NullPool)
+        engine = create_engine_of_url(url, creator=connect, poolclass=NullPool)
     else:  # a database that lives in its connection: there must be one, used by one thread at a time
-        engine = create_engine_of_url(url, connect_args=arguments, poolclass=QueuePool, pool_size=1, max_overflow=0)
+        engine = create_engine_of_url(url, creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0)
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
 
 
 def prepare(url: URL) -> None:
-    """Makes the file's folder."""
-    if url.database and is_shared(url):
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    """Makes the file, and its folder."""
+    if is_shared(url) and not _file(url).exists():
+        _file(url).parent.mkdir(parents=True, exist_ok=True)
+        _file(url).touch()
 
 
 def is_shared(url: URL) -> bool:
@@ -70,8 +92,8 @@ def backup(url: URL, file: Path) -> None:
     _copy(_file(url), file)
 
 
-def restore(url: URL, file: Path) -> None:
-    """The same way back, once the backup has been looked at."""
+def restore(url: URL, file: Path, bring_forward: Callable[[URL], None]) -> None:
+    """The same way back, from a copy of the backup."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as source:
             found = source.execute("PRAGMA integrity_check").fetchone()[0]
@@ -80,7 +102,50 @@ def restore(url: URL, file: Path) -> None:
         found = str(error)
     if found != "ok":
         raise ValueError(f"{file} is no sound database of Preheat: {found}")
-    _copy(file, _file(url))
+    with TemporaryDirectory(prefix=".restore-", dir=_file(url).parent) as folder:
+        copy = Path(folder) / "copy.db"
+        _copy(file, copy)
+        bring_forward(URL.create("sqlite", database=str(copy)))
+        _copy(copy, _file(url))
+
+
+def free_bytes(url: URL) -> int | None:
+    """What is left of the disk that the file is on."""
+    if not is_shared(url) or not _file(url).parent.exists():
+        return None
+    disk = os.statvfs(_file(url).parent)
+    return disk.f_bavail * disk.f_frsize
+
+
+def reason(url: URL, error: BaseException) -> str:
+    """By SQLite's result code."""
+    code = getattr(error, "sqlite_errorname", "")
+    if code.startswith("SQLITE_CANTOPEN") and not _file(url).exists():
+        return f"its file is gone: it was deleted, or its disk is not mounted ({error})"
+    if code.startswith("SQLITE_IOERR") and (free_bytes(url) or 0) < _LEAST_FREE_BYTES:
+        return f"{_MEANINGS['SQLITE_FULL']} ({error})"
+    if str(error).startswith("no such table"):
+        return f"its tables are gone: it was deleted or replaced by an empty one ({error})"
+    meanings = [meaning for name, meaning in _MEANINGS.items() if code.startswith(name)]
+    return f"{meanings[0]} ({error})" if meanings else str(error)
+
+
+def notify(_connection: Connection) -> None:
+    """Nothing: SQLite has no notifications, and one transaction at a time writes."""
+
+
+class _Sleeper:
+    """Waits for the time."""
+
+    def wait(self, stopping: threading.Event, timeout_s: float) -> None:
+        """Returns after the time, or when `stopping` is set."""
+        stopping.wait(timeout_s)
+
+
+@contextmanager
+def listener(_engine: Engine) -> Iterator[_Sleeper]:
+    """What sleeps between two readings."""
+    yield _Sleeper()
 
 
 def problems(connection: Connection) -> list[str]:

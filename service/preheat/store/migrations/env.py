@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from preheat.store.schedules import metadata
+from preheat.store.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

@@ -222,6 +222,12 @@ UNTOLD = "T_max (epochs) must be written out as a value"
         (f"{_90}o.add_param_group({{'params': q, 'lr': 1}})\ns = StepLR(o, 30)", "may give a param group an LR of its"),
         (f"{_90}w = 5\ns = LambdaLR(o, lambda e: min(1, e / w))\nw = 50", "w is assigned more than once"),
         (f"{_90}w = 5\ndef f(e):\n  return e / w\ns = LambdaLR(o, f)\nw = 50", "w is assigned more than once"),
+        ("c.w = 5\n" + f"{_90}s = LambdaLR(o, lambda e: min(1, e / c.w))\nc.w = 50", "c.w is assigned more than once"),
+        (f"{_90}s = ExponentialLR(o, 0.9)\ns.gamma = 0.99", "s.gamma is set after the scheduler is made"),
+        (f"from t import ConstantLR as LinearLR\n{_90}s = LinearLR(o)", "LinearLR is another name's in the script"),
+        (f"{_90}StepLR = ConstantLR\ns = StepLR(o, 30)", "StepLR is another name's in the script"),
+        (f"{_90}m = [10]\nm[0] = 20\ns = MultiStepLR(o, m)", "milestones (m) must be written out"),
+        (f"{_90}m = [10]\nm.append(20)\ns = MultiStepLR(o, m)", "milestones (m) must be written out"),
         (
             f"class StepLR(LRScheduler):\n  gamma = 1\n{_90}s = StepLR(o, 30)",
             "StepLR is a class of the script's own, and not torch's",
@@ -252,6 +258,30 @@ def test_a_name_keeps_its_value_where_nothing_may_change_it(text: str) -> None:
     """Another function's names are its own, and blocks that leave a name alone do not hide it."""
     expected = [0.05 * (1 + math.cos(math.pi * n / 90)) for n in range(91)]
     assert lrs("torch", text) == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s = LambdaLR(o, lambda step: min(1.0, (step + 1) / w))\nstep = 0\nwhile step < 9:\n  step += 1",
+        "def f(e):\n  return min(1.0, (e + 1) / w)\ns = LambdaLR(o, f)\nfor e in r:\n  a()\nfor e in r:\n  b()",
+        "def other():\n  w = model.weight\n  return w\ns = LambdaLR(o, lambda e: min(1.0, (e + 1) / w))",
+        "def f():\n  return LambdaLR(o, lambda e: min(1.0, (e + 1) / w))\nn = sum(w for w in sizes)",
+        "SGD = torch.optim.SGD\nd.update(a=1)\ns = LambdaLR(o, lambda e: min(1.0, (e + 1) / w))\ns.last_epoch = 0",
+        "class Muon(Base):\n  pass\ns = LambdaLR(o, lambda e: min(1.0, (e + 1) / w))",
+        "class Lamb(Optimizer):\n  pass\no = Lamb(p, lr=0.1)\ns = LambdaLR(o, lambda e: min(1.0, (e + 1) / w))",
+    ],
+)
+def test_a_lambda_keeps_what_nothing_around_it_changes(text: str) -> None:
+    """Its own parameter, another function's names, a comprehension's and a class that is not used are none of it."""
+    text = f"{'' if 'Lamb(p' in text else 'o = SGD(p, lr=0.1)'}\nw = 4\n{text}"
+    assert lrs("torch", text, total_iterations=9) == pytest.approx([0.1 * min(1, (n + 1) / 4) for n in range(10)])
+
+
+def test_names_that_change_places_do_so_at_once() -> None:
+    """As Python computes all of the right side first; the same value for several names is that of each."""
+    text = "lr, g = 0.5, 0.3\nlr, g = g, lr\na = b = g\no = SGD(p, lr=lr)\ns = ExponentialLR(o, b)"
+    assert lrs("torch", text, total_iterations=3) == pytest.approx([0.3 * 0.5**n for n in range(4)])
 
 
 def test_an_lr_that_the_scheduler_ignores_is_named() -> None:

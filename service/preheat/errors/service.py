@@ -1,0 +1,36 @@
+"""Errors of the service as a whole: it is stopping, full, or without its database."""
+
+from http import HTTPStatus
+
+from preheat.errors.root import PreheatError
+
+
+class ServiceStopping(PreheatError):
+    """The service was told to stop: it is not ready for new requests."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "service-stopping", "The service is stopping"
+    retry_after_s = 5
+
+    def __init__(self) -> None:
+        super().__init__("the service was told to stop: requests in flight are answered, new ones belong elsewhere")
+
+
+class TooManyConnections(PreheatError):
+    """A request on a connection beyond `limit`, all of which are at work."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections"
+    retry_after_s = 1
+
+    def __init__(self, limit: int) -> None:
+        detail = f"all connections that a worker may have, max_connections ({limit}), are waiting for answers"
+        super().__init__(detail, setting="max_connections", limit=limit)
+
+
+class StoreUnavailable(PreheatError):
+    """The database cannot be read or written at the moment."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "Database not available"
+    retry_after_s = 5  # a lock is gone by then; what an operator must mend takes longer than anybody could promise
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the schedule database is not available: {reason}")

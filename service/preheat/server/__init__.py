@@ -1,0 +1,7 @@
+"""The server: HTTP/1.1 with limits on what one client may take, shutdown, and workers that are replaced."""
+
+from preheat.server.draining import DRAINING
+from preheat.server.options import API_LEVEL, OLDEST_API_LEVEL, server_options
+from preheat.server.run import run
+
+__all__ = ["API_LEVEL", "DRAINING", "OLDEST_API_LEVEL", "run", "server_options"]

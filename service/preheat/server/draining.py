@@ -1,0 +1,78 @@
+"""A server that drains: after SIGTERM it says that it is not ready, may go on for a while, and ends in time."""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from socket import socket
+from types import FrameType
+
+from uvicorn import Config, Server
+
+_LOG = logging.getLogger("preheat")
+LAST_RESORT_S = 3.0
+"""How long what cannot be stopped may go on after the graceful part of a shutdown."""
+
+DRAINING = "draining"
+"""Key of the lifespan state (ASGI): an `asyncio.Event` that is set when the service was told to stop.
+
+`request.state.draining` in a route; an answer that would not end by itself ends when it is set.
+"""
+
+
+class DrainingServer(Server):
+    """uvicorn's server, with `shutdown_delay_s` between the signal and the end of listening.
+
+    A second signal ends the delay. If the server `owns_process`, what still runs some seconds after
+    `timeout_graceful_shutdown`, such as a thread that nothing can stop, ends with the process.
+    """
+
+    def __init__(self, config: Config, shutdown_delay_s: float = 0.0, *, owns_process: bool = False) -> None:
+        super().__init__(config)
+        self._owns_process = owns_process
+        self._shutdown_delay_s = shutdown_delay_s
+        self._signals = 0
+        self._stops_at: float | None = None
+        self._draining = asyncio.Event()
+        self._ticked_at: float | None = None
+
+    @property
+    def stands_still_for_s(self) -> float:
+        """Seconds since the event loop of a server that has started, and is not ending, has last turned."""
+        return 0.0 if self._ticked_at is None else time.monotonic() - self._ticked_at
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Begins to listen. What the application's lifespan has put into its state is left as it is."""
+        await super().startup(sockets)
+        self.lifespan.state[DRAINING] = self._draining
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Notes a signal; called between any two instructions."""
+        self._signals += 1
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end, a few times a second."""
+        self._ticked_at = time.monotonic()
+        if not await super().on_tick(counter):
+            return False
+        if self._stops_at is None:
+            self._draining.set()
+            self._stops_at = time.monotonic() + self._shutdown_delay_s
+        return self._signals > 1 or time.monotonic() >= self._stops_at
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Ends listening, answers what is in flight, and closes connections."""
+        if self._owns_process:
+            seconds = (self.config.timeout_graceful_shutdown or 0) + LAST_RESORT_S
+            timer = threading.Timer(seconds, _end_process)
+            timer.daemon = True
+            timer.start()
+        self._ticked_at = None
+        await super().shutdown(sockets)
+
+
+def _end_process() -> None:
+    _LOG.warning("what is still at work does not end: the process is ended without it")
+    os._exit(0)

@@ -1,0 +1,103 @@
+"""Key ring: what other processes do to keys reaches it by announcements, and by reading the keys again."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import httpx
+
+from preheat.api.keyring import KeyRing
+from preheat.keys import Ring
+from preheat.store import Changes, Database, KeyStore
+from preheat.store.changes import restore_backup
+from preheat.store.keys import TOPIC
+from rest import problem
+from running_service import service, wait_until
+from support.keys import bearer
+from support.postgresql import PostgreSQL
+
+HOURS = 1e5
+
+
+@contextmanager
+def keyring_of(url: str, poll_s: float = HOURS, *, is_told: bool = True) -> Iterator[KeyRing]:
+    """The ring of another process, told of changes or not."""
+    with closing(Database(url, 5)) as database:
+        keyring, changes = KeyRing(KeyStore(database), poll_s=poll_s), Changes(database, 0.1)
+        changes.subscribe(TOPIC, keyring.reload)
+        keyring.begin()
+        if is_told:
+            changes.start()
+        yield keyring
+        changes.stop()
+        keyring.close()
+
+
+def knows(keyring: KeyRing, token: str) -> bool:
+    """Whether a token is that of a key which is not revoked."""
+    return isinstance(keyring.ring, Ring) and keyring.ring.find(token.encode()) is not None
+
+
+def test_a_change_is_announced(database_url: str, database: Database) -> None:
+    """Made, rotated and revoked elsewhere, with hours until the keys would be read anyway."""
+    store = KeyStore(database)
+    with keyring_of(database_url) as keyring:
+        first = store.make("a", {"read"}).token
+        wait_until(lambda: knows(keyring, first), 30)
+        second = store.rotate("a", 60).token
+        wait_until(lambda: knows(keyring, second), 30)
+        store.revoke("a")
+        wait_until(lambda: not knows(keyring, first) and not knows(keyring, second), 30)
+
+
+def test_a_ring_that_nobody_tells_reads_anyway(database_url: str, database: Database) -> None:
+    """Of an app whose lifespan is not run, say."""
+    store = KeyStore(database)
+    with keyring_of(database_url, 0.1, is_told=False) as keyring:
+        token = store.make("a", {"read"}).token
+        wait_until(lambda: knows(keyring, token), 30)
+        store.revoke("a")
+        wait_until(lambda: not knows(keyring, token), 30)
+
+
+def test_a_restored_backup_has_the_keys_of_its_day(tmp_path: Path) -> None:
+    """Beside a running service: one revoked since then works again, and one made since then does no longer."""
+    url, copy = f"sqlite:///{tmp_path}/preheat.db", tmp_path / "copy.db"
+    with closing(Database(url, 30)) as database:
+        store = KeyStore(database)
+        old = store.make("old", {"read"}).token
+        database.backup(copy)
+        with keyring_of(url) as keyring:
+            store.revoke("old")
+            new = store.make("new", {"read"}).token
+            wait_until(lambda: knows(keyring, new) and not knows(keyring, old), 30)
+            restore_backup(database, copy)
+            wait_until(lambda: knows(keyring, old) and not knows(keyring, new), 30)
+
+
+def test_replicas_learn_at_once_on_postgresql(server: PostgreSQL) -> None:
+    """Six rotations, each known to both services before the next: by reading every five seconds that took 25."""
+    url = server.new_database()
+    with closing(Database(url, 30)) as database, ExitStack() as stack:
+        store = KeyStore(database)
+        token = store.make("a", {"read"}).token
+        https = [
+            stack.enter_context(httpx.Client(base_url=stack.enter_context(service(database_url=url)), timeout=30))
+            for _ in range(2)
+        ]
+
+        def is_known(token: str) -> bool:
+            return all(http.get("/v1/recipes", headers=bearer(token)).is_success for http in https)
+
+        assert is_known(token)
+        begun = time.monotonic()
+        for _ in range(6):
+            token = store.rotate("a", 3600).token
+            wait_until(lambda token=token: is_known(token), 60)
+        assert time.monotonic() - begun < 20
+        store.revoke("a")
+        wait_until(lambda: not is_known(token), 30)
+        for http in https:
+            wait_until(lambda http=http: http.get("/v1/recipes", headers=bearer(token)).status_code == 401, 30)
+            problem(http.get("/v1/recipes", headers=bearer(token)), 401, "key-refused")
