@@ -75,7 +75,7 @@ def _per_rank(run: Run, attempt: int, token: str, batch: Any, _known: Any, *args
     outcome = reports.report(run, attempt, token, batch, {}, *args)
     again = replace(outcome.run, controllers=tuple(replace(each, folded=-1) for each in outcome.run.controllers))
     second = reports.report(again, attempt, token, batch, {}, *args)
-    return replace(second, events=(*outcome.events, *second.events), schedule=second.schedule or outcome.schedule)
+    return replace(second, events=(*outcome.events, *second.events), revisions=(*outcome.revisions, *second.revisions))
 
 
 FAULTS: dict[str, tuple[Room, Habits]] = {

@@ -27,7 +27,6 @@ class Script:
         self.stored: dict[tuple[int, int, str], float] = {}
         self.token, self.numbers = "", count(1)
         base = Schedule.of(spec)
-        self.shelf.curve_of(base)
         self.run: Run
         self.save(making.make("run-1", "llama", base, self.now))
 
@@ -35,8 +34,7 @@ class Script:
         """Commits what came of a request."""
         self.run = from_json(to_json(outcome.run))
         self.events += outcome.events
-        if outcome.schedule is not None:
-            self.shelf.curve_of(outcome.schedule)
+        self.shelf.keep(outcome)
         return outcome
 
     def kinds(self) -> list[str]:

@@ -44,18 +44,30 @@ class Violation(AssertionError):
 
 
 class Shelf:
-    """Curves by id: every revision is stored, and computed once."""
+    """Curves by id: what was kept with a run is stored; the others are made, and computed once."""
 
     def __init__(self) -> None:
         self._curves: dict[str, Curve] = {}
+        self._stored: set[str] = set()
 
     def curve(self, schedule_id: str) -> Curve:
         """The curve of a stored schedule."""
+        if schedule_id not in self._stored:
+            raise Violation(f"{schedule_id} was not stored")
         return self._curves[schedule_id]
 
     def curve_of(self, schedule: Schedule) -> Curve:
-        """The curve of a schedule, which is stored with it."""
+        """The curve of a schedule, which need not be stored."""
         return self._curves.setdefault(schedule.id, Curve(schedule))
+
+    def keep(self, outcome: Outcome[Any]) -> None:
+        """Stores the revisions of an outcome, after which every attempt's schedule must be there."""
+        for _, schedule in outcome.revisions:
+            self.curve_of(schedule)
+            self._stored.add(schedule.id)
+        lost = {each.schedule_id for each in (outcome.run, *outcome.run.attempts)} - self._stored
+        if lost:
+            raise Violation(f"schedules of {lost} are not stored")
 
 
 @dataclass(frozen=True)
@@ -120,7 +132,6 @@ class World:
         self.keys: dict[str, tuple[changes.ChangeRequest, str]] = {}
         self.traffic: dict[str, int] = {}
         base = Schedule.of(BASE)
-        self.shelf.curve_of(base)
         self._save(making.make("run", "llama", base, self.now))
         if with_plateau:
             parameters = plateau.PlateauParameters(factor=0.5, patience=1, min_lr=0.002)
@@ -134,8 +145,7 @@ class World:
         self.events += [event.number for event in outcome.events]
         if self.events != list(range(1, outcome.run.events + 1)):
             raise Violation(f"events have a gap, or come twice: {self.events[-5:]}, {outcome.run.events}")
-        if outcome.schedule is not None:
-            self.shelf.curve_of(outcome.schedule)
+        self.shelf.keep(outcome)
         self.run = outcome.run
 
     def count(self, kind: str) -> None:
@@ -220,8 +230,7 @@ class World:
         self._check_present(job)
         flight = Flight(job, outcome.answer, job.overrun)
         if fate == "lost" and not self.habits.commits_first:  # the process dies between answer and commit
-            if outcome.schedule is not None:
-                self.shelf.curve_of(outcome.schedule)
+            self.shelf.keep(outcome)
             self.deliver(flight)
             return
         self._save(outcome)

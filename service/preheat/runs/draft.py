@@ -25,15 +25,20 @@ class Curves(Protocol):
 
 @dataclass(frozen=True)
 class Outcome(Generic[Answer]):
-    """The next value of a run, what happened, the schedule of its new revision if it has one, and the answer.
+    """The next value of a run, what happened, its new revisions, each with its schedule, and the answer.
 
     All of it is saved in one transaction, and only then is the answer given.
     """
 
     run: Run
     events: tuple[Event, ...]
-    schedule: Schedule | None
+    revisions: tuple[tuple[int, Schedule], ...]
     answer: Answer
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The schedule of the last new revision."""
+        return self.revisions[-1][1] if self.revisions else None
 
 
 class Draft:
@@ -41,11 +46,25 @@ class Draft:
 
     def __init__(self, run: Run, now: float) -> None:
         self.run, self.now = run, now
-        self.schedule: Schedule | None = None
+        self.revisions: list[tuple[int, Schedule]] = []
         self.has_placed = False
         """Whether a change stands elsewhere than in the present revision."""
 
         self.events: list[Event] = []
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The schedule of the last new revision."""
+        return self.revisions[-1][1] if self.revisions else None
+
+    def curve(self, schedule_id: str, curves: Curves) -> Curve:
+        """The curve of a schedule that is stored, or that this draft has made."""
+        made = next((schedule for _, schedule in self.revisions if schedule.id == schedule_id), None)
+        return curves.curve(schedule_id) if made is None else curves.curve_of(made)
+
+    def add_revision(self, schedule: Schedule) -> None:
+        """Notes the schedule of the present revision, which is new."""
+        self.revisions.append((self.run.revision, schedule))
 
     def set(self, **fields: Any) -> None:
         """Sets fields of the run."""
@@ -86,9 +105,9 @@ class Draft:
 
     def take(self, other: "Draft") -> None:
         """Takes over everything from a copy."""
-        self.run, self.schedule, self.has_placed = other.run, other.schedule, other.has_placed
-        self.events = list(other.events)
+        self.run, self.has_placed = other.run, other.has_placed
+        self.revisions, self.events = list(other.revisions), list(other.events)
 
     def outcome(self, answer: Answer) -> Outcome[Answer]:
         """What came of it."""
-        return Outcome(self.run, tuple(self.events), self.schedule, answer)
+        return Outcome(self.run, tuple(self.events), tuple(self.revisions), answer)

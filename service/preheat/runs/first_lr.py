@@ -14,7 +14,7 @@ def note_first_lr(draft: Draft, curves: Curves) -> None:
     run = draft.run
     attempt = run.attempts[-1]
     k = attempt.start
-    new = curves.curve(run.schedule_id) if draft.schedule is None else curves.curve_of(draft.schedule)
+    new = draft.curve(run.schedule_id, curves)
     names = [column.name for column in new.columns][: len(new.group_names)]
     first, after = (new.lr(min(n, new.total_iterations)) for n in (k, k + 1))
     found = {"attempt": attempt.number, "iteration": k, "lr": dict(zip(names, first, strict=False))}
@@ -22,7 +22,7 @@ def note_first_lr(draft: Draft, curves: Curves) -> None:
     if last is None or last.certainty == "unknown" or k == 0:
         draft.note("first-lr", **found, last=None)
         return
-    old = curves.curve(last.schedule_id) if last.schedule_id != new.schedule.id else new
+    old = draft.curve(last.schedule_id, curves)
     used, before = (old.lr(max(min(n, old.total_iterations), 0)) for n in (k - 1, k - 2))
     draft.note("first-lr", **found, last=dict(zip(names, used, strict=False)))
     jumps = {

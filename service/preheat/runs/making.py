@@ -28,7 +28,7 @@ def make(run_id: str, label: str, base: Schedule, now: float) -> Outcome[None]:
     total = base.spec.amended_total_iterations
     run = Run(run_id, label, base.text, base.id, total, now)
     draft = Draft(run, now)
-    draft.schedule = base
+    draft.add_revision(base)
     draft.note("made", label=label, schedule=base.id)
     return draft.outcome(None)
 

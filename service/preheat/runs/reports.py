@@ -117,7 +117,7 @@ def _fold(draft: Draft, attempt: int, each: Report, curves: Curves, limits: Limi
 def _lrs_at_effect(draft: Draft, controller: Controller, curves: Curves) -> list[float]:
     """The LRs that a reduction would be of: those of the iteration from which it would be in force."""
     run = draft.run
-    curve = curves.curve(run.schedule_id) if draft.schedule is None else curves.curve_of(draft.schedule)
+    curve = draft.curve(run.schedule_id, curves)
     row = curve.lr(min(run.horizon, curve.total_iterations))
     by_group = dict(zip(curve.group_names, row, strict=False))
     return [by_group[group] for group in controller.param_groups]

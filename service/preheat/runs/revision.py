@@ -82,7 +82,8 @@ def revise(draft: Draft, curves: Curves) -> Schedule:
     draft.set(revision=draft.run.revision + 1, schedule_id=schedule.id, total_iterations=total_of(schedule.spec))
     if draft.run.attempt is not None:
         draft.set_attempt(draft.run.attempt.number, schedule_id=schedule.id)
-    draft.schedule, draft.has_placed = schedule, False
+    draft.add_revision(schedule)
+    draft.has_placed = False
     draft.note("revision", revision=draft.run.revision, schedule=schedule.id)
     return schedule
 

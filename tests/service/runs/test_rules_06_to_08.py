@@ -1,5 +1,6 @@
 """The rules of live runs, as far as they concern the pure room: facts, speakers, attempts."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -113,6 +114,19 @@ def test_rule_06_an_overrun_past_the_end_holds_and_an_extension_comes_after_it()
     job.ask(35, 21, overrun=Overrun(21, 40, 2))
     job.change("extend", total_iterations=60)
     assert [job.lr(n) for n in (17, 18, 20, 23, 24, 39, 40)] == [0.1, 0.02, 0.02, 0.02, 0.02, 0.02, 0.1]
+
+
+def test_rule_06_facts_and_a_gap_in_one_attach_make_two_revisions_and_both_are_stored() -> None:
+    """The old attempt ran by the first of them, and its record is read from there."""
+    job = Script()
+    job.attach()
+    job.ask(1)
+    unknown, later = job.change(factor=0.5, at=15).change, job.change(factor=0.5, at=30).change
+    saved = dataclasses.replace(job.checkpoint(50, Overrun(11, 20, 1)), acknowledged=11)
+    job.attach(50, checkpoint=saved)
+    assert [job.run.change_of(each.id).effect for each in (unknown, later)] == [50, 50]  # type: ignore[union-attr]
+    assert [job.lr(n, attempt=1) for n in (11, 19, 20, 40)] == [0.1, 0.1, 0.05, 0.025]
+    assert [job.lr(n, attempt=2) for n in (49, 50)] == [0.025, 0.025]
 
 
 # 7. many speakers
