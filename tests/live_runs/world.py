@@ -65,7 +65,8 @@ class Shelf:
         for _, schedule in outcome.revisions:
             self.curve_of(schedule)
             self._stored.add(schedule.id)
-        lost = {each.schedule_id for each in (outcome.run, *outcome.run.attempts)} - self._stored
+        run = outcome.run
+        lost = {run.schedule_id, *(each.schedule_id for each in run.attempts)} - self._stored
         if lost:
             raise Violation(f"schedules of {lost} are not stored")
 

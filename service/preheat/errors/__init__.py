@@ -18,6 +18,7 @@
     │   schedules.py
     ├── ScheduleNotFound      404     no schedule has this id
     ├── RecipeNotFound        404     no recipe has this name
+    ├── ScheduleInUse         409     a schedule that a run needs, which is to be deleted
     ├── HandoverRefused       409     an LR that would jump where one schedule takes over from another
     ├── TorchVersionMismatch  409     a schedule stored by a service with another torch
     ├── IterationOutOfRange   422     an iteration outside 0 … total_iterations
@@ -59,6 +60,7 @@ from preheat.errors.schedules import (
     NotExpressible,
     NotImportable,
     RecipeNotFound,
+    ScheduleInUse,
     ScheduleNotFound,
     ScheduleUnreadable,
     TorchVersionMismatch,
@@ -86,6 +88,7 @@ __all__ = [
     "RecipeNotFound",
     "RequestMalformed",
     "RequestTimeout",
+    "ScheduleInUse",
     "ScheduleNotFound",
     "ScheduleUnreadable",
     "ScopeMissing",

@@ -93,7 +93,7 @@ def attach(
     if len(run.attempts) >= limits.most_attempts:
         way = "fork the run, which shares its history"
         raise LimitExceeded(
-            "attempts of a run", len(run.attempts) + 1, "most_attempts_per_run", limits.most_attempts, way
+            "attempts of a run", len(run.attempts) + 1, "max_attempts_per_run", limits.most_attempts, way
         )
     if request.knowledge is not None and not request.knowledge.is_ahead_of(run):
         request = replace(request, knowledge=None)

@@ -136,7 +136,7 @@ def add_change(draft: Draft, request: ChangeRequest, change_id: str, curves: Cur
     run = draft.run
     if len(run.changes) >= limits.most_changes:
         way = "fork the run, which shares its history"
-        raise LimitExceeded("changes of a run", len(run.changes) + 1, "most_changes_per_run", limits.most_changes, way)
+        raise LimitExceeded("changes of a run", len(run.changes) + 1, "max_changes_per_run", limits.most_changes, way)
     durations = _durations(run, request)
     effect = max(durations.at or 0, run.horizon)
     added = Change(

@@ -20,6 +20,8 @@ class Limits:
     most_attempts: int = 10_000
     most_controllers: int = 10
     most_keys: int = 1_000
+    most_events: int = 100_000
+    most_reports: int = 5_000_000
     automated_changes_per_thousand: int = 10
 
     def lease(self, speakers: str) -> float:

@@ -60,7 +60,7 @@ def control(
     if len(run.controllers) >= limits.most_controllers:
         count = len(run.controllers) + 1
         way = "remove one that is no longer needed"
-        raise LimitExceeded("controllers of a run", count, "most_controllers_per_run", limits.most_controllers, way)
+        raise LimitExceeded("controllers of a run", count, "max_controllers_per_run", limits.most_controllers, way)
     groups = check_groups(run, parameters)
     draft = Draft(run, now)
     first = run.horizon

@@ -22,12 +22,17 @@ def state_of(run: Run, now: float, limits: Limits = DEFAULT_LIMITS) -> State:
         return "CLOSED"
     if not is_alive(attempt, now):
         return "SILENT"
-    return "STALLED" if now - attempt.moved_at > limits.stalled_after_s else "RUNNING"
+    return "STALLED" if now > attempt.moved_at + limits.stalled_after_s else "RUNNING"
 
 
 def is_alive(attempt: Attempt, now: float) -> bool:
     """Whether an attempt is neither closed nor silent."""
-    return not attempt.is_closed and now - attempt.heard_at <= _PROMISES * attempt.lease_s
+    return not attempt.is_closed and now <= silent_at(attempt)
+
+
+def silent_at(attempt: Attempt) -> float:
+    """Until when an attempt may be silent, in seconds of UTC."""
+    return attempt.heard_at + _PROMISES * attempt.lease_s
 
 
 def seconds_until(attempt: Attempt, iteration: int) -> float | None:
