@@ -8,6 +8,7 @@
     ├── BodyTooLarge          413     a request body over max_body_bytes
     ├── TargetTooLong         414     an address over max_target_bytes
     ├── UnsupportedMediaType  415     a request body that is not declared as JSON
+    ├── CompressionRefused    415     a body that is compressed otherwise than with gzip, or not as it says
     ├── HeadTooLarge          431     a head over max_head_bytes or max_headers
     │   keys.py
     ├── KeyRequired           401     no key, where the service asks for one
@@ -45,6 +46,7 @@ from preheat.errors.computing import ComputeTimeout, LimitExceeded, MemoryExceed
 from preheat.errors.keys import KeyRefused, KeyRequired, KeysMissing, RateLimited, ScopeMissing
 from preheat.errors.requests import (
     BodyTooLarge,
+    CompressionRefused,
     HeadTooLarge,
     NotAcceptable,
     RequestMalformed,
@@ -70,6 +72,7 @@ from preheat.errors.service import ServiceStopping, StoreUnavailable, TooManyCon
 
 __all__ = [
     "BodyTooLarge",
+    "CompressionRefused",
     "ComputeTimeout",
     "HandoverRefused",
     "HeadTooLarge",

@@ -76,6 +76,15 @@ class Metrics:
             ["purpose"],
             registry=self.registry,
         )
+        self._run_windows = Counter(
+            "preheat_run_windows", "Windows of LRs that jobs of live runs asked for.", registry=self.registry
+        )
+        self._run_events = Counter(
+            "preheat_run_events",
+            "What happened to live runs, by kind: attached, change-accepted, overrun, alarm, lr-jump, ….",
+            ["kind"],
+            registry=self.registry,
+        )
         self._workers = Gauge("preheat_workers", "Processes that answer requests.", registry=self.registry)
         Info("preheat_build", "Versions of what is running.", registry=self.registry).info(
             {"version": __version__, "torch": torch_version, "python": platform.python_version()}
@@ -90,6 +99,14 @@ class Metrics:
     def refuse(self, reason: Refusal) -> None:
         """Counts a request that was refused for its budget."""
         self._refused.labels(reason).inc()
+
+    def count_window(self) -> None:
+        """Counts a window that was handed out."""
+        self._run_windows.inc()
+
+    def count_run_event(self, kind: str) -> None:
+        """Counts an event of a live run; kinds are ours alone."""
+        self._run_events.labels(kind).inc()
 
     @contextmanager
     def transaction(self, purpose: str) -> Iterator[None]:

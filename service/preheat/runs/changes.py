@@ -175,19 +175,23 @@ def add_change(draft: Draft, request: ChangeRequest, change_id: str, curves: Cur
     return found
 
 
-def answered(run: Run, author: str, precondition: Precondition, digest: str) -> Change | None:
-    """The change that was answered to the same key of the same author before.
+def kept_answer(run: Run, author: str, key: str | None, digest: str) -> KeptAnswer | None:
+    """What was answered to the same key of the same author before.
 
     Raises PreconditionRequired without a key, KeyReused if it stood on another request.
     """
-    if not precondition.key:
+    if not key:
         raise PreconditionRequired("Idempotency-Key")
-    for kept in reversed(run.keys):
-        if (kept.author, kept.key) == (author, precondition.key):
-            if kept.digest != digest:
-                raise KeyReused(precondition.key)
-            return run.change_of(kept.change)
-    return None
+    kept = next((each for each in reversed(run.keys) if (each.author, each.key) == (author, key)), None)
+    if kept is not None and kept.digest != digest:
+        raise KeyReused(key)
+    return kept
+
+
+def answered(run: Run, author: str, precondition: Precondition, digest: str) -> Change | None:
+    """The change that was answered to the same key of the same author before. Raises as `kept_answer`."""
+    kept = kept_answer(run, author, precondition.key, digest)
+    return None if kept is None else run.change_of(kept.change)
 
 
 def check_precondition(run: Run, precondition: Precondition) -> None:

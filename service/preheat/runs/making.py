@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from preheat.runs.changes import (
     Precondition,
-    answered,
     check_open,
     check_precondition,
     digest_of,
     keep_answer,
+    kept_answer,
 )
 from preheat.runs.draft import Curves, Draft, Outcome
 from preheat.runs.errors import HistoryUnknown, NotInForce, RunAlive, RunDiffers
@@ -100,6 +100,15 @@ def fork(run: Run, request: ForkRequest, run_id: str, now: float, curves: Curves
     return draft.outcome(None)
 
 
+def keep_fork(
+    run: Run, author: str, key: str, digest: str, forked: str, now: float, limits: Limits = DEFAULT_LIMITS
+) -> Outcome[None]:
+    """The run that was forked, which remembers the key and the id of the fork."""
+    draft = Draft(run, now)
+    keep_answer(draft, author, key, digest, forked, limits)
+    return draft.outcome(None)
+
+
 @dataclass(frozen=True)
 class RollbackRequest:
     """A restart after iteration `after`, from a checkpoint of it: what becomes of changes from there on, and why."""
@@ -118,8 +127,7 @@ def roll_back(
     Raises as `changes.change`; InvalidSpec for an iteration that was not handed out.
     """
     digest = digest_of("rollback", request)
-    answered(run, request.author, precondition, digest)
-    if any((kept.author, kept.key, kept.digest) == (request.author, precondition.key, digest) for kept in run.keys):
+    if kept_answer(run, request.author, precondition.key, digest) is not None:
         asked = Rollback(request.after + 1, request.changes, request.why, request.author)
         return Draft(run, now).outcome(asked)
     check_precondition(run, precondition)

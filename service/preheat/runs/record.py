@@ -1,6 +1,7 @@
 """Record: which LR each iteration of an attempt had, by the lane that it lies in, and how certain that is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 from preheat.runs.run import Attempt, Run
@@ -41,6 +42,26 @@ def entry(run: Run, attempt: int, iteration: int) -> Entry | None:
     schedule_id = run.schedule_id if is_present else owner.schedule_id
     is_overrun = any(start <= iteration < end for start, end in owner.overruns)
     return Entry(owner.number, schedule_id, iteration, _certainty(owner, iteration, is_present), is_overrun)
+
+
+def entries(run: Run, attempt: int, start: int, stop: int) -> list[tuple[range, Entry]]:
+    """The record of iterations start … stop − 1 in an attempt: of each part, in order, the first one's entry.
+
+    Before the first attempt (0) all of them are planned, by the present revision.
+    """
+    cuts = {start}
+    for lane, _ in line(run, attempt):
+        overruns = (each for overrun in lane.overruns for each in overrun)
+        cuts.update({lane.start, lane.position, lane.handed, *overruns})
+    places = [*sorted(cut for cut in cuts if start <= cut < stop), stop]
+    found: list[tuple[range, Entry]] = []
+    for first, last in pairwise(places):
+        at = entry(run, attempt, first) or Entry(0, run.schedule_id, first, "planned", is_overrun=False)
+        if found and replace(found[-1][1], iteration=first) == at:
+            found[-1] = (range(found[-1][0].start, last), found[-1][1])
+        else:
+            found.append((range(first, last), at))
+    return found
 
 
 def _certainty(owner: Attempt, iteration: int, is_present: bool) -> Certainty:

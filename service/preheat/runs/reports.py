@@ -44,8 +44,11 @@ def report(
     now: float,
     curves: Curves,
     limits: Limits = DEFAULT_LIMITS,
+    room: int = DEFAULT_LIMITS.most_reports,
 ) -> Outcome[tuple[Report, ...]]:
     """Takes a batch of reports; the answer is those that are to be stored.
+
+    `room` is how many may be stored; beyond it those alone are that a controller follows.
 
     `known` has the stored values of this attempt under the batch's own (iteration, name). The same value again is
     ignored; another one is an event, and so is one that comes too late for a controller, and neither is stored. Raises
@@ -54,6 +57,7 @@ def report(
     present(run, attempt, token)
     draft = Draft(run, now)
     stored: dict[tuple[int, str], Report] = {}
+    followed = {controller.metric for controller in run.controllers}
     for each in sorted(batch, key=lambda each: each.iteration):
         key = (each.iteration, each.name)
         before = known[key] if key in known else stored[key].value if key in stored else None
@@ -61,12 +65,14 @@ def report(
             draft.note(
                 "report-late", attempt=attempt, iteration=each.iteration, name=each.name, value=as_json(each.value)
             )
-        elif before is None:
+        elif before is None and (len(stored) < room or each.name in followed):
             stored[key] = each
             _fold(draft, attempt, each, curves, limits)
-        elif repr(before) != repr(float(each.value)):
+        elif before is not None and repr(before) != repr(float(each.value)):
             draft.note("report-conflict", attempt=attempt, iteration=each.iteration, name=each.name,
                        kept=as_json(before), refused=as_json(each.value))  # fmt: skip
+    if len(stored) >= room > 0:
+        draft.note("reports-full", attempt=attempt, limit=limits.most_reports)
     return draft.outcome(tuple(stored.values()))
 
 

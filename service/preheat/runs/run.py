@@ -235,6 +235,10 @@ class Run:
         """The attempt of a number."""
         return next((each for each in reversed(self.attempts) if each.number == number), None)
 
+    def owner_of(self, attempt: int) -> str:
+        """The id of the run in which an attempt was: this one, or one that it was forked from."""
+        return next((origin.run for origin in self.origins if attempt <= origin.attempt), self.id)
+
     def change_of(self, change_id: str) -> Change | None:
         """The change of an id."""
         return next((each for each in self.changes if each.id == change_id), None)

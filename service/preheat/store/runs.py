@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,17 @@ from sqlalchemy import Connection, case, delete, insert, select, update
 from preheat.cache import BoundedCache
 from preheat.runs.draft import Outcome
 from preheat.runs.errors import RunNotFound
+from preheat.runs.events import Event
 from preheat.runs.limits import DEFAULT_LIMITS, Limits
 from preheat.runs.reports import Report
 from preheat.runs.run import Run
+from preheat.schedule import Schedule
 from preheat.store.changes import announce
 from preheat.store.database import Database
 from preheat.store.run_history import read_reports, reports_under
 from preheat.store.run_rows import insert_events, insert_run, read_run, update_run
 from preheat.store.run_tables import OF_A_RUN, run_reports, run_revisions, runs
-from preheat.store.schedules import insert_schedule
+from preheat.store.schedules import insert_schedule, read_text
 from preheat.store.tables import service
 
 TOPIC = "runs"
@@ -42,8 +44,7 @@ class HeldRun:
     def __init__(self, store: "RunStore", connection: Connection, run: Run, reports: int) -> None:
         self.run, self.report_count = run, reports
         self.stamp: str | None = None
-        self.events = 0
-        """How many were saved."""
+        self.saved_events: list[Event] = []
 
         self._store, self._connection = store, connection
 
@@ -56,7 +57,8 @@ class HeldRun:
         update_run(connection, store.database.dialect, self.run, run, self.stamp, store.limits)
         insert_events(connection, run.id, outcome.events, store.limits.most_events)
         self._insert_reports(attempt, list(stored))
-        self.run, self.events = run, self.events + len(outcome.events)
+        self.run = run
+        self.saved_events += outcome.events
 
     def make(self, outcome: Outcome[Any], of: Iterable[str] = ()) -> None:
         """Writes another run beside it: a fork, which needs the schedules `of` the attempts that it shares."""
@@ -66,6 +68,10 @@ class HeldRun:
         """The id of the living run that a label names; of a run that is held to make another."""
         found = _labelled(self._connection, self._store.database, label)
         return None if found is None or found.phase == "FINISHED" else str(found.id)
+
+    def schedule(self, schedule_id: str) -> Schedule:
+        """A schedule that is stored. Raises ScheduleNotFound, ScheduleUnreadable."""
+        return Schedule.stored(schedule_id, read_text(self._connection, schedule_id))
 
     def reports(self, metric: str, attempt: int, start: int, stop: int) -> list[tuple[int, float]]:
         """A metric's reports of iterations start … stop − 1 in an attempt, ascending."""
@@ -114,6 +120,14 @@ class RunStore:
                 self._cache.put(run_id, kept)
         return kept.run
 
+    def several(self, run_ids: Iterable[str]) -> list[Run]:
+        """The runs with these ids, without those that are no longer there."""
+        found = []
+        for run_id in run_ids:
+            with suppress(RunNotFound):
+                found.append(self.get(run_id))
+        return found
+
     @contextmanager
     def held(self, run_id: str, *, makes_another: bool = False) -> Iterator[HeldRun]:
         """Holds a run; whatever was saved is committed at the end, or nothing if there is an error.
@@ -133,7 +147,7 @@ class RunStore:
                 kept = _Kept(row.stamp, read_run(connection, run_id))
             held = HeldRun(self, connection, kept.run, row.reports)
             yield held
-            if held.events:
+            if held.saved_events:
                 announce(self.database, connection, TOPIC, [run_id])
         # Only now: what was not committed never was. Of two that come here the other way round the stamps tell.
         self._cache.put(run_id, kept if held.stamp is None else _Kept(held.stamp, held.run))

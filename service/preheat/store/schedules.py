@@ -89,10 +89,7 @@ class ScheduleStore:
     def text(self, schedule_id: str) -> str:
         """The text of the schedule with this id, which is not parsed. Raises ScheduleNotFound."""
         with self._database.transaction() as connection:
-            text = connection.scalar(select(schedules.c.text).where(schedules.c.id == schedule_id))
-        if text is None:
-            raise ScheduleNotFound(schedule_id)
-        return _text(text)
+            return read_text(connection, schedule_id)
 
     def has(self, schedule_id: str) -> bool:
         """Whether there is a schedule with this id, readable or not."""
@@ -151,6 +148,14 @@ class ScheduleStore:
             has_part = dialect.contains(schedules.c.label, dialect.storable(search.part))
             conditions.append(schedules.c.number.in_(select(schedules.c.number).where(has_part)))
         return conditions
+
+
+def read_text(connection: Connection, schedule_id: str) -> str:
+    """The text of a schedule, within a transaction. Raises ScheduleNotFound."""
+    text = connection.scalar(select(schedules.c.text).where(schedules.c.id == schedule_id))
+    if text is None:
+        raise ScheduleNotFound(schedule_id)
+    return _text(text)
 
 
 def insert_schedule(dialect: Dialect, connection: Connection, schedule: Schedule, now: float) -> bool:

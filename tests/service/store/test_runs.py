@@ -14,6 +14,7 @@ from preheat.errors import ScheduleInUse, ScheduleNotFound, StoreUnavailable
 from preheat.runs import attempts, changes, making, windows
 from preheat.runs.draft import Outcome
 from preheat.runs.errors import EventsTrimmed, KeyReused, RunAlive, RunDiffers, RunNotFound
+from preheat.runs.limits import Limits
 from preheat.runs.reports import Report, report
 from preheat.runs.run import Run
 from preheat.schedule import Schedule
@@ -192,7 +193,7 @@ def test_the_oldest_keys_are_forgotten(database: Database, curves: Curves) -> No
     """In the database as in the run."""
     runs = RunStore(database, LIMITS)
     run_id = made(runs).id
-    few = changes.Limits(most_keys=2)
+    few = Limits(most_keys=2)
     for number in range(4):
         with runs.held(run_id) as held:
             request = changes.ChangeRequest({"op": "scale", "factor": 0.9}, "spike", "ann")
@@ -254,7 +255,7 @@ def test_reports_come_back_as_they_were_told(runs: RunStore, curves: Curves) -> 
 
 def test_the_newest_events_are_kept(database: Database, curves: Curves) -> None:
     """What was trimmed is an error that says where events begin; numbers stay without a gap."""
-    runs = RunStore(database, changes.Limits(most_events=5))
+    runs = RunStore(database, Limits(most_events=5))
     history = RunHistory(database)
     run_id = made(runs).id
     for number in range(4):
