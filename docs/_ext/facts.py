@@ -107,6 +107,7 @@ def metrics() -> list[tuple[str, str, str]]:
     """Name, type and help of every metric of the service, as /metrics has them."""
     found = Metrics("")
     found.watch_caches({})
+    found.watch_runs(dict)
     found.watch_lost_log_lines(int)
     suffixes = {"counter": "_total", "info": "_info"}
     return [

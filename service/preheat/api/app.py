@@ -1,6 +1,7 @@
 """The service as a FastAPI application."""
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -51,6 +52,7 @@ from preheat.store import Changes, Database, KeyStore, ScheduleStore
 from preheat.store.curves import Catalogue
 from preheat.store.keys import TOPIC as KEYS
 from preheat.store.retention import Retention
+from preheat.store.run_lists import count_by_state
 from preheat.store.runs import TOPIC as RUNS
 from preheat.store.schedules import TOPIC as SCHEDULES
 from preheat.workers import PRELOADED, Limits, Setup, WorkerPool
@@ -89,6 +91,7 @@ def _complete_app(settings: Settings) -> tuple[FastAPI, Callable[[ASGIApp], Poin
     kept.keyring = KeyRing(KeyStore(kept.database), first_key(settings))
     kept.changes.subscribe(KEYS, kept.keyring.reload)
     kept.metrics.count_worker()
+    kept.metrics.watch_runs(lambda: count_by_state(kept.database, time.time()))
     observer = Observer(kept.metrics, kept.tracing, logs_points=settings.log_points)
     admission = Admission(settings, kept.keyring)
     # The last one added is the outermost.

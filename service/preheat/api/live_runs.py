@@ -167,7 +167,12 @@ class LiveRuns:
         told: tuple[reports.Told, ...],
     ) -> tuple[Run, tuple[int, int]]:
         """The run, how many reports were stored, and how many alarms there were."""
-        return self._held(run_id, lambda held: self._report(held, attempt, token, batch, told))
+
+        def act(held: HeldRun) -> tuple[int, int]:
+            windows.present(held.run, attempt, token)  # who has nothing to tell is told that it is superseded, too
+            return self._report(held, attempt, token, batch, told)
+
+        return self._held(run_id, act)
 
     def _report(
         self,

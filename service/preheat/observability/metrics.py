@@ -3,6 +3,7 @@
 Names follow https://prometheus.io/docs/practices/naming; labels have values of ours alone, whatever clients send.
 """
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -124,6 +125,10 @@ class Metrics:
         """Reads these caches, by name, whenever somebody asks."""
         self.registry.register(_CacheMetrics(caches))
 
+    def watch_runs(self, count: Callable[[], Mapping[str, int]]) -> None:
+        """Counts live runs by state, whenever somebody asks, but every few seconds at most."""
+        self.registry.register(_RunMetrics(count))
+
     def watch_lost_log_lines(self, lost: Callable[[], int]) -> None:
         """Reads how many log lines could not be written, whenever somebody asks."""
         self.registry.register(_LostLogLines(lost))
@@ -178,3 +183,25 @@ class _LostLogLines(Collector):
     def collect(self) -> Iterator[Metric]:
         about = "Log lines that could not be written: a full disk, a broken pipe, or a reader that is too slow."
         yield CounterMetricFamily("preheat_log_lines_lost", about, value=self._lost())
+
+
+_COUNTED_AGAIN_S = 5.0
+
+
+class _RunMetrics(Collector):
+    def __init__(self, count: Callable[[], Mapping[str, int]]) -> None:
+        self._count, self._counted_at = count, -math.inf
+        self._counts: Mapping[str, int] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        if time.monotonic() - self._counted_at > _COUNTED_AGAIN_S:
+            self._counted_at = time.monotonic()
+            try:
+                self._counts = self._count()
+            except StoreUnavailable:  # logged by the database; nobody knows how many there are
+                self._counts = {}
+        about = "Live runs in the database by state; every service on it says the same."
+        gauge = GaugeMetricFamily("preheat_runs", about, labels=["state"])
+        for state, number in self._counts.items():
+            gauge.add_metric([state], number)
+        yield gauge
