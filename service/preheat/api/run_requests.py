@@ -35,6 +35,13 @@ def _number(value: Any) -> Any:
     return _TEXTS.get(value, value) if isinstance(value, str) else value
 
 
+def _with_tuples(value: Any) -> Any:
+    """The fields of a spec's models are tuples, which strict models take no list for."""
+    if isinstance(value, dict):
+        return {key: tuple(each) if isinstance(each, list) else each for key, each in value.items()}
+    return value
+
+
 Model = TypeVar("Model", bound=BaseModel)
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_readable)]
 Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
@@ -332,7 +339,7 @@ class ControllerRequest(Closed):
     """A rule that follows a reported number."""
 
     metric: Name = Field(description="Name of the number.", examples=["loss"])
-    parameters: PlateauParameters = Field(
+    parameters: Annotated[PlateauParameters, BeforeValidator(_with_tuples)] = Field(
         default_factory=PlateauParameters,
         description="Arguments of torch's ReduceLROnPlateau.",
         examples=[{"factor": 0.5, "patience": 5}],

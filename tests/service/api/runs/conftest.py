@@ -10,6 +10,7 @@ from live_runs.rest_job import RestJob
 from running_service import service
 from support.postgresql import PostgreSQL
 
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of a service on a database of its own, once for each kind."""
@@ -19,7 +20,10 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     else:
         server: PostgreSQL = request.getfixturevalue("server")
         url = server.new_database()
-    with service(database_url=url, max_window_iterations=64) as address, httpx.Client(base_url=address, timeout=60) as http:
+    with (
+        service(database_url=url, max_window_iterations=64) as address,
+        httpx.Client(base_url=address, timeout=60) as http,
+    ):
         http.get("/readyz").raise_for_status()
         yield http
 
