@@ -57,6 +57,8 @@ ROUTES: dict[str, dict[str, Access]] = {
     f"{_RUN}/lock": {"PUT": "steer"},
     f"{_RUN}/events": {"GET": "read"},
     f"{_RUN}/lr": {"GET": "read"},
+    f"{_RUN}/plot.png": {"GET": "read"},
+    f"{_RUN}/plot.svg": {"GET": "read"},
     f"{_RUN}/lr/{{iteration}}": {"GET": "read"},
     # Probes have no key, nor has a browser that opens a page; what these say is in every copy of Preheat.
     "/livez": {"GET": "anybody"},

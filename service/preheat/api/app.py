@@ -34,6 +34,7 @@ from preheat.api.routes import (
     run_changes,
     run_history,
     run_jobs,
+    run_plots,
     runs,
     schedules,
     specs,
@@ -162,7 +163,7 @@ def routed_app(settings: Settings) -> FastAPI:
     app.state.checking = CapacityLimiter(_CHECKING_AT_ONCE)
     app.state.scraping = CapacityLimiter(_SCRAPING_AT_ONCE)
     app.state.deleting = CapacityLimiter(_DELETING_AT_ONCE)
-    for module in (schedules, plots, analysis, specs, conversions, runs, run_jobs, run_changes, run_history):
+    for module in (schedules, plots, analysis, specs, conversions, runs, run_jobs, run_changes, run_history, run_plots):
         app.include_router(module.router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(_health)
     app.include_router(documentation.router)

@@ -15,9 +15,11 @@ from preheat.runs.events import Event
 from preheat.runs.knowledge import raise_generation
 from preheat.runs.limits import Limits
 from preheat.runs.preview import Preview, preview
+from preheat.runs.record import line
 from preheat.runs.run import Controller, Run
 from preheat.schedule import Schedule
 from preheat.settings import Settings
+from preheat.specs.fields import MAX_ITERATION
 from preheat.store import Database
 from preheat.store.curves import Catalogue
 from preheat.store.run_history import RunHistory
@@ -25,6 +27,9 @@ from preheat.store.run_lists import RunPage, RunSearch, list_runs
 from preheat.store.runs import HeldRun, RunStore
 
 Answer = TypeVar("Answer")
+
+_MOST_SHOWN = 100_000
+"""Reported values of an attempt that are drawn."""
 
 _HELD_S = 2.0
 """How long a change may compute while it holds its run: windows wait meanwhile."""
@@ -122,6 +127,15 @@ class LiveRuns:
         """Events after a number, none without one, and the number of the last. Raises EventsTrimmed."""
         events = [] if after is None else self.history.events(run_id, after, limit)
         return events, self.history.last_event(run_id)
+
+    def reported(self, run: Run, name: str) -> list[tuple[int, float]]:
+        """What was reported under a name on the line of the last attempt: iterations, ascending, and values."""
+        found: list[tuple[int, float]] = []
+        for lane, stop in reversed(line(run, run.attempt_number)):
+            end = MAX_ITERATION if stop is None else stop
+            series = self.history.series(run.owner_of(lane.number), lane.number, name, lane.start, end, _MOST_SHOWN)
+            found += zip(series.iterations, series.values, strict=True)
+        return found
 
     # Jobs
 

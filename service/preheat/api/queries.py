@@ -277,6 +277,12 @@ class PlotQuery(PlotOptions):
     )
 
 
+class RunPlotQuery(PlotOptions):
+    """How a run's picture looks, and which reported number it shows."""
+
+    metric: str = Field("loss", max_length=100, description="Name of the reported number.", examples=["loss"])
+
+
 class SpecPlotQuery(PlotQuery):
     """A picture of a spec that is not stored."""
 

@@ -79,6 +79,8 @@ def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
         "get_run_window",
         "get_run_lr",
         "get_events",
+        "plot_run_png",
+        "plot_run_svg",
         "livez",
         "readyz",
     }

@@ -7,6 +7,7 @@ import httpx
 from openapi_schema_validator import OAS31Validator
 
 from live_runs.rest_job import RestJob
+from rest import problem
 
 SPEC = {
     "target_lr": 0.1,
@@ -81,3 +82,15 @@ def test_the_columns_of_a_window_are_those_of_the_run(live: httpx.Client) -> Non
     groups = job.ask(1)["groups"]
     assert [(each["name"], each["lr"][0]) for each in groups] == [("body", 0.1), ("head", 0.05)]
     assert groups[0]["hyperparameters"]["momentum"][:5] == [0.9 * n / 5 for n in range(1, 6)]
+
+
+def test_a_run_has_a_picture(live: httpx.Client) -> None:
+    """As PNG and SVG, with the metric that is asked for."""
+    job = busy_job(live)
+    png, svg = (live.get(f"{job.path}/plot.{kind}?start=0&stop=60") for kind in ("png", "svg"))
+    assert (png.headers["content-type"], png.content[:4]) == ("image/png", b"\x89PNG")
+    assert svg.headers["content-type"] == "image/svg+xml"
+    assert ">loss<" in svg.text
+    assert ">loss<" not in live.get(f"{job.path}/plot.svg?metric=accuracy").text
+    assert problem(live.get(f"{job.path}/plot.png?stop=9999"), 422, "iteration-out-of-range")["last"] == 301
+    assert problem(live.get("/v1/runs/unknown/plot.png"), 404, "run-not-found")
