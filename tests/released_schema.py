@@ -1,7 +1,8 @@
 """Writes down a database as this version makes it, for the upgrade tests of versions to come: `released_schema.py`.
 
 Run before a migration is added; it leaves three files named after the newest migration in tests/data/schemas: SQL for
-SQLite, SQL for PostgreSQL, and the LRs of every schedule in them and the names of keys. They are never written again.
+SQLite, SQL for PostgreSQL, and the LRs of every schedule in them, the names of keys and the labels of runs. They are
+never written again.
 """
 
 import json
@@ -20,8 +21,10 @@ import psycopg
 from alembic.script import ScriptDirectory
 
 from preheat.curve import Curve
+from preheat.runs import making
 from preheat.schedule import Schedule
 from preheat.store import Database, KeyStore, ScheduleStore
+from preheat.store.runs import RunStore
 from support.postgresql import PostgreSQL, postgresql_server
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +46,8 @@ SPECS: list[dict[str, Any]] = [
 
 KEY = "trainer"
 
+RUN_ID, RUN = "0123456789abcdef" * 2, "llama-7b"
+
 
 def main() -> None:
     """Writes the three files of the newest migration."""
@@ -57,6 +62,7 @@ def main() -> None:
             for schedule in map(Schedule.of, SPECS):
                 store.add(schedule)
                 lrs[schedule.id] = Curve(schedule).window(0, schedule.spec.total_iterations + 1).tolist()
+            RunStore(database).make(making.make(RUN_ID, RUN, Schedule.of(SPECS[0]), 1_800_000_000), lambda _: False)
         damaged = list(lrs)[-1]
         del lrs[damaged]
         with closing(sqlite3.connect(file)) as connection, connection:
@@ -65,7 +71,7 @@ def main() -> None:
         with psycopg.connect(url.replace("+psycopg", "")) as postgresql:
             postgresql.execute("UPDATE schedules SET text = substr(text, 1, 40) WHERE id = %s", (damaged,))
         _write(f"{revision}.postgresql.sql", sql_of_postgresql(server, url))
-    _write(f"{revision}.json", json.dumps({"damaged": damaged, "keys": [KEY], "lrs": lrs}))
+    _write(f"{revision}.json", json.dumps({"damaged": damaged, "keys": [KEY], "runs": [RUN], "lrs": lrs}))
 
 
 def sql_of_sqlite(connection: sqlite3.Connection) -> str:

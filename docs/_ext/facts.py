@@ -56,7 +56,9 @@ def scheduler(name: str, model: type[Any]) -> tuple[str, str, dict[str, Any], bo
 
 def spec_schema() -> dict[str, Any]:
     """The JSON schema of a spec; every object in it is in `$defs`."""
-    return Spec.model_json_schema()
+    schema = Spec.model_json_schema()
+    # A spec is within itself, in an amendment: then the schema is a reference to one of its own definitions.
+    return {**schema, **schema["$defs"]["Spec"]}
 
 
 def curve_of(spec: dict[str, Any]) -> Curve:
@@ -105,6 +107,7 @@ def metrics() -> list[tuple[str, str, str]]:
     """Name, type and help of every metric of the service, as /metrics has them."""
     found = Metrics("")
     found.watch_caches({})
+    found.watch_runs(dict)
     found.watch_lost_log_lines(int)
     suffixes = {"counter": "_total", "info": "_info"}
     return [

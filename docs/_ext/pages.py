@@ -64,7 +64,7 @@ def spec_fields() -> str:
     """The fields of a spec and of the objects in it, schedulers left out."""
     schema = facts.spec_schema()
     parts = [fields_of(schema)]
-    for name in _reached(schema, schema["$defs"], {name for name, *_ in facts.schedulers()}):
+    for name in _reached(schema, schema["$defs"], {"Spec", *(name for name, *_ in facts.schedulers())}):
         part = schema["$defs"][name]
         parts.append(f"## {name}\n\n{_escaped(part.get('description', ''))}\n\n{fields_of(part)}")
     return "\n\n".join(parts)

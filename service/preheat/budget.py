@@ -41,15 +41,18 @@ def in_time(compute: Callable[_P, _Result], *arguments: _P.args, **options: _P.k
 
 
 def check_length(spec: Spec, settings: Settings) -> None:
-    """Raises LimitExceeded if the run is longer than schedulers of its kind may be."""
+    """Raises LimitExceeded if the run, or a schedule within it, is longer than schedulers of its kind may be."""
+    for within in spec.replacing:
+        check_length(within, settings)
     if spec.has_closed_form:
         setting, limit = "max_total_iterations", settings.max_total_iterations
         way_around = "count in larger units, or ask the operator for more"
     else:
         setting, limit = "max_total_iterations_stepped", settings.max_total_iterations_stepped
         way_around = "this scheduler must be stepped; use one with a closed form, such as ExponentialLR"
-    if spec.total_iterations > limit:
-        raise LimitExceeded("total_iterations", spec.total_iterations, setting, limit, way_around)
+    total = max(spec.total_iterations, spec.amended_total_iterations)
+    if total > limit:
+        raise LimitExceeded("total_iterations", total, setting, limit, way_around)
 
 
 def rows_unasked(columns: int, settings: Settings) -> int:

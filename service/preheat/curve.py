@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.errors import IterationOutOfRange
 from preheat.schedule import Schedule
-from preheat.schedulers.table import SchedulerTable
+from preheat.schedulers.amended import table_of
+from preheat.schedulers.table import Table
 
 _MAX_BLOCK = 4096
 """Most iterations computed between two looks at the deadline; fewer if there are many columns."""
@@ -51,19 +52,19 @@ class Curve:
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
-        self.total_iterations = schedule.spec.total_iterations
+        self.total_iterations = schedule.spec.amended_total_iterations
         self.group_names = schedule.spec.group_names
         self.columns = schedule.spec.columns
         self.on_growth: Callable[[], None] = lambda: None
         """Called whenever `nbytes` has grown, so that a cache need not look at every curve."""
 
         self._schedule_bytes, self._table_bytes = _weights(schedule, len(self.columns))
-        self._table = SchedulerTable(schedule.spec)
+        self._table = table_of(schedule.spec)
         self.has_closed_form = self._table.has_closed_form
         self.is_light = is_light(schedule.text)
         self._point_lock = threading.Lock()
         self._lock = threading.Lock()
-        self._block_table: SchedulerTable | None = None
+        self._block_table: Table | None = None
         self._block_size = min(_MAX_BLOCK, max(_VALUES_KEPT // 2 // len(self.columns), 1))
         self._blocks: OrderedDict[int, Floats] = OrderedDict()
         self._checkpoints: dict[int, State] = {}
@@ -213,7 +214,7 @@ class Curve:
         self, bounds: list[int], columns: range, lows: Floats, highs: Floats, deadline: Deadline
     ) -> None:
         """Fills in the extremes of each part, track by track: each is computed where it turns, and nowhere else."""
-        bench = SchedulerTable(self.schedule.spec)
+        bench = table_of(self.schedule.spec)
         whole = self.looked_at(bench, bounds[0], bounds[-1])
         for track in bench.tracks_of(columns):
             for part, (first, last) in enumerate(pairwise(bounds)):
@@ -224,7 +225,7 @@ class Curve:
                 else:
                     lows[part, of_track], highs[part, of_track] = lowest, highest
 
-    def looked_at(self, bench: SchedulerTable, start: int, stop: int) -> range:
+    def looked_at(self, bench: Table, start: int, stop: int) -> range:
         """The iterations of start … stop − 1 of which every one is computed, since turning points are not proved."""
         unproved = bench.unproved(start, stop)
         return unproved if len(unproved) <= self._most_looked_at else range(0)
@@ -257,10 +258,10 @@ class Curve:
     def _close_block(self, block: int) -> Floats:
         return self._keep(block, self._closed_bench().rows(self._iterations(block)))
 
-    def _closed_bench(self) -> SchedulerTable:
+    def _closed_bench(self) -> Table:
         """Schedulers for blocks alone, made for the first, so that a point never waits for a block."""
         if self._block_table is None:
-            self._block_table = SchedulerTable(self.schedule.spec)
+            self._block_table = table_of(self.schedule.spec)
         return self._block_table
 
     def _step_block(self, wanted: int) -> Floats | None:
@@ -317,7 +318,8 @@ def _weights(schedule: Schedule, columns: int) -> tuple[int, int]:
     """
     numbers, schedulers = schedule.text.count(","), schedule.text.count('"type":')
     content = (len(schedule.text) + 32 * numbers) * (2 if schedule.has_formulas else 1)
-    return content + 4_000 + 800 * columns + 700 * schedulers, 4_000 + 1_000 * columns + 3_100 * schedulers
+    amendments = 600 * schedule.text.count('"op":')  # in a table: a step, the chains of two segments
+    return content + 4_000 + 800 * columns + 700 * schedulers, 4_000 + 1_000 * columns + 3_100 * schedulers + amendments
 
 
 def _size(state: Any, seen: set[int]) -> int:

@@ -23,6 +23,7 @@ SVG = "image/svg+xml"
 CSV = "text/csv"
 NPY = "application/x-npy"
 TEXT = "text/plain"
+EVENT_STREAM = "text/event-stream"
 
 PICTURES = {PNG: "png", SVG: "svg"}
 """Media types of pictures, each with what `plot` calls its kind."""
@@ -68,7 +69,7 @@ def summary_content(schedule: Schedule, created_at: int | None, root_path: str =
         "id": schedule.id,
         "label": spec.label,
         "target_lr": spec.target_lr,
-        "total_iterations": spec.total_iterations,
+        "total_iterations": spec.amended_total_iterations,
         "after_scheduler": spec.after_scheduler and spec.after_scheduler.type,
         "created_at": None if created_at is None else f"{datetime.fromtimestamp(created_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
         "links": links(schedule.id, root_path),
@@ -108,7 +109,7 @@ def window_json(curve: Curve, window: range, lrs: Floats, root_path: str = "") -
     """A window as JSON, every float with all its digits: an `api.models.WindowAnswer`."""
     content = _heading(curve.schedule, root_path)
     content["links"]["next"] = _next_link(curve, window, root_path)
-    return _json({**content, **_bounds(window), "groups": _lists_by_group(curve, lrs)})
+    return _json({**content, **_bounds(window), "groups": lists_by_group(curve, lrs)})
 
 
 def schedule_window_json(
@@ -117,7 +118,7 @@ def schedule_window_json(
     """A schedule with a window of its LRs: an `api.models.ScheduleWindowAnswer`; `lint` is null without findings."""
     content = schedule_content(curve.schedule, root_path)
     content["links"]["next"] = _next_link(curve, window, root_path)
-    content["groups"] = _lists_by_group(curve, lrs)
+    content["groups"] = lists_by_group(curve, lrs)
     content |= _bounds(window)
     content["is_complete"] = window == range(curve.total_iterations + 1)
     content["lint"] = None if findings is None else findings_content(findings)
@@ -143,7 +144,7 @@ def window_npy(lrs: Floats) -> bytes:
 
 def point_json(curve: Curve, iteration: int, lrs: list[float]) -> bytes:
     """The values of one iteration as JSON: an `api.models.PointAnswer`."""
-    return orjson.dumps({"iteration": iteration, "groups": _by_group(curve, lrs)})
+    return orjson.dumps({"iteration": iteration, "groups": by_group(curve, lrs)})
 
 
 def _bounds(window: range) -> dict[str, int]:
@@ -165,21 +166,22 @@ def _following(window: range, total_iterations: int) -> range | None:
     return range(start, min(start + size, total_iterations + 1), window.step)
 
 
-def _lists_by_group(curve: Curve, lrs: Floats) -> list[dict[str, Any]]:
+def lists_by_group(curve: Curve, lrs: Floats) -> list[dict[str, Any]]:
+    """Each group with a list per LR and other hyperparameter, from values of shape (iterations, columns)."""
     # orjson writes only arrays whose rows are contiguous in memory, and a row here is a column of the window.
-    return _by_group(curve, np.ascontiguousarray(lrs.T))
+    return by_group(curve, np.ascontiguousarray(lrs.T))
 
 
 def _heading(schedule: Schedule, root_path: str) -> dict[str, Any]:
     return {
         "id": schedule.id,
-        "total_iterations": schedule.spec.total_iterations,
+        "total_iterations": schedule.spec.amended_total_iterations,
         "columns": [asdict(column) for column in schedule.spec.columns],
         "links": links(schedule.id, root_path),
     }
 
 
-def _by_group(curve: Curve, values: Sequence[Any] | Floats) -> list[dict[str, Any]]:
+def by_group(curve: Curve, values: Sequence[Any] | Floats) -> list[dict[str, Any]]:
     """Each group with its LR and its other hyperparameters, from one value (or one list) per column."""
     names = curve.group_names
     if len(curve.columns) == 1:  # most of the points that are asked for

@@ -152,8 +152,9 @@ def _leave_out_later_defaults(model: Closed, written: dict[str, Any]) -> None:
         elif isinstance(value, Closed):
             _leave_out_later_defaults(value, written[key])
         elif isinstance(value, dict):
-            for entry in value:
-                _leave_out_later_defaults(value[entry], written[key][entry])
+            for entry, content in value.items():
+                if isinstance(content, Closed):  # values by param group are numbers
+                    _leave_out_later_defaults(content, written[key][entry])
         elif isinstance(value, tuple) and value and isinstance(value[0], Closed):
             for entry, content in zip(value, written[key], strict=True):
                 _leave_out_later_defaults(entry, content)
@@ -176,7 +177,7 @@ def _computed_by_torch(spec: Spec) -> set[bool]:
         *(each.schedule for each in spec.assignments),
     )
     schedulers: list[Scheduler] = [part.after_scheduler for part in parts if part.after_scheduler is not None]
-    found = set()
+    found = {computed for within in spec.replacing for computed in _computed_by_torch(within)}
     while schedulers:
         scheduler = schedulers.pop()
         found.add(scheduler.is_computed_by_torch)

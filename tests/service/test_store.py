@@ -98,8 +98,8 @@ def test_sqlite_is_named_in_its_dialect_alone() -> None:
     base = ROOT / "service/preheat/store"
     naming = {str(path.relative_to(base)) for path in base.rglob("*.py") if "sqlite" in path.read_text().lower()}
     options = {
-        "tables.py",
-        *(f"migrations/versions/{name}.py" for name in ("0001_schedules", "0005_identity_changes_use")),
+        *("tables.py", "run_tables.py"),
+        *(f"migrations/versions/{name}.py" for name in ("0001_schedules", "0005_identity_changes_use", "0006_runs")),
     }
     assert naming - options == {"dialects/__init__.py", "dialects/sqlite.py"}
 

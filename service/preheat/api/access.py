@@ -17,6 +17,7 @@ Access = Scope | Literal["anybody", "any key", "by setting"]
 """
 
 _SCHEDULE = "/v1/schedules/{schedule_id}"
+_RUN = "/v1/runs/{run_id}"
 
 ROUTES: dict[str, dict[str, Access]] = {
     # First what is asked for most: trainers repeat it.
@@ -38,6 +39,27 @@ ROUTES: dict[str, dict[str, Access]] = {
     "/v1/plot.svg": {"GET": "read"},
     "/v1/recipes": {"GET": "read"},
     "/v1/recipes/{name}": {"GET": "read"},
+    # Live runs: what jobs do, what people and programs change, and what everybody may see.
+    f"{_RUN}/windows": {"POST": "run"},
+    f"{_RUN}/attempts": {"GET": "read", "POST": "run"},
+    f"{_RUN}/attempts/{{attempt}}/close": {"POST": "run"},
+    f"{_RUN}/reports": {"GET": "read", "POST": "run"},
+    "/v1/runs": {"GET": "read", "POST": "run"},
+    _RUN: {"GET": "read", "DELETE": "admin"},
+    f"{_RUN}/changes": {"GET": "read", "POST": "steer"},
+    f"{_RUN}/changes/{{change_id}}": {"GET": "read"},
+    f"{_RUN}/changes/{{change_id}}/cancel": {"POST": "steer"},
+    f"{_RUN}/controllers": {"GET": "read", "POST": "steer"},
+    f"{_RUN}/controllers/{{controller_id}}": {"DELETE": "steer"},
+    f"{_RUN}/rollback": {"POST": "steer", "DELETE": "steer"},
+    f"{_RUN}/fork": {"POST": "steer"},
+    f"{_RUN}/finish": {"POST": "steer"},
+    f"{_RUN}/lock": {"PUT": "steer"},
+    f"{_RUN}/events": {"GET": "read"},
+    f"{_RUN}/lr": {"GET": "read"},
+    f"{_RUN}/plot.png": {"GET": "read"},
+    f"{_RUN}/plot.svg": {"GET": "read"},
+    f"{_RUN}/lr/{{iteration}}": {"GET": "read"},
     # Probes have no key, nor has a browser that opens a page; what these say is in every copy of Preheat.
     "/livez": {"GET": "anybody"},
     "/readyz": {"GET": "anybody"},

@@ -1,6 +1,7 @@
 """The service as a FastAPI application."""
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -17,6 +18,7 @@ from preheat.api.browser import CORS, SecurityHeaders
 from preheat.api.dependencies import FindingsByCurve
 from preheat.api.first_key import first_key
 from preheat.api.keyring import KeyRing
+from preheat.api.live_runs import LiveRuns
 from preheat.api.middleware import HTTPMethods, PointLookup
 from preheat.api.models import Health
 from preheat.api.observed import Observed, Observer
@@ -24,8 +26,21 @@ from preheat.api.offload import Offload, answering
 from preheat.api.openapi import complete_openapi, problems
 from preheat.api.problems import add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
-from preheat.api.routes import analysis, conversions, documentation, plots, schedules, specs
+from preheat.api.routes import (
+    analysis,
+    conversions,
+    documentation,
+    plots,
+    run_changes,
+    run_history,
+    run_jobs,
+    run_plots,
+    runs,
+    schedules,
+    specs,
+)
 from preheat.api.routes import metrics as metrics_route
+from preheat.api.run_events import EventHub
 from preheat.errors import ServiceStopping, StoreUnavailable
 from preheat.observability import logs
 from preheat.observability.metrics import Metrics
@@ -38,6 +53,8 @@ from preheat.store import Changes, Database, KeyStore, ScheduleStore
 from preheat.store.curves import Catalogue
 from preheat.store.keys import TOPIC as KEYS
 from preheat.store.retention import Retention
+from preheat.store.run_lists import count_by_state
+from preheat.store.runs import TOPIC as RUNS
 from preheat.store.schedules import TOPIC as SCHEDULES
 from preheat.workers import PRELOADED, Limits, Setup, WorkerPool
 
@@ -75,13 +92,20 @@ def _complete_app(settings: Settings) -> tuple[FastAPI, Callable[[ASGIApp], Poin
     kept.keyring = KeyRing(KeyStore(kept.database), first_key(settings))
     kept.changes.subscribe(KEYS, kept.keyring.reload)
     kept.metrics.count_worker()
+    kept.metrics.watch_runs(lambda: count_by_state(kept.database, time.time()))
     observer = Observer(kept.metrics, kept.tracing, logs_points=settings.log_points)
     admission = Admission(settings, kept.keyring)
     # The last one added is the outermost.
     kept.workers = None
     if settings.compute_workers and kept.database.is_shared:
         kept.workers = _worker_pool(settings, kept.metrics)
-        app.add_middleware(Offload, pool=kept.workers, catalogue=kept.catalogue, settings=settings)
+        app.add_middleware(
+            Offload,
+            pool=kept.workers,
+            catalogue=kept.catalogue,
+            settings=settings,
+            run_changed=kept.run_events.changed,
+        )
     app.add_middleware(AdmissionMiddleware, admission=admission)
     if settings.cors_origins:  # before keys are asked for: a browser asks without one whether it may send one
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
@@ -128,6 +152,10 @@ def routed_app(settings: Settings) -> FastAPI:
     app.state.catalogue = Catalogue(ScheduleStore(app.state.database), settings.curve_cache_bytes)
     app.state.changes = Changes(app.state.database)
     app.state.changes.subscribe(SCHEDULES, app.state.catalogue.forget)
+    app.state.runs = LiveRuns(app.state.database, app.state.catalogue, settings, metrics)
+    app.state.run_events = EventHub(app.state.runs.history)
+    app.state.runs.watch = app.state.run_events.changed
+    app.state.changes.subscribe(RUNS, app.state.run_events.changed)
     app.state.pictures = PictureCache(settings.picture_cache_bytes, metrics.drawing.observe)
     metrics.watch_caches({"curves": app.state.catalogue.cache, "pictures": app.state.pictures.cache})
     metrics.watch_lost_log_lines(logs.lost_lines)
@@ -135,7 +163,7 @@ def routed_app(settings: Settings) -> FastAPI:
     app.state.checking = CapacityLimiter(_CHECKING_AT_ONCE)
     app.state.scraping = CapacityLimiter(_SCRAPING_AT_ONCE)
     app.state.deleting = CapacityLimiter(_DELETING_AT_ONCE)
-    for module in (schedules, plots, analysis, specs, conversions):
+    for module in (schedules, plots, analysis, specs, conversions, runs, run_jobs, run_changes, run_history, run_plots):
         app.include_router(module.router, prefix="/v1", dependencies=[Depends(refuse_repeated_parameters)])
     app.include_router(_health)
     app.include_router(documentation.router)

@@ -22,6 +22,9 @@ from preheat.observability.request_id import request_id_of
 from preheat.store.curves import Catalogue
 
 _POINT = re.compile(r"/v1/schedules/([0-9a-f]{32})/lr/(0|[1-9][0-9]{0,15})")
+IS_HEAD = "preheat.is_head"
+"""Where the scope of a GET says that it was a HEAD: for a route whose answer might not end."""
+
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT", "TRACE")
 _ACCESS = ROUTES[POINT_ROUTE]["GET"]
 _OUT_OF_THE_ORDINARY = frozenset({b"if-none-match", b"origin"})
@@ -118,7 +121,7 @@ class HTTPMethods:
             await Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)(scope, receive, send)
             return
         if method == "HEAD" and "GET" in _allowed(scope):
-            scope = {**scope, "method": "GET"}  # routes need not know of HEAD
+            scope = {**scope, "method": "GET", IS_HEAD: True}  # routes need not know of HEAD
 
         async def send_completed(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,6 +1,7 @@
 """Offload: middleware that has heavy requests answered by worker processes, and the part of it that runs there."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from preheat.api.access import path_of
+from preheat.api.admission import KEY_NAME
 from preheat.api.bodies import json_body
 from preheat.api.heaviness import BY_ID, asks_for_little, is_at_hand, may_be_heavy
 from preheat.api.problems import error_problem, unexpected
@@ -26,7 +28,10 @@ from preheat.workers import WorkerPool
 _LOOKING_FOR_SCHEDULES = 16
 """Threads that read schedules from the database for requests that are cheap as soon as theirs is in memory."""
 
-_OF_A_REQUEST = ("scheme", "method", "path", "raw_path", "query_string", "headers", "root_path", "client", "server")
+_OF_A_REQUEST = (
+    "scheme", "method", "path", "raw_path", "query_string", "headers", "root_path", "client", "server", KEY_NAME,
+)  # fmt: skip
+_RUN = re.compile(r"/v1/runs/([0-9a-f]{32})/.*")
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,16 @@ class Offload:
     A client that hangs up has its work stopped.
     """
 
-    def __init__(self, app: ASGIApp, pool: WorkerPool, catalogue: Catalogue, settings: Settings) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        pool: WorkerPool,
+        catalogue: Catalogue,
+        settings: Settings,
+        run_changed: Callable[[str], None],
+    ) -> None:
         self._app = app
+        self._run_changed = run_changed
         self._pool = pool
         self._catalogue = catalogue
         self._settings = settings
@@ -79,6 +92,8 @@ class Offload:
         except asyncio.CancelledError:  # the service ends, and has waited for its time
             await error_problem(WorkerLost("the service is shutting down"))(scope, receive, send)
             raise
+        if match := _RUN.fullmatch(path_of(scope)):
+            self._run_changed(match[1])  # who watches it here need not wait until the database tells
         if answer is not None:  # else nobody waits for one
             self._catalogue.used.update(answer.used)
             response = Response(answer.body, answer.status)

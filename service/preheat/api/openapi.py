@@ -10,7 +10,8 @@ from pydantic.json_schema import models_json_schema
 from preheat.api.access import ROUTES
 from preheat.api.models import ImportRequest
 from preheat.api.problems import PROBLEM, Problem
-from preheat.formats import CSV, JSON, NPY, PNG, SVG, TEXT
+from preheat.api.run_requests import BODIES
+from preheat.formats import CSV, EVENT_STREAM, JSON, NPY, PNG, SVG, TEXT
 from preheat.keys import SCOPES
 from preheat.specs import Spec
 
@@ -18,13 +19,13 @@ Responses = dict[int | str, dict[str, Any]]
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 STRING = {"schema": {"type": "string"}}
-_NOT_JSON: dict[str, Any] = {PNG: BINARY, SVG: STRING, CSV: STRING, NPY: BINARY, TEXT: STRING}
+_NOT_JSON: dict[str, Any] = {PNG: BINARY, SVG: STRING, CSV: STRING, NPY: BINARY, TEXT: STRING, EVENT_STREAM: STRING}
 
 NOT_MODIFIED: Responses = {304: {"description": "The client has it already."}}
 """The entry of 304."""
 
 
-def _body(model: type[BaseModel], **examples: Any) -> dict[str, Any]:
+def json_body_entry(model: type[BaseModel], **examples: Any) -> dict[str, Any]:
     """The body of a route that reads it itself, so that a violation has the spec's own words."""
     content = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
     return {
@@ -38,8 +39,10 @@ _REFERENCE = {
     "warmup": {"iterations": 10},
     "after_scheduler": {"type": "CosineAnnealingLR"},
 }
-SPEC_BODY = _body(Spec, reference={"summary": "Warm-up 10, then cosine over the remaining 10", "value": _REFERENCE})
-IMPORT_BODY = _body(ImportRequest)
+SPEC_BODY = json_body_entry(
+    Spec, reference={"summary": "Warm-up 10, then cosine over the remaining 10", "value": _REFERENCE}
+)
+IMPORT_BODY = json_body_entry(ImportRequest)
 
 
 def answer(description: str, model: Any = None, *formats: str, status: int = 200) -> Responses:
@@ -73,8 +76,9 @@ def complete_openapi(app: FastAPI, *, is_key_required: bool) -> None:
         if app.openapi_schema is None:
             document = generate()
             # FastAPI finds the models of signatures, and none of bodies and problems that we read and write ourselves.
+            models: list[type[BaseModel]] = [Spec, Problem, ImportRequest, *BODIES]
             _, extra = models_json_schema(
-                [(Spec, "validation"), (Problem, "validation"), (ImportRequest, "validation")],
+                [(model, "validation") for model in models],
                 ref_template="#/components/schemas/{model}",
             )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})

@@ -17,11 +17,13 @@ from preheat.conversions import Target
 from preheat.curve import Curve
 from preheat.messages import listed
 from preheat.plot.options import Iteration, PlotOptions, Window
+from preheat.runs.states import State
 from preheat.specs import Column
 from preheat.specs.duration_text import Unit
 from preheat.specs.durations import Units
 from preheat.specs.fields import MAX_ITERATION
 from preheat.store import Search
+from preheat.store.run_lists import RunSearch
 
 
 class NoQuery(BaseModel):
@@ -207,12 +209,78 @@ class ListQuery(NoQuery):
         return None if self.cursor is None else int(self.cursor)
 
 
+class RunListQuery(NoQuery):
+    """A page of the list of runs."""
+
+    limit: int = Field(50, ge=1, le=200, description="Most runs on a page.", examples=[50])
+    cursor: Annotated[str, AfterValidator(_cursor_number)] | None = Field(
+        None, max_length=30, description="`next` of the page before.", examples=["MTI"]
+    )
+    label: str | None = Field(
+        None, min_length=1, max_length=200, description="Only runs with this label.", examples=["llama-7b"]
+    )
+    label_prefix: str | None = Field(
+        None, min_length=1, max_length=200, description="Only those whose label begins so.", examples=["llama"]
+    )
+    state: State | None = Field(None, description="Only those in this state.", examples=["RUNNING"])
+
+    @property
+    def search(self) -> RunSearch:
+        """Which runs are asked for."""
+        return RunSearch(self.label, self.label_prefix, self.state)
+
+    @property
+    def before(self) -> int | None:
+        """Number that the page stays below."""
+        return None if self.cursor is None else int(self.cursor)
+
+
+class DryRunQuery(NoQuery):
+    """Whether a change is only tried."""
+
+    dry_run: bool = Field(False, description="Say what it would do, and do nothing.", examples=[True])
+
+
+class AttemptQuery(NoQuery):
+    """Of which attempt."""
+
+    attempt: int | None = Field(None, ge=0, le=MAX_ITERATION, description="By default the present one.", examples=[1])
+
+
+class RunWindowQuery(WindowQuery, AttemptQuery):
+    """Iterations start, start + step, … below stop of an attempt's line."""
+
+
+class SeriesQuery(AttemptQuery):
+    """Which reports."""
+
+    name: str = Field(max_length=100, description="Name of the number.", examples=["loss"])
+    start: int = Field(0, ge=0, le=MAX_ITERATION, description="First iteration.", examples=[0])
+    stop: int = Field(MAX_ITERATION, ge=0, le=MAX_ITERATION, description="The iteration to end before.", examples=[99])
+    limit: int = Field(5000, ge=1, le=100_000, description="Most values.", examples=[5000])
+
+
+class EventsQuery(NoQuery):
+    """Which events."""
+
+    after: int | None = Field(
+        None, ge=0, le=MAX_ITERATION, description="The number of the last one that is known.", examples=[0]
+    )
+    limit: int = Field(1000, ge=1, le=1000, description="Most events; a stream has no end.", examples=[1000])
+
+
 class PlotQuery(PlotOptions):
     """How a picture looks, and what else it shows."""
 
     compare: list[Annotated[str, Field(max_length=32)]] = Field(
         [], max_length=8, description="Ids of schedules to draw beside it.", examples=[[]]
     )
+
+
+class RunPlotQuery(PlotOptions):
+    """How a run's picture looks, and which reported number it shows."""
+
+    metric: str = Field("loss", max_length=100, description="Name of the reported number.", examples=["loss"])
 
 
 class SpecPlotQuery(PlotQuery):

@@ -8,6 +8,7 @@
     ├── BodyTooLarge          413     a request body over max_body_bytes
     ├── TargetTooLong         414     an address over max_target_bytes
     ├── UnsupportedMediaType  415     a request body that is not declared as JSON
+    ├── CompressionRefused    415     a body that is compressed otherwise than with gzip, or not as it says
     ├── HeadTooLarge          431     a head over max_head_bytes or max_headers
     │   keys.py
     ├── KeyRequired           401     no key, where the service asks for one
@@ -18,6 +19,7 @@
     │   schedules.py
     ├── ScheduleNotFound      404     no schedule has this id
     ├── RecipeNotFound        404     no recipe has this name
+    ├── ScheduleInUse         409     a schedule that a run needs, which is to be deleted
     ├── HandoverRefused       409     an LR that would jump where one schedule takes over from another
     ├── TorchVersionMismatch  409     a schedule stored by a service with another torch
     ├── IterationOutOfRange   422     an iteration outside 0 … total_iterations
@@ -44,6 +46,7 @@ from preheat.errors.computing import ComputeTimeout, LimitExceeded, MemoryExceed
 from preheat.errors.keys import KeyRefused, KeyRequired, KeysMissing, RateLimited, ScopeMissing
 from preheat.errors.requests import (
     BodyTooLarge,
+    CompressionRefused,
     HeadTooLarge,
     NotAcceptable,
     RequestMalformed,
@@ -59,6 +62,7 @@ from preheat.errors.schedules import (
     NotExpressible,
     NotImportable,
     RecipeNotFound,
+    ScheduleInUse,
     ScheduleNotFound,
     ScheduleUnreadable,
     TorchVersionMismatch,
@@ -68,6 +72,7 @@ from preheat.errors.service import ServiceStopping, StoreUnavailable, TooManyCon
 
 __all__ = [
     "BodyTooLarge",
+    "CompressionRefused",
     "ComputeTimeout",
     "HandoverRefused",
     "HeadTooLarge",
@@ -86,6 +91,7 @@ __all__ = [
     "RecipeNotFound",
     "RequestMalformed",
     "RequestTimeout",
+    "ScheduleInUse",
     "ScheduleNotFound",
     "ScheduleUnreadable",
     "ScopeMissing",

@@ -72,6 +72,16 @@ class UnsupportedMediaType(PreheatError):
         )
 
 
+class CompressionRefused(PreheatError):
+    """A body with a Content-Encoding that this route does not take, or that is not what its body is."""
+
+    status, kind = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "compression-refused"
+    title = "Body cannot be unpacked"
+
+    def __init__(self, encoding: str, rule: str) -> None:
+        super().__init__(f"Content-Encoding ({shown(encoding)}) {rule}")
+
+
 class HeadTooLarge(PreheatError):
     """More headers, or more bytes of them, than `setting` allows; or of what stands between the parts of a body."""
 

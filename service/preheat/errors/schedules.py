@@ -14,6 +14,17 @@ class ScheduleNotFound(PreheatError):
         super().__init__(f"no schedule has the id {shown(schedule_id)}: POST its spec to get one")
 
 
+class ScheduleInUse(PreheatError):
+    """A schedule that a run needs: what its job used, and will use, is read from there."""
+
+    status, kind, title = HTTPStatus.CONFLICT, "schedule-in-use", "A run needs the schedule"
+
+    def __init__(self, schedule_id: str, run: str) -> None:
+        super().__init__(
+            f"schedule {shown(schedule_id)} is that of a revision of run {run}: delete that first", run=run
+        )
+
+
 class RecipeNotFound(PreheatError):
     """No recipe has this name; `known` are those there are."""
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from preheat.budget import Deadline
 from preheat.curve import Curve, Floats
-from preheat.schedulers.table import SchedulerTable
+from preheat.schedulers.amended import table_of
 
 MOST_STEPS = 100_000
 """Iterations of a stepped schedule that are examined; of one with a closed form it is always all."""
@@ -25,8 +25,9 @@ class LintedCurve:
 
     def __init__(self, curve: Curve, deadline: Deadline) -> None:
         self.columns, self.total_iterations = curve.columns, curve.total_iterations
+        self.own_total = curve.schedule.spec.total_iterations
         self._curve, self._deadline = curve, deadline
-        self._table = SchedulerTable(curve.schedule.spec) if curve.has_closed_form else None
+        self._table = table_of(curve.schedule.spec) if curve.has_closed_form else None
         self._values: dict[tuple[int, int], float] = {}
         self._rows: dict[int, Floats] = {}
         self._extremes: dict[int, tuple[Floats, Floats]] = {}
@@ -64,8 +65,9 @@ class LintedCurve:
         if self._table is not None:
             (track,) = self._table.tracks_of(columns)
             whole = self._curve.looked_at(self._table, first, self.last + 1)
-            _, lows, highs = self._table.extremes(track, first, self.last + 1, whole, self._deadline.check)
-            return lows.tolist(), highs.tolist()
+            found, lows, highs = self._table.extremes(track, first, self.last + 1, whole, self._deadline.check)
+            places = [place for place, column in enumerate(found) if column in set(columns)]
+            return lows[places].tolist(), highs[places].tolist()
         if first not in self._extremes:
             # In one part, whose extremes are those of all.
             _, all_lows, all_highs = self._curve.envelope(first, self.last + 1, 1, self._deadline)

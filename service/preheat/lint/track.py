@@ -49,6 +49,8 @@ class LintedTrack:
     def __init__(self, curve: LintedCurve, track: Track, first: int = 0) -> None:
         self.track, self.warmup, self.after = track, track.warmup, track.after_scheduler
         self.total_iterations = curve.total_iterations
+        # The scheduler's own clock knows nothing of amendments, which may have made the run longer or shorter.
+        self._own_total = curve.own_total
         self.last = curve.last
         self.names = [curve.columns[column].group for column in track.columns]
         self.first = first
@@ -62,7 +64,7 @@ class LintedTrack:
     @property
     def length(self) -> int:
         """Iterations of the run on the scheduler's own clock."""
-        return self.total_iterations - self.warmup.origin
+        return self._own_total - self.warmup.origin
 
     @property
     def target(self) -> float:
@@ -121,7 +123,7 @@ class LintedTrack:
     @cached_property
     def phases(self) -> list[Phase]:
         """The phases of the track."""
-        return self.track.phases(self.total_iterations)
+        return self.track.phases(self._own_total)
 
     @cached_property
     def parts(self) -> list[Part]:

@@ -3,6 +3,7 @@
 Names follow https://prometheus.io/docs/practices/naming; labels have values of ours alone, whatever clients send.
 """
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -76,6 +77,15 @@ class Metrics:
             ["purpose"],
             registry=self.registry,
         )
+        self._run_windows = Counter(
+            "preheat_run_windows", "Windows of LRs that jobs of live runs asked for.", registry=self.registry
+        )
+        self._run_events = Counter(
+            "preheat_run_events",
+            "What happened to live runs, by kind: attached, change-accepted, overrun, alarm, lr-jump, ….",
+            ["kind"],
+            registry=self.registry,
+        )
         self._workers = Gauge("preheat_workers", "Processes that answer requests.", registry=self.registry)
         Info("preheat_build", "Versions of what is running.", registry=self.registry).info(
             {"version": __version__, "torch": torch_version, "python": platform.python_version()}
@@ -90,6 +100,14 @@ class Metrics:
     def refuse(self, reason: Refusal) -> None:
         """Counts a request that was refused for its budget."""
         self._refused.labels(reason).inc()
+
+    def count_window(self) -> None:
+        """Counts a window that was handed out."""
+        self._run_windows.inc()
+
+    def count_run_event(self, kind: str) -> None:
+        """Counts an event of a live run; kinds are ours alone."""
+        self._run_events.labels(kind).inc()
 
     @contextmanager
     def transaction(self, purpose: str) -> Iterator[None]:
@@ -106,6 +124,10 @@ class Metrics:
     def watch_caches(self, caches: Mapping[str, ObservedCache]) -> None:
         """Reads these caches, by name, whenever somebody asks."""
         self.registry.register(_CacheMetrics(caches))
+
+    def watch_runs(self, count: Callable[[], Mapping[str, int]]) -> None:
+        """Counts live runs by state, whenever somebody asks, but every few seconds at most."""
+        self.registry.register(_RunMetrics(count))
 
     def watch_lost_log_lines(self, lost: Callable[[], int]) -> None:
         """Reads how many log lines could not be written, whenever somebody asks."""
@@ -161,3 +183,25 @@ class _LostLogLines(Collector):
     def collect(self) -> Iterator[Metric]:
         about = "Log lines that could not be written: a full disk, a broken pipe, or a reader that is too slow."
         yield CounterMetricFamily("preheat_log_lines_lost", about, value=self._lost())
+
+
+_COUNTED_AGAIN_S = 5.0
+
+
+class _RunMetrics(Collector):
+    def __init__(self, count: Callable[[], Mapping[str, int]]) -> None:
+        self._count, self._counted_at = count, -math.inf
+        self._counts: Mapping[str, int] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        if time.monotonic() - self._counted_at > _COUNTED_AGAIN_S:
+            self._counted_at = time.monotonic()
+            try:
+                self._counts = self._count()
+            except StoreUnavailable:  # logged by the database; nobody knows how many there are
+                self._counts = {}
+        about = "Live runs in the database by state; every service on it says the same."
+        gauge = GaugeMetricFamily("preheat_runs", about, labels=["state"])
+        for state, number in self._counts.items():
+            gauge.add_metric([state], number)
+        yield gauge

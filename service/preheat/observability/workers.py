@@ -25,6 +25,7 @@ INTERVAL_S = 1.0
 
 _GONE, _LOCK, _DRAFT = "gone.json", "folder.lock", ".draft"
 _LEAST = {"process_start_time_seconds"}
+_MOST = {"preheat_runs"}
 _SAME = "info"
 
 _Families = dict[str, tuple[str, str, dict[str, float]]]
@@ -116,7 +117,7 @@ def _families(metrics: Iterable[Metric]) -> _Families:
 
 
 def _sum(found: Iterable[_Families]) -> _Families:
-    """Counters, histograms and gauges added up; of a start the earliest, of versions one."""
+    """Counters, histograms and gauges added up; of a start the earliest, of versions one, of what all see the most."""
     total: _Families = {}
     for families in found:
         for name, (kind, about, samples) in families.items():
@@ -124,6 +125,8 @@ def _sum(found: Iterable[_Families]) -> _Families:
             for key, value in samples.items():
                 if name in _LEAST:
                     kept[key] = min(value, kept.get(key, value))
+                elif name in _MOST:
+                    kept[key] = max(value, kept.get(key, value))
                 else:
                     kept[key] = value if kind == _SAME else kept.get(key, 0.0) + value
     return total

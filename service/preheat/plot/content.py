@@ -1,6 +1,6 @@
 """Content: what a picture shows, in iterations and values, before anything has a place or a colour."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +45,20 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Style:
+    """How the lines of a name are drawn: lengths of dashes and gaps, in widths; in grey; in the colour of another."""
+
+    dashes: tuple[float, ...] = ()
+    is_faint: bool = False
+    like: str | None = None
+
+
+@dataclass(frozen=True)
 class Content:
     """What a picture shows of iterations `start` … `last`: LRs above, and a small panel for everything else.
 
     `phases` are those of each schedule, by its name, and `first_lines` names the line whose colour they have; `notes`
-    are written below.
+    are written below. Names without a style are drawn solid, each in a colour of its own.
     """
 
     title: str
@@ -61,3 +70,4 @@ class Content:
     marks: list[Mark]
     panels: list[Panel]
     notes: list[str]
+    styles: dict[str, Style] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from preheat.budget import NO_DEADLINE, Deadline
-from preheat.plot.content import Content, Line, Mark, Panel
+from preheat.plot.content import Content, Line, Mark, Panel, Style
 from preheat.plot.encoding import encode
 from preheat.plot.fonts import Kind, drawable
 from preheat.plot.furniture import Furniture
@@ -71,7 +71,13 @@ class _Picture:
         self._scale = IterationScale(content.start, content.last, box.left, box.right)
         names = self._layout.names
         colours = self._theme.ramp_colours(len(names)) if self._layout.has_bar else self._theme.line_colours(len(names))
-        self._colours = dict(zip(names, colours, strict=True)) | {"": self._theme.text}
+        own = dict(zip(names, colours, strict=True)) | {"": self._theme.text}
+        self._colours = {name: self._styled(name, own) for name in own}
+
+    def _styled(self, name: str, own: dict[str, str]) -> str:
+        """The colour of a name."""
+        style = self._content.styles.get(name, Style())
+        return self._theme.axis if style.is_faint else own.get(style.like or name, own[name])
 
     def scene(self) -> Scene:
         """Draws from back to front; texts are placed first, because the grid stops at them."""
@@ -101,7 +107,7 @@ class _Picture:
         width = self._layout.size / (12 if self._layout.has_bar else 7)
         most_px = max(min(_MOST_TRAVEL_PX, 4 * _MOST_TRAVEL_PX // len(lines)), _LEAST_TRAVEL_PX)
         curves = [self._curve(_coarser(line, axis, most_px), axis, width) for line in lines]
-        if self._layout.has_bar or len(curves) == 1:
+        if self._layout.has_bar or len(curves) == 1 or self._content.styles:  # with styles no line hides another
             return curves
         columns = (int(axis.box.left), int(axis.box.width) + 2)
         tops = [column_extent(curve, *columns)[0] for curve in curves]
@@ -120,8 +126,12 @@ class _Picture:
         xs = self._scale.xs(np.column_stack([line.firsts, line.lasts]).ravel())
         ys = axis.scale.ys(np.column_stack([begins, ends]).ravel())
         is_new = np.append(True, (np.diff(xs) != 0) | (np.diff(ys) != 0))
-        has_dots = len(line.firsts) <= _MOST_POINTS_WITH_DOTS and not self._layout.has_bar
-        return Stroke(xs[is_new], ys[is_new], self._colours[line.name], width, (), width * 1.4 if has_dots else 0.0)
+        dashes = self._content.styles.get(line.name, Style()).dashes
+        has_dots = len(line.firsts) <= _MOST_POINTS_WITH_DOTS and not (self._layout.has_bar or self._content.styles)
+        dot = width * 1.4 if has_dots else 0.0
+        return Stroke(
+            xs[is_new], ys[is_new], self._colours[line.name], width, tuple(width * each for each in dashes), dot
+        )
 
     def _current_lines(self) -> list[Stroke]:
         """The dashed line through the current iteration, in every panel."""
@@ -278,6 +288,7 @@ def _with_letters(content: Content, kind: Kind) -> Content:
         panels=[panel(each) for each in content.panels],
         phases={names[name]: phases for name, phases in content.phases.items()},
         first_lines={names[name]: names[line] for name, line in content.first_lines.items()},
+        styles={names[name]: style for name, style in content.styles.items() if name in names},
         marks=[replace(mark, name=names[mark.name]) for mark in content.marks],
         notes=[clean(note) for note in content.notes],
     )

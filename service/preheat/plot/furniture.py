@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 
-from preheat.plot.content import Content
+from preheat.plot.content import Content, Style
 from preheat.plot.fonts import cut, cut_middle, width_em
 from preheat.plot.layout import Axis, Layout
 from preheat.plot.scales import IterationScale, LogScale
@@ -149,7 +150,9 @@ class Furniture:
             row, column = divmod(place, legend.columns)
             x, top = left + column * legend.width, self._layout.legend_top + row * 1.3 * size
             y = top + 0.5 * (ASCENT + DESCENT) * self._small
-            items.append(segment(x, y, x + 1.8 * size, y, self._colours[name], size / 6))
+            line = segment(x, y, x + 1.8 * size, y, self._colours[name], size / 6)
+            dashes = self._content.styles.get(name, Style()).dashes
+            items.append(replace(line, dashes=tuple(size / 6 * each for each in dashes)))
             items.append(self._text(shown, x + 2.4 * size, top, self._small))
         return items
 

@@ -239,5 +239,8 @@ def _title(curves: list[Curve]) -> str:
         return spec.label
     after = spec.after_scheduler.type if spec.after_scheduler else "constant"
     warmup = f"warm-up {count(spec.warmup.iterations)}, " if spec.warmup.iterations else ""
-    plural = "" if spec.total_iterations == 1 else "s"
-    return f"target LR {short(spec.target_lr)}: {warmup}{after}, {count(spec.total_iterations)} iteration{plural}"
+    total = spec.amended_total_iterations
+    plural = "" if total == 1 else "s"
+    count_amended = len(spec.amendments or ())
+    amended = f", {count_amended} amendment{'' if count_amended == 1 else 's'}" if count_amended else ""
+    return f"target LR {short(spec.target_lr)}: {warmup}{after}, {count(total)} iteration{plural}{amended}"

@@ -5,10 +5,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from preheat.errors import UndefinedLR
 from preheat.schedulers.build import build
@@ -25,8 +26,60 @@ _MOST_AT_ONCE = 1 << 14
 """Values computed between two looks at the deadline."""
 
 
-class SchedulerTable:
-    """The schedulers of a normalised spec; random access as in `RandomAccess`, for all columns at once."""
+class Table(Protocol):
+    """Columns by iteration; random access as in `RandomAccess`, for all columns at once."""
+
+    has_closed_form: bool
+
+    def row(self, iteration: int) -> list[float]:
+        """Every column's value at an iteration. Raises UndefinedLR where there is none."""
+        ...
+
+    def rows(self, iterations: range) -> NDArray[np.float64]:
+        """Every column's values at ascending iterations, shape (iterations, columns). Raises UndefinedLR."""
+        ...
+
+    def step(self, iteration: int) -> None:
+        """Brings what has no closed form to an iteration, from which a state can be taken."""
+        ...
+
+    def state(self) -> list[dict[str, Any]]:
+        """A copy of where what has no closed form stands."""
+        ...
+
+    def load_state(self, states: Sequence[dict[str, Any]]) -> None:
+        """Goes on from where the state was taken."""
+        ...
+
+    def turning_points(self, start: int, stop: int) -> set[int]:
+        """A few iterations of start … stop − 1 that hold, with both ends, every column's lowest and highest value."""
+        ...
+
+    def unproved(self, start: int, stop: int) -> range:
+        """The part of start … stop − 1 within which `turning_points` may lack an extreme."""
+        ...
+
+    def value(self, column: int, iteration: int) -> float:
+        """One column's value at an iteration; of the other tracks nothing is computed."""
+        ...
+
+    def tracks_of(self, columns: Iterable[int]) -> list[int]:
+        """The tracks that have any of the columns, as `extremes` takes them."""
+        ...
+
+    def extremes(
+        self, track: int, start: int, stop: int, whole: range, check: Callable[[], None]
+    ) -> tuple[tuple[int, ...], NDArray[np.float64], NDArray[np.float64]]:
+        """The columns of a track, and the lowest and the highest value of each in start … stop − 1.
+
+        Where its turning points are not proved, every iteration that lies in `whole` is computed. `check` is called
+        before every few thousand values.
+        """
+        ...
+
+
+class SchedulerTable(Table):
+    """The schedulers of a normalised spec, without its amendments."""
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
@@ -39,8 +92,8 @@ class SchedulerTable:
         self._only = self._tracks[0][1] if is_alone else None
         self.has_closed_form = all(scheduler.has_closed_form for _, scheduler in self._tracks)
 
+    @override
     def row(self, iteration: int) -> list[float]:
-        """Every column's value at an iteration."""
         values: list[float]
         # The short way of nearly every point: one track, its columns in order, nothing to sort.
         if self._only is not None:
@@ -53,11 +106,8 @@ class SchedulerTable:
         is_sound = min(values) >= 0 and math.isfinite(sum(values))  # of a NaN or an infinity the sum is one too
         return values if is_sound else self.rows(range(iteration, iteration + 1))[0].tolist()
 
+    @override
     def rows(self, iterations: range) -> NDArray[np.float64]:
-        """Every column's values at ascending iterations, shape (iterations, columns).
-
-        Raises UndefinedLR where torch computes one that is negative or not finite.
-        """
         values = self.computed(iterations)
         # Of a NaN neither is true.
         is_sound = values.min(initial=0.0) >= 0 and values.max(initial=0.0) < math.inf
@@ -73,53 +123,46 @@ class SchedulerTable:
             values[:, columns] = np.reshape(np.array(scheduler.rates(iterations)), (len(iterations), -1))
         return values
 
+    @override
     def step(self, iteration: int) -> None:
-        """Brings the schedulers without a closed form to an iteration, from which a state can be taken."""
         for scheduler in self._stepped():
             scheduler.step(iteration)
 
+    @override
     def state(self) -> list[dict[str, Any]]:
-        """A copy of where the schedulers without a closed form stand."""
         return [copy.deepcopy(scheduler.state_dict()) for scheduler in self._stepped()]
 
+    @override
     def load_state(self, states: Sequence[dict[str, Any]]) -> None:
-        """Goes on from where the state was taken."""
         for scheduler, state in zip(self._stepped(), states, strict=True):
             scheduler.load_state_dict(copy.deepcopy(state))
 
+    @override
+    def turning_points(self, start: int, stop: int) -> set[int]:
+        return set().union(*(track.turning_points(start, stop) for track in self._spec_tracks))
+
+    @override
     def value(self, column: int, iteration: int) -> float:
-        """One column's value at an iteration; of the other tracks nothing is computed."""
         place, position = self._places[column]
         return self._track_row(place, iteration)[position]
 
+    @override
     def tracks_of(self, columns: Iterable[int]) -> list[int]:
-        """The tracks that have any of the columns, as `extremes` takes them."""
         return sorted({self._places[column][0] for column in columns})
 
+    @override
     def extremes(
         self, track: int, start: int, stop: int, whole: range, check: Callable[[], None]
     ) -> tuple[tuple[int, ...], NDArray[np.float64], NDArray[np.float64]]:
-        """The columns of a track, and the lowest and the highest value of each in start … stop − 1.
-
-        Where its turning points are not proved, every iteration that lies in `whole` is computed. `check` is called
-        before every few thousand values.
-        """
         columns, spec_track = self._tracks[track][0], self._spec_tracks[track]
         check()
-        points = sorted({start, stop - 1} | spec_track.turning_points(start, stop))
-        values = np.array([self._track_row(track, point) for point in points])
-        lows, highs = values.min(axis=0), values.max(axis=0)
-        unproved = spec_track.unproved(start, stop)
-        inside = range(max(unproved.start, whole.start), min(unproved.stop, whole.stop))
-        size = max(_MOST_AT_ONCE // len(columns), 1)
-        for begin in range(0, len(inside), size):
-            check()
-            values = self._track_rows(track, inside[begin : begin + size])
-            lows, highs = np.minimum(lows, values.min(axis=0)), np.maximum(highs, values.max(axis=0))
-        return columns, lows, highs
+        points = {start, stop - 1} | spec_track.turning_points(start, stop)
+        values = np.array([self._track_row(track, point) for point in sorted(points)])
+        inside = common(spec_track.unproved(start, stop), whole)
+        return columns, *extended(values, inside, lambda part: self._track_rows(track, part), check)
 
+    @override
     def unproved(self, start: int, stop: int) -> range:
-        """The part of start … stop − 1 within which `turning_points` may lack an extreme."""
         return hull(track.unproved(start, stop) for track in self._spec_tracks)
 
     def _track_row(self, track: int, iteration: int) -> list[float]:
@@ -181,6 +224,27 @@ class SchedulerTable:
             for _, scheduler in self._tracks
             if isinstance(scheduler, LearningRateWarmUP) and not scheduler.has_closed_form
         ]
+
+
+def common(one: range, other: range) -> range:
+    """The iterations that lie in both."""
+    return range(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def extended(
+    values: NDArray[np.float64],
+    iterations: range,
+    rows: Callable[[range], NDArray[np.float64]],
+    check: Callable[[], None],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The lowest and the highest value of each column of `values`, and of all rows at the iterations."""
+    lows, highs = values.min(axis=0), values.max(axis=0)
+    size = max(_MOST_AT_ONCE // values.shape[1], 1)
+    for begin in range(0, len(iterations), size):
+        check()
+        values = rows(iterations[begin : begin + size])
+        lows, highs = np.minimum(lows, values.min(axis=0)), np.maximum(highs, values.max(axis=0))
+    return lows, highs
 
 
 def _is_repeated(track: Track) -> bool:

@@ -62,15 +62,23 @@ class _Size:
 def check_bounds(content: Any) -> None:
     """Raises InvalidSpec if the plain values of a spec hold more than they may, with the bound and what they hold."""
     size = _size(content)
-    if isinstance(content, dict):
-        after, own = content.get("after_scheduler"), _objects(content.get("param_groups"))
+    for spec in _specs(content):
+        after, own = spec.get("after_scheduler"), _objects(spec.get("param_groups"))
         # A group with a warm-up of its own has another part of the run before it: it gets a copy of the scheduler.
         copies = sum(group.get("warmup") is not None and group.get("after_scheduler") is None for group in own)
         size += _size(after).times(copies)
-        _check("columns", _columns(content, own), MAX_COLUMNS)
+        _check("columns", _columns(spec, own), MAX_COLUMNS)
     _check("schedulers", size.schedulers, MAX_SCHEDULERS)
     _check("characters of expressions", size.expression_characters, MAX_EXPRESSION_CHARACTERS)
     _check("values", size.values, MAX_VALUES)
+
+
+def _specs(content: Any) -> Iterator[dict[str, Any]]:
+    """The spec, and those that replace it; `_size` has bounded how deep they are."""
+    if isinstance(content, dict):
+        yield content
+        for amendment in _objects(content.get("amendments")):
+            yield from _specs(amendment.get("schedule"))
 
 
 def _check(what: str, count: int, most: int) -> None:

@@ -36,7 +36,8 @@ class Hyperparameter(GroupHyperparameter):
     ) = Field(None, description="Names of the param groups that it is for; by default all.", examples=[["decay"]])
 
 
-def _number_or_object(value: Any) -> str:
+def number_or_object(value: Any) -> str:
+    """The tag of a union's member, where either may stand."""
     # A bool is an int in Python, and no value of a hyperparameter.
     return "a number" if isinstance(value, int | float) and not isinstance(value, bool) else "an object"
 
@@ -53,7 +54,7 @@ else:
         Annotated[
             Annotated[_Constant, AfterValidator(lambda value, model=model: model(value=value)), Tag("a number")]
             | Annotated[model, Tag("an object")],
-            Discriminator(_number_or_object),
+            Discriminator(number_or_object),
         ]
         for model in (Hyperparameter, GroupHyperparameter)
     )

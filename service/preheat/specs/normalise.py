@@ -9,6 +9,7 @@ from typing import Any
 from preheat.formula.language import compiled
 from preheat.messages import listed
 from preheat.specs.after_schedulers.scheduler import Scheduler
+from preheat.specs.amending import with_amendments
 from preheat.specs.duration_text import Duration
 from preheat.specs.durations import Clock, Units, dataset_violations, ramp_violations, with_epochs
 from preheat.specs.fields import MAX_LR, MIN_RATE, Closed
@@ -44,7 +45,7 @@ def normalised(spec: Spec, check: Callable[[], None] = lambda: None) -> Spec:
     _raise_if_any(violations)
     _raise_if_any(_growth_violations(whole))
     _raise_if_any(list(_formula_violations(whole, check)))
-    return whole
+    return with_amendments(whole, clock, lambda within: normalised(within, check), check)
 
 
 def _raise_if_any(violations: list[Violation]) -> None:
@@ -73,7 +74,7 @@ def _unit_violations(value: Any, location: Location, clock: Clock) -> Iterator[V
             clock.iterations(replace(value, least=0))
         except ValueError as error:
             yield violation(location, str(error), value.text)
-    elif isinstance(value, Closed):
+    elif isinstance(value, Closed) and not (location and isinstance(value, Spec)):  # one within has its own units
         for name, info in type(value).model_fields.items():
             # By its alias: in the document two fields of a phase are `from` and `to`.
             yield from _unit_violations(getattr(value, name), (*location, info.alias or name), clock)

@@ -13,6 +13,7 @@ from preheat.specs.after_schedulers import SCHEDULER_TYPES
 from preheat.specs.after_schedulers.phases import Segment
 from preheat.specs.after_schedulers.piecewise import Point
 from preheat.specs.after_schedulers.torch_decays import REFUSED_TYPES
+from preheat.specs.amendments import AMENDMENTS
 from preheat.specs.bounds import MAX_CHARACTERS, MAX_YAML_CHARACTERS, MAX_YAML_VALUES, check_bounds
 from preheat.specs.durations import BatchSize, Units
 from preheat.specs.fields import UNION_TAGS, Closed
@@ -74,8 +75,9 @@ def content_of_file(text: str) -> Any:
 def spec_of(content: Any, check: Callable[[], None] = lambda: None) -> Spec:
     """The normalised spec that plain values (dicts, lists, texts, numbers) stand for. Raises as `parse_spec`."""
     check_bounds(content)
-    if isinstance(content, dict) and isinstance(content.get("recipe"), str):
-        content = with_recipe(content)
+    whole = _with_recipes(content)
+    if whole is not content:
+        content = whole
         check_bounds(content)
     check()
     try:
@@ -101,6 +103,24 @@ def _check_characters(text: str | bytes, most: int) -> None:
         raise InvalidSpec([violation((), f"must have at most {most} characters, and has {len(text)}")])
 
 
+def _with_recipes(content: Any) -> Any:
+    """The spec with the fields of its recipe, and those of the schedules that replace it, too."""
+    if not isinstance(content, dict):
+        return content
+    if isinstance(content.get("recipe"), str):
+        content = with_recipe(content)
+    amendments = content.get("amendments")
+    if not isinstance(amendments, list | tuple) or not any(
+        "schedule" in each for each in amendments if isinstance(each, dict)
+    ):
+        return content
+    whole = [
+        each | {"schedule": _with_recipes(each["schedule"])} if isinstance(each, dict) and "schedule" in each else each
+        for each in amendments
+    ]
+    return content | {"amendments": whole}
+
+
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # json.loads itself keeps the last of two equal keys, and says nothing.
     unique = dict(pairs)
@@ -122,6 +142,8 @@ def _with_tuples(value: Any) -> Any:
 
 _MODELS: dict[str | int, type[Closed]] = {
     **{name: model for name, model in SCHEDULER_TYPES.items()},  # noqa: C416 - with another type of key
+    **{name: model for name, model in AMENDMENTS.items()},  # noqa: C416
+    "schedule": Spec,
     "warmup": Warmup,
     "param_groups": ParamGroup,
     "hyperparameters": Hyperparameter,

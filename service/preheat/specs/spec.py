@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from preheat.specs.after_schedulers import AfterScheduler
+from preheat.specs.amending import amended_phases, lengths
+from preheat.specs.amendments import MAX_AMENDMENTS, Amendment, ReplaceAmendment
 from preheat.specs.durations import Iterations, Size, Units
 from preheat.specs.fields import LR, MAX_PARAM_GROUPS, Closed, Int, Ratio
 from preheat.specs.hyperparameters import (
@@ -123,6 +125,11 @@ class Spec(Closed):
         description="Scales every target LR with the batch; the answer has the scaled ones.",
         examples=[{"rule": "linear", "reference_batch": 256, "batch": 8192}],
     )
+    amendments: Annotated[tuple[Amendment, ...], Field(max_length=MAX_AMENDMENTS, fail_fast=True)] | None = Field(
+        None,
+        description="What is changed of all this from an iteration on, in this order; the changes of a run.",
+        examples=[[{"op": "scale", "start": 12, "factor": 0.5}]],
+    )
     units: Units | None = Field(
         None, description="What epochs, samples and tokens are in iterations.", examples=[{"iterations_per_epoch": 156}]
     )
@@ -220,16 +227,33 @@ class Spec(Closed):
         return tuple(found)
 
     @property
+    def amended_total_iterations(self) -> int:
+        """The last iteration of a normalised spec, whose amendments may have made the run longer or shorter."""
+        return lengths(self)[-1]
+
+    @property
     def phases(self) -> list[Phase]:
-        """The phases of a normalised spec's own warm-up and scheduler, from 0 to total_iterations + 1."""
-        return Track((), (), self.warmup, self.after_scheduler).phases(self.total_iterations)
+        """The phases of a normalised spec's own warm-up and scheduler, amended, from 0 to its last iteration + 1."""
+        own = Track((), (), self.warmup, self.after_scheduler).phases(self.total_iterations)
+        return amended_phases(self, own)
+
+    @property
+    def replacing(self) -> "tuple[Spec, ...]":
+        """The schedules that amendments put in the place of this one."""
+        return tuple(each.schedule for each in self.amendments or () if isinstance(each, ReplaceAmendment))
 
     @property
     def has_closed_form(self) -> bool:
         """Whether any iteration can be computed without stepping to it."""
-        return all(track.after_scheduler is None or track.after_scheduler.is_closed for track in self.tracks)
+        is_closed = all(track.after_scheduler is None or track.after_scheduler.is_closed for track in self.tracks)
+        return is_closed and all(spec.has_closed_form for spec in self.replacing)
 
     def _schedule_of(self, index: int) -> tuple[Warmup, AfterScheduler | None]:
         """Warm-up and scheduler of a param group: each its own, or the spec's."""
         group = self.param_groups[index] if self.param_groups else ParamGroup()
         return group.warmup or self.warmup, group.after_scheduler or self.after_scheduler
+
+
+# The schedule of a ReplaceAmendment is a spec, which is defined only now.
+ReplaceAmendment.model_rebuild(_types_namespace={"Spec": Spec})
+Spec.model_rebuild(force=True, _types_namespace={"Spec": Spec})

@@ -114,20 +114,22 @@ def _translate(
     fields_at: Callable[[Location], Iterable[str]],
     meant_at: Callable[[Location, str], str | None],
 ) -> Violation:
-    location, context, value = error["loc"], error.get("ctx", {}), error["input"]
+    location, context, value = _without_operations(error["loc"]), error.get("ctx", {}), error["input"]
     if location[-2:] == (value, "[key]"):  # pydantic's step from an entry to its own key
         location = location[:-1]
     # The last part stays for now: an unknown field may have the name of a tag.
     path = tuple(part for part in location[:-1] if part not in tags) + location[-1:]
     match error["type"]:
         case "extra_forbidden":
-            where, name = location[:-1], str(location[-1])
+            where, name = error["loc"][:-1], str(location[-1])
             value, rule = _NO_VALUE, unknown("field", name, fields_at(where), meant_at(where, name))
         case "union_tag_invalid":
             # The context has the tag as a text, whatever it was.
-            path, value, rule = (*path, "type"), value["type"], _type_rule(context, refused_types)
+            field = _discriminator(context)
+            path, value, rule = (*path, field), value[field], _tag_rule(field, context, refused_types)
         case "union_tag_not_found":
-            path, value, rule = (*path, "type"), _NO_VALUE, "is required: the name of a scheduler"
+            field = _discriminator(context)
+            path, value, rule = (*path, field), _NO_VALUE, f"is required: the name of {_TAGGED[field]}"
         case "missing":
             # pydantic's input of a missing field is the object that lacks it.
             value, rule = _NO_VALUE, "is required"
@@ -171,12 +173,32 @@ _RULES = {
 }
 
 
-def _type_rule(context: Mapping[str, Any], refused_types: Mapping[str, str]) -> str:
+_TAGGED = {"type": "a scheduler", "op": "an operation"}
+"""What a field names by which the members of a union are told apart."""
+
+
+def _discriminator(context: Mapping[str, Any]) -> str:
+    return str(context["discriminator"]).strip("'")
+
+
+def _without_operations(location: Location) -> Location:
+    """Without the name of an operation, which pydantic puts after the index of an amendment."""
+    before = zip(("", *location), ("", "", *location), strict=False)
+    return tuple(
+        part
+        for part, (one, two) in zip(location, before, strict=False)
+        if not (isinstance(one, int) and two == "amendments")
+    )
+
+
+def _tag_rule(field: str, context: Mapping[str, Any], refused_types: Mapping[str, str]) -> str:
     tag = str(context["tag"])
     if tag in refused_types:
         return refused_types[tag]
     # pydantic gives the tags as one text of quoted names.
-    return unknown("scheduler", tag, [name.strip("' ") for name in str(context["expected_tags"]).split(",")])
+    return unknown(
+        _TAGGED[field].split()[-1], tag, [name.strip("' ") for name in str(context["expected_tags"]).split(",")]
+    )
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from preheat.errors import StoreUnavailable
 from preheat.store.changes import announce
 from preheat.store.database import Database
+from preheat.store.run_tables import run_revisions
 from preheat.store.schedules import TOPIC
 from preheat.store.tables import schedules, service, today
 
@@ -115,7 +116,9 @@ class Retention:
 
     def _remove(self, connection: Connection) -> int:
         # The day of its use may just have ended: `days` whole days have to lie between.
-        is_old = schedules.c.used_on < today - self._days
+        # What a run needs stays, however old: what its job used is read from there.
+        is_needed = select(run_revisions.c.number).where(run_revisions.c.schedule == schedules.c.id).exists()
+        is_old = and_(schedules.c.used_on < today - self._days, ~is_needed)
         some = select(schedules.c.number).where(is_old).limit(_ROWS_AT_ONCE)
         # The condition once more: where rows are locked one by one, it may have been used since it was chosen.
         removal = delete(schedules).where(schedules.c.number.in_(some), is_old).returning(schedules.c.id)

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, update
 
-from preheat.errors import ScheduleNotFound, ScheduleUnreadable
+from preheat.errors import ScheduleInUse, ScheduleNotFound, ScheduleUnreadable
 from preheat.schedule import Schedule
 from preheat.store.changes import announce
 from preheat.store.database import Database
+from preheat.store.dialects import Dialect
+from preheat.store.run_tables import run_revisions
 from preheat.store.tables import schedules, today
 
 TOPIC = "schedules"
@@ -75,18 +77,10 @@ class ScheduleStore:
                     or_(schedules.c.used_on.is_(None), schedules.c.used_on >= today),
                 )
             ).first()
-        label = schedule.spec.label and self._database.dialect.storable(schedule.spec.label)
-        row = {"id": schedule.id, "text": schedule.text, "label": label}
-        if kept is not None and tuple(kept) == (row["text"], row["label"]):
+        if kept is not None and tuple(kept) == (schedule.text, _label(self._database.dialect, schedule)):
             return False
         with self._database.transaction("write") as connection:
-            new = {**row, "created_at": int(self._clock())}
-            insert = self._database.dialect.insert_or_ignore(schedules).values(new).returning(schedules.c.number)
-            if connection.scalar(insert) is not None:
-                return True
-            # Damaged, not used since yesterday, or added by another process since the read.
-            connection.execute(update(schedules).where(schedules.c.id == schedule.id).values(**row, used_on=today))
-            return False
+            return insert_schedule(self._database.dialect, connection, schedule, self._clock())
 
     def get(self, schedule_id: str) -> Schedule:
         """The schedule with this id. Raises ScheduleNotFound, ScheduleUnreadable."""
@@ -95,10 +89,7 @@ class ScheduleStore:
     def text(self, schedule_id: str) -> str:
         """The text of the schedule with this id, which is not parsed. Raises ScheduleNotFound."""
         with self._database.transaction() as connection:
-            text = connection.scalar(select(schedules.c.text).where(schedules.c.id == schedule_id))
-        if text is None:
-            raise ScheduleNotFound(schedule_id)
-        return _text(text)
+            return read_text(connection, schedule_id)
 
     def has(self, schedule_id: str) -> bool:
         """Whether there is a schedule with this id, readable or not."""
@@ -106,10 +97,12 @@ class ScheduleStore:
             return connection.scalar(select(schedules.c.number).where(schedules.c.id == schedule_id)) is not None
 
     def delete(self, schedule_id: str) -> None:
-        """Removes the schedule with this id, readable or not. Raises ScheduleNotFound."""
-        # NOTE: nothing in the database refers to a schedule. A table that does keeps it by a foreign key, which makes
-        # this fail; the transaction then has to raise an error of its own for that.
+        """Removes the schedule with this id, readable or not. Raises ScheduleNotFound, ScheduleInUse."""
         with self._database.transaction("write") as connection:
+            # PostgreSQL's foreign key says the same of a run that is being made at this moment, less kindly.
+            run = connection.scalar(select(run_revisions.c.run).where(run_revisions.c.schedule == schedule_id).limit(1))
+            if run is not None:
+                raise ScheduleInUse(schedule_id, run)
             if connection.execute(delete(schedules).where(schedules.c.id == schedule_id)).rowcount == 0:
                 raise ScheduleNotFound(schedule_id)
             announce(self._database, connection, TOPIC, [schedule_id])
@@ -155,6 +148,30 @@ class ScheduleStore:
             has_part = dialect.contains(schedules.c.label, dialect.storable(search.part))
             conditions.append(schedules.c.number.in_(select(schedules.c.number).where(has_part)))
         return conditions
+
+
+def read_text(connection: Connection, schedule_id: str) -> str:
+    """The text of a schedule, within a transaction. Raises ScheduleNotFound."""
+    text = connection.scalar(select(schedules.c.text).where(schedules.c.id == schedule_id))
+    if text is None:
+        raise ScheduleNotFound(schedule_id)
+    return _text(text)
+
+
+def insert_schedule(dialect: Dialect, connection: Connection, schedule: Schedule, now: float) -> bool:
+    """Keeps a schedule within a transaction; returns whether it is new. One that was there is mended, and used now."""
+    row = {"id": schedule.id, "text": schedule.text, "label": _label(dialect, schedule)}
+    new = {**row, "created_at": int(now)}
+    insert = dialect.insert_or_ignore(schedules).values(new).returning(schedules.c.number)
+    if connection.scalar(insert) is not None:
+        return True
+    # Damaged, not used since yesterday, or added by another process since it was looked for.
+    connection.execute(update(schedules).where(schedules.c.id == schedule.id).values(**row, used_on=today))
+    return False
+
+
+def _label(dialect: Dialect, schedule: Schedule) -> str | None:
+    return schedule.spec.label and dialect.storable(schedule.spec.label)
 
 
 def _time(value: object) -> int | None:

@@ -34,6 +34,21 @@ EVERY = sorted(
 HIDDEN = set(EVERY) - DESCRIBED.keys()
 PUBLIC = {path for _, path in HIDDEN} | {"/livez", "/readyz"}
 WRITES = {("POST", "/v1/schedules"), ("DELETE", "/v1/schedules/{schedule_id}")}
+OF_JOBS = {"/v1/runs", *(f"/v1/runs/{{run_id}}/{name}" for name in ("attempts", "windows", "reports"))}
+OF_JOBS |= {"/v1/runs/{run_id}/attempts/{attempt}/close"}
+ADMITS = {
+    "read": {"read", "write", "run", "steer", "admin"},
+    **{scope: {scope, "admin"} for scope in ("write", "run", "steer", "admin")},
+}
+
+
+def needed_scope(method: str, template: str) -> str:
+    """What a route needs: jobs speak, people steer, administrators delete, all of them look."""
+    if method == "GET" or not template.startswith("/v1/runs"):
+        return "write" if (method, template) in WRITES else "read"
+    if (method, template) == ("DELETE", "/v1/runs/{run_id}"):
+        return "admin"
+    return "run" if template in OF_JOBS else "steer"
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +82,10 @@ def test_a_route_without_a_scope_stops_the_start(method: str, path: str, *, desc
 @pytest.mark.parametrize(("method", "template"), EVERY)
 def test_a_key_does_what_its_scopes_admit(keyed: Keyed, method: str, template: str) -> None:
     """Without a key 401, without the scope 403 that names it, with it whatever the route says; HEAD is as GET."""
-    path = template.replace("{schedule_id}", UNKNOWN).replace("{iteration}", "3").replace("{name}", "none")
-    needed = "write" if (method, template) in WRITES else "read"
-    admitted = {"write", "admin"} if needed == "write" else {"read", "write", "run", "steer", "admin"}
+    path = re.sub("{(schedule|run|change|controller)_id}", UNKNOWN, template).replace("{name}", "none")
+    path = re.sub("{(iteration|attempt)}", "3", path)
+    needed = needed_scope(method, template)
+    admitted = ADMITS[needed]
     without = keyed.http.request(method, path)
     if template in PUBLIC:
         assert without.status_code in {200, 307}
@@ -98,7 +114,7 @@ def test_the_document_says_so(method: str, template: str) -> None:
     if template in PUBLIC:
         assert operation["security"] == []
         return
-    needed = "write" if (method, template) in WRITES else "read"
+    needed = needed_scope(method, template)
     assert operation["security"] == [{"key": [needed]}, {}]
     assert {"401", "403", "429", "503"} <= set(operation["responses"])
 

@@ -21,6 +21,8 @@ from preheat.curve import Curve
 from preheat.errors import StoreUnavailable
 from preheat.schedule import Schedule
 from preheat.store import Database, KeyStore, ScheduleStore
+from preheat.store.run_lists import RunSearch, list_runs
+from preheat.store.runs import RunStore
 from running_service import service
 
 ROOT = Path(__file__).parents[3]
@@ -59,7 +61,7 @@ def made(database_url: str, revision: str) -> dict[str, Any]:
 
 
 def assert_whole(database: Database, expected: dict[str, Any]) -> None:
-    """Every schedule is found with its LRs, in its order, and every key; the damaged row is named, a new one taken."""
+    """Every schedule is found with its LRs, in its order, and every key and run; the damaged row is named."""
     store = ScheduleStore(database)
     page = store.newest(200)
     assert [kept.schedule.id for kept in page.schedules] == list(expected["lrs"])[::-1]
@@ -71,6 +73,8 @@ def assert_whole(database: Database, expected: dict[str, Any]) -> None:
     assert (store.add(new), store.get(new.id)) == (True, new)
     store.delete(new.id)
     assert [key.name for key in KeyStore(database).all()] == expected.get("keys", [])
+    ids = list_runs(database, RunSearch(), 200, None, 0).ids
+    assert [RunStore(database).get(run_id).label for run_id in ids] == expected.get("runs", [])
     assert database.problems() == []
     with database.transaction() as connection:
         found_revision = connection.scalar(text("SELECT version_num FROM alembic_version"))

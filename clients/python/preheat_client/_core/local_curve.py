@@ -20,7 +20,7 @@ _UNITS = ("iterations_per_epoch", "samples_per_iteration", "tokens_per_iteration
 _SPEC = ("target_lr", "total_iterations", "warmup", "after_scheduler", "param_groups", "label", "units")
 _GROUP = ("name", "target_lr", "factor", "warmup", "after_scheduler")
 # These change LRs or columns: null, the default, is all of them that is computed here.
-_NOT_COMPUTED = ("layer_decay", "hyperparameters", "batch_scaling", "recipe")
+_NOT_COMPUTED = ("layer_decay", "hyperparameters", "batch_scaling", "recipe", "amendments")
 
 LRAt = Callable[[int], float]
 """The LR of one param group at an iteration."""

@@ -26,6 +26,8 @@ def export(schedule: Schedule, target: Target) -> str:
 
     Raises NotExpressible, with the reason, where the target has no way to say the same.
     """
+    if schedule.spec.amendments and target != "torch":
+        raise NotExpressible(f"{target} has no words for amendments: export to torch")
     try:
         return TARGETS[target](schedule)
     except (RecursionError, MemoryError, SyntaxError):  # what CPython says of a hundred parentheses in each other

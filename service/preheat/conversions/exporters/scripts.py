@@ -2,6 +2,7 @@
 
 import re
 
+from preheat.conversions.exporters.amended import FALLS, amended_functions
 from preheat.errors import NotExpressible
 from preheat.formula.easing import number
 from preheat.formula.language import substituted
@@ -13,18 +14,9 @@ from preheat.specs import Scheduler, Spec
 
 def torch_script(schedule: Schedule) -> str:
     """A script with a LambdaLR, and one function for each param group. Raises NotExpressible."""
-    spec, of_groups = schedule.spec, _formulas(schedule.spec)
-    targets: dict[str, set[float]] = {}
-    for formula, target in of_groups:
-        targets.setdefault(formula, set()).add(target)
-    names = {formula: f"lr_{index}" for index, formula in enumerate(targets)}
+    spec = schedule.spec
     # LambdaLR multiplies the optimizer's LR: with lr=1.0 in every group, a formula gives the LR itself.
-    functions = "".join(_function(names[formula], formula, found) for formula, found in targets.items())
-    # Groups that differ in their targets alone have one function.
-    calls = ", ".join(
-        names[formula] if len(targets[formula]) == 1 else f"lambda n: {names[formula]}(n, {target!r})"
-        for formula, target in of_groups
-    )
+    functions, calls = _amended_functions(spec) if spec.amendments else _plain_functions(spec)
     groups = "\n".join(
         f'    {{"params": [torch.nn.Parameter(torch.zeros(1))], "name": {name!r}}},' for name in spec.group_names
     )
@@ -41,11 +33,36 @@ optimizer = torch.optim.SGD(param_groups, lr=1.0)
 scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, [{calls}])
 
 if __name__ == "__main__":
-    for n in range({spec.total_iterations + 1}):
+    for n in range({spec.amended_total_iterations + 1}):
         print(*scheduler.get_last_lr())
         optimizer.step()
         scheduler.step()
 """
+
+
+def _plain_functions(spec: Spec) -> tuple[str, str]:
+    """Functions of the param groups' LRs, and how the groups call them, in order."""
+    of_groups = _formulas(spec)
+    targets: dict[str, set[float]] = {}
+    for formula, target in of_groups:
+        targets.setdefault(formula, set()).add(target)
+    names = {formula: f"lr_{index}" for index, formula in enumerate(targets)}
+    functions = "".join(_function(names[formula], formula, found) for formula, found in targets.items())
+    # Groups that differ in their targets alone have one function.
+    calls = (
+        names[formula] if len(targets[formula]) == 1 else f"lambda n: {names[formula]}(n, {target!r})"
+        for formula, target in of_groups
+    )
+    return functions, ", ".join(calls)
+
+
+def _amended_functions(spec: Spec) -> tuple[str, str]:
+    """The same of a spec with amendments."""
+
+    def formulas(of: Spec) -> list[str]:
+        return [in_python(substituted(formula, {"b": number(target)})) for formula, target in _formulas(of)]
+
+    return FALLS + amended_functions(spec, formulas), ", ".join(f"lr_{i}" for i in range(len(spec.group_names)))
 
 
 def _function(name: str, formula: str, targets: set[float]) -> str:
@@ -188,4 +205,4 @@ def _head(schedule: Schedule) -> str:
     label = f"{schedule.spec.label}: " if schedule.spec.label else ""
     # escaped, so that nothing in a label ends the comment
     escaped = label.encode("unicode_escape").decode("ascii")
-    return f"# {escaped}Preheat schedule {schedule.id}, iterations 0 to {schedule.spec.total_iterations}.\n"
+    return f"# {escaped}Preheat schedule {schedule.id}, iterations 0 to {schedule.spec.amended_total_iterations}.\n"

@@ -1,0 +1,359 @@
+"""Live runs as routes use them: each request is decided about by `preheat.runs`, saved, and counted."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from preheat.budget import Deadline, check_length
+from preheat.curve import Curve
+from preheat.observability.metrics import Metrics
+from preheat.runs import attempts, changes, making, plateau, reports, windows
+from preheat.runs.draft import Outcome
+from preheat.runs.errors import ConfirmationRequired, KnowsMore, RunDiffers
+from preheat.runs.events import Event
+from preheat.runs.knowledge import raise_generation
+from preheat.runs.limits import Limits
+from preheat.runs.preview import Preview, preview
+from preheat.runs.record import line
+from preheat.runs.run import Controller, Run
+from preheat.schedule import Schedule
+from preheat.settings import Settings
+from preheat.specs.fields import MAX_ITERATION
+from preheat.store import Database
+from preheat.store.curves import Catalogue
+from preheat.store.run_history import RunHistory
+from preheat.store.run_lists import RunPage, RunSearch, list_runs
+from preheat.store.runs import HeldRun, RunStore
+
+Answer = TypeVar("Answer")
+
+_MOST_SHOWN = 100_000
+"""Reported values of an attempt that are drawn."""
+
+_HELD_S = 2.0
+"""How long a change may compute while it holds its run: windows wait meanwhile."""
+
+
+class StoredCurves:
+    """Curves of schedules that are stored, from memory or by `read`, and of others; within a deadline."""
+
+    def __init__(self, catalogue: Catalogue, read: Callable[[str], Schedule]) -> None:
+        self._catalogue, self._read = catalogue, read
+
+    def curve(self, schedule_id: str) -> Curve:
+        """The curve of a schedule that is stored."""
+        return self._catalogue.cache.get(schedule_id) or self.curve_of(self._read(schedule_id))
+
+    def curve_of(self, schedule: Schedule) -> Curve:
+        """The curve of a schedule. Raises TorchVersionMismatch."""
+        return self._catalogue.curve_of(schedule)
+
+
+class LiveRuns:
+    """Every run of a database, for requests of jobs and people.
+
+    `watch` is told of runs that have new events. A method that a process may repeat raises what `preheat.runs` does,
+    RunNotFound and StoreUnavailable; what it returns is on the disk.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.limits = _limits(settings)
+        self.store, self.history = RunStore(database, self.limits), RunHistory(database)
+        self.clock = clock
+        self.watch: Callable[[str], None] = lambda _: None
+        self._database, self._catalogue = database, catalogue
+        self._settings, self._metrics = settings, metrics
+
+    # Making and ending
+
+    def make(self, label: str, base: Schedule, *, is_unique: bool) -> tuple[Run, bool]:
+        """The run of a label, found or new, and whether it is new. Raises RunDiffers."""
+
+        def will_do(found: Run) -> bool:
+            if is_unique:
+                making.check_same(found, base)
+            return is_unique
+
+        made = making.make(_new_id(16), label, base, self.clock())
+        run, is_new = self.store.make(made, will_do)
+        if is_new:
+            self._tell(run.id, made.events)
+        return run, is_new
+
+    def fork(self, run_id: str, request: making.ForkRequest, author: str, key: str | None) -> tuple[Run, bool]:
+        """The forked run, and whether it is new. Raises RunDiffers if a living run has the label."""
+        digest = changes.digest_of("fork", request)
+        with self.store.held(run_id, makes_another=True) as held:
+            known = changes.kept_answer(held.run, author, key, digest)
+            if known is None:
+                found = held.named(request.label)
+                if found is not None:
+                    raise RunDiffers(request.label, found, "it is not finished", {})
+                made = making.fork(held.run, request, _new_id(16), self.clock(), self._curves(held))
+                held.make(made, [held.run.schedule_id, *(each.schedule_id for each in made.run.attempts)])
+                held.save(making.keep_fork(held.run, author, key or "", digest, made.run.id, self.clock(), self.limits))
+        if known is not None:
+            return self.store.get(known.change), False
+        self._tell(made.run.id, made.events)
+        return made.run, True
+
+    def finish(self, run_id: str, author: str) -> Run:
+        """The run, which takes nothing more."""
+        return self._decided(run_id, lambda held: making.finish(held.run, author, self.clock())).run
+
+    def lock(self, run_id: str, author: str, *, is_locked: bool) -> Run:
+        """The run, which takes changes or not."""
+        return self._decided(run_id, lambda held: making.lock(held.run, author, self.clock(), is_locked=is_locked)).run
+
+    def delete(self, run_id: str) -> None:
+        """Removes a run. Raises RunAlive."""
+        self.store.delete(run_id, lambda run: making.check_deletable(run, self.clock()))
+        self.watch(run_id)
+
+    def page(self, search: RunSearch, limit: int, before: int | None) -> tuple[list[Run], int | None]:
+        """A page of the list, and the number below which the next one begins."""
+        page: RunPage = list_runs(self._database, search, limit, before, self.clock())
+        return self.store.several(page.ids), page.next
+
+    def events(self, run_id: str, after: int | None, limit: int) -> tuple[list[Event], int]:
+        """Events after a number, none without one, and the number of the last. Raises EventsTrimmed."""
+        events = [] if after is None else self.history.events(run_id, after, limit)
+        return events, self.history.last_event(run_id)
+
+    def reported(self, run: Run, name: str) -> list[tuple[int, float]]:
+        """What was reported under a name on the line of the last attempt: iterations, ascending, and values."""
+        found: list[tuple[int, float]] = []
+        for lane, stop in reversed(line(run, run.attempt_number)):
+            end = MAX_ITERATION if stop is None else stop
+            series = self.history.series(run.owner_of(lane.number), lane.number, name, lane.start, end, _MOST_SHOWN)
+            found += zip(series.iterations, series.values, strict=True)
+        return found
+
+    # Jobs
+
+    def attach(self, run_id: str, request: attempts.AttachRequest) -> tuple[Run, attempts.Attached, bool]:
+        """The run, the attempt that was opened or joined, and whether it is new."""
+
+        def decide(held: HeldRun) -> Outcome[attempts.Attached]:
+            now, curves = self.clock(), self._curves(held)
+            return attempts.attach(held.run, request, now, curves, held.reports, self.limits)
+
+        outcome = self._decided(run_id, decide)
+        return outcome.run, outcome.answer, any(event.kind == "attached" for event in outcome.events)
+
+    def close(self, run_id: str, attempt: int, token: str, position: int) -> Run:
+        """The run, whose speaker has said goodbye."""
+        return self._decided(run_id, lambda held: attempts.close(held.run, attempt, token, position, self.clock())).run
+
+    def window(
+        self,
+        run_id: str,
+        request: windows.WindowRequest,
+        batch: tuple[reports.Report, ...],
+        told: tuple[reports.Told, ...],
+    ) -> tuple[Run, windows.Window, tuple[int, int]]:
+        """The run, its next window, and how many reports were stored and how many alarms there were."""
+
+        def decide(held: HeldRun) -> tuple[windows.Window, tuple[int, int]]:
+            outcome = windows.hand_out(held.run, request, self.clock(), self._curves(held), self.limits)
+            held.save(outcome)
+            # Afterwards: what follows from a report cannot touch what is being handed out.
+            return outcome.answer, self._report(held, request.attempt, request.token, batch, told)
+
+        run, (window, counts) = self._held(run_id, decide)
+        self._metrics.count_window()
+        return run, window, counts
+
+    def report(
+        self,
+        run_id: str,
+        attempt: int,
+        token: str,
+        batch: tuple[reports.Report, ...],
+        told: tuple[reports.Told, ...],
+    ) -> tuple[Run, tuple[int, int]]:
+        """The run, how many reports were stored, and how many alarms there were."""
+
+        def act(held: HeldRun) -> tuple[int, int]:
+            windows.present(held.run, attempt, token)  # who has nothing to tell is told that it is superseded, too
+            return self._report(held, attempt, token, batch, told)
+
+        return self._held(run_id, act)
+
+    def _report(
+        self,
+        held: HeldRun,
+        attempt: int,
+        token: str,
+        batch: tuple[reports.Report, ...],
+        told: tuple[reports.Told, ...],
+    ) -> tuple[int, int]:
+        stored, alarms = 0, 0
+        if batch:
+            known, room = held.known(attempt, batch), self.limits.most_reports - held.report_count
+            outcome = reports.report(
+                held.run, attempt, token, batch, known, self.clock(), self._curves(held), self.limits, room
+            )
+            held.save(outcome, outcome.answer, attempt)
+            stored = len(outcome.answer)
+        if told:
+            found = reports.alarms(held.run, attempt, token, told, self.clock(), self._curves(held))
+            held.save(found)
+            alarms = found.answer
+        return stored, alarms
+
+    # Changes
+
+    def change(
+        self,
+        run_id: str,
+        request: changes.ChangeRequest,
+        precondition: changes.Precondition,
+        deadline: Deadline,
+    ) -> tuple[Run, changes.Accepted]:
+        """The run with a change."""
+        change_id = _new_id(8)
+
+        def decide(run: Run, curves: StoredCurves, within: Deadline) -> Outcome[changes.Accepted]:
+            outcome = changes.change(run, request, precondition, change_id, self.clock(), curves, self.limits, within)
+            self._check_lengths(outcome)
+            return outcome
+
+        # Rehearsed on what is there now, without holding it: a spec that is wrong never keeps a window waiting, and
+        # what is computed for it is in memory when it is done.
+        decide(self.store.get(run_id), self.free_curves(), deadline)
+        outcome = self._decided(run_id, lambda held: decide(held.run, self._curves(held), Deadline(_HELD_S)))
+        return outcome.run, outcome.answer
+
+    def dry_run(
+        self, run_id: str, request: changes.ChangeRequest, if_match: str | None, deadline: Deadline
+    ) -> tuple[Run, Preview, list[str], tuple[Curve, Curve]]:
+        """What a change would do now, why it would have to be confirmed, and the curves before and after it."""
+        run, curves, now = self.store.get(run_id), self.free_curves(), self.clock()
+        precondition = changes.Precondition(run.etag if if_match is None else if_match, _new_id(8))
+
+        def decide(*, confirm: bool) -> Outcome[changes.Accepted]:
+            asked = changes.ChangeRequest(**{**request.__dict__, "confirm": confirm})
+            return changes.change(run, asked, precondition, "dry-run", now, curves, self.limits, deadline)
+
+        reasons: list[str] = []
+        try:
+            outcome = decide(confirm=False)
+        except ConfirmationRequired as error:
+            reasons = error.members["reasons"]
+            outcome = decide(confirm=True)
+        self._check_lengths(outcome)
+        before = curves.curve(run.schedule_id)
+        after = before if outcome.schedule is None else curves.curve_of(outcome.schedule)
+        return run, preview(run, outcome, curves, deadline), reasons, (before, after)
+
+    def cancel(
+        self, run_id: str, change_id: str, author: str, precondition: changes.Precondition
+    ) -> tuple[Run, changes.Accepted]:
+        """The run without a change that was not handed out."""
+
+        def decide(held: HeldRun) -> Outcome[changes.Accepted]:
+            now, curves = self.clock(), self._curves(held)
+            return changes.cancel(held.run, change_id, author, precondition, now, curves, self.limits)
+
+        outcome = self._decided(run_id, decide)
+        return outcome.run, outcome.answer
+
+    def roll_back(self, run_id: str, request: making.RollbackRequest, precondition: changes.Precondition) -> Run:
+        """The run, whose job is asked to restart."""
+        return self._decided(
+            run_id, lambda held: making.roll_back(held.run, request, precondition, self.clock(), self.limits)
+        ).run
+
+    def withdraw_rollback(self, run_id: str, author: str, precondition: changes.Precondition) -> Run:
+        """The run, whose job need not restart."""
+        return self._decided(
+            run_id, lambda held: making.withdraw_rollback(held.run, author, precondition, self.clock())
+        ).run
+
+    def control(
+        self, run_id: str, metric: str, parameters: plateau.PlateauParameters, author: str
+    ) -> tuple[Run, Controller]:
+        """The run with a controller."""
+        controller_id = _new_id(8)
+        outcome = self._decided(
+            run_id,
+            lambda held: plateau.control(
+                held.run, controller_id, metric, parameters, author, self.clock(), self.limits
+            ),
+        )
+        return outcome.run, outcome.answer
+
+    def release(self, run_id: str, controller_id: str, author: str) -> Run:
+        """The run without a controller."""
+        return self._decided(run_id, lambda held: plateau.release(held.run, controller_id, author, self.clock())).run
+
+    # What they have in common
+
+    def _decided(self, run_id: str, decide: Callable[[HeldRun], Outcome[Answer]]) -> Outcome[Answer]:
+        def saved(held: HeldRun) -> Outcome[Answer]:
+            outcome = decide(held)
+            held.save(outcome)
+            return outcome
+
+        return self._held(run_id, saved)[1]
+
+    def _held(self, run_id: str, act: Callable[[HeldRun], Answer]) -> tuple[Run, Answer]:
+        """The run after what was done to it while it was held, and the answer."""
+        try:
+            with self.store.held(run_id) as held:
+                answer = act(held)
+        except KnowsMore as error:
+            # Said only when it is on the disk that nobody of before gets anything more.
+            with self.store.held(run_id) as held:
+                held.save(raise_generation(held.run, error.members["generation"], self.clock()))
+            self._tell(run_id, held.saved_events)
+            raise
+        self._tell(run_id, held.saved_events)
+        return held.run, answer
+
+    def _tell(self, run_id: str, events: Iterable[Event]) -> None:
+        for event in events:
+            self._metrics.count_run_event(event.kind)
+        if events:
+            self.watch(run_id)
+
+    def _curves(self, held: HeldRun) -> StoredCurves:
+        # By the connection that holds the run: another one might have to wait for this one.
+        return StoredCurves(self._catalogue, held.schedule)
+
+    def free_curves(self) -> StoredCurves:
+        """Curves for who holds no run."""
+        return StoredCurves(self._catalogue, self._catalogue.store.get)
+
+    def _check_lengths(self, outcome: Outcome[Any]) -> None:
+        """Raises LimitExceeded for a revision that is longer than runs may be."""
+        for _, schedule in outcome.revisions:
+            check_length(schedule.spec, self._settings)
+
+
+def _new_id(size: int) -> str:
+    return secrets.token_hex(size)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        window_cap=settings.max_window_iterations,
+        lease_s=settings.run_lease_s,
+        lease_all_s=settings.run_lease_all_s,
+        stalled_after_s=settings.run_stalled_after_s,
+        most_changes=settings.max_changes_per_run,
+        most_attempts=settings.max_attempts_per_run,
+        most_controllers=settings.max_controllers_per_run,
+        most_events=settings.max_events_per_run,
+        most_reports=settings.max_reports_per_run,
+        automated_changes_per_thousand=settings.automated_changes_per_thousand,
+    )

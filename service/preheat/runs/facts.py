@@ -1,0 +1,98 @@
+"""Facts: what a job did while the service was out of reach (an overrun) replaces what was planned for that time."""
+
+from dataclasses import dataclass
+
+from preheat.runs.draft import Curves, Draft
+from preheat.runs.errors import KnowsMore, NoOverrun
+from preheat.runs.revision import revise
+from preheat.runs.run import Attempt, Change, Placement
+
+_MOST_OVERRUNS = 100
+
+
+@dataclass(frozen=True)
+class Overrun:
+    """Iterations start … end − 1, through which a job went on along the revision that it knew.
+
+    `start` is C, the end of what the speaker had when it lost the service; `end` that of what any rank was told.
+    """
+
+    start: int
+    end: int
+    revision: int
+
+
+def take_facts(draft: Draft, attempt: Attempt, overrun: Overrun, curves: Curves) -> None:
+    """Replaces everything from the overrun's start on by what the job did; what it did not know comes after its end.
+
+    The same facts again change nothing. Raises NoOverrun for one of many speakers, KnowsMore for a revision that is
+    not known here.
+    """
+    if attempt.speakers == "all":
+        raise NoOverrun
+    run = draft.run
+    if overrun.revision > run.revision:
+        raise KnowsMore(run.generation + 1, {"revision": [overrun.revision, run.revision]})
+    if overrun.end <= overrun.start:
+        return
+    is_new = overrun.end > attempt.handed or not _covers(attempt.overruns, overrun)
+    moves = [(change, place) for change in run.changes if (place := _place(change, overrun)) is not None]
+    if is_new:
+        draft.note("overrun", attempt=attempt.number, start=overrun.start, end=overrun.end, revision=overrun.revision)
+    draft.set_attempt(
+        attempt.number,
+        handed=max(attempt.handed, overrun.end),
+        acknowledged=max(attempt.acknowledged, overrun.end),
+        overruns=_merged(attempt.overruns, overrun),
+    )
+    for change, place in moves:
+        _move(draft, change, place, overrun)
+    if moves:
+        revise(draft, curves)
+
+
+def _place(change: Change, overrun: Overrun) -> Placement | None:
+    """Where a change must stand after the facts; None where it stands there already."""
+    now, known = change.placement, change.placed_at(overrun.revision)
+    end = overrun.end
+    if known is not None and known.effect is not None and known.effect < end:
+        # The job used it, from the iteration that it knew on.
+        if now.effect == known.effect and (now.stop is None or now.stop >= end or now.stop == known.stop):
+            return None
+        stop = end if now.effect is None else max(now.stop or end, end)
+        return Placement(0, 0, known.effect, "used", stop)
+    # What it did not know, or knew as something for later, it did not use.
+    return Placement(0, 0, end, "moved") if now.effect is not None and now.effect < end else None
+
+
+def _move(draft: Draft, change: Change, place: Placement, overrun: Overrun) -> None:
+    why = f"the job was out of reach through iterations {overrun.start} to {overrun.end - 1}"
+    effect = place.effect or 0
+    if place.kind == "moved" and (limit := too_late(change, effect)) is not None:
+        draft.place(change, None, "missed", why=f"{why}: {limit[0]} is {limit[1]}")
+    else:
+        draft.place(change, effect, place.kind, stop=place.stop, why=why)
+
+
+def too_late(change: Change, effect: int) -> tuple[str, int] | None:
+    """The name and the value of what a change says itself that an effect breaks."""
+    if change.until is not None and effect >= change.until:
+        return "until", change.until
+    if change.not_after is not None and effect > change.not_after:
+        return "not_after", change.not_after
+    return None
+
+
+def _covers(overruns: tuple[tuple[int, int], ...], overrun: Overrun) -> bool:
+    return any(start <= overrun.start and overrun.end <= end for start, end in overruns)
+
+
+def _merged(overruns: tuple[tuple[int, int], ...], overrun: Overrun) -> tuple[tuple[int, int], ...]:
+    """The overruns with one more; those that meet are one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted([*overruns, (overrun.start, overrun.end)]):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return tuple(merged[-_MOST_OVERRUNS:])

@@ -1,0 +1,84 @@
+"""Knowledge: what a client knows that the database has lost (a restored backup, a failover without its tail)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from preheat.runs.draft import Curves, Draft, Outcome
+from preheat.runs.revision import revise
+from preheat.runs.run import Attempt, Change, Placement, Run
+from preheat.specs import spec_of
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """The last attempt and revision that a client has seen, the end of what it was handed, and that revision's spec."""
+
+    attempt: int
+    revision: int
+    bound: int
+    spec: Mapping[str, Any] | None = None
+
+    def is_ahead_of(self, run: Run) -> bool:
+        """Whether the run has lost any of it."""
+        known = run.attempt_of(self.attempt)
+        return known is None or self.revision > run.revision or self.bound > known.handed
+
+
+def raise_generation(run: Run, generation: int, now: float) -> Outcome[None]:
+    """Fences every attempt of a run that has lost something: `generation` is that of the KnowsMore that told of it."""
+    draft = Draft(run, now)
+    if generation <= run.generation:
+        return draft.outcome(None)
+    draft.set(generation=generation)
+    if run.attempt is not None:
+        draft.set_attempt(run.attempt.number, is_closed=True)
+    draft.note("generation-raised", generation=generation)
+    return draft.outcome(None)
+
+
+def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
+    """Takes the facts: the revision's spec holds from the end of what is still known on, and numbers go on from its.
+
+    Raises InvalidSpec if that spec is none, or has other columns than the run.
+    """
+    run = draft.run
+    known = run.attempts[-1].acknowledged if run.attempts else 0
+    if knowledge.attempt > run.attempt_number:
+        draft.add_attempt(_lost(run, knowledge, known, draft.now))
+    elif run.attempt is not None:
+        draft.set_attempt(run.attempt.number, handed=max(run.attempt.handed, knowledge.bound))
+    draft.set(revision=max(run.revision, knowledge.revision))
+    draft.note("recovered", attempt=knowledge.attempt, revision=knowledge.revision, bound=knowledge.bound)
+    if knowledge.spec is None:
+        return
+    spec = spec_of(dict(knowledge.spec)).model_dump(mode="json", exclude_none=True)
+    change = Change(
+        id=f"recovered-{draft.run.revision}",
+        operation={"op": "replace", "schedule": spec, "clock": "run"},
+        why="the database has lost what the job knows",
+        author="preheat",
+        accepted_at=draft.now,
+        placements=(Placement(draft.run.revision + 1, draft.run.attempt_number, known, "accepted"),),
+    )
+    draft.set(changes=(*draft.run.changes, change))
+    revise(draft, curves)
+
+
+def _lost(run: Run, knowledge: Knowledge, start: int, now: float) -> Attempt:
+    """The attempt that the client has seen and the database has not."""
+    return Attempt(
+        number=knowledge.attempt,
+        parent=run.attempts[-1].number if run.attempts else None,
+        start=start,
+        token="",
+        handed=max(knowledge.bound, start),
+        acknowledged=max(knowledge.bound, start),
+        position=start,
+        schedule_id=run.schedule_id,
+        attached_at=now,
+        heard_at=now,
+        moved_at=now,
+        lease_s=0.0,
+        is_closed=True,
+    )

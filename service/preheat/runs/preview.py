@@ -1,0 +1,55 @@
+"""Preview: what a change would do, for a dry run: where it begins, LRs around there, the end, sums, phases."""
+
+from dataclasses import dataclass
+
+from preheat.analysis.window import totals
+from preheat.budget import NO_DEADLINE, Deadline
+from preheat.curve import Curve
+from preheat.runs.changes import Accepted
+from preheat.runs.draft import Curves, Outcome
+from preheat.runs.run import Run
+from preheat.specs import Phase
+
+MOST_SUMMED = 2_000_000
+"""Iterations of which every one is summed up."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two revisions: values at E − 1, E and E + 1 by column, last iteration, sums from E on, phases.
+
+    Iterations before 0 and past the end are left out; the sums are None where there are too many iterations.
+    """
+
+    values: dict[int, dict[str, float]]
+    total_iterations: int
+    sums: dict[str, float] | None
+    phases: list[Phase]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A change as it would be if it were accepted now, and the run before and after it."""
+
+    effect: int
+    before: Side
+    after: Side
+
+
+def preview(run: Run, outcome: Outcome[Accepted], curves: Curves, deadline: Deadline = NO_DEADLINE) -> Preview:
+    """What the outcome of a change would be; `run` is the run without it. Raises ComputeTimeout."""
+    effect = outcome.answer.effect or 0
+    was = curves.curve(run.schedule_id)
+    will = was if outcome.schedule is None else curves.curve_of(outcome.schedule)
+    return Preview(effect, _side(was, effect, deadline), _side(will, effect, deadline))
+
+
+def _side(curve: Curve, effect: int, deadline: Deadline) -> Side:
+    total = curve.total_iterations
+    names = [column.name for column in curve.columns]
+    around = [n for n in (effect - 1, effect, effect + 1) if 0 <= n <= total]
+    values = {n: dict(zip(names, curve.lr(n, deadline), strict=True)) for n in around}
+    sums = None
+    if effect <= total and total - effect < MOST_SUMMED:
+        sums = {each.column.name: each.sum for each in totals(curve, effect, total + 1, deadline)}
+    return Side(values, total, sums, curve.schedule.spec.phases)

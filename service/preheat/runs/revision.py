@@ -1,0 +1,144 @@
+"""Revision: the schedule of a run, which is its base with the list of (change, E) as amendments."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from preheat.runs.draft import Curves, Draft
+from preheat.runs.run import Change, Run
+from preheat.schedule import Schedule, id_of
+from preheat.specs import InvalidSpec, Spec, Violation, spec_of
+
+
+def base_of(run: Run) -> Schedule:
+    """The base schedule of a run."""
+    return _base(run.base)
+
+
+@lru_cache(maxsize=64)
+def _base(text: str) -> Schedule:
+    return Schedule.stored(id_of(text), text)
+
+
+def in_fold(run: Run) -> list[tuple[Change, dict[str, Any]]]:
+    """Every change that is an amendment of the present revision, in order of acceptance, with that amendment."""
+    reverted: dict[str, int] = defaultdict(lambda: 1 << 62)
+    for change in run.changes:
+        if change.operation["op"] == "revert" and change.effect is not None:
+            target = change.operation["change"]
+            reverted[target] = min(reverted[target], change.effect)
+    found = []
+    for change in run.changes:
+        if change.effect is None or change.operation["op"] == "revert":
+            continue
+        stop = change.stop_of(change.placement)
+        if change.id in reverted:
+            stop = reverted[change.id] if stop is None else min(stop, reverted[change.id])
+        if stop is None or stop > change.effect:
+            found.append((change, amendment_of(change, change.effect, stop)))
+    return found
+
+
+def amendment_of(change: Change, effect: int, stop: int | None) -> dict[str, Any]:
+    """A change as an amendment from `effect` on."""
+    amendment = {**change.operation, "start": effect}
+    if change.operation["op"] == "hold" and change.operation["value"] == "current":
+        # Of no column at all: refused for the column that is named, and not for the value.
+        amendment["value"] = change.placement.value or 0.0
+    return amendment if stop is None else {**amendment, "stop": stop}
+
+
+def amended(run: Run, amendments: list[dict[str, Any]]) -> Schedule:
+    """The base of a run with amendments. Raises InvalidSpec, in which the first of them is /amendments/0."""
+    base = base_of(run)
+    content = base.spec_dict
+    own = content.get("amendments", [])
+    try:
+        return Schedule(spec_of({**content, "amendments": [*own, *amendments]}) if amendments else base.spec)
+    except InvalidSpec as error:
+        raise InvalidSpec([_without(each, len(own)) for each in error.violations]) from None
+
+
+def _without(violation: Violation, own: int) -> Violation:
+    match violation.location:
+        case ("amendments", int(index), *rest):
+            return replace(violation, location=("amendments", index - own, *rest))
+    return violation
+
+
+def total_of(spec: Spec) -> int:
+    """The last iteration of a schedule."""
+    return spec.amended_total_iterations
+
+
+def revise(draft: Draft, curves: Curves) -> Schedule:
+    """Makes the next revision of what the changes are now; what is no longer possible becomes `missed`.
+
+    A hold of the current LR is computed again where it has moved.
+    """
+    schedule = _settled(draft, curves)
+    draft.set(revision=draft.run.revision + 1, schedule_id=schedule.id, total_iterations=total_of(schedule.spec))
+    if draft.run.attempt is not None:
+        draft.set_attempt(draft.run.attempt.number, schedule_id=schedule.id)
+    draft.add_revision(schedule)
+    draft.has_placed = False
+    draft.note("revision", revision=draft.run.revision, schedule=schedule.id)
+    return schedule
+
+
+def _settled(draft: Draft, curves: Curves) -> Schedule:
+    while True:
+        hold_current(draft, curves)
+        folded = in_fold(draft.run)
+        try:
+            schedule = amended(draft.run, [amendment for _, amendment in folded])
+        except InvalidSpec as error:
+            # A change that was possible when it was accepted: its place has gone with another one.
+            index = next(each.location[1] for each in error.violations if each.location[:1] == ("amendments",))
+            change = folded[int(index)][0]
+            draft.place(change, None, "missed", why=error.violations[0].detail)
+            continue
+        total = total_of(schedule.spec)
+        late = next((each for each, _ in folded if _is_beyond(each, total, draft.run.horizon)), None)
+        if late is None:
+            return schedule
+        draft.place(late, None, "missed", why=f"the run ends with iteration {total}")
+
+
+def _is_beyond(change: Change, total: int, horizon: int) -> bool:
+    """Whether a change that is still to come would come after the end of the run."""
+    is_to_come = change.effect is not None and change.effect >= horizon
+    return is_to_come and change.effect > total and change.operation["op"] != "extend"  # type: ignore[operator]
+
+
+def hold_current(draft: Draft, curves: Curves) -> None:
+    """Computes what every hold of the current LR holds, where that is not known yet or the hold has moved."""
+    for change in draft.run.changes:
+        operation, placement = change.operation, change.placement
+        is_current = operation["op"] == "hold" and operation["value"] == "current"
+        if not is_current or placement.effect is None or placement.value is not None:
+            continue
+        earlier = [amendment for _, amendment in in_fold(_until(draft.run, change))]
+        schedule = amended(draft.run, earlier)
+        held = held_values(schedule, placement.effect, operation, curves)
+        placed = replace(change, placements=(*change.placements[:-1], replace(placement, value=held)))
+        draft.set(changes=tuple(placed if each.id == change.id else each for each in draft.run.changes))
+
+
+def _until(run: Run, change: Change) -> Run:
+    """The run with the changes alone that were accepted before one."""
+    return replace(run, changes=run.changes[: [each.id for each in run.changes].index(change.id)])
+
+
+def held_values(schedule: Schedule, effect: int, operation: Mapping[str, Any], curves: Curves) -> dict[str, float]:
+    """What the groups of a hold have at iteration `effect` without it: that of the last iteration past the end."""
+    curve = curves.curve_of(schedule)
+    row = curve.lr(min(effect, curve.total_iterations))
+    hyperparameter, groups = operation.get("hyperparameter", "lr"), operation.get("param_groups")
+    return {
+        column.group: value
+        for column, value in zip(curve.columns, row, strict=True)
+        if column.hyperparameter == hyperparameter and (groups is None or column.group in groups)
+    }

@@ -1,0 +1,152 @@
+"""Windows: LRs handed out ahead, each after its end is on disk, acknowledged by the next request; the heartbeat."""
+
+import math
+from dataclasses import dataclass
+
+from preheat.runs.draft import Curves, Draft, Outcome
+from preheat.runs.errors import KnowsMore, PositionAhead, RunFinished, Superseded
+from preheat.runs.facts import Overrun, take_facts
+from preheat.runs.limits import DEFAULT_LIMITS, Limits
+from preheat.runs.run import Attempt, Rollback, Run
+
+
+@dataclass(frozen=True)
+class WindowRequest:
+    """What a speaker asks and tells: the next iteration to run, the end of what it has, the revision that it has it by.
+
+    `iteration_s` is how long an iteration takes, once that is known. `overrun` is what it did out of reach.
+    """
+
+    attempt: int
+    token: str
+    position: int
+    acknowledged: int
+    revision: int
+    generation: int = 1
+    iteration_s: float | None = None
+    overrun: Overrun | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """Iterations start … stop − 1 of a revision, which may be told to ranks; empty where there is nothing to hand out.
+
+    Its LRs are those of the schedule `schedule_id`. `restart` is what a person asked the job for.
+    """
+
+    attempt: int
+    start: int
+    stop: int
+    revision: int
+    schedule_id: str
+    generation: int
+    lease_s: float
+    restart: Rollback | None = None
+
+
+def hand_out(
+    run: Run, request: WindowRequest, now: float, curves: Curves, limits: Limits = DEFAULT_LIMITS
+) -> Outcome[Window]:
+    """The next window of the present attempt; H is its end at least. To be answered when the run is on disk.
+
+    Raises Superseded for any but the present attempt and its token, RunFinished, KnowsMore, PositionAhead, NoOverrun.
+    """
+    check_knowledge(run, request.generation, request.revision, request.attempt)
+    attempt = present(run, request.attempt, request.token)
+    if run.is_finished:
+        raise RunFinished(run.id)
+    _check_bounds(run, attempt, request, limits)
+    draft = Draft(run, now)
+    if request.overrun is not None:
+        take_facts(draft, attempt, request.overrun, curves)
+    attempt = _heard(draft, request, limits)
+    stop = _end(draft, attempt, request, limits)
+    restart = draft.run.rollback
+    if restart is not None and not attempt.is_asked:
+        draft.note("restart-requested", attempt=attempt.number, position=restart.position)
+    draft.set_attempt(
+        attempt.number,
+        handed=max(attempt.handed, stop),
+        is_asked=attempt.is_asked or restart is not None,
+    )
+    run = draft.run
+    start = max(request.acknowledged, 0)
+    if request.overrun is not None:
+        start = max(start, request.overrun.end)
+    return draft.outcome(
+        Window(
+            attempt.number,
+            start,
+            max(stop, start),
+            run.revision,
+            run.schedule_id,
+            run.generation,
+            attempt.lease_s,
+            restart,
+        )
+    )
+
+
+def present(run: Run, attempt: int, token: str) -> Attempt:
+    """The present attempt, if it is that of this number and token, and not closed. Raises Superseded."""
+    found = run.attempt
+    if found is None or found.is_closed or (found.number, found.token) != (attempt, token):
+        raise Superseded(attempt, run.attempt_number)
+    return found
+
+
+def check_knowledge(run: Run, generation: int, revision: int, attempt: int) -> None:
+    """Raises KnowsMore for a client that has seen what this database has not."""
+    lost = {}
+    if generation > run.generation:
+        lost["generation"] = [generation, run.generation]
+    if revision > run.revision:
+        lost["revision"] = [revision, run.revision]
+    if attempt > run.attempt_number:
+        lost["attempt"] = [attempt, run.attempt_number]
+    if lost:
+        raise KnowsMore(max(generation, run.generation) + 1, lost)
+
+
+def iterations_per_window(iteration_s: float | None, lease_s: float, limits: Limits) -> int:
+    """A window is a length of time: clamp(lease_s / iteration_s, 2, cap) iterations."""
+    if iteration_s is None or not iteration_s > 0:
+        return min(limits.first_window, limits.window_cap)
+    return max(min(math.ceil(min(lease_s / iteration_s, limits.window_cap)), limits.window_cap), 2)
+
+
+def _check_bounds(run: Run, attempt: Attempt, request: WindowRequest, limits: Limits) -> None:
+    """Raises KnowsMore, PositionAhead."""
+    # What was acknowledged was handed out once: a database that does not know of it has lost it.
+    known = max(request.acknowledged, 0 if request.overrun is None else request.overrun.start)
+    if known > attempt.handed:
+        raise KnowsMore(run.generation + 1, {"acknowledged": [known, attempt.handed]})
+    told = attempt.handed if request.overrun is None else max(request.overrun.end, attempt.handed)
+    if request.position > told:
+        raise PositionAhead("position", request.position, told)
+    # As of windows: else a job could tell that it has told everything, and nothing could be changed any more.
+    furthest = max(request.position, attempt.position) + limits.window_cap
+    if request.overrun is not None and request.overrun.end > max(furthest, attempt.handed):
+        raise PositionAhead("overrun.end", request.overrun.end, furthest)
+
+
+def _heard(draft: Draft, request: WindowRequest, limits: Limits) -> Attempt:
+    """The attempt with what the request says of it."""
+    attempt = draft.run.attempts[-1]
+    has_moved = request.position > attempt.position
+    draft.set_attempt(
+        attempt.number,
+        position=max(attempt.position, request.position),
+        acknowledged=max(attempt.acknowledged, request.acknowledged),
+        heard_at=max(attempt.heard_at, draft.now),
+        moved_at=max(attempt.moved_at, draft.now) if has_moved else attempt.moved_at,
+        iteration_s=request.iteration_s if request.iteration_s is not None else attempt.iteration_s,
+        lease_s=limits.lease(attempt.speakers),
+    )
+    return draft.run.attempts[-1]
+
+
+def _end(draft: Draft, attempt: Attempt, request: WindowRequest, limits: Limits) -> int:
+    """The end of the window: a lease after the position, at most a cap after the highest, not past the run's end."""
+    wanted = iterations_per_window(attempt.iteration_s, attempt.lease_s, limits)
+    return min(request.position + wanted, attempt.position + limits.window_cap, draft.run.total_iterations + 1)

@@ -1,0 +1,93 @@
+"""History of live runs in the database: their events, and what their jobs reported."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import Connection, and_, func, or_, select
+
+from preheat.runs.errors import RunNotFound
+from preheat.runs.events import Event, check_kept
+from preheat.runs.reports import Report
+from preheat.store.database import Database
+from preheat.store.run_tables import run_events, run_reports, runs
+
+_AT_ONCE = 400
+"""Pairs in one statement: some databases take a thousand terms."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """What was reported under a name: iterations, ascending, and values; the names that there are; what follows."""
+
+    iterations: list[int]
+    values: list[float]
+    names: list[str]
+    next: int | None
+
+
+class RunHistory:
+    """Events and reports of runs. Each method raises StoreUnavailable while the database is."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def events(self, run_id: str, after: int, limit: int) -> list[Event]:
+        """The next events after a number, up to `limit`. Raises RunNotFound, EventsTrimmed."""
+        own = run_events.c.run == run_id
+        with self._database.transaction() as connection:
+            query = select(run_events).where(own, run_events.c.number > after).order_by(run_events.c.number)
+            rows = connection.execute(query.limit(limit)).all()
+            if not rows or rows[0].number > after + 1:
+                # None, or a gap: they are trimmed, or there is no such run.
+                first = connection.scalar(select(func.min(run_events.c.number)).where(own))
+                if first is None and connection.scalar(select(runs.c.number).where(runs.c.id == run_id)) is None:
+                    raise RunNotFound(run_id)
+                check_kept(after, first or 1)
+        return [Event(row.number, row.kind, row.at, orjson.loads(row.data)) for row in rows]
+
+    def last_event(self, run_id: str) -> int:
+        """The number of the last event. Raises RunNotFound."""
+        with self._database.transaction() as connection:
+            last = connection.scalar(select(func.max(run_events.c.number)).where(run_events.c.run == run_id))
+        if last is None:  # every run has been made, which is an event, and the last one is never trimmed
+            raise RunNotFound(run_id)
+        return int(last)
+
+    def series(self, run_id: str, attempt: int, name: str, start: int, stop: int, limit: int) -> Series:
+        """What an attempt reported under a name of iterations start … stop − 1, the first `limit`."""
+        own = (run_reports.c.run == run_id, run_reports.c.attempt == attempt)
+        with self._database.transaction() as connection:
+            found = read_reports(connection, run_id, name, attempt, start, stop, limit + 1)
+            names = list(connection.execute(select(run_reports.c.name).where(*own).distinct()).scalars())
+        kept = found[:limit]
+        following = found[limit][0] if len(found) > limit else None
+        return Series([n for n, _ in kept], [value for _, value in kept], sorted(names), following)
+
+
+def read_reports(
+    connection: Connection, run_id: str, name: str, attempt: int, start: int, stop: int, limit: int | None = None
+) -> list[tuple[int, float]]:
+    """A metric's reports of iterations start … stop − 1 in an attempt, ascending."""
+    place = (run_reports.c.run == run_id, run_reports.c.attempt == attempt, run_reports.c.name == name)
+    window = (run_reports.c.iteration >= start, run_reports.c.iteration < stop)
+    query = select(run_reports.c.iteration, run_reports.c.value).where(*place, *window)
+    rows = connection.execute(query.order_by(run_reports.c.iteration).limit(limit))
+    return [(row.iteration, float(row.value)) for row in rows]
+
+
+def reports_under(
+    connection: Connection, run_id: str, attempt: int, batch: Iterable[Report]
+) -> dict[tuple[int, str], float]:
+    """What is stored of an attempt under the iterations and names of a batch."""
+    found: dict[tuple[int, str], float] = {}
+    own = (run_reports.c.run == run_id, run_reports.c.attempt == attempt)
+    places = sorted({(each.iteration, each.name) for each in batch})
+    for begin in range(0, len(places), _AT_ONCE):
+        some = places[begin : begin + _AT_ONCE]
+        pairs = (and_(run_reports.c.iteration == n, run_reports.c.name == name) for n, name in some)
+        rows = connection.execute(
+            select(run_reports.c.iteration, run_reports.c.name, run_reports.c.value).where(*own, or_(*pairs))
+        )
+        found |= {(row.iteration, row.name): float(row.value) for row in rows}
+    return found

@@ -1,0 +1,96 @@
+"""What the OpenAPI document says of live runs is what is answered."""
+
+import copy
+from typing import Any
+
+import httpx
+from openapi_schema_validator import OAS31Validator
+
+from live_runs.rest_job import RestJob
+from rest import problem
+
+SPEC = {
+    "target_lr": 0.1,
+    "total_iterations": 300,
+    "param_groups": [{"name": "body"}, {"name": "head", "factor": 0.5}],
+    "hyperparameters": {"momentum": {"value": 0.9, "warmup": {"iterations": 5}}},
+}
+
+
+def busy_job(http: httpx.Client) -> RestJob:
+    """A run to which everything has happened once."""
+    job = RestJob(http, SPEC)
+    job.attach(world_size=8, lineage={"job": "slurm-1"})
+    job.ask(1, iteration_s=0.5)
+    job.change(factor=0.5, until=200)
+    controller = {"metric": "loss", "parameters": {"patience": 0, "param_groups": ["head"]}}
+    job.http.post(f"{job.path}/controllers", json=controller).raise_for_status()
+    job.ask(9, overrun={"start": 11, "end": 30, "revision": 1}, acknowledged=11)
+    for iteration, loss in ((31, 1.0), (32, "NaN")):
+        job.report(iteration, loss)
+    job.send("rollback", {"after": 4, "changes": "drop", "why": "diverged"}).raise_for_status()
+    return job
+
+
+def test_every_answer_about_a_run_has_the_fields_of_its_model(live: httpx.Client) -> None:
+    """Each is valid by the document's schema, and has no field that it has not."""
+    document: dict[str, Any] = live.get("/openapi.json").json()
+    components = copy.deepcopy(document["components"])
+    for schema in components["schemas"].values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+
+    def check(method: str, template: str, answer: httpx.Response) -> None:
+        assert answer.is_success, answer.text
+        responses = document["paths"][template][method]["responses"]
+        schema = responses[str(answer.status_code)]["content"]["application/json"]["schema"]
+        OAS31Validator({**schema, "components": components}).validate(answer.json())
+        assert answer.headers["cache-control"] == "no-store"
+
+    job, run = busy_job(live), "/v1/runs/{run_id}"
+    check("get", "/v1/runs", live.get("/v1/runs"))
+    check("get", run, live.get(job.path))
+    change = live.get(f"{job.path}/changes").json()["changes"][0]["id"]
+    for path, template in (
+        ("attempts", "attempts"),
+        ("changes", "changes"),
+        ("changes?attempt=1", "changes"),
+        (f"changes/{change}", "changes/{change_id}"),
+        ("controllers", "controllers"),
+        ("lr?stop=60", "lr"),
+        ("lr/12", "lr/{iteration}"),
+        ("events?after=0", "events"),
+        ("reports?name=loss", "reports"),
+    ):
+        check("get", f"{run}/{template}", live.get(f"{job.path}/{path}"))
+    check("post", f"{run}/windows", job.try_ask(9, 30))
+    check("delete", f"{run}/rollback", job.send("rollback", method="DELETE"))
+    check("post", f"{run}/changes", job.dry_run(factor=0.9))
+    check("post", f"{run}/changes", job.try_change(factor=0.9))
+    late = job.change(factor=0.9, at=250)["change"]["id"]
+    check("post", f"{run}/changes/{{change_id}}/cancel", job.send(f"changes/{late}/cancel"))
+    check("post", f"{run}/fork", job.send("fork", {"attempt": 1, "iteration": 8, "label": job.path}))
+    check("post", f"{run}/attempts", job.try_attach(9, take_over=True))
+    check("put", f"{run}/lock", live.put(f"{job.path}/lock", json={"lock": "locked"}))
+    check("post", f"{run}/finish", live.post(f"{job.path}/finish"))
+
+
+def test_the_columns_of_a_window_are_those_of_the_run(live: httpx.Client) -> None:
+    """Each group with its LRs, and the other hyperparameters beside them."""
+    job = RestJob(live, SPEC)
+    job.attach()
+    groups = job.ask(1)["groups"]
+    assert [(each["name"], each["lr"][0]) for each in groups] == [("body", 0.1), ("head", 0.05)]
+    assert groups[0]["hyperparameters"]["momentum"][:5] == [0.9 * n / 5 for n in range(1, 6)]
+
+
+def test_a_run_has_a_picture(live: httpx.Client) -> None:
+    """As PNG and SVG, with the metric that is asked for."""
+    job = busy_job(live)
+    png, svg = (live.get(f"{job.path}/plot.{kind}?start=0&stop=60") for kind in ("png", "svg"))
+    assert (png.headers["content-type"], png.content[:4]) == ("image/png", b"\x89PNG")
+    assert svg.headers["content-type"] == "image/svg+xml"
+    assert ">loss<" in svg.text
+    assert ">loss<" not in live.get(f"{job.path}/plot.svg?metric=accuracy").text
+    assert problem(live.get(f"{job.path}/plot.png?stop=9999"), 422, "iteration-out-of-range")["last"] == 301
+    assert problem(live.get("/v1/runs/unknown/plot.png"), 404, "run-not-found")

@@ -1,0 +1,73 @@
+"""Pictures of live runs: what stands in them, by the texts and lines of the SVG and by the content."""
+
+import math
+from typing import Any
+
+import pytest
+
+from live_runs.script import Script
+from preheat.errors import IterationOutOfRange
+from preheat.plot.options import PlotOptions
+from preheat.plot.run_picture import render_run
+from preheat.runs.facts import Overrun
+from preheat.runs.limits import Limits
+
+SPEC = {"target_lr": 0.1, "total_iterations": 400, "warmup": 20, "after_scheduler": {"type": "CosineLR"}}
+
+
+def rolled_back() -> Script:
+    """A run that diverged at 120, went back to 100 with a factor, and has come to 150."""
+    job = Script(SPEC, Limits(window_cap=64, first_window=30))
+    job.attach()
+    job.run_to(121)
+    job.roll_back(99, "from-here")
+    job.attach(100, checkpoint=True)
+    job.change(factor=0.5, why="diverged at 120")
+    job.run_to(150)
+    job.change("hold", value=0.0, at=300, for_iterations=30, why="a pause", author="bob")
+    return job
+
+
+def picture(job: Script, reports: Any = (), **options: Any) -> str:
+    """The SVG."""
+    found = render_run(job.run, job.shelf.curve, ("loss", reports), PlotOptions(**options), "svg")
+    return found.decode()
+
+
+def test_a_picture_says_what_is_used_committed_and_planned() -> None:
+    """Each has its line and its entry in the legend; changes have author and reason, earlier attempts are grey."""
+    shown = picture(rolled_back(), [(n, 3 + 1 / n) for n in range(1, 150)])
+    for said in ("used", "committed", "planned", "earlier attempts", "×0.5 ann: diverged at 120",
+                 "hold 0.0 bob: a pause", "next: ", "llama: revision 3, attempt 2", ">loss<", ">warm-up<"):  # fmt: skip
+        assert said in shown, said
+    assert "unknown" not in shown
+    assert shown.count("stroke-dasharray") >= 4
+
+
+def test_a_picture_of_a_part_shows_that_part() -> None:
+    """What is not in it has neither line nor legend nor flag; a report that is no number has no place."""
+    shown = picture(rolled_back(), [(n, math.nan) for n in range(1, 150)], start=10, stop=60)
+    for said in ("committed", "planned", "earlier attempts", "diverged", ">loss<"):
+        assert said not in shown, said
+
+
+def test_a_run_without_a_job_and_one_past_its_end_have_pictures() -> None:
+    """All planned before the first attempt; an overrun past the end holds the last LR."""
+    waiting = picture(Script(SPEC))
+    assert "llama: revision 1" in waiting
+    assert "attempt" not in waiting
+    job = Script({"target_lr": 0.1, "total_iterations": 20}, Limits(first_window=30, window_cap=64))
+    job.attach()
+    job.ask(1)
+    job.ask(35, 21, overrun=Overrun(21, 40, 1))
+    assert "next: 0.1 at 35" in picture(job)
+    with pytest.raises(IterationOutOfRange, match="stop"):
+        picture(job, stop=41)
+
+
+def test_the_same_run_gives_the_same_picture() -> None:
+    """Bit for bit, as PNG too."""
+    job = rolled_back()
+    first, again = (render_run(job.run, job.shelf.curve, ("loss", ()), PlotOptions(), "png") for _ in range(2))
+    assert first == again
+    assert first.startswith(b"\x89PNG")
