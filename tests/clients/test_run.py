@@ -143,8 +143,8 @@ class TestWindows:
             used(preheat.run("llama", SPEC), 1, 80, 0.01)
             measured = [body["iteration_s"] for body in runs.service.asked("windows")]
         assert measured[0] is None
-        assert measured[-1] >= 0.01
-        assert runs.toy.attempts[0].handed <= 80 + 21
+        assert measured[-1] > 0.008
+        assert runs.toy.attempts[0].handed <= 80 + 26
 
     def test_a_change_is_used_from_its_own_iteration_on(self, runs: Any) -> None:
         """Rule 2: not before, not after; who is asked for it hears why and by whom."""

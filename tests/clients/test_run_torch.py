@@ -160,6 +160,7 @@ def test_a_rewind_reads_nothing_that_the_attempt_before_was_handed(runs: Any) ->
         far = runs.toy.attempts[0].handed
         scheduler.load_state_dict(state)
         assert trained(on, scheduler, 1) == planned(301, 302)
+        assert runs.toy.attempts[0].position == 304  # what ran in the attempt that was left
         effect = runs.toy.change(0.5)
         assert effect < far
         lrs = trained(on, scheduler, far)

@@ -231,6 +231,10 @@ class Run(Described):
         """Takes where the loop is from a scheduler with `last_epoch` and `is_in_use`, for adapters."""
         self._place.follow(scheduler)
 
+    def reach(self, iteration: int) -> None:
+        """Notes that `iteration` is the next one to run, for adapters that leave off there."""
+        self._place.at = max(self._place.at, iteration)
+
     def close(self) -> None:
         """Says goodbye: sends the reports that are left, and lets another process attach at once."""
         if self._attachment is not None:

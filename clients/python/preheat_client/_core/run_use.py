@@ -24,8 +24,14 @@ class RunUse:
 
     def _look_from(self, state: Mapping[str, Any]) -> None:
         """Goes on from a loaded state: its LR is looked at, and the next update attaches."""
-        if is_live(self.schedule) and not (self.is_in_use and state == self.state_dict()):
-            self.is_in_use, self._resumed = False, state
+        if not is_live(self.schedule):
+            return
+        mine = self.state_dict()
+        if self.is_in_use and state == mine:
+            return
+        if self.is_in_use:  # what ran up to here did run, in the attempt that is left
+            self.schedule.reach(mine["iteration"])
+        self.is_in_use, self._resumed = False, state
 
     @property
     def _source(self) -> Any:

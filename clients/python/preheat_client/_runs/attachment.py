@@ -85,7 +85,7 @@ class Attachment:
             raise self.heartbeat.ended
 
     def leave(self) -> bool:
-        """Says goodbye, after the reports that are left; whether there was an attempt. An outage is not waited for."""
+        """Says goodbye, and before it what is left to say; whether there was an attempt. An outage is not waited for."""
         heartbeat = self.heartbeat
         with heartbeat.lock:
             speaker, heartbeat.speaker = heartbeat.speaker, None
@@ -139,7 +139,7 @@ class Attachment:
         return {"attempt": checkpoint["attempt"], "revision": checkpoint["revision"], "bound": bound, "spec": spec}
 
     def _say_goodbye(self, speaker: Speaker, position: int) -> None:
-        self.heartbeat.send_reports(speaker)
+        self.heartbeat.confirm(speaker, position)
         if self._options.speakers == "one":  # of many, the others go on
             self._link.api.close(self._link.run.id, speaker.attempt, speaker.token, position)
 

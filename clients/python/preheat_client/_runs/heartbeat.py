@@ -155,8 +155,12 @@ class Heartbeat:
             **more,
         }
 
-    def send_reports(self, speaker: Speaker) -> None:
-        """Gives the service the reports that are left. Raises ServiceUnavailable, RequestRefused."""
+    def confirm(self, speaker: Speaker, position: int) -> None:
+        """Tells the service where a loop has left, and what it had and did, with the reports that are left.
+
+        Raises ServiceUnavailable, RequestRefused.
+        """
+        self._ask(speaker, position)
         while self.link.options.reports and not self.reports.is_empty:
             body = {"attempt": speaker.attempt, "token": speaker.token, "reports": self.reports.batch(), "told": []}
             self.link.api.report(self.link.run.id, body)
