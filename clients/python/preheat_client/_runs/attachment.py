@@ -85,7 +85,7 @@ class Attachment:
             raise self.heartbeat.ended
 
     def leave(self) -> bool:
-        """Says goodbye, and before it what is left to say; whether there was an attempt. An outage is not waited for."""
+        """Says goodbye, and before it what is left; whether there was an attempt. An outage is not waited for."""
         heartbeat = self.heartbeat
         with heartbeat.lock:
             speaker, heartbeat.speaker = heartbeat.speaker, None
