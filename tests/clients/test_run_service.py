@@ -124,7 +124,7 @@ def test_a_service_that_is_killed_learns_what_the_job_did(tmp_path: Path) -> Non
         assert run.status.state is RunState.OVERRUN
         with service_process(database, port=port, run_lease_s=0.3) as running:
             give_up = time.monotonic() + SOON_S
-            while run.status.state is not RunState.READY:
+            while str(run.status.state) != "READY":
                 assert time.monotonic() < give_up
                 job.train(20)
             job.train(200)
