@@ -15,6 +15,7 @@ import pytest
 from preheat_client import (
     CheckpointMismatch,
     IterationOutOfRange,
+    KnowsMore,
     Preheat,
     RunDiffers,
     RunFinished,
@@ -223,6 +224,20 @@ class TestReports:
             assert run.status.dropped_reports >= MOST_WAITING - 1
             runs.service.is_away = False
             wait_until(lambda: (1, 3 * MOST_WAITING - 1, "loss") in runs.toy.reports, SOON_S)
+
+    def test_reports_that_the_service_refuses_do_not_stop_the_heartbeat(
+        self, runs: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """They are dropped, which is logged, and windows go on."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            run.report(1, poison=1.0)
+            wait_until(lambda: "reports are dropped" in caplog.text, SOON_S)
+            run.report(2, loss=0.5)
+            assert used(run, 2, 100, 0.001) == planned(2, 100)
+            wait_until(lambda: (1, 2, "loss") in runs.toy.reports, SOON_S)
+            assert run.status.state is RunState.READY
 
     def test_what_is_no_number_is_refused(self, runs: Any) -> None:
         """By name and value, where it is reported."""
@@ -457,6 +472,49 @@ def test_a_service_that_was_restored_takes_what_the_job_knows(runs: Any) -> None
         assert knowledge["spec"]["target_lr"] == 0.1
         assert knowledge["bound"] == backup.attempts[0].start
         assert run.status.state is RunState.READY
+
+
+def test_a_checkpoint_of_a_lost_attempt_is_taken_as_a_fact(runs: Any) -> None:
+    """Rule 14, of a process that was restarted too: it says what its checkpoint knows, and goes on."""
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        used(run, 1, 40)
+        state = run.state_dict(40)
+    runs.toy.attempts.clear()
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        run.load_state_dict(state)
+        assert used(run, 40, 60) == planned(40, 60)
+    knowledge = runs.service.asked("attempts")[-1]["knowledge"]
+    assert (knowledge["attempt"], knowledge["revision"], knowledge["bound"]) == (1, 1, state["acknowledged"])
+    assert runs.toy.attempts[0].number == 2
+
+
+def test_a_revision_that_nobody_knows_any_more_is_an_error(runs: Any) -> None:
+    """The checkpoint has its number and no LRs: to go on without it would undo what somebody changed."""
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        run.lr(1)
+        run.load_state_dict({**run.state_dict(2), "revision": 7})
+        with pytest.raises(KnowsMore) as refused:
+            run.lr(2)
+        assert refused.value.problem["lost"] == {"revision": [7, 1]}
+
+
+def test_an_overrun_is_no_longer_than_windows_are(runs: Any) -> None:
+    """A service that hands out eight iterations at most would take no report of one that goes further ahead."""
+    runs.toy.cap = 8
+    with Preheat(runs.url, timeout_s=1) as preheat:
+        run = preheat.run("llama", SPEC)
+        lrs = used(run, 1, 30)
+        runs.service.is_away = True
+        lrs += used(run, 30, 100)
+        assert str(run.status.state) == "OVERRUN"
+        runs.service.is_away = False
+        wait_until(lambda: runs.toy.attempts[0].position == 99, SOON_S)
+        lrs += used(run, 100, 120)
+        assert run.status.state is RunState.READY
+        assert lrs == recorded(runs, 1, 1, 120) == planned(1, 120)
 
 
 class TestManySpeakers:

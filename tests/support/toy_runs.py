@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-CAP = 4096
 FIRST_WINDOW = 16
 RUN = "a" * 32
 
@@ -52,6 +51,7 @@ class ToyRun:
     generation: int = 1
     revision: int = 1
     lease_s: float = 5.0
+    cap: int = 4096
     is_alive: bool = True
     is_finished: bool = False
     restart: Any = None
@@ -137,8 +137,11 @@ class ToyRun:
             mine = body["position"]
             raise Refused(409, "checkpoint-mismatch", field="position", checkpoint=checkpoint["position"], run=mine)
         present = self.present
-        if present is None or checkpoint["attempt"] > present.number:
-            raise Refused(409, "knows-more", generation=self.generation + 1, lost={"attempt": []})
+        number = present.number if present else 0
+        pairs = {"attempt": (checkpoint["attempt"], number), "revision": (checkpoint["revision"], self.revision)}
+        lost = {name: pair for name, pair in pairs.items() if pair[0] > pair[1]}
+        if lost or present is None:
+            raise Refused(409, "knows-more", generation=self.generation + 1, lost=lost)
         if checkpoint["attempt"] == present.number and checkpoint["overrun"]:
             self._take_facts(present, checkpoint["overrun"], body["position"])
 
@@ -171,19 +174,23 @@ class ToyRun:
         if overrun is not None:
             if present.speakers == "all":
                 raise Refused(409, "no-overrun")
+            furthest = max(max(body["position"], present.position) + self.cap, present.handed)
+            if overrun["end"] > furthest:
+                raise Refused(409, "position-ahead", value=overrun["end"], handed=furthest)
             self._take_facts(present, overrun, overrun["end"])
         if body["position"] > present.handed:
             raise Refused(409, "position-ahead", value=body["position"], handed=present.handed)
         present.position = max(present.position, body["position"])
         present.acknowledged = max(present.acknowledged, body["acknowledged"])
         self._take_reports(present, body)
+        self.told += body.get("told", [])
         return self._handed(present, body)
 
     def _handed(self, present: Attempt, body: dict[str, Any]) -> dict[str, Any]:
         iteration_s = body["iteration_s"]
-        count = FIRST_WINDOW if iteration_s is None else max(int(min(self.lease_s / iteration_s, CAP)), 2)
+        count = FIRST_WINDOW if iteration_s is None else max(int(min(self.lease_s / iteration_s, self.cap)), 2)
         start = max(body["acknowledged"], body["overrun"]["end"] if body["overrun"] else 0)
-        stop = min(body["position"] + count, present.position + CAP, self.total_of(self.revision) + 1)
+        stop = min(body["position"] + count, present.position + self.cap, self.total_of(self.revision) + 1)
         stop = max(start, stop)
         lrs = [self.lr(self.revision, n) for n in range(start, stop)]
         for n, lr in zip(range(start, stop), lrs, strict=True):
@@ -226,8 +233,9 @@ class ToyRun:
     def _take_reports(self, attempt: Attempt, body: dict[str, Any]) -> None:
         for report in body["reports"]:
             for name, value in report["values"].items():
+                if name == "poison":
+                    raise Refused(422, "invalid-spec", errors=[])
                 self.reports.setdefault((attempt.number, report["iteration"], name), value)
-        self.told += body.get("told", [])
 
     def report(self, body: dict[str, Any]) -> dict[str, Any]:
         """Reports outside of a window."""

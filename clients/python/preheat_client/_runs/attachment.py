@@ -171,7 +171,8 @@ class Attachment:
         if self._options.speakers == "all":
             return None
         overrun, start = speaker.overrun, speaker.end
-        count = iterations_ahead(heartbeat.pace.iteration_s, speaker.lease_s / 2, _MOST_IN_OVERRUN)
+        most = min(speaker.longest, _MOST_IN_OVERRUN)
+        count = iterations_ahead(heartbeat.pace.iteration_s, speaker.lease_s / 2, most)
         found = self._link.revisions.rows(start, count, None if overrun is None else overrun.revision)
         if found is None:
             return None

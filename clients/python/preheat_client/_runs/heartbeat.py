@@ -20,14 +20,14 @@ from preheat_client._runs.processes import Lineage, Processes
 from preheat_client._runs.reports import Reports
 from preheat_client._runs.revisions import Revisions
 from preheat_client._runs.speaker import Asked, Speaker
-from preheat_client.errors import InvalidSpec, KnowsMore, PreheatError, RunFinished, RunSuperseded
+from preheat_client.errors import KnowsMore, PreheatError, RunFinished, RunSuperseded
 from preheat_client.run_status import RunHealth
 
 if TYPE_CHECKING:
     from preheat_client._runs.api import Columns, RunApi  # brings httpcore
 
 _LOG = logging.getLogger("preheat_client")
-_CONFLICT = 409
+_CONFLICT, _NOT_TAKEN = 409, {413, 422}
 _SOONEST_S = _FIRST_LOOK_S = 0.02
 
 Speakers = Literal["one", "all"]
@@ -235,7 +235,7 @@ class Heartbeat:
                 return self._tell_what_is_known(speaker)
             except PreheatError as refusal:
                 error = refusal
-        if isinstance(error, InvalidSpec) and not self.reports.is_empty:
+        if getattr(error, "status", None) in _NOT_TAKEN and not self.reports.is_empty:
             _LOG.error("%s: reports are dropped, which the service refuses: %s", health.name, error)
             self.reports.sent()
             return 0.0
@@ -251,6 +251,8 @@ class Heartbeat:
         link, end = self.link, speaker.end
         revision = speaker.overrun.revision if speaker.overrun else speaker.revision
         spec = link.revisions.spec(revision)
+        if spec is None:
+            _LOG.error("%s: the service has lost revision %d, and its LRs are not here", link.health.name, revision)
         knowledge = {"attempt": speaker.attempt, "revision": revision, "bound": end, "spec": spec}
         body = self.attach_body(end, os.urandom(16).hex(), knowledge=knowledge)
         attached = link.api.attach(link.run.id, body)

@@ -65,6 +65,8 @@ class Speaker:
         self.revision, self.generation, self.lease_s = attached.revision, attached.generation, attached.lease_s
         self.schedule_id, self.total_iterations = attached.schedule_id, attached.total_iterations
         self.acknowledged = self.told = attached.start
+        self.longest = 2
+        """The longest window so far: the service allows no overrun that is longer than its windows may be."""
         self.overrun: Overrun | None = None
         self.restart: Restart | None = None
         self._untold: list[Handed] = []
@@ -114,6 +116,7 @@ class Speaker:
         self.restart = handed.restart or self.restart
         self.overrun = None
         self.acknowledged = handed.stop
+        self.longest = max(self.longest, handed.stop - start)
         if handed.stop > start:
             self._untold.append(handed)
         return True
