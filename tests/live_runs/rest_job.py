@@ -106,15 +106,20 @@ class RestJob:
 
     def lrs(self, *iterations: int, attempt: int | None = None) -> list[float]:
         """The first group's LR at some iterations, by the record."""
-        query = "" if attempt is None else f"?attempt={attempt}"
-        found = [self.http.get(f"{self.path}/lr/{n}{query}").raise_for_status().json() for n in iterations]
-        return [each["groups"][0]["lr"] for each in found]
+        window = self._record(iterations, attempt)
+        return [window["groups"][0]["lr"][n - window["start"]] for n in iterations]
 
     def certainties(self, *iterations: int, attempt: int | None = None) -> list[str]:
         """What is known of some iterations."""
-        query = "" if attempt is None else f"?attempt={attempt}"
-        found = [self.http.get(f"{self.path}/lr/{n}{query}").raise_for_status().json() for n in iterations]
-        return [each["certainty"] for each in found]
+        parts = self._record(iterations, attempt)["parts"]
+        return [next(each["certainty"] for each in parts if each["start"] <= n < each["stop"]) for n in iterations]
+
+    def _record(self, iterations: tuple[int, ...], attempt: int | None) -> dict[str, Any]:
+        query = f"start={min(iterations)}&stop={max(iterations) + 1}" + (
+            "" if attempt is None else f"&attempt={attempt}"
+        )
+        content: dict[str, Any] = self.http.get(f"{self.path}/lr?{query}").raise_for_status().json()
+        return content
 
     def statuses(self, attempt: int | None = None) -> list[str | None]:
         """Every change's, in order."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from preheat.api.run_curves import StoredCurves
 from preheat.budget import Deadline, check_length
 from preheat.curve import Curve
 from preheat.observability.metrics import Metrics
@@ -33,21 +34,6 @@ _MOST_SHOWN = 100_000
 
 _HELD_S = 2.0
 """How long a change may compute while it holds its run: windows wait meanwhile."""
-
-
-class StoredCurves:
-    """Curves of schedules that are stored, from memory or by `read`, and of others; within a deadline."""
-
-    def __init__(self, catalogue: Catalogue, read: Callable[[str], Schedule]) -> None:
-        self._catalogue, self._read = catalogue, read
-
-    def curve(self, schedule_id: str) -> Curve:
-        """The curve of a schedule that is stored."""
-        return self._catalogue.cache.get(schedule_id) or self.curve_of(self._read(schedule_id))
-
-    def curve_of(self, schedule: Schedule) -> Curve:
-        """The curve of a schedule. Raises TorchVersionMismatch."""
-        return self._catalogue.curve_of(schedule)
 
 
 class LiveRuns:

@@ -66,7 +66,7 @@ class Offload:
         pool: WorkerPool,
         catalogue: Catalogue,
         settings: Settings,
-        run_changed: Callable[[str], None],
+        run_changed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._app = app
         self._run_changed = run_changed

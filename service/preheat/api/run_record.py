@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preheat.api.live_runs import StoredCurves
+from preheat.api.run_curves import StoredCurves
 from preheat.budget import Deadline
 from preheat.curve import Curve, Floats
 from preheat.errors import IterationOutOfRange

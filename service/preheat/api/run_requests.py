@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AllowInfNan, BaseModel, BeforeValidator, Fi
 
 from preheat.runs import attempts, changes, knowledge, making, windows
 from preheat.runs.facts import Overrun
+from preheat.runs.operations import as_tuple
 from preheat.runs.plateau import PlateauParameters
 from preheat.runs.reports import Report, Told
 from preheat.runs.run import Lineage
@@ -38,7 +39,7 @@ def _number(value: Any) -> Any:
 def _with_tuples(value: Any) -> Any:
     """The fields of a spec's models are tuples, which strict models take no list for."""
     if isinstance(value, dict):
-        return {key: tuple(each) if isinstance(each, list) else each for key, each in value.items()}
+        return {key: as_tuple(each) for key, each in value.items()}
     return value
 
 

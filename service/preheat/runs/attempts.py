@@ -85,7 +85,7 @@ def attach(
     """Opens the next attempt, or, as one of many speakers of the same job, joins the present one.
 
     Raises RunFinished; Superseded for a token that is fenced; AttemptMoved, Occupied; CheckpointMismatch;
-    KnowsMore; PositionAhead for a position past the end of the run.
+    KnowsMore; PositionAhead for a position past the end of the run; InvalidSpec.
     """
     if run.is_finished:
         raise RunFinished(run.id)
@@ -103,6 +103,9 @@ def attach(
     _check_attach(run, request, now)
     if request.knowledge is not None:
         recover(draft, request.knowledge, curves)
+        furthest = max(draft.run.total_iterations + 1, run.horizon) + limits.window_cap
+        if request.position > furthest:
+            raise PositionAhead("position", request.position, furthest)
     parent = _parent(run, request)
     _learn(draft, request, curves)
     handed = draft.run.horizon

@@ -231,7 +231,7 @@ def _durations(run: Run, request: ChangeRequest) -> Durations:
         violations.append(violation(("why",), "must say why, for those who read it later", request.why))
     if request.until is not None and request.for_iterations is not None:
         violations.append(violation(("for_iterations",), "must not be given beside until", request.for_iterations))
-    ends = request.operation.get("op") in {"cooldown", "extend", "revert"}
+    ends = request.operation.get("op") in ("cooldown", "extend", "revert")
     for field in ("until", "for_iterations"):
         if ends and getattr(request, field) is not None:
             rule = f"must not be given with {request.operation['op']}: it stays, until it is reverted"

@@ -1,13 +1,16 @@
 """Knowledge: what a client knows that the database has lost (a restored backup, a failover without its tail)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from preheat.runs.draft import Curves, Draft, Outcome
-from preheat.runs.revision import revise
+from preheat.runs.revision import amended, in_fold, revise
 from preheat.runs.run import Attempt, Change, Placement, Run
-from preheat.specs import spec_of
+from preheat.specs import InvalidSpec, spec_of, violation
+
+_MOST_LOST = 100_000
+"""Generations, attempts or revisions."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,10 @@ def raise_generation(run: Run, generation: int, now: float) -> Outcome[None]:
 def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     """Takes the facts: the revision's spec holds from the end of what is still known on, and numbers go on from its.
 
-    Raises InvalidSpec if that spec is none, or has other columns than the run.
+    Raises InvalidSpec if that spec is none, or has other columns than the run; for numbers that nobody can have seen.
     """
     run = draft.run
+    check_plausible(run, "knowledge", attempt=knowledge.attempt, revision=knowledge.revision)
     known = run.attempts[-1].acknowledged if run.attempts else 0
     if knowledge.attempt > run.attempt_number:
         draft.add_attempt(_lost(run, knowledge, known, draft.now))
@@ -52,7 +56,10 @@ def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     draft.note("recovered", attempt=knowledge.attempt, revision=knowledge.revision, bound=knowledge.bound)
     if knowledge.spec is None:
         return
-    spec = spec_of(dict(knowledge.spec)).model_dump(mode="json", exclude_none=True)
+    try:
+        spec = spec_of(dict(knowledge.spec)).model_dump(mode="json", exclude_none=True)
+    except InvalidSpec as error:
+        raise _of_spec(error, 0) from None
     change = Change(
         id=f"recovered-{draft.run.revision}",
         operation={"op": "replace", "schedule": spec, "clock": "run"},
@@ -62,7 +69,30 @@ def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
         placements=(Placement(draft.run.revision + 1, draft.run.attempt_number, known, "accepted"),),
     )
     draft.set(changes=(*draft.run.changes, change))
+    try:
+        amended(draft.run, [amendment for _, amendment in in_fold(draft.run)])
+    except InvalidSpec as error:
+        raise _of_spec(error, len(("amendments", 0, "schedule"))) from None
     revise(draft, curves)
+
+
+def check_plausible(run: Run, *location: str, **seen: int) -> None:
+    """Raises InvalidSpec for numbers so far beyond those of the run that no database can have lost as much."""
+    known = {"generation": run.generation, "attempt": run.attempt_number, "revision": run.revision}
+    violations = [
+        violation((*location, name), f"must be one that this service has given (here: {known[name]})", value)
+        for name, value in seen.items()
+        if value > known[name] + _MOST_LOST
+    ]
+    if violations:
+        raise InvalidSpec(violations)
+
+
+def _of_spec(error: InvalidSpec, skipped: int) -> InvalidSpec:
+    """The same with pointers into the request."""
+    return InvalidSpec(
+        [replace(each, location=("knowledge", "spec", *each.location[skipped:])) for each in error.violations]
+    )
 
 
 def _lost(run: Run, knowledge: Knowledge, start: int, now: float) -> Attempt:

@@ -1,16 +1,18 @@
 """Operations: what a request may ask for, checked, with every duration in iterations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from pydantic import ValidationError
 
 from preheat.runs.revision import base_of
 from preheat.runs.run import Run
-from preheat.specs import InvalidSpec, Violation, violation
+from preheat.specs import InvalidSpec, Spec, Violation, from_pydantic, violation
 from preheat.specs.amendments import AMENDMENTS
 from preheat.specs.duration_text import duration
 from preheat.specs.durations import Clock, Units
-from preheat.specs.fields import MAX_ITERATION
+from preheat.specs.fields import MAX_ITERATION, UNION_TAGS
 from preheat.specs.violations import unknown
 
 _OF_A_CHANGE = ("start", "stop", "moved_from")
@@ -51,7 +53,7 @@ def checked_operation(run: Run, operation: Mapping[str, Any], effect: int) -> di
         if set(operation) != {"op", "change"} or not isinstance(operation["change"], str):
             raise InvalidSpec([violation(("operation", "change"), "is required, and nothing else: the change's id")])
         return dict(operation)
-    if op not in AMENDMENTS:
+    if not isinstance(op, str) or op not in AMENDMENTS:
         raise InvalidSpec([violation(("operation", "op"), unknown("operation", str(op), [*AMENDMENTS, "revert"]), op)])
     foreign = [
         violation(("operation", name), "is no field of a change", operation[name])
@@ -60,6 +62,7 @@ def checked_operation(run: Run, operation: Mapping[str, Any], effect: int) -> di
     ]
     if foreign:
         raise InvalidSpec(foreign)
+    _check_fields(op, operation, effect)
     violations: list[Violation] = []
     found = dict(operation)
     clock = _clock(run)
@@ -69,6 +72,26 @@ def checked_operation(run: Run, operation: Mapping[str, Any], effect: int) -> di
     if violations:
         raise InvalidSpec([Violation(("operation", *each.location), each.rule, each.value) for each in violations])
     return found
+
+
+def _check_fields(op: str, operation: Mapping[str, Any], effect: int) -> None:
+    """Raises InvalidSpec for a field that is missing, unknown or of the wrong kind, whatever the schedule is."""
+    example: dict[str, Any] = {**operation, "start": effect}
+    if operation.get("value") == "current":
+        example["value"] = 0.0
+    if isinstance(operation.get("schedule"), Mapping):  # it is checked as a spec, with the recipe in it
+        example["schedule"] = Spec(target_lr=1.0, total_iterations=1)
+    known = [name for name in AMENDMENTS[op].model_fields if name not in _OF_A_CHANGE]
+    try:
+        AMENDMENTS[op].model_validate({name: as_tuple(value) for name, value in example.items()})
+    except ValidationError as error:
+        found = from_pydantic(error.errors(include_url=False), tags=UNION_TAGS, fields_at=lambda _: known)
+        raise InvalidSpec([replace(each, location=("operation", *each.location)) for each in found]) from None
+
+
+def as_tuple(value: Any) -> Any:
+    """A list as the tuple that strict models of specs take."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _clock(run: Run) -> Clock:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from preheat.runs.draft import Curves, Draft, Outcome
 from preheat.runs.errors import KnowsMore, PositionAhead, RunFinished, Superseded
 from preheat.runs.facts import Overrun, take_facts
+from preheat.runs.knowledge import check_plausible
 from preheat.runs.limits import DEFAULT_LIMITS, Limits
 from preheat.runs.run import Attempt, Rollback, Run
 
@@ -96,7 +97,8 @@ def present(run: Run, attempt: int, token: str) -> Attempt:
 
 
 def check_knowledge(run: Run, generation: int, revision: int, attempt: int) -> None:
-    """Raises KnowsMore for a client that has seen what this database has not."""
+    """Raises KnowsMore for a client that has seen what this database has not, InvalidSpec for what nobody has."""
+    check_plausible(run, generation=generation, revision=revision, attempt=attempt)
     lost = {}
     if generation > run.generation:
         lost["generation"] = [generation, run.generation]

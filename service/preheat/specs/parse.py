@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -114,11 +115,18 @@ def _with_recipes(content: Any) -> Any:
         "schedule" in each for each in amendments if isinstance(each, dict)
     ):
         return content
-    whole = [
-        each | {"schedule": _with_recipes(each["schedule"])} if isinstance(each, dict) and "schedule" in each else each
-        for each in amendments
-    ]
-    return content | {"amendments": whole}
+    return content | {"amendments": [_with_its_recipe(each, index) for index, each in enumerate(amendments)]}
+
+
+def _with_its_recipe(amendment: Any, index: int) -> Any:
+    """An amendment whose schedule has the fields of its recipe. Raises InvalidSpec, with pointers into the spec."""
+    if not isinstance(amendment, dict) or "schedule" not in amendment:
+        return amendment
+    try:
+        return amendment | {"schedule": _with_recipes(amendment["schedule"])}
+    except InvalidSpec as error:
+        place = ("amendments", index, "schedule")
+        raise InvalidSpec([replace(each, location=(*place, *each.location)) for each in error.violations]) from None
 
 
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

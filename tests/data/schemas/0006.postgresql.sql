@@ -67,7 +67,7 @@ CREATE SEQUENCE public.run_keys_number_seq
 ALTER SEQUENCE public.run_keys_number_seq OWNED BY public.run_keys.number;
 CREATE TABLE public.run_reports (
     run character varying(32) NOT NULL,
-    attempt integer NOT NULL,
+    attempt bigint NOT NULL,
     name text NOT NULL,
     iteration bigint NOT NULL,
     value text NOT NULL
@@ -75,7 +75,7 @@ CREATE TABLE public.run_reports (
 CREATE TABLE public.run_revisions (
     number integer NOT NULL,
     run character varying(32) NOT NULL,
-    revision integer,
+    revision bigint,
     schedule character varying(32) NOT NULL
 );
 CREATE SEQUENCE public.run_revisions_number_seq
@@ -135,20 +135,20 @@ ALTER TABLE ONLY public.runs ALTER COLUMN number SET DEFAULT nextval('public.run
 ALTER TABLE ONLY public.schedules ALTER COLUMN number SET DEFAULT nextval('public.schedules_number_seq'::regclass);
 INSERT INTO public.alembic_version VALUES ('0006');
 INSERT INTO public.changes VALUES (1, 'keys', 'trainer');
-INSERT INTO public.keys VALUES (1, 'trainer', 'preheat_fLPys52F', '38af532bc6c9316737dab2b85dc0551482ef06deb73f057e76a3ce534cd70b82', 'write', 1795904972, NULL, NULL, NULL);
+INSERT INTO public.keys VALUES (1, 'trainer', 'preheat_wukco2pe', '943e0fe919ebfc1a898688a7099f8da41460ed91f2beb7efeefcbad7bde266ed', 'write', 1795908348, NULL, NULL, NULL);
 INSERT INTO public.run_events VALUES ('0123456789abcdef0123456789abcdef', 1, 'made', 1800000000, '{"label":"llama-7b","schedule":"630e8304e0352e14c20ae59b8f487901"}');
 INSERT INTO public.run_revisions VALUES (1, '0123456789abcdef0123456789abcdef', 1, '630e8304e0352e14c20ae59b8f487901');
-INSERT INTO public.runs VALUES (1, '0123456789abcdef0123456789abcdef', 'llama-7b', '5a4490b80eff2da2', 'WAITING', 0, 0, '{"format":2,"spec":{"after_scheduler":{"T_max":10,"eta_min":0.0,"type":"CosineAnnealingLR"},"target_lr":0.01,"total_iterations":20,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":10,"shape":"linear"}},"torch_version":"2.13.0"}', '{"id":"0123456789abcdef0123456789abcdef","label":"llama-7b","schedule_id":"630e8304e0352e14c20ae59b8f487901","total_iterations":20,"created_at":1800000000.0,"revision":1,"generation":1,"rollback":null,"controllers":[],"origins":[],"is_locked":false,"is_finished":false,"events":1}', 0);
+INSERT INTO public.runs VALUES (1, '0123456789abcdef0123456789abcdef', 'llama-7b', '1507f515a5cb80af', 'WAITING', 0, 0, '{"format":2,"spec":{"after_scheduler":{"T_max":10,"eta_min":0.0,"type":"CosineAnnealingLR"},"target_lr":0.01,"total_iterations":20,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":10,"shape":"linear"}},"torch_version":"2.13.0"}', '{"id":"0123456789abcdef0123456789abcdef","label":"llama-7b","schedule_id":"630e8304e0352e14c20ae59b8f487901","total_iterations":20,"created_at":1800000000.0,"revision":1,"generation":1,"rollback":null,"controllers":[],"origins":[],"is_locked":false,"is_finished":false,"events":1}', 0);
 INSERT INTO public.schedules VALUES (2, 'ccd0f2b1de4d86ab816679b68c36f310', '{"format":2,"spec":{"after_scheduler":{"T_max":10,"eta_min":0.0,"type":"CosineAnnealingLR"},"label":"\u00e9 \u65e5\u672c ''quoted'' \"twice\" \\ %_ ; --\nline","target_lr":0.01,"total_iterations":20,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":10,"shape":"linear"}},"torch_version":"2.13.0"}', 'é 日本 ''quoted'' "twice" \ %_ ; --
-line', 1795904972, NULL);
-INSERT INTO public.schedules VALUES (3, 'f65557c9f3d86240ca94af95a19eeecb', '{"format":2,"spec":{"label":"a\u0000b","target_lr":0.01,"total_iterations":20,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":10,"shape":"linear"}}}', 'a␀b', 1795904972, NULL);
-INSERT INTO public.schedules VALUES (4, '7c52fcb98d7f0ad093110409bf3cdddb', '{"format":2,"spec":{"label":"\ud83d\ude00\u200d\u202e","target_lr":0.01,"total_iterations":20,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":10,"shape":"linear"}}}', '😀‍‮', 1795904972, NULL);
-INSERT INTO public.schedules VALUES (5, 'a3b0db3bcda52efbe4c8f7668a8be8e9', '{"format":2,"spec":{"after_scheduler":{"gamma":0.1,"step_size":4,"type":"StepLR"},"target_lr":0.1,"total_iterations":12,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":0,"shape":"linear"}},"torch_version":"2.13.0"}', NULL, 1795904972, NULL);
-INSERT INTO public.schedules VALUES (6, '6ad4b7b1a6a3f3c5b365bb91a700977b', '{"format":2,"spec":{"after_scheduler":{"anneal_epochs":10,"anneal_strategy":"cos","swa_lr":1e-05,"type":"SWALR"},"target_lr":0.0003,"total_iterations":30,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":0,"shape":"linear"}},"torch_version":"2.13.0"}', NULL, 1795904972, NULL);
-INSERT INTO public.schedules VALUES (7, '7e1d64d4a6ce54c3a24fa1d995d3ead9', '{"format":2,"spec":{"param_groups":[{"name":"a","target_lr":0.1},{"name":"b","target_lr":0.01}],"target_lr":0.1,"total_iterations":10,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":0,"shape":"linear"}}}', NULL, 1795904972, NULL);
-INSERT INTO public.schedules VALUES (1, '630e8304e0352e14c20ae59b8f487901', '{"format":2,"spec":{"after_scheduler":{"T_max":10,"eta_min":0.0,"type":"CosineAnnealingLR"},"target_lr":0.01,"total_iterations":20,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":10,"shape":"linear"}},"torch_version":"2.13.0"}', NULL, 1795904972, 0);
-INSERT INTO public.schedules VALUES (8, '62db7654d1bc75ee799778166b81f83b', '{"format":2,"spec":{"label":"damaged","t', 'damaged', 1795904972, NULL);
-INSERT INTO public.service VALUES ('52fce02aab1c43d4917a0c8e982cb05b', 0, 0);
+line', 1795908348, NULL);
+INSERT INTO public.schedules VALUES (3, 'f65557c9f3d86240ca94af95a19eeecb', '{"format":2,"spec":{"label":"a\u0000b","target_lr":0.01,"total_iterations":20,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":10,"shape":"linear"}}}', 'a␀b', 1795908348, NULL);
+INSERT INTO public.schedules VALUES (4, '7c52fcb98d7f0ad093110409bf3cdddb', '{"format":2,"spec":{"label":"\ud83d\ude00\u200d\u202e","target_lr":0.01,"total_iterations":20,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":10,"shape":"linear"}}}', '😀‍‮', 1795908348, NULL);
+INSERT INTO public.schedules VALUES (5, 'a3b0db3bcda52efbe4c8f7668a8be8e9', '{"format":2,"spec":{"after_scheduler":{"gamma":0.1,"step_size":4,"type":"StepLR"},"target_lr":0.1,"total_iterations":12,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":0,"shape":"linear"}},"torch_version":"2.13.0"}', NULL, 1795908348, NULL);
+INSERT INTO public.schedules VALUES (6, '6ad4b7b1a6a3f3c5b365bb91a700977b', '{"format":2,"spec":{"after_scheduler":{"anneal_epochs":10,"anneal_strategy":"cos","swa_lr":1e-05,"type":"SWALR"},"target_lr":0.0003,"total_iterations":30,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":0,"shape":"linear"}},"torch_version":"2.13.0"}', NULL, 1795908348, NULL);
+INSERT INTO public.schedules VALUES (7, '7e1d64d4a6ce54c3a24fa1d995d3ead9', '{"format":2,"spec":{"param_groups":[{"name":"a","target_lr":0.1},{"name":"b","target_lr":0.01}],"target_lr":0.1,"total_iterations":10,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":0,"shape":"linear"}}}', NULL, 1795908348, NULL);
+INSERT INTO public.schedules VALUES (1, '630e8304e0352e14c20ae59b8f487901', '{"format":2,"spec":{"after_scheduler":{"T_max":10,"eta_min":0.0,"type":"CosineAnnealingLR"},"target_lr":0.01,"total_iterations":20,"warmup":{"convention":"n/W","decay_clock":"after_warmup","iterations":10,"shape":"linear"}},"torch_version":"2.13.0"}', NULL, 1795908348, 0);
+INSERT INTO public.schedules VALUES (8, '62db7654d1bc75ee799778166b81f83b', '{"format":2,"spec":{"label":"damaged","t', 'damaged', 1795908348, NULL);
+INSERT INTO public.service VALUES ('d7af6ad3fb574195b111db42703bbc5f', 0, 0);
 SELECT pg_catalog.setval('public.changes_number_seq', 1, true);
 SELECT pg_catalog.setval('public.keys_number_seq', 1, true);
 SELECT pg_catalog.setval('public.run_keys_number_seq', 1, false);

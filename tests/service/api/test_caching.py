@@ -71,6 +71,8 @@ def headers_of(answer: httpx.Response, *, without: set[str]) -> dict[str, str]:
 def test_every_path_with_get_is_in_the_table(http: httpx.Client) -> None:
     """A route that is added says here how its answer may be kept."""
     documented = {path for path, methods in http.get("/openapi.json").json()["paths"].items() if "get" in methods}
+    # What runs answer is of a moment, and never kept: tests/service/api/runs/test_document.py.
+    documented = {path for path in documented if not path.startswith("/v1/runs")}
     page = {path for path in ROUTES if path.startswith("/docs/")}  # what it loads is looked at with the page
     assert documented | page | {"/", "/docs", "/openapi.json"} == set(ROUTES)
 

@@ -168,7 +168,7 @@ def test_rule_12_events_are_pushed_without_a_gap(job: RestJob) -> None:
 
 
 def test_rule_12_a_stream_ends_with_its_run(job: RestJob) -> None:
-    """And with the service; without Last-Event-ID it begins now."""
+    """Without Last-Event-ID it begins now."""
     ended = threading.Event()
 
     def watch() -> None:
@@ -182,6 +182,17 @@ def test_rule_12_a_stream_ends_with_its_run(job: RestJob) -> None:
     assert job.http.delete(job.path).status_code == 204
     assert ended.wait(30)
     problem(job.http.get(f"{job.path}/events"), 404, "run-not-found")
+
+
+def test_rule_12_a_stream_ends_when_the_service_stops() -> None:
+    """At once: nobody waits for those who watch."""
+    with service() as url, httpx.Client(base_url=url) as http:
+        job = RestJob(http)
+        thread = threading.Thread(target=lambda: list(streamed(job, 0, 99)))
+        thread.start()
+        threading.Event().wait(0.5)
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_rule_12_trimmed_events_are_gone(tmp_path: Path) -> None:

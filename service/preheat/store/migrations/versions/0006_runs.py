@@ -48,7 +48,7 @@ def upgrade() -> None:
         "run_revisions",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("run", sa.String(32), sa.ForeignKey("runs.id"), nullable=False),
-        sa.Column("revision", sa.Integer, nullable=True),
+        sa.Column("revision", sa.BigInteger, nullable=True),
         sa.Column("schedule", sa.String(32), sa.ForeignKey("schedules.id"), nullable=False),
         sqlite_autoincrement=True,
     )
@@ -65,7 +65,7 @@ def upgrade() -> None:
     op.create_table(
         "run_reports",
         sa.Column("run", sa.String(32), sa.ForeignKey("runs.id"), primary_key=True),
-        sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("attempt", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("iteration", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("value", sa.Text, nullable=False),
