@@ -501,6 +501,30 @@ def test_a_revision_that_nobody_knows_any_more_is_an_error(runs: Any) -> None:
         assert refused.value.problem["lost"] == {"revision": [7, 1]}
 
 
+def test_a_revision_is_used_when_the_loop_could_go_on_along_it(runs: Any) -> None:
+    """Rule 6: a service that is lost just after it handed out a change must not make the loop go back behind it."""
+    with Preheat(runs.url, timeout_s=0.3) as preheat:
+        run = preheat.run("llama", SPEC)
+        lrs = used(run, 1, 40, 0.001)
+        runs.service.hidden = set(range(2, 5000))  # facts that move a change make another one
+        effect = runs.toy.change(0.5)
+        lrs += used(run, 40, effect + 300, 0.001)
+        assert lrs == planned(1, effect + 300)  # not yet
+        runs.service.hidden = set()
+        n = effect + 300
+        while lrs[-1] == planned(n - 1, n)[0]:
+            lrs += used(run, n, n + 1, 0.001)
+            n += 1
+            assert n < 90_000
+        runs.service.is_away = True
+        lrs += used(run, n, n + 500, 0.001)
+        assert str(run.status.state) == "OVERRUN"
+        assert lrs[n:] == planned(n + 1, n + 500, 0.5)
+        runs.service.is_away = False
+        wait_until(lambda: runs.toy.attempts[0].position == n + 499, SOON_S)
+        assert lrs == recorded(runs, 1, 1, n + 500)
+
+
 def test_an_overrun_is_no_longer_than_windows_are(runs: Any) -> None:
     """A service that hands out eight iterations at most would take no report of one that goes further ahead."""
     runs.toy.cap = 8

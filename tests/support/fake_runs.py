@@ -21,6 +21,8 @@ class FakeRuns:
         self.toy, self.is_away, self.spec = toy, False, SPEC
         self.loses: set[str] = set()
         self.delay_s = 0.0
+        self.hidden: set[int] = set()
+        """Revisions whose schedules are not answered."""
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self._lock = threading.Lock()
 
@@ -81,6 +83,8 @@ class FakeRuns:
 
     def _schedule(self, path: str, query: dict[str, list[str]]) -> tuple[int, bytes, dict[str, str]]:
         revision = int(path.split("/")[3], 16)
+        if revision in self.hidden:
+            return _problem(503, "busy")
         if not 1 <= revision <= self.toy.revision:
             return _problem(404, "schedule-not-found")
         total = self.toy.total_of(revision)

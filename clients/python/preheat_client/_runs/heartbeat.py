@@ -115,12 +115,12 @@ class Heartbeat:
         """Begins to ask for an attempt that has just been opened."""
         self._start(speaker, position)
         self.seen_attempt = speaker.attempt
-        self.link.revisions.see(speaker.revision, speaker.schedule_id)
+        self.link.revisions.see(speaker.revision, speaker.schedule_id, position)
         self.ask_now()
 
     def _start(self, speaker: Speaker | None, position: int) -> None:
         self.pace, self._backoff = Pace(position, time.monotonic()), Backoff()
-        self.answers, self._ask_at, self._look_s = 0, 0.0, _FIRST_LOOK_S
+        self.answers, self._ask_at, self._look_s, self._wait_s = 0, 0.0, _FIRST_LOOK_S, _SOONEST_S / 2
         self.error = self.ended = None
         with self.lock:
             self.speaker = speaker
@@ -193,16 +193,22 @@ class Heartbeat:
             body = speaker.body(asked)
         handed = link.api.window(link.run.id, {**body, **self._extras(asked)}, link.columns)
         self.reports.sent()
-        before = speaker.revision
-        with self.lock:
-            is_adopted = speaker.adopt(handed)
         self.error = None
         self.answers += 1
         self._backoff.succeeded()
         link.health.answered()
+        link.revisions.see(handed.revision, handed.schedule_id, handed.stop)
+        # Not before the loop could go on along its revision: one that went back to the revision before, when the
+        # service is lost just now, would unmake a change that it had used.
+        if link.options.speakers == "one" and not link.revisions.has(handed.revision, handed.stop):
+            self._wait_s = min(2 * self._wait_s, speaker.lease_s / 4)
+            return self._wait_s
+        self._wait_s = _SOONEST_S / 2
+        before = speaker.revision
+        with self.lock:
+            is_adopted = speaker.adopt(handed)
         if not is_adopted:
             return 0.0
-        link.revisions.see(speaker.revision, speaker.schedule_id)
         self.on_window(before, speaker.revision)
         return self._next_s(speaker, position)
 

@@ -27,11 +27,18 @@ class Revisions:
         revision = max(self._schedules)
         return revision, self._schedules[revision]
 
-    def see(self, revision: int, schedule_id: str) -> None:
-        """Notes a revision that the service has named: it is fetched if it is a new one."""
+    def see(self, revision: int, schedule_id: str, iteration: int) -> None:
+        """Notes a revision that the service has named: it is fetched, first around an iteration, if it is a new one."""
         if revision > max({*self._schedules, *self._coming}):
             known = [each for each in self._schedules.values() if each.id == schedule_id]
-            self._coming = {revision: known[0] if known else self._open_later(schedule_id)}
+            coming = known[0] if known else self._open_later(schedule_id)
+            coming._prefetch.focus(iteration)  # noqa: SLF001 - for this alone
+            self._coming = {revision: coming}
+
+    def has(self, revision: int, iteration: int) -> bool:
+        """Whether the loop could go on along a revision from an iteration on."""
+        self._take_over()
+        return self.rows(iteration, 1, revision) is not None
 
     def spec(self, revision: int) -> dict[str, object] | None:
         """The spec of a revision, None if it has not arrived."""
@@ -44,7 +51,7 @@ class Revisions:
         if revision is None:
             revision = self.newest[0]
         schedule = self._schedules.get(revision)
-        window = None if schedule is None else schedule._exact(start, start + count)  # noqa: SLF001 - for this alone
+        window = None if schedule is None else schedule._exact(start, start + count)  # noqa: SLF001 - as above
         return None if window is None else (revision, window)
 
     def focus(self, iteration: int) -> None:
