@@ -389,6 +389,23 @@ class TestAttempts:
         checkpoint = runs.service.asked("attempts")[1]["checkpoint"]
         assert (checkpoint["attempt"], checkpoint["position"], checkpoint["run"]) == (1, 10, RUN)
 
+    def test_reports_of_an_attempt_are_never_those_of_the_next(self, runs: Any) -> None:
+        """What could not be said at the goodbye is dropped, and counted."""
+        runs.toy.lease_s = 3600.0
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            used(run, 1, 10)
+            state = run.state_dict(10)
+            runs.service.loses = {"windows", "close"}
+            run.report(9, loss=0.25)
+            run.load_state_dict(state)
+            timer = threading.Timer(0.5, runs.service.loses.clear)
+            timer.start()
+            assert used(run, 10, 20) == planned(10, 20)
+            timer.join()
+            assert run.status.dropped_reports == 1
+        assert (2, 9, "loss") not in runs.toy.reports
+
     def test_a_state_of_something_else_is_refused(self, runs: Any) -> None:
         """With both values; what only the service can know is refused by it, at the first update."""
         with Preheat(runs.url) as preheat:

@@ -40,6 +40,7 @@ class Attachment:
         more = {"world_size": world_size, "checkpoint": checkpoint}
         if self.leave():
             more["take_over"] = True  # of this process's own attempt, if the goodbye got lost
+            heartbeat.reports.discard()  # what it could not say then, the next attempt must not say as its own
         body = heartbeat.attach_body(position, os.urandom(16).hex(), **more)
         try:
             attached = self.patiently(lambda api: api.attach(run, body))

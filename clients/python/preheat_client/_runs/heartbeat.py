@@ -94,7 +94,7 @@ class Heartbeat:
     """Why there will be no more LRs: another process has taken over, or the run is finished."""
 
     def __init__(self, link: Link) -> None:
-        self.link, self.reports = link, Reports()
+        self.link = link
         self.seen_attempt = link.run.attempt
         self.is_closed = False
         self.on_window: Callable[[int, int], object] = lambda _before, _now: None
@@ -108,7 +108,7 @@ class Heartbeat:
 
     def renew(self) -> None:
         """Begins anew, also in the child of a fork: that is another process, and has not attached."""
-        self.lock, self.changed = threading.Lock(), threading.Condition()
+        self.lock, self.changed, self.reports = threading.Lock(), threading.Condition(), Reports()
         self._start(None, 0)
 
     def start(self, speaker: Speaker, position: int) -> None:

@@ -34,6 +34,12 @@ class Reports:
             self.dropped += len(self._waiting) == MOST_WAITING
             self._waiting.append((iteration, report))
 
+    def discard(self) -> None:
+        """Drops all of them: the attempt that they are of is over."""
+        self.dropped += len(self._waiting) + len(self._sending)
+        self._waiting.clear()
+        self._sending = []
+
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to send."""
