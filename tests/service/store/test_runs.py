@@ -80,7 +80,8 @@ def ask(runs: RunStore, run_id: str, curves: Curves, position: int, number: int 
 def change(runs: RunStore, run_id: str, curves: Curves, key: str, **fields: Any) -> changes.Accepted:
     """Somebody changes it, having just looked."""
     with runs.held(run_id) as held:
-        request = changes.ChangeRequest({"op": "scale", "factor": 0.5, **fields}, "spike", "ann")
+        when = {name: fields.pop(name) for name in ("at",) if name in fields}
+        request = changes.ChangeRequest({"op": "scale", "factor": 0.5, **fields}, "spike", "ann", **when)
         precondition = changes.Precondition(held.run.etag, key)
         outcome = changes.change(held.run, request, precondition, f"c-{key}", NOW, curves, LIMITS)
         held.save(outcome)
@@ -316,10 +317,11 @@ def test_a_fork_keeps_the_schedules_that_it_shares(runs: RunStore, store: Schedu
     change(runs, run_id, curves, "k")
     ask(runs, run_id, curves, 1)
     ask(runs, run_id, curves, 9)
+    change(runs, run_id, curves, "later", factor=0.7, at=500)
     with runs.held(run_id, makes_another=True) as held:
         assert held.named("llama") == run_id
         assert held.named("b") is None
-        forked = making.fork(held.run, making.ForkRequest(1, 8, "b"), "b" * 32, NOW, curves)
+        forked = making.fork(held.run, making.ForkRequest(1, 8, "b", changes="drop"), "b" * 32, NOW, curves)
         held.make(forked, [each.schedule_id for each in forked.run.attempts])
     shared = runs.get("b" * 32).attempts[0].schedule_id
     assert runs.get("b" * 32) == forked.run
