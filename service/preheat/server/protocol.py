@@ -13,8 +13,7 @@ In each of them a client that does not read what is sent to it is cut after send
 
 import asyncio
 import logging
-import urllib.parse
-from typing import Any
+from typing import Any, NoReturn
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -33,6 +32,7 @@ from preheat.errors import (
 from preheat.messages import printable
 from preheat.server.answer import Cycle
 from preheat.server.connections import Phase, cut_slowest, silent_longest
+from preheat.server.head import check_framing, set_target
 from preheat.server.refusal import refusal_bytes, refusing
 from preheat.settings import Settings
 
@@ -162,9 +162,8 @@ class LimitedHTTP(HttpToolsProtocol):
         scope["method"] = parser.get_method().decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
-        self._check_head(version)
+        path = self._check_head(version)
         self._in_head, self._framing_bytes = False, 0
-        path = self._set_target(httptools.parse_url(self.url))
         self._may_keep_alive = version != "1.0" and parser.should_keep_alive() and not self._is_last
         before, app = self.cycle, self.app
         if self._is_beyond_limit:
@@ -251,40 +250,19 @@ class LimitedHTTP(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _check_head(self, version: str) -> None:
-        """Stops at a head that is too large, or of which two readers could see different ends."""
-        names = [name for name, _ in self.headers]
+    def _check_head(self, version: str) -> str:
+        """Writes the target into the scope, and gives the path; stops at a head that is too large or malformed."""
         if self._framing_bytes > self._max_head_bytes:  # a part of it may be a body that has come with it
             head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if head_bytes > self._max_head_bytes:
                 self._stop(HeadTooLarge("request line and headers", "max_head_bytes", self._max_head_bytes))
-        if names.count(b"host") > 1 or (b"host" not in names and version != "1.0"):
-            self._stop(RequestMalformed("a request must have one Host (RFC 9112 §3.2)"))
-        if version == "1.0" and b"transfer-encoding" in names:
-            self._stop(RequestMalformed("Transfer-Encoding must not be in a request of HTTP/1.0 (RFC 9112 §6.1)"))
-        if self.parser.should_upgrade():
-            # The parser takes what follows for the other protocol, and would read a body as a request.
-            if b"transfer-encoding" in names or b"content-length" in names:
-                self._stop(RequestMalformed("a request with Upgrade must have no body: make the client use HTTP/1.1"))
-            self._is_last = True
-
-    def _set_target(self, url: Any) -> str:
-        """Writes path and query into the scope, and gives the path without root_path, if that was there."""
-        raw_path, root = url.path, self.root_path
-        if raw_path is None:
-            self._stop(RequestMalformed("the target must have a path (RFC 9112 §3.2)"))
-        path: str = raw_path.decode("ascii")
-        if "%" in path:
-            path = urllib.parse.unquote(path)
-        own_path = path
-        if root:  # a proxy has passed it on or has stripped it: applications are to see it (ASGI, HTTP scope)
-            if path.startswith(f"{root}/"):
-                own_path = path.removeprefix(root)
-            else:
-                path, raw_path = root + path, root.encode() + raw_path
-        scope = self.scope
-        scope["path"], scope["raw_path"], scope["query_string"] = path, raw_path, url.query or b""
-        return own_path
+        is_upgrade = self.parser.should_upgrade()
+        self._is_last |= is_upgrade
+        try:
+            check_framing(self.headers, version, is_upgrade=is_upgrade)
+            return set_target(self.scope, self.url, self.root_path)
+        except RequestMalformed as error:
+            self._stop(error)
 
     def _expect_body(self, cycle: RequestResponseCycle) -> None:
         """An answer that comes before the body leaves a body behind, which nobody is to read as a request."""
@@ -297,7 +275,7 @@ class LimitedHTTP(HttpToolsProtocol):
             # Answered with Connection: close, upon which a client sends the rest again (RFC 9112 §9.3.2).
             self._is_last, self._may_keep_alive = True, False
 
-    def _stop(self, error: PreheatError) -> None:
+    def _stop(self, error: PreheatError) -> NoReturn:
         """Ends parsing, from within a callback of the parser."""
         self._refusal = error
         raise httptools.HttpParserError(str(error))
