@@ -1,6 +1,8 @@
 """The head of an answer, written in one go: uvicorn looks at each header by itself, which takes longer than a point."""
 
+import asyncio
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
@@ -33,6 +35,13 @@ class Cycle(RequestResponseCycle):
         self.chunked_encoding, self.expected_content_length = False, int(headers[place][1].decode())
         end = b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[message["status"]] + text + end)
+
+
+class LingeringTransport:
+    """What an answer is written to while the body of its request is still coming: `linger` closes the connection."""
+
+    def __init__(self, transport: asyncio.Transport, linger: Callable[[], None]) -> None:
+        self.write, self.is_closing, self.close = transport.write, transport.is_closing, linger
 
 
 @functools.lru_cache(256)

@@ -30,10 +30,11 @@ from preheat.errors import (
     TooManyConnections,
 )
 from preheat.messages import printable
-from preheat.server.answer import Cycle
-from preheat.server.connections import Phase, cut_slowest, silent_longest
+from preheat.server.answer import Cycle, LingeringTransport
+from preheat.server.connections import Phase, silent_longest
 from preheat.server.head import check_framing, set_target
 from preheat.server.refusal import refusal_bytes, refusing
+from preheat.server.unsent import Unsent, cut_slowest
 from preheat.settings import Settings
 
 _LOG = logging.getLogger("preheat")
@@ -44,7 +45,6 @@ PROBES = {"/livez", "/readyz", "/metrics"}
 HEAD, BODY, ANSWERING, IDLE, CLOSING = Phase  # looked up several times a request, which an Enum takes its time for
 _SPARE_CONNECTIONS = 64
 _LINGER_S = 2.0
-_SEND_STEP_BYTES = 65_536
 _LONGEST_LOOK_S = 1.0
 
 
@@ -81,7 +81,7 @@ class LimitedHTTP(HttpToolsProtocol):
         self._in_head = self._is_last = self._is_deaf = self._is_beyond_limit = False
         self._may_keep_alive = False
         self._refusal: PreheatError | None = None
-        self.unsent_bytes, self.unsent_since = 0, 0.0
+        self.unsent: Unsent
         self._timer: asyncio.TimerHandle | None = None
 
     # What the transport calls
@@ -89,6 +89,7 @@ class LimitedHTTP(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """A client has connected."""
         super().connection_made(transport)
+        self.unsent = Unsent(transport)
         self._timer = self.loop.call_later(self._look_s, self._look)
         if len(self.connections) > self._settings.max_connections:
             self._find_room()
@@ -124,7 +125,7 @@ class LimitedHTTP(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client is slow to read an answer."""
         super().pause_writing()
-        self._note_unsent(self.loop.time())
+        self.unsent.note(self.loop.time())
         cut_slowest(self.connections, self._settings.max_unsent_bytes)
 
     # What the parser calls
@@ -266,7 +267,7 @@ class LimitedHTTP(HttpToolsProtocol):
 
     def _expect_body(self, cycle: RequestResponseCycle) -> None:
         """An answer that comes before the body leaves a body behind, which nobody is to read as a request."""
-        cycle.transport = _LingeringTransport(self)  # type: ignore[assignment]
+        cycle.transport = LingeringTransport(self.transport, self.linger)  # type: ignore[assignment]
 
     def _queue(self, app: ASGI3Application) -> None:
         self.flow.pause_reading()
@@ -308,26 +309,16 @@ class LimitedHTTP(HttpToolsProtocol):
         A timer of its own rhythm costs requests nothing, as one that they set and cancel would.
         """
         now = self.loop.time()
-        if self._is_stuck(now):
+        if self.unsent.is_stuck(now, self._settings.send_timeout_s):
             _LOG.info("%s: cut, since it did not read its answer", self.client[0] if self.client else "a client")
             self.transport.abort()
             return
         timeout_s = self._timeouts_s.get(self.phase)
-        if self.unsent_bytes or self.flow.read_paused:
+        if self.unsent.count or self.flow.read_paused:
             self.since = now  # what the client waits for, or reads, is not its idleness
         elif timeout_s is not None and now - self.since > timeout_s:
             self._time_out(timeout_s)
         self._timer = self.loop.call_later(self._look_s, self._look)
-
-    def _is_stuck(self, now: float) -> bool:
-        """Whether the client has not read a good part of what is sent to it for too long."""
-        unsent_bytes = self.transport.get_write_buffer_size()
-        if not unsent_bytes or not 0 <= self.unsent_bytes - unsent_bytes < _SEND_STEP_BYTES:
-            self._note_unsent(now)
-        return bool(unsent_bytes) and now - self.unsent_since > self._settings.send_timeout_s
-
-    def _note_unsent(self, now: float) -> None:
-        self.unsent_bytes, self.unsent_since = self.transport.get_write_buffer_size(), now
 
     def _time_out(self, timeout_s: float) -> None:
         if self.phase is CLOSING:
@@ -359,11 +350,3 @@ class LimitedHTTP(HttpToolsProtocol):
         error = TooManyConnections(self._settings.max_connections)
         _LOG.warning(str(error))
         return refusing(error)
-
-
-class _LingeringTransport:
-    """What an answer is written to while the body of its request is still coming."""
-
-    def __init__(self, protocol: LimitedHTTP) -> None:
-        self.write, self.is_closing = protocol.transport.write, protocol.transport.is_closing
-        self.close = protocol.linger
