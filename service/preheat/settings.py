@@ -155,6 +155,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Memory, per worker, for answers that clients are slow to read; then the slowest is cut.",
     )
+    max_arriving_bytes: int = Field(
+        64_000_000,
+        ge=1,
+        description="Memory, per worker, for request bodies that are still arriving; then the one that has taken most "
+        "for longest is refused.",
+    )
     max_body_bytes: int = Field(2_000_000, ge=1, description="Largest request body.")
     max_values_per_answer: int = Field(2_000_000, ge=1, description="Most values in one answer: rows × columns.")
     max_total_iterations: int = Field(

@@ -27,25 +27,21 @@ from preheat.errors import (
     RequestMalformed,
     RequestTimeout,
     TargetTooLong,
+    TooManyBodies,
     TooManyConnections,
 )
-from preheat.messages import printable
 from preheat.server.answer import Cycle, LingeringTransport
-from preheat.server.connections import Phase, silent_longest
+from preheat.server.arriving import Arriving
+from preheat.server.connections import PROBES, Phase, find_room
 from preheat.server.head import check_framing, set_target
-from preheat.server.refusal import refusal_bytes, refusing
+from preheat.server.refusal import ON_REFUSAL, REFUSAL, refusal_bytes, refusing
+from preheat.server.timeouts import Timeouts
 from preheat.server.unsent import Unsent, cut_slowest
 from preheat.settings import Settings
 
 _LOG = logging.getLogger("preheat")
 
-PROBES = {"/livez", "/readyz", "/metrics"}
-"""What is answered on connections beyond max_connections too: a busy service must not be taken for a dead one."""
-
 HEAD, BODY, ANSWERING, IDLE, CLOSING = Phase  # looked up several times a request, which an Enum takes its time for
-_SPARE_CONNECTIONS = 64
-_LINGER_S = 2.0
-_LONGEST_LOOK_S = 1.0
 
 
 class LimitedHTTP(HttpToolsProtocol):
@@ -58,28 +54,22 @@ class LimitedHTTP(HttpToolsProtocol):
     def __init__(
         self,
         settings: Settings,
+        timeouts: Timeouts,
+        arriving: Arriving,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._settings = settings
+        self._settings, self._timeouts = settings, timeouts
+        self._arriving, self.arriving_bytes = arriving, 0
         self._max_headers, self._max_target_bytes = settings.max_headers, settings.max_target_bytes
         self._max_head_bytes = settings.max_head_bytes
-        self._timeouts_s = {
-            HEAD: settings.head_timeout_s,
-            BODY: settings.body_timeout_s,
-            IDLE: settings.keep_alive_timeout_s,
-            CLOSING: _LINGER_S,
-        }
-        self._look_s = min(
-            _LONGEST_LOOK_S, settings.send_timeout_s / 2, *(each / 2 for each in self._timeouts_s.values())
-        )
         self.phase, self.since = HEAD, self.loop.time()
         self._framing_bytes = 0
-        self._in_head = self._is_last = self._is_deaf = self._is_beyond_limit = False
-        self._may_keep_alive = False
+        self._in_head = self._is_last = self._is_deaf = False
+        self._may_keep_alive = self.is_beyond_limit = False
         self._refusal: PreheatError | None = None
         self.unsent: Unsent
         self._timer: asyncio.TimerHandle | None = None
@@ -90,15 +80,16 @@ class LimitedHTTP(HttpToolsProtocol):
         """A client has connected."""
         super().connection_made(transport)
         self.unsent = Unsent(transport)
-        self._timer = self.loop.call_later(self._look_s, self._look)
+        self._timer = self.loop.call_later(self._timeouts.look_s, self._look)
         if len(self.connections) > self._settings.max_connections:
-            self._find_room()
+            find_room(self, self._settings.max_connections)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by either side."""
         if self._timer is not None:
             self._timer.cancel()
         self.phase = CLOSING
+        self._arriving.forget(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -114,11 +105,11 @@ class LimitedHTTP(HttpToolsProtocol):
             self._is_last = True
         except httptools.HttpParserError as error:
             if not self._is_deaf:
-                self._refuse(self._refusal or RequestMalformed(f"the request is no HTTP/1.1: {error}"))
+                self.refuse(self._refusal or RequestMalformed(f"the request is no HTTP/1.1: {error}"))
             return
         if self._framing_bytes > self._max_head_bytes:
             what = "request line and headers" if self._in_head else "sizes, extensions and trailers of a chunked body"
-            self._refuse(HeadTooLarge(what, "max_head_bytes", self._max_head_bytes))
+            self.refuse(HeadTooLarge(what, "max_head_bytes", self._max_head_bytes))
         elif self.phase is BODY:
             self._expect_body(self.cycle)
 
@@ -167,7 +158,7 @@ class LimitedHTTP(HttpToolsProtocol):
         self._in_head, self._framing_bytes = False, 0
         self._may_keep_alive = version != "1.0" and parser.should_keep_alive() and not self._is_last
         before, app = self.cycle, self.app
-        if self._is_beyond_limit:
+        if self.is_beyond_limit:
             self._may_keep_alive = False
             app = app if path in PROBES else self._too_many()
         self.cycle = Cycle(
@@ -192,11 +183,17 @@ class LimitedHTTP(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A part of the body has come."""
         self._framing_bytes = 0
+        try:
+            self._arriving.add(self, len(body))
+        except TooManyBodies as error:
+            self._stop(error)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is complete."""
         self._framing_bytes = 0
+        if self.arriving_bytes:
+            self._arriving.forget(self)
         cycle = self.cycle
         if self._may_keep_alive and not cycle.response_started:
             cycle.keep_alive = True
@@ -243,6 +240,7 @@ class LimitedHTTP(HttpToolsProtocol):
         Closing at once would reset it while a body is on its way, and the answer be lost.
         """
         self._enter(CLOSING)
+        self._arriving.forget(self)
         self.flow.resume_reading()
         if self.transport.is_closing():
             return
@@ -281,11 +279,13 @@ class LimitedHTTP(HttpToolsProtocol):
         self._refusal = error
         raise httptools.HttpParserError(str(error))
 
-    def _refuse(self, error: PreheatError) -> None:
+    def refuse(self, error: PreheatError) -> None:
         """Answers what cannot be parsed any further, after the answers to the requests before, and closes."""
-        _LOG.info("%s: %s", self.client[0] if self.client else "a client", printable(str(error)))
         cycle = self.cycle
         self._is_last = self._is_deaf = True
+        self._arriving.forget(self)
+        if self.phase is not BODY:
+            self._tell(error, self.scope if self._in_head else {"client": self.client})
         if self.phase is ANSWERING:
             if self.pipeline and self.pipeline[0][0].more_body:  # the broken one, which nobody has begun to answer
                 self.pipeline.popleft()
@@ -297,8 +297,14 @@ class LimitedHTTP(HttpToolsProtocol):
                 self.transport.close()
                 self._enter(CLOSING)
                 return
+            cycle.scope[REFUSAL] = error  # type: ignore[literal-required]
         self.transport.write(refusal_bytes(error, self.server_state.default_headers))
         self.linger()
+
+    def _tell(self, error: PreheatError, scope: Any) -> None:
+        """Has the application record a request that it never sees."""
+        if ON_REFUSAL in self.app_state:
+            self.app_state[ON_REFUSAL](error, scope)
 
     def _enter(self, phase: Phase) -> None:
         self.phase, self.since = phase, self.loop.time()
@@ -313,20 +319,20 @@ class LimitedHTTP(HttpToolsProtocol):
             _LOG.info("%s: cut, since it did not read its answer", self.client[0] if self.client else "a client")
             self.transport.abort()
             return
-        timeout_s = self._timeouts_s.get(self.phase)
+        timeout_s = self._timeouts.of_phase.get(self.phase)
         if self.unsent.count or self.flow.read_paused:
             self.since = now  # what the client waits for, or reads, is not its idleness
         elif timeout_s is not None and now - self.since > timeout_s:
             self._time_out(timeout_s)
-        self._timer = self.loop.call_later(self._look_s, self._look)
+        self._timer = self.loop.call_later(self._timeouts.look_s, self._look)
 
     def _time_out(self, timeout_s: float) -> None:
         if self.phase is CLOSING:
             self.transport.abort()
         elif self.phase is BODY:
-            self._refuse(RequestTimeout("body", "body_timeout_s", timeout_s))
+            self.refuse(RequestTimeout("body", "body_timeout_s", timeout_s))
         elif self.phase is HEAD and (self._in_head or self._framing_bytes):
-            self._refuse(RequestTimeout("head", "head_timeout_s", timeout_s))
+            self.refuse(RequestTimeout("head", "head_timeout_s", timeout_s))
         else:
             self.close_silently()
 
@@ -335,18 +341,7 @@ class LimitedHTTP(HttpToolsProtocol):
         self._enter(CLOSING)
         self.transport.close()
 
-    def _find_room(self) -> None:
-        """Closes the connection whose client has been silent longest; this one is limited if none is silent."""
-        silent = silent_longest(self.connections, self)
-        if silent is not None:
-            silent.close_silently()
-        elif len(self.connections) <= self._settings.max_connections + _SPARE_CONNECTIONS:
-            self._is_beyond_limit = True
-        else:
-            self.phase = CLOSING
-            self.transport.abort()
-
     def _too_many(self) -> ASGI3Application:
         error = TooManyConnections(self._settings.max_connections)
-        _LOG.warning(str(error))
+        self._tell(error, self.scope)
         return refusing(error)
