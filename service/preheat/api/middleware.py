@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from preheat.api.access import ROUTES
+from preheat.api.access import ROUTES, path_of
 from preheat.api.admission import Admission, Admitted, make_private
 from preheat.api.browser import add_security_headers
 from preheat.api.caching import IMMUTABLE, NO_STORE, point_etag
@@ -53,7 +53,7 @@ class PointLookup:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or passes it on."""
         begun = time.perf_counter()
-        match = _POINT.fullmatch(_path(scope)) if scope["type"] == "http" else None
+        match = _POINT.fullmatch(path_of(scope)) if scope["type"] == "http" else None
         if match is None or scope["method"] != "GET" or scope["query_string"] or not self._admission.is_ready:
             await self._app(scope, receive, send)
             return
@@ -90,11 +90,6 @@ class PointLookup:
         if row is None:
             return None
         return point_etag(self._service.version, schedule_id, iteration), point_json(curve, iteration, row)
-
-
-def _path(scope: Scope) -> str:
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
 
 
 class HTTPMethods:
