@@ -1,5 +1,6 @@
 """The server: HTTP/1.1 with limits on what one client may take, shutdown, and workers that are replaced."""
 
+from preheat.server.answer import Answer
 from preheat.server.connections import PROBES
 from preheat.server.draining import DRAINING
 from preheat.server.options import API_LEVEL, OLDEST_API_LEVEL, server_options
@@ -13,6 +14,7 @@ __all__ = [
     "ON_REFUSAL",
     "PROBES",
     "REFUSAL",
+    "Answer",
     "run",
     "server_options",
 ]

@@ -72,6 +72,7 @@ class LimitedHTTP(HttpToolsProtocol):
         self._may_keep_alive = self.is_beyond_limit = False
         self._refusal: PreheatError | None = None
         self.unsent: Unsent
+        self._next: tuple[Cycle, ASGI3Application] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     # What the transport calls
@@ -93,25 +94,17 @@ class LimitedHTTP(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses what has come."""
+        """Parses what has come, and has a request that has its turn answered."""
         if self._is_deaf or self.phase is CLOSING:
             return
         if self.phase is IDLE:
             self._enter(HEAD)
-        self._framing_bytes += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # the request is answered, and no other protocol is spoken after it
-            self._is_last = True
-        except httptools.HttpParserError as error:
-            if not self._is_deaf:
-                self.refuse(self._refusal or RequestMalformed(f"the request is no HTTP/1.1: {error}"))
-            return
-        if self._framing_bytes > self._max_head_bytes:
-            what = "request line and headers" if self._in_head else "sizes, extensions and trailers of a chunked body"
-            self.refuse(HeadTooLarge(what, "max_head_bytes", self._max_head_bytes))
-        elif self.phase is BODY:
-            self._expect_body(self.cycle)
+        self._parse(data)
+        if self._next is not None:
+            (cycle, app), self._next = self._next, None
+            app = cycle.begin(app)
+            if app is not None:
+                self._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
         """The client is slow to read an answer."""
@@ -148,7 +141,7 @@ class LimitedHTTP(HttpToolsProtocol):
             self._stop(HeadTooLarge("the number of headers", "max_headers", self._max_headers))
 
     def on_headers_complete(self) -> None:
-        """The head is complete: the application begins, or is queued behind an earlier request."""
+        """The head is complete: the request is next, or is queued behind an earlier one."""
         parser, scope = self.parser, self.scope
         version = parser.get_http_version()
         scope["method"] = parser.get_method().decode("ascii")
@@ -176,7 +169,7 @@ class LimitedHTTP(HttpToolsProtocol):
         )
         if before is None or before.response_complete:
             self.phase, self.since = BODY, self.loop.time()
-            self._start_asgi_task(self.cycle, app)
+            self._next = self.cycle, app  # once it is known whether a body is to come
         else:
             self._queue(app)
 
@@ -248,6 +241,22 @@ class LimitedHTTP(HttpToolsProtocol):
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    def _parse(self, data: bytes) -> None:
+        self._framing_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # the request is answered, and no other protocol is spoken after it
+            self._is_last = True
+        except httptools.HttpParserError as error:
+            if not self._is_deaf:
+                self.refuse(self._refusal or RequestMalformed(f"the request is no HTTP/1.1: {error}"))
+            return
+        if self._framing_bytes > self._max_head_bytes:
+            what = "request line and headers" if self._in_head else "sizes, extensions and trailers of a chunked body"
+            self.refuse(HeadTooLarge(what, "max_head_bytes", self._max_head_bytes))
+        elif self.phase is BODY:
+            self._expect_body(self.cycle)
 
     def _check_head(self, version: str) -> str:
         """Writes the target into the scope, and gives the path; stops at a head that is too large or malformed."""
