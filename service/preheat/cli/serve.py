@@ -3,13 +3,11 @@
 import os
 import signal
 import socket
-import sys
-import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from preheat.cli.arguments import valid, with_options
 from preheat.cli.output import ERR, fail
 from preheat.errors import StoreUnavailable
 from preheat.observability import logs
+from preheat.observability.folder import MetricsFolder
 from preheat.settings import Settings, unknown_variables
 from preheat.workers import PRELOADED, prepare
 
@@ -34,6 +33,7 @@ _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a servi
 @with_options(Settings, ("host", "port", "workers", "database_url", "without_keys"))
 def serve(given: dict[str, Any]) -> None:
     """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # an import might swallow an exception
     settings = valid(Settings, given)
     if "database_url" in given and settings.database_url_file:
         fail("--database-url and PREHEAT_DATABASE_URL_FILE must not both be given: the file would win", code=2)
@@ -55,27 +55,31 @@ def serve(given: dict[str, Any]) -> None:
     computes_apart = bool(settings.compute_workers) and database.is_shared
     if settings.workers == 1 and computes_apart:
         prepare(PRELOADED)  # what worker processes import, beside what this process does
-    from preheat.server import run  # noqa: PLC0415 - only here
+    from preheat.server import end_process, run  # noqa: PLC0415 - only here
 
-    # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with suppress(KeyboardInterrupt), _metrics_folder(settings, is_needed=settings.workers > 1 or computes_apart):
-        sys.exit(run("preheat.api:app_from_environment", settings, listener))
+    code = 0
+    with ExitStack() as at_end, suppress(KeyboardInterrupt):
+
+        def end() -> None:
+            at_end.close()
+            end_process()
+
+        if not settings.metrics_dir and (settings.workers > 1 or computes_apart):
+            folder = _metrics_folder()
+            at_end.callback(folder.remove)
+            os.environ["PREHEAT_METRICS_DIR"] = str(folder.path)
+        # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
+        signal.signal(signal.SIGTERM, lambda *_: end())
+        code = run("preheat.api:app_from_environment", settings, listener, end)
+    end_process(code)
 
 
-@contextmanager
-def _metrics_folder(settings: Settings, *, is_needed: bool) -> Iterator[None]:
-    """A folder in which several processes share their metrics, if no setting names one."""
-    if settings.metrics_dir or not is_needed:
-        yield
-        return
+def _metrics_folder() -> MetricsFolder:
+    """A folder in which several processes share their metrics; ends the command if there can be none."""
     try:
-        folder = tempfile.TemporaryDirectory(prefix="preheat-metrics-", ignore_cleanup_errors=True)
+        return MetricsFolder()
     except OSError as error:
         fail(f"no folder can be made for metrics_dir: {error.strerror}; set TMPDIR or PREHEAT_METRICS_DIR")
-    with folder as path:
-        os.environ["PREHEAT_METRICS_DIR"] = path
-        yield
 
 
 def _database(settings: Settings) -> "Database":
