@@ -6,10 +6,10 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.markup import escape
 
@@ -30,10 +30,20 @@ _KEY_HEADER = ' -H "Authorization: Bearer $PREHEAT_TOKEN"'
 _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a service listens on, and where it is reached
 
 
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """SIGTERM ends the process, even in the midst of an import, which might swallow an exception."""
+    before = signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @with_options(Settings, ("host", "port", "workers", "database_url", "without_keys"))
+@_ending_at_once()
 def serve(given: dict[str, Any]) -> None:
     """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # an import might swallow an exception
     settings = valid(Settings, given)
     if "database_url" in given and settings.database_url_file:
         fail("--database-url and PREHEAT_DATABASE_URL_FILE must not both be given: the file would win", code=2)
@@ -42,17 +52,20 @@ def serve(given: dict[str, Any]) -> None:
     database = _database(settings)
     if settings.workers > 1 and not database.is_shared:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
-    header = _KEY_HEADER if _asks_for_keys(settings, database) else ""
-    listener = _listener(settings.host, settings.port)
-    for name, value in given.items():  # worker processes read their settings from the environment
-        os.environ[f"PREHEAT_{name.upper()}"] = str(value)
-    logs.configure(settings.log_format, settings.log_level)
-    url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listener.getsockname()[1])}"
-    say = partial(logs.say, log_format=settings.log_format)
-    say(f"Preheat {__version__} is starting …")
-    threading.Thread(target=_greet, args=(say, url, database.shown_url, header), daemon=True).start()
+    with _listener(settings.host, settings.port) as listener:
+        header = _KEY_HEADER if _asks_for_keys(settings, database, listener.getsockname()[0]) else ""
+        for name, value in given.items():  # worker processes read their settings from the environment
+            os.environ[f"PREHEAT_{name.upper()}"] = str(value)
+        logs.configure(settings.log_format, settings.log_level)
+        url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listener.getsockname()[1])}"
+        say = partial(logs.say, log_format=settings.log_format)
+        say(f"Preheat {__version__} is starting …")
+        threading.Thread(target=_greet, args=(say, url, database.shown_url, header), daemon=True).start()
+        _serve(settings, listener, computes_apart=bool(settings.compute_workers) and database.is_shared)
 
-    computes_apart = bool(settings.compute_workers) and database.is_shared
+
+def _serve(settings: Settings, listener: socket.socket, *, computes_apart: bool) -> NoReturn:
+    """Answers requests until a signal comes, and ends the process. Raises SystemExit if it cannot start."""
     if settings.workers == 1 and computes_apart:
         prepare(PRELOADED)  # what worker processes import, beside what this process does
     from preheat.server import end_process, run  # noqa: PLC0415 - only here
@@ -92,10 +105,10 @@ def _database(settings: Settings) -> "Database":
         fail(str(error), code=2)
 
 
-def _asks_for_keys(settings: Settings, database: "Database") -> bool:
+def _asks_for_keys(settings: Settings, database: "Database", address: str) -> bool:
     """Whether the service is going to ask for keys, as far as that is known.
 
-    Ends the command where the settings' key cannot be one, or where nothing would protect a network's address.
+    Ends the command where the settings' key cannot be one, or where nothing would protect an address of a network.
     """
     from preheat.api.admission import is_loopback  # noqa: PLC0415 - imports torch
     from preheat.api.first_key import first_key  # noqa: PLC0415
@@ -112,7 +125,7 @@ def _asks_for_keys(settings: Settings, database: "Database") -> bool:
         return True
     finally:
         database.close()
-    if not has_keys and not is_loopback(settings.host):
+    if not has_keys and not is_loopback(address):
         fail(
             f"host ({settings.host}) is no loopback address, and there are no keys: whoever reaches the port could use "
             f"the service. Make a key (preheat keys make NAME --scopes admin, or PREHEAT_FIRST_KEY), or say that this "
@@ -128,6 +141,9 @@ def _listener(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+    except socket.gaierror as error:
+        listener.close()
+        fail(f"host ({host}) is no address, and no name of one that this machine knows: {error.strerror}")
     except OSError as error:
         listener.close()
         advice = "choose another with --host and --port, or for make: PREHEAT_PORT=9000 make serve"
