@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 import urllib.request
@@ -66,6 +67,7 @@ def serve(given: dict[str, Any]) -> None:
 
 def _serve(settings: Settings, listener: socket.socket, *, computes_apart: bool) -> NoReturn:
     """Answers requests until a signal comes, and ends the process. Raises SystemExit if it cannot start."""
+    folder = _metrics_folder(settings) if settings.metrics_dir or settings.workers > 1 or computes_apart else None
     if settings.workers == 1 and computes_apart:
         prepare(PRELOADED)  # what worker processes import, beside what this process does
     from preheat.server import end_process, run  # noqa: PLC0415 - only here
@@ -77,8 +79,7 @@ def _serve(settings: Settings, listener: socket.socket, *, computes_apart: bool)
             at_end.close()
             end_process()
 
-        if not settings.metrics_dir and (settings.workers > 1 or computes_apart):
-            folder = _metrics_folder()
+        if folder is not None:
             at_end.callback(folder.remove)
             os.environ["PREHEAT_METRICS_DIR"] = str(folder.path)
         # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
@@ -87,12 +88,22 @@ def _serve(settings: Settings, listener: socket.socket, *, computes_apart: bool)
     end_process(code)
 
 
-def _metrics_folder() -> MetricsFolder:
-    """A folder in which several processes share their metrics; ends the command if there can be none."""
+def _metrics_folder(settings: Settings) -> MetricsFolder | None:
+    """A new folder in which several processes share their metrics, if no setting names one.
+
+    Ends the command if nothing can be written there, or where worker processes write.
+    """
     try:
-        return MetricsFolder()
+        tempfile.gettempdir()
+        if not settings.metrics_dir:
+            return MetricsFolder()
     except OSError as error:
-        fail(f"no folder can be made for metrics_dir: {error.strerror}; set TMPDIR or PREHEAT_METRICS_DIR")
+        fail(f"no temporary files can be written: {error.strerror}; set TMPDIR to a folder where they can")
+    try:
+        with tempfile.TemporaryFile(dir=settings.metrics_dir):
+            return None
+    except OSError as error:
+        fail(f"metrics_dir ({settings.metrics_dir}) cannot be written: {error.strerror}")
 
 
 def _database(settings: Settings) -> "Database":
