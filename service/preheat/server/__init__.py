@@ -2,7 +2,7 @@
 
 from preheat.server.answer import Answer
 from preheat.server.connections import PROBES
-from preheat.server.draining import DRAINING
+from preheat.server.draining import DRAINING, end_process
 from preheat.server.options import API_LEVEL, OLDEST_API_LEVEL, server_options
 from preheat.server.refusal import ON_REFUSAL, REFUSAL
 from preheat.server.run import run
@@ -15,6 +15,7 @@ __all__ = [
     "PROBES",
     "REFUSAL",
     "Answer",
+    "end_process",
     "run",
     "server_options",
 ]
