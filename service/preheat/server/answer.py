@@ -71,6 +71,7 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+        self.on_response = lambda: None  # as uvicorn does: connection and cycle would keep each other in memory
         return True
 
     def _head(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, int] | None:

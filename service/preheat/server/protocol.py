@@ -102,9 +102,8 @@ class LimitedHTTP(HttpToolsProtocol):
         self._parse(data)
         if self._next is not None:
             (cycle, app), self._next = self._next, None
-            app = cycle.begin(app)
-            if app is not None:
-                self._start_asgi_task(cycle, app)
+            if (rest := cycle.begin(app)) is not None:
+                self._start_asgi_task(cycle, rest)
 
     def pause_writing(self) -> None:
         """The client is slow to read an answer."""
