@@ -31,6 +31,11 @@ def _as_browsers_write_it(origin: str) -> str:
     return origin
 
 
+def _without_brackets(host: str) -> str:
+    # As an IPv6 address is written where a port follows (RFC 3986 §3.2.2).
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
 _Origin = Annotated[str, AfterValidator(_as_browsers_write_it)]
 # Pydantic alone would say why it is neither an IPv4 nor an IPv6 network.
 _Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
@@ -45,7 +50,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: Annotated[str, AfterValidator(_without_brackets)] = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     workers: int = Field(1, ge=1, le=256, description="Processes that answer requests.")
     database_url_file: Path | None = Field(
@@ -154,6 +159,12 @@ class Settings(BaseSettings):
         256_000_000,
         ge=1,
         description="Memory, per worker, for answers that clients are slow to read; then the slowest is cut.",
+    )
+    max_arriving_bytes: int = Field(
+        64_000_000,
+        ge=1,
+        description="Memory, per worker, for request bodies that are still arriving; then the one that has taken most "
+        "for longest is refused.",
     )
     max_body_bytes: int = Field(2_000_000, ge=1, description="Largest request body.")
     max_values_per_answer: int = Field(2_000_000, ge=1, description="Most values in one answer: rows × columns.")

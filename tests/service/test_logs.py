@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from preheat.keys import make_token
+from preheat.observability.line_budget import LineBudget
 from preheat.observability.logs import JSONFormatter, TextFormatter, one_line
 from preheat.observability.request_id import request_id_of, trace_id_of
 from preheat.store import Database, KeyStore
@@ -25,6 +26,7 @@ from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id, problem
 from running_service import free_port, service, wait_until
 from support.keys import bearer
+from support.raw_client import RawClient
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -126,6 +128,44 @@ def test_a_refused_request_says_from_where_and_why(logged: Logging) -> None:
     assert document["detail"].startswith(line["reason"][:20])
     assert "secret" not in logged.file.read_text()
     assert answer.headers["x-request-id"] == document["request_id"]
+
+
+def test_what_the_server_refuses_by_itself_has_a_line(logged: Logging) -> None:
+    """The same fields as others, as far as they are known; a flood of it has twenty lines a minute."""
+    for _ in range(50):
+        with RawClient(str(logged.http.base_url)) as client:
+            client.send(b"GET /x HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n").until_closed()
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in logged.lines() if line.get("route") == "socket"]
+
+    wait_until(lambda: len(lines()) >= 20, 10)
+    time.sleep(0.1)
+    assert len(lines()) == 20
+    line = lines()[0]
+    assert line.pop("time")
+    assert line == {
+        "level": "info",
+        "logger": "preheat.request",
+        "message": "GET socket 400",
+        "method": "GET",
+        "route": "socket",
+        "path": "",
+        "status": 400,
+        "duration_s": 0.0,
+        "bytes_in": 0,
+        "bytes_out": 0,
+        "client": "127.0.0.1",
+        "problem": "urn:preheat:bad-request",
+        "reason": "a request must have one Host (RFC 9112 \\xa73.2)",
+    }
+
+
+def test_a_flood_of_lines_is_held_back_and_said() -> None:
+    """Of each minute the first 20 lines; the first of the next minute says how many were held back."""
+    budget = LineBudget()
+    assert [budget.take(1000.0 + number) for number in range(30)] == [0] * 20 + [None] * 10
+    assert [budget.take(1059.9), budget.take(1060.0), budget.take(1060.1)] == [None, 11, 0]
 
 
 def test_a_line_names_the_key_and_never_its_token(tmp_path: Path) -> None:

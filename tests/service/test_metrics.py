@@ -26,6 +26,7 @@ from preheat.settings import Settings
 from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id
 from running_service import service, service_process, serving, wait_until
+from support.raw_client import PATIENCE_S, RawClient, statuses
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 POINT = "/v1/schedules/{schedule_id}/lr/{iteration}"
@@ -92,6 +93,56 @@ def test_no_client_can_make_series(http: httpx.Client) -> None:
         http.get(f"/{number}")
         http.request(("PROPFIND", "LOCK", "REPORT")[number % 3], f"/v1/schedules/{number:032}/lr/{number}")
     assert set(requests(scraped(http))) == {("GET", "none", "404"), ("OTHER", POINT, "405")}
+
+
+def test_what_the_server_refuses_by_itself_is_counted() -> None:
+    """With its status: under the route `socket` where there is none yet, and else under its own, once."""
+    limits: dict[str, Any] = {
+        "head_timeout_s": 0.3,
+        "body_timeout_s": 0.3,
+        "max_head_bytes": 4096,
+        "max_target_bytes": 512,
+        "max_body_bytes": 1000,
+    }
+    post = b"POST /v1/lint HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with service(**limits) as url, httpx.Client(base_url=url) as http:
+        for sent, status in (
+            (b"\x16\x03\x01", 400),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", 400),
+            (b"GET /" + b"x" * 600, 414),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 5000, 431),
+            (b"GET / HT", 408),
+            (post % 9 + b"{", 408),
+            (post % 9999 + b" " * 2000, 413),
+        ):
+            with RawClient(url) as client:
+                assert statuses(client.send(sent).until_closed()) == [status]
+        assert {labels: count for labels, count in requests(scraped(http)).items() if labels[1] != "/metrics"} == {
+            ("OTHER", "socket", "400"): 1,
+            ("GET", "socket", "400"): 1,
+            ("OTHER", "socket", "414"): 1,
+            ("OTHER", "socket", "431"): 1,
+            ("OTHER", "socket", "408"): 1,
+            ("POST", "/v1/lint", "408"): 1,
+            ("POST", "/v1/lint", "413"): 1,
+        }
+
+
+def test_refusals_for_want_of_room_are_counted() -> None:
+    """503, whether connections or bodies are too many."""
+    post = (
+        b"POST /v1/lint HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
+    )
+    with service(max_connections=2, max_arriving_bytes=5000) as url:
+        first, second = (RawClient(url).send(post, b" " * 4000) for _ in range(2))
+        assert statuses(first.until_closed()) == [503]
+        third = RawClient(url).send(post, b" " * 100)
+        wait_until(lambda: "too-many" in httpx.get(f"{url}/v1/recipes").text, PATIENCE_S)
+        found = requests(samples(httpx.get(f"{url}/metrics").text))
+        assert found["POST", "/v1/lint", "503"] == 1
+        assert found["GET", "socket", "503"] >= 1
+        for client in (first, second, third):
+            client.socket.close()
 
 
 def test_the_histogram_counts_as_its_bounds_say() -> None:

@@ -1,9 +1,10 @@
 """The service as a FastAPI application."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -32,7 +33,7 @@ from preheat.observability.metrics import Metrics
 from preheat.observability.traces import tracing_from_environment
 from preheat.plot.cache import PictureCache
 from preheat.schedule import TORCH_VERSION
-from preheat.server import DRAINING
+from preheat.server import DRAINING, ON_REFUSAL
 from preheat.settings import Settings
 from preheat.store import Changes, Database, KeyStore, ScheduleStore
 from preheat.store.curves import Catalogue
@@ -75,7 +76,7 @@ def _complete_app(settings: Settings) -> tuple[FastAPI, Callable[[ASGIApp], Poin
     kept.keyring = KeyRing(KeyStore(kept.database), first_key(settings))
     kept.changes.subscribe(KEYS, kept.keyring.reload)
     kept.metrics.count_worker()
-    observer = Observer(kept.metrics, kept.tracing, logs_points=settings.log_points)
+    kept.observer = observer = Observer(kept.metrics, kept.tracing, logs_points=settings.log_points)
     admission = Admission(settings, kept.keyring)
     # The last one added is the outermost.
     kept.workers = None
@@ -163,7 +164,7 @@ async def readyz(request: Request) -> Health:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
     """Makes the routes and looks at the database before the first request, and closes it after the last one.
 
     FastAPI makes its routes when they are first asked for, which two requests at once must not do. A broken database is
@@ -183,7 +184,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     kept.retention.start()
     if kept.workers is not None:
         kept.workers.start()  # which takes its time beside the first requests
-    yield
+    yield {ON_REFUSAL: kept.observer.refused}
     if kept.workers is not None:
         await kept.workers.close()
     for stop in (kept.changes.stop, kept.retention.stop, kept.keyring.close):

@@ -35,6 +35,7 @@
     │   service.py
     ├── ServiceStopping       503     a service that was told to stop, to whoever asks whether it is ready
     ├── TooManyConnections    503     a connection over max_connections
+    ├── TooManyBodies         503     a body that arrives slowly while max_arriving_bytes are taken
     └── StoreUnavailable      503     the database is locked, read-only, full, corrupt or gone
 
 A spec that breaks rules is `preheat.specs.InvalidSpec`, a ValueError.
@@ -64,7 +65,7 @@ from preheat.errors.schedules import (
     TorchVersionMismatch,
     UndefinedLR,
 )
-from preheat.errors.service import ServiceStopping, StoreUnavailable, TooManyConnections
+from preheat.errors.service import ServiceStopping, StoreUnavailable, TooManyBodies, TooManyConnections
 
 __all__ = [
     "BodyTooLarge",
@@ -93,6 +94,7 @@ __all__ = [
     "ServiceStopping",
     "StoreUnavailable",
     "TargetTooLong",
+    "TooManyBodies",
     "TooManyConnections",
     "TorchVersionMismatch",
     "UndefinedLR",

@@ -26,6 +26,20 @@ class TooManyConnections(PreheatError):
         super().__init__(detail, setting="max_connections", limit=limit)
 
 
+class TooManyBodies(PreheatError):
+    """A body that was arriving while those of a worker took more than `limit` bytes together, and it most of them."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "too-many-bodies", "Too many bodies are arriving"
+    retry_after_s = 1
+
+    def __init__(self, limit: int) -> None:
+        detail = (
+            f"bodies that are arriving at a worker must not exceed max_arriving_bytes ({limit}) together, and this one "
+            "has taken most memory for longest: send it again, without pauses"
+        )
+        super().__init__(detail, setting="max_arriving_bytes", limit=limit)
+
+
 class StoreUnavailable(PreheatError):
     """The database cannot be read or written at the moment."""
 

@@ -22,6 +22,9 @@ BUCKETS_S = (
 NO_ROUTE = "none"
 """The route of requests whose path no route has."""
 
+SOCKET = "socket"
+"""The route of requests that the server refused before it was known: malformed, too large, too slow, too many."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "OTHER"
 _LABELS = ("route", "method")

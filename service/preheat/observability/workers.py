@@ -131,7 +131,7 @@ def _sum(found: Iterable[_Families]) -> _Families:
 
 def _bury(folder: Path) -> None:
     """Adds what dead workers counted to one file, and removes theirs. The folder is locked."""
-    dead = [file for file in folder.glob("*.alive") if _is_dead(file)]
+    dead = [file for file in folder.glob("*.alive") if is_dead(file)]
     if not dead:
         return
     gone = folder / _GONE
@@ -143,7 +143,7 @@ def _bury(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _is_dead(alive: Path) -> bool:
+def is_dead(alive: Path) -> bool:
     """Whether nobody holds the lock of a worker's file."""
     descriptor = os.open(alive, os.O_RDWR)
     try:

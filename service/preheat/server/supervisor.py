@@ -4,7 +4,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -16,7 +15,7 @@ from types import FrameType
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 
-from preheat.server.draining import LAST_RESORT_S, DrainingServer
+from preheat.server.draining import LAST_RESORT_S, DrainingServer, end_process
 from preheat.settings import Settings
 
 _LOG = logging.getLogger("preheat")
@@ -29,14 +28,14 @@ class Supervisor:
 
     def __init__(self, config: Config, settings: Settings, listener: socket) -> None:
         self._config, self._settings, self._listener = config, settings, listener
-        self._signals = 0
+        self._signals, self._signalled_at = 0, 0.0
         self._has_failed = False
 
     def run(self) -> int:
         """The exit code: 0, or uvicorn's for a worker that cannot start, which another one could not do either."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note_signal)
-        workers = [self._start() for _ in range(self._settings.workers)]
+        workers = [self._start() for _ in range(self._settings.workers) if not self._signals]
         while not self._signals and not self._has_failed:
             # Returns at once when a worker ends; a signal is seen at the next look.
             connection.wait([worker.process.sentinel for worker in workers], _LOOK_S)
@@ -46,6 +45,7 @@ class Supervisor:
 
     def _note_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
+        self._signalled_at = self._signalled_at or time.monotonic()
 
     def _start(self) -> "_Worker":
         return _Worker(self._config, self._settings, self._listener)
@@ -65,7 +65,9 @@ class Supervisor:
     def _end(self, workers: list["_Worker"]) -> None:
         """Ends all workers as a signal would, and kills those that are not gone when they must be."""
         settings = self._settings
-        give_up = time.monotonic() + settings.shutdown_delay_s + settings.shutdown_timeout_s + LAST_RESORT_S + 1.0
+        # The time that workers have runs from the signal, however long it took to be seen here.
+        begun = self._signalled_at or time.monotonic()
+        give_up = begun + settings.shutdown_delay_s + settings.shutdown_timeout_s + LAST_RESORT_S + 1.0
         passed_on = 0
         while any(worker.process.is_alive() for worker in workers) and time.monotonic() < give_up:
             if passed_on < max(self._signals, 1):  # the first, and each that follows: it shortens the delay
@@ -115,8 +117,8 @@ class _Worker:
 def _work(config: Config, settings: Settings, listener: socket, supervisor: Connection) -> None:
     """What runs in a worker."""
     config.configure_logging()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raised by uvicorn again once everything is in order
-    server = DrainingServer(config, settings.shutdown_delay_s, owns_process=True)
+    signal.signal(signal.SIGTERM, lambda *_: end_process())  # raised by uvicorn again once everything is in order
+    server = DrainingServer(config, settings.shutdown_delay_s, end_process)
     arguments = (server, supervisor, settings.worker_timeout_s)
     threading.Thread(target=_answer, args=arguments, daemon=True).start()
     with suppress(KeyboardInterrupt):

@@ -20,7 +20,7 @@ from support.raw_client import PATIENCE_S, RawClient
 # An application that has what the service has not: an endless answer, a thread that nobody can stop, a frozen loop.
 SCRIPT = """
 import asyncio, logging, os, socket, sys, time
-from preheat.server import DRAINING, run
+from preheat.server import DRAINING, end_process, run
 from preheat.settings import Settings
 
 async def app(scope, receive, send):
@@ -56,7 +56,7 @@ if __name__ == "__main__":
     import signal
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        sys.exit(run("server_script:" + sys.argv[1], Settings(), listener))
+        sys.exit(run("server_script:" + sys.argv[1], Settings(), listener, end_process))
     except KeyboardInterrupt:
         sys.exit(0)
 """
