@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from preheat.api.keyring import KeyRing
 from preheat.keys import Ring
@@ -59,6 +60,23 @@ def test_a_ring_that_nobody_tells_reads_anyway(database_url: str, database: Data
         wait_until(lambda: knows(keyring, token), 30)
         store.revoke("a")
         wait_until(lambda: not knows(keyring, token), 30)
+
+
+def test_an_error_does_not_end_the_reading(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A clock that breaks is logged once, at the start too; keys are known again when it is mended."""
+    with closing(Database(f"sqlite:///{tmp_path}/preheat.db", 5)) as database:
+        store, times = KeyStore(database), [0.0]
+        keyring = KeyRing(store, clock=lambda: 1 / times[0], poll_s=0.01)
+        for name in ("first", "second"):
+            times[0] = 0.0
+            caplog.clear()
+            keyring.begin()
+            wait_until(lambda: "the thread keys failed" in caplog.text, 30)
+            token = store.make(name, {"read"}).token
+            times[0] = 1.0
+            wait_until(lambda token=token: knows(keyring, token) and keyring.is_current, 30)
+            keyring.close()
+            assert caplog.text.count("the thread keys failed") == 1
 
 
 def test_a_restored_backup_has_the_keys_of_its_day(tmp_path: Path) -> None:
