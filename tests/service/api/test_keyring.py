@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from preheat.api.keyring import KeyRing
-from preheat.keys import Ring
+from preheat.keys import Key, Ring
 from preheat.store import Changes, Database, KeyStore
 from preheat.store.changes import restore_backup
 from preheat.store.keys import TOPIC
@@ -37,7 +37,7 @@ def keyring_of(url: str, poll_s: float = HOURS, *, is_told: bool = True) -> Iter
 
 def knows(keyring: KeyRing, token: str) -> bool:
     """Whether a token is that of a key which is not revoked."""
-    return isinstance(keyring.ring, Ring) and keyring.ring.find(token.encode()) is not None
+    return isinstance(keyring.ring, Ring) and isinstance(keyring.ring.judge(token.encode(), time.time()), Key)
 
 
 def test_a_change_is_announced(database_url: str, database: Database) -> None:
