@@ -105,7 +105,7 @@ class SharedMetrics:
     def _bury(self) -> None:
         """Adds what dead workers counted to one file, and removes theirs. The folder is locked."""
         with self._reporting("metrics of dead workers cannot be put together"):
-            dead = [file for file in self._folder.glob("*.alive") if _is_dead(file)]
+            dead = [file for file in self._folder.glob("*.alive") if is_dead(file)]
             if not dead:
                 return
             gone = self._folder / _GONE
@@ -174,7 +174,7 @@ def _sum(found: Iterable[_Families]) -> _Families:
     return total
 
 
-def _is_dead(alive: Path) -> bool:
+def is_dead(alive: Path) -> bool:
     """Whether nobody holds the lock of a worker's file."""
     descriptor = os.open(alive, os.O_RDWR)
     try:
