@@ -1,24 +1,46 @@
-"""Lifespan: an application can be started, stopped and started again."""
+"""Lifespan: an application is ready once it can compute, and can be started, stopped and started again."""
 
 from pathlib import Path
 
 import httpx
-import pytest
 
 from preheat.api import create_app
 from preheat.settings import Settings
 from preheat.store import KeyStore
+from preheat.workers import Limits, Setup, WorkerPool
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
-from running_service import free_port, serving, wait_until
+from rest import problem
+from running_service import service_process, serving, wait_until
+from support.jobs import endless
 from support.keys import bearer
+from support.watching import processes
 
 
-def test_a_lifespan_that_runs_again_starts_everything_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Computing, keys, notes of what was used, traces, and shared metrics, which count on."""
+def test_a_service_is_ready_once_heavy_requests_are_answered(tmp_path: Path) -> None:
+    """A load balancer sends none before there is a process that computes; liveness does not wait for it."""
+    with service_process(tmp_path / "preheat.db", compute_workers=2) as running:
+        wait_until(lambda: httpx.get(f"{running.url}/readyz", timeout=30).is_success, 60)
+        below = processes(running.process.pid)[1:]
+        assert [each for each in below if each.ppid() != running.process.pid], "no process computes"
+
+
+def test_a_service_whose_processes_do_not_start_says_so(tmp_path: Path) -> None:
+    """503 service-starting, for as long as it takes, while what is cheap is answered."""
+    app = create_app(Settings(database_url=f"sqlite:///{tmp_path}/preheat.db", compute_workers=1))
+    limits = Limits(1, queue_length=0, wait_s=1, compute_timeout_s=1)
+    setup = Setup(endless, str(tmp_path / "pid"), memory_bytes=10**8, orphaned_after_s=60)
+    app.state.workers = WorkerPool(setup, limits, app.state.metrics)
+    with serving(app) as url, httpx.Client(base_url=url, timeout=30) as http:
+        assert "no worker process is ready yet" in problem(http.get("/readyz"), 503, "service-starting")["detail"]
+        assert http.get("/livez").is_success
+        assert http.get("/v1/recipes").is_success
+
+
+def test_a_lifespan_that_runs_again_starts_everything_again(tmp_path: Path) -> None:
+    """Keys, notes of what was used, and shared metrics, which count on; traces and worker processes have tests too."""
     (tmp_path / "metrics").mkdir()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     url = f"sqlite:///{tmp_path}/preheat.db"
-    app = create_app(Settings(database_url=url, metrics_dir=tmp_path / "metrics", compute_workers=1))
+    app = create_app(Settings(database_url=url, metrics_dir=tmp_path / "metrics", compute_workers=0))
     store = KeyStore(app.state.database)
     token = store.make("a", {"write"}).token
     for run in (1, 2):

@@ -66,9 +66,9 @@ class WorkerPool:
         return not self._idle and len(self._waiting) >= self._limits.queue_length
 
     @property
-    def is_ready(self) -> bool:
-        """Whether a process has been ready since the start, so that jobs need not wait for the first one."""
-        return self._was_ready
+    def is_starting(self) -> bool:
+        """Whether it was started, and no process has been ready since."""
+        return self._threads is not None and not self._was_ready
 
     def start(self) -> None:
         """Begins to start the processes, and returns; jobs that come before they are ready wait for them."""

@@ -241,9 +241,9 @@ def test_a_pool_can_be_started_again() -> None:
         pids: list[int] = []
         for _ in range(2):
             jobs.start()
-            assert not jobs.is_ready
+            assert jobs.is_starting
             assert await jobs.run(("greet", None), "a greeting") == "hello"
-            assert jobs.is_ready
+            assert not jobs.is_starting
             pids += jobs.pids
             await jobs.close()
             with pytest.raises(WorkerLost, match="shutting down"):
