@@ -195,11 +195,7 @@ class Settings(BaseSettings):
     @classmethod
     def _from_its_file(cls, value: object, info: ValidationInfo) -> object:
         file = info.data.get("database_url_file")
-        try:
-            return value if file is None else file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            raise ValueError(f"cannot be read from database_url_file ({file}): {reason}") from error
+        return value if file is None else text_of_file("database_url_file", file)
 
     @field_validator("port", mode="before")
     @classmethod
@@ -231,6 +227,18 @@ class Settings(BaseSettings):
         if prefix.split("/")[1:2] in _OWN_PATHS:  # it could not be told whether a proxy has stripped it
             raise ValueError("must not begin as the service's own paths do (/v1, /docs)")
         return prefix
+
+
+def text_of_file(setting: str, file: Path) -> str:
+    """What a file that a setting names has in it, without space around. Raises ValueError, which does not show it."""
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it must be UTF-8"
+        raise ValueError(f"{setting} ({file}) cannot be read: {reason}") from None
+    if not text:
+        raise ValueError(f"{setting} ({file}) must not be empty")
+    return text
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from support.modules import imported
 ROOT = Path(__file__).parents[2]
 
 LEVELS = [
-    {"messages"},
+    {"messages", "service_thread"},
     {"errors"},
     {"formula", "keys"},
     {"specs"},

@@ -169,7 +169,7 @@ def test_a_flood_of_lines_is_held_back_and_said() -> None:
 
 
 def test_a_line_names_the_key_and_never_its_token(tmp_path: Path) -> None:
-    """Of requests, and of points where they are logged; one that is refused has no name, and no token either."""
+    """Of requests, and of points where they are logged; who has no key has no name, and no token either."""
     url = f"sqlite:///{tmp_path}/keys.db"
     with closing(Database(url, 30)) as database:
         made = {scope: KeyStore(database).make(f"GPU {scope}", {scope}).token for scope in ("write", "read")}
@@ -190,7 +190,8 @@ def test_a_line_names_the_key_and_never_its_token(tmp_path: Path) -> None:
         refused = line("POST", path, made["read"], json=REFERENCE_SPEC)
         assert (refused["status"], refused["problem"]) == (403, "urn:preheat:scope-missing")
         unknown = make_token()
-        assert "key" not in refused | line("GET", path, unknown)
+        assert refused["key"] == "GPU read"
+        assert "key" not in line("GET", path, unknown)
         for misplaced in (f"{path}/{made['read']}", f"/v1/recipes/{made['read']}", f"/{made['read']}"):
             assert line("GET", misplaced, made["read"])["status"] == 404
         assert (
@@ -198,6 +199,32 @@ def test_a_line_names_the_key_and_never_its_token(tmp_path: Path) -> None:
         )
         logged = running.file.read_text()
         assert not [token for token in (unknown, *made.values()) if token[-40:] in logged]
+
+
+def test_a_line_names_the_key_that_is_refused(tmp_path: Path) -> None:
+    """One that has expired, was revoked, or asks too often, by the short way of points too; never its token."""
+    url = f"sqlite:///{tmp_path}/keys.db"
+    with closing(Database(url, 30)) as database:
+        store = KeyStore(database)
+        expired, revoked, often = (store.make(name, {"write"}).token for name in ("expired", "revoked", "often"))
+        store.rotate("expired", 0)
+        store.revoke("revoked")
+    settings = {"PREHEAT_RATE_LIMIT_PER_S": "1", "PREHEAT_RATE_LIMIT_BURST": "1"}
+    with logging_service(tmp_path, PREHEAT_DATABASE_URL=url, **settings) as running:
+        answer = running.http.post("/v1/schedules?stop=0", json=REFERENCE_SPEC, headers=bearer(often))
+        point = f"{answer.headers['location']}/lr/7"
+        for token, name, kind in (
+            (expired, "expired", "key-refused"),
+            (revoked, "revoked", "key-refused"),
+            (often, "often", "rate-limited"),
+        ):
+            for path in (point, "/v1/recipes"):
+                answers = (running.http.get(path, headers=bearer(token)) for _ in range(100))
+                refused = next(answer for answer in answers if not answer.is_success)
+                line = running.line_of(refused.headers["x-request-id"])
+                assert (line["key"], line["problem"]) == (name, f"urn:preheat:{kind}")
+        logged = running.file.read_text()
+        assert not [token for token in (expired, revoked, often) if token[-40:] in logged]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])

@@ -13,7 +13,6 @@ from preheat.api.access import Access, access_of, path_of
 from preheat.api.keyring import KeyRing
 from preheat.api.problems import error_problem
 from preheat.errors import (
-    KeyRefused,
     KeyRequired,
     KeysMissing,
     PreheatError,
@@ -21,12 +20,12 @@ from preheat.errors import (
     ScopeMissing,
     StoreUnavailable,
 )
-from preheat.keys import Key, RateLimiter
+from preheat.keys import Key, RateLimiter, Rejected
 from preheat.keys.token import bearer_token
 from preheat.settings import Settings
 
 KEY_NAME = "preheat.key_name"
-"""Where a request's scope has the name of the key that it came with."""
+"""Where a request's scope has the name of the key that it came with, one that is refused too."""
 
 _OUTCOME = "preheat.admission"
 
@@ -41,9 +40,10 @@ class Admitted(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A request that may not: the error, and what its answer says about the rate limit."""
+    """A request that may not: the error, its key if it is one, and what its answer says about the rate limit."""
 
     error: PreheatError
+    key: Key | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
@@ -82,48 +82,49 @@ class Admission:
         """Whether a request may use what has this access."""
         if access == "anybody":
             return _ADMITTED
-        found = self._key(scope, access) if self._asks else None
-        if isinstance(found, PreheatError):
-            return Refused(found)
-        if self._limiter is None:
-            return _ADMITTED if found is None else Admitted(found)
-        caller = _address(scope) if found is None else found.prefix
+        outcome = self._by_key(scope, access) if self._asks else _ADMITTED
+        if self._limiter is None or isinstance(outcome, Refused):
+            return outcome
+        caller = _address(scope) if outcome.key is None else outcome.key.prefix
         standing = self._limiter.take(caller, self._ticks())
         headers = (
             self._policy,
             (b"ratelimit", b'"requests";r=%d;t=%d' % (standing.remaining, standing.more_in_s)),
         )
         if not standing.is_within:
-            return Refused(RateLimited(self._per_s, standing.more_in_s), headers)
-        return Admitted(found, headers)
+            return Refused(RateLimited(self._per_s, standing.more_in_s), outcome.key, headers)
+        return Admitted(outcome.key, headers)
 
     def admit_once(self, scope: Scope, access: Access) -> Admitted | Refused:
         """As `admit`; the outcome stays in the scope, with the key's name, for whoever asks about the request again."""
         outcome: Admitted | Refused | None = scope.get(_OUTCOME)
         if outcome is None:
             outcome = scope[_OUTCOME] = self.admit(scope, access)
-            if isinstance(outcome, Admitted) and outcome.key is not None:
+            if outcome.key is not None:
                 scope[KEY_NAME] = outcome.key.name
         return outcome
 
-    def _key(self, scope: Mapping[str, Any], access: Access) -> Key | PreheatError | None:
-        """The key of a request, or why it is refused; None where the service has no keys."""
+    def _by_key(self, scope: Mapping[str, Any], access: Access) -> Admitted | Refused:
+        """Whether the key of a request lets it in; without one where the service has no keys."""
         ring = self.keyring.ring
         if ring is None:
-            return self.keyring.error or StoreUnavailable("its keys were not read yet")
+            return Refused(self.keyring.error or StoreUnavailable("its keys were not read yet"))
         if not ring.asks:
-            return None if _is_local(scope.get("server")) else KeysMissing()
+            return _ADMITTED if _is_local(scope.get("server")) else Refused(KeysMissing())
         token, now = bearer_token(scope["headers"]), self._clock()
         if token is None:
-            return KeyRequired()
+            return Refused(KeyRequired())
         key = ring.judge(token, now)
-        if isinstance(key, KeyRefused):
-            is_known = key.reason != "unknown" or self.keyring.is_current  # otherwise it may have been made meanwhile
-            return key if is_known else StoreUnavailable("a key that is not known yet cannot be looked up")
+        if isinstance(key, Rejected):
+            is_known = (
+                key.refusal.reason != "unknown" or self.keyring.is_current
+            )  # else it may have been made meanwhile
+            error = key.refusal if is_known else StoreUnavailable("a key that is not known yet cannot be looked up")
+            return Refused(error, key.key)
         if access != "any key" and access not in key.granted:
-            return ScopeMissing(access)
+            return Refused(ScopeMissing(access), key)
         self.keyring.note(key, now)
-        return key
+        return Admitted(key)
 
 
 class AdmissionMiddleware:

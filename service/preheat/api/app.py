@@ -27,7 +27,7 @@ from preheat.api.problems import add_problem_handlers
 from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, documentation, plots, schedules, specs
 from preheat.api.routes import metrics as metrics_route
-from preheat.errors import ServiceStopping, StoreUnavailable
+from preheat.errors import ServiceStarting, ServiceStopping, StoreUnavailable
 from preheat.observability import logs
 from preheat.observability.metrics import Metrics
 from preheat.observability.traces import tracing_from_environment
@@ -154,10 +154,16 @@ async def livez() -> Health:
 
 @_health.get("/readyz", operation_id="readyz", summary="Whether schedules can be stored", responses=problems(503))
 async def readyz(request: Request) -> Health:
-    """Answers 200 if the database can be read and written at this moment, 503 if not and when it is to stop."""
+    """Answers 200 if the database can be read and written at this moment, 503 if not.
+
+    Also 503 after the start, until a process that computes is ready, and when the service is to stop.
+    """
     draining = request.scope.get("state", {}).get(DRAINING)
     if draining is not None and draining.is_set():
         raise ServiceStopping
+    workers = request.app.state.workers
+    if workers is not None and workers.is_starting:
+        raise ServiceStarting
     # Threads of its own: all others may wait for a database that is locked.
     await to_thread.run_sync(request.app.state.database.check, limiter=request.app.state.checking)
     return Health(status="ready", version=__version__)

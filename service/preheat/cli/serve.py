@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from preheat import __version__
 from preheat.cli.arguments import valid, with_options
+from preheat.cli.database import database_of
 from preheat.cli.output import ERR, fail
 from preheat.errors import StoreUnavailable
 from preheat.observability import logs
@@ -50,7 +51,7 @@ def serve(given: dict[str, Any]) -> None:
         fail("--database-url and PREHEAT_DATABASE_URL_FILE must not both be given: the file would win", code=2)
     for message in unknown_variables(os.environ):
         ERR.print(f"[yellow]warning:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    database = _database(settings)
+    database = database_of(settings)
     if settings.workers > 1 and not database.is_shared:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
     with _listener(settings.host, settings.port) as listener:
@@ -104,16 +105,6 @@ def _metrics_folder(settings: Settings) -> MetricsFolder | None:
             return None
     except OSError as error:
         fail(f"metrics_dir ({settings.metrics_dir}) cannot be written: {error.strerror}")
-
-
-def _database(settings: Settings) -> "Database":
-    """The database, which is not yet opened; ends the command if its URL is none."""
-    from preheat.store import Database  # noqa: PLC0415 - imports SQLAlchemy
-
-    try:
-        return Database(settings.database_url, settings.database_timeout_s)
-    except ValueError as error:
-        fail(str(error), code=2)
 
 
 def _asks_for_keys(settings: Settings, database: "Database", address: str) -> bool:

@@ -33,6 +33,7 @@
     ├── ServiceBusy           503     more to compute than compute_workers do and compute_queue lets wait
     ├── WorkerLost            503     a worker process that ended while it worked on the request
     │   service.py
+    ├── ServiceStarting       503     a service without a worker process yet, to whoever asks whether it is ready
     ├── ServiceStopping       503     a service that was told to stop, to whoever asks whether it is ready
     ├── TooManyConnections    503     a connection over max_connections
     ├── TooManyBodies         503     a body that arrives slowly while max_arriving_bytes are taken
@@ -65,7 +66,13 @@ from preheat.errors.schedules import (
     TorchVersionMismatch,
     UndefinedLR,
 )
-from preheat.errors.service import ServiceStopping, StoreUnavailable, TooManyBodies, TooManyConnections
+from preheat.errors.service import (
+    ServiceStarting,
+    ServiceStopping,
+    StoreUnavailable,
+    TooManyBodies,
+    TooManyConnections,
+)
 
 __all__ = [
     "BodyTooLarge",
@@ -91,6 +98,7 @@ __all__ = [
     "ScheduleUnreadable",
     "ScopeMissing",
     "ServiceBusy",
+    "ServiceStarting",
     "ServiceStopping",
     "StoreUnavailable",
     "TargetTooLong",

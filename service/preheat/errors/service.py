@@ -1,8 +1,18 @@
-"""Errors of the service as a whole: it is stopping, full, or without its database."""
+"""Errors of the service as a whole: it is starting, stopping, full, or without its database."""
 
 from http import HTTPStatus
 
 from preheat.errors.root import PreheatError
+
+
+class ServiceStarting(PreheatError):
+    """The service answers already, but what needs computing would wait for the first worker process."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "service-starting", "The service is starting"
+    retry_after_s = 1
+
+    def __init__(self) -> None:
+        super().__init__("the service is starting: no worker process is ready yet, for which heavy requests would wait")
 
 
 class ServiceStopping(PreheatError):

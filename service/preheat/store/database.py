@@ -72,6 +72,13 @@ class Database:
                 self._recognise(connection)
                 yield connection
 
+    def check_place(self) -> None:
+        """Returns unless there can never be a database at the URL, as it is. Raises ValueError.
+
+        One that is only away at the moment is none of that.
+        """
+        self.dialect.check_place(self._url)
+
     def check(self) -> None:
         """Returns if the database can be read and written at this moment. Raises StoreUnavailable."""
         with self._translated("write"):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.context import ForkServerContext
 from typing import Any
 
 from preheat.workers.memory import MemoryLimit
@@ -21,7 +21,6 @@ START_TIMEOUT_S = 120
 
 _KEYS_KEPT = 64
 
-Context = ForkServerContext | SpawnContext
 Handler = Callable[[Any], Any]
 
 
@@ -89,7 +88,8 @@ class WorkerProcess:
         self._process.join(1)
         code = self._process.exitcode
         if code is not None and code < 0:
-            return f"by {signal.Signals(-code).name}"
+            names = {each.value: each.name for each in signal.Signals}  # real-time signals have none
+            return f"by {names.get(-code, f'signal {-code}')}"
         return "with an unknown exit code" if code is None else f"with exit code {code}"
 
     def exchange(self, job: Any) -> Result:
@@ -109,15 +109,13 @@ class WorkerProcess:
 
 def prepare(preload: Sequence[str]) -> None:
     """Begins to import modules for worker processes, beside whatever this process does; returns at once."""
-    if isinstance(_context(preload), ForkServerContext):
-        forkserver.ensure_running()
+    _context(preload)
+    forkserver.ensure_running()
 
 
-def _context(preload: Sequence[str]) -> Context:
+def _context(preload: Sequence[str]) -> ForkServerContext:
     # A server that has imported everything forks a new worker within milliseconds, and its workers share its memory.
     # The service itself has threads and must not fork.
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
     return context

@@ -200,8 +200,11 @@ def test_the_operators_own_key_works_beside_others(tmp_path: Path) -> None:
         ({"first_key": ""}, "first_key must have 32 to 256 characters, not 0"),
         ({"first_key": OWN, "without_keys": True}, "without_keys must not be set beside a first key"),
         ({"first_key": OWN, "first_key_file": "x"}, "must not both be set"),
-        ({"first_key_file": "/nowhere/key"}, r"first_key_file \(/nowhere/key\) cannot be read"),
-        ({"first_key_file": "/"}, r"first_key_file \(/\) cannot be read"),
+        (
+            {"first_key_file": "/nowhere/key"},
+            r"first_key_file \(/nowhere/key\) cannot be read: No such file or directory",
+        ),
+        ({"first_key_file": "/"}, r"first_key_file \(/\) cannot be read: Is a directory"),
     ],
 )
 def test_a_first_key_that_cannot_be_one_stops_the_start(wrong: dict[str, Any], rule: str) -> None:

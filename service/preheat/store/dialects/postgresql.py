@@ -71,6 +71,10 @@ def prepare(_url: URL) -> None:
     """Nothing: a database is made by its administrator."""
 
 
+def check_place(_url: URL) -> None:
+    """Nothing: a server that does not answer yet may do so later."""
+
+
 def is_shared(_url: URL) -> bool:
     """Whether several processes see it: they always do."""
     return True

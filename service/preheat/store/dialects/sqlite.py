@@ -18,6 +18,7 @@ DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
 _LAST_CHARACTER = "\U0010ffff"
 _FIRST_SURROGATE, _FIRST_AFTER_SURROGATES = 0xD800, 0xE000
 _LEAST_FREE_BYTES = 1_000_000
+_BEGINNING = b"SQLite format 3\0"  # sqlite.org/fileformat.html §1.3
 _MEANINGS = {
     "SQLITE_FULL": "its disk is full",
     "SQLITE_IOERR": "its disk fails",
@@ -59,6 +60,26 @@ def prepare(url: URL) -> None:
     if is_shared(url) and not _file(url).exists():
         _file(url).parent.mkdir(parents=True, exist_ok=True)
         _file(url).touch()
+
+
+def check_place(url: URL) -> None:
+    """It must be memory, or a file that is or can be a database, in a folder that is there or can be made."""
+    if not is_shared(url):
+        return
+    file = _file(url)
+    try:
+        prepare(url)
+        if not file.is_file():
+            raise ValueError(f"database_url ({url}) must name a file, and {file} is another thing, such as a folder")
+        with file.open("rb") as opened:
+            beginning = opened.read(len(_BEGINNING))
+    except OSError as error:
+        rule = "must name a file that is there or can be made, and that may be read"
+        is_below_a_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "it is no folder" if is_below_a_file else error.strerror
+        raise ValueError(f"database_url ({url}) {rule}; {error.filename}: {reason}") from error
+    if beginning not in {b"", _BEGINNING}:
+        raise ValueError(f"database_url ({url}) must name a database of SQLite, and {file} is another file, or damaged")
 
 
 def is_shared(url: URL) -> bool:
