@@ -2,6 +2,7 @@
 
 import functools
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from preheat.api.access import Access, access_of, path_of
 from preheat.api.keyring import KeyRing
 from preheat.api.problems import error_problem
 from preheat.errors import (
+    HostNotAllowed,
     KeyRefused,
     KeyRequired,
     KeysMissing,
@@ -49,6 +51,7 @@ class Refused(NamedTuple):
 
 _ADMITTED = Admitted()
 _AUTHORIZATION = b"authorization"
+_PORT = re.compile(":[0-9]*$")
 
 
 class Admission:
@@ -63,6 +66,7 @@ class Admission:
     ) -> None:
         self.keyring = keyring
         self._asks = not settings.without_keys
+        self._allowed_hosts = frozenset(settings.allowed_hosts)
         self._of_metrics: Access = "read" if settings.metrics_need_key else "anybody"
         self._per_s = settings.rate_limit_per_s
         self._limiter = RateLimiter(self._per_s, settings.rate_limit_burst) if self._per_s else None
@@ -112,7 +116,7 @@ class Admission:
         if ring is None:
             return self.keyring.error or StoreUnavailable("its keys were not read yet")
         if not ring.asks:
-            return None if _is_local(scope.get("server")) else KeysMissing()
+            return self._refusal_without_keys(scope)
         token, now = bearer_token(scope["headers"]), self._clock()
         if token is None:
             return KeyRequired()
@@ -124,6 +128,20 @@ class Admission:
             return ScopeMissing(access)
         self.keyring.note(key, now)
         return key
+
+    def _refusal_without_keys(self, scope: Mapping[str, Any]) -> PreheatError | None:
+        """Why a service that has no keys refuses a request, if it does.
+
+        Any web page can reach the loopback address by a name of its own that resolves to it (DNS rebinding), and its
+        browser takes both for one origin. It cannot reach a Unix socket, whose server has no port.
+        """
+        server: Any = scope.get("server")
+        if not _is_local(server):
+            return KeysMissing()
+        host = next((value for name, value in scope["headers"] if name == b"host"), None)
+        if host is None or server[1] is None or _is_name_of_loopback(host, self._allowed_hosts):
+            return None
+        return HostNotAllowed(host.decode("latin-1"))
 
 
 class AdmissionMiddleware:
@@ -204,6 +222,14 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
+
+
+@functools.lru_cache(64)
+def _is_name_of_loopback(host: bytes, allowed: frozenset[str]) -> bool:
+    """Whether a Host header has a name that only this machine can have for itself, or one that is allowed."""
+    name = _PORT.sub("", host.decode("latin-1").lower())
+    # Browsers never look up what ends in .localhost (RFC 6761 §6.3).
+    return name in allowed or name.endswith(".localhost") or is_loopback(name.removeprefix("[").removesuffix("]"))
 
 
 def _address(scope: Mapping[str, Any]) -> str:
