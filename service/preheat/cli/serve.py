@@ -67,9 +67,6 @@ def serve(given: dict[str, Any]) -> None:
 
 def _serve(settings: Settings, listener: socket.socket, *, computes_apart: bool) -> NoReturn:
     """Answers requests until a signal comes, and ends the process. Raises SystemExit if it cannot start."""
-    folder = _metrics_folder(settings) if settings.metrics_dir or settings.workers > 1 or computes_apart else None
-    if settings.workers == 1 and computes_apart:
-        prepare(PRELOADED)  # what worker processes import, beside what this process does
     from preheat.server import end_process, run  # noqa: PLC0415 - only here
 
     code = 0
@@ -79,11 +76,15 @@ def _serve(settings: Settings, listener: socket.socket, *, computes_apart: bool)
             at_end.close()
             end_process()
 
-        if folder is not None:
-            at_end.callback(folder.remove)
-            os.environ["PREHEAT_METRICS_DIR"] = str(folder.path)
         # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
         signal.signal(signal.SIGTERM, lambda *_: end())
+        if settings.metrics_dir or settings.workers > 1 or computes_apart:
+            folder = _metrics_folder(settings)
+            if folder is not None:
+                at_end.callback(folder.remove)
+                os.environ["PREHEAT_METRICS_DIR"] = str(folder.path)
+        if settings.workers == 1 and computes_apart:
+            prepare(PRELOADED)  # what worker processes import, beside what this process does
         code = run("preheat.api:app_from_environment", settings, listener, end)
     end_process(code)
 
