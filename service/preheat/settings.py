@@ -16,6 +16,7 @@ _OF_KUBERNETES = re.compile(r"PREHEAT_(SERVICE_(HOST|PORT(_.+)?)|PORT|PORT_\d+_(
 """What Kubernetes sets in every pod beside a Service of the name `preheat` (its documentation: Service, discovery)."""
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as browsers write them: in lower case
+_HOST_NAME = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 _PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _OWN_PATHS = (["v1"], ["docs"])
 
@@ -36,6 +37,13 @@ def _without_brackets(host: str) -> str:
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
+def _a_host_name(name: str) -> str:
+    if not _HOST_NAME.fullmatch(name):
+        raise ValueError("must be a name such as preheat.example.org, in lower case and without a port")
+    return name
+
+
+_HostName = Annotated[str, AfterValidator(_a_host_name)]
 _Origin = Annotated[str, AfterValidator(_as_browsers_write_it)]
 # Pydantic alone would say why it is neither an IPv4 nor an IPv6 network.
 _Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
@@ -81,6 +89,11 @@ class Settings(BaseSettings):
     )
     first_key_file: Path | None = Field(
         None, description="A file with that key, as Kubernetes and compose mount secrets."
+    )
+    allowed_hosts: Annotated[tuple[_HostName, ...], NoDecode] = Field(
+        (),
+        description="Names, separated by commas, under which a service without keys answers, beside localhost and "
+        "loopback addresses: what a proxy on the same machine sends as Host.",
     )
     metrics_need_key: bool = Field(
         False, description="Ask for a key with the scope `read` at /metrics too, which otherwise anybody may read."
@@ -211,7 +224,7 @@ class Settings(BaseSettings):
             raise ValueError("must not be set beside without_keys, which asks for no key anywhere")
         return value
 
-    @field_validator("cors_origins", "trusted_proxies", mode="before")
+    @field_validator("cors_origins", "trusted_proxies", "allowed_hosts", mode="before")
     @classmethod
     def _separated_by_commas(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -308,7 +308,7 @@ def test_a_client_that_hangs_up_is_no_error(logged: Logging) -> None:
     """Half a body, then nobody: 499 at info, and no traceback."""
     host, port = logged.http.base_url.host, logged.http.base_url.port
     with socket.create_connection((host, port)) as leaving:
-        head = "POST /v1/lint HTTP/1.1\r\nHost: x\r\nX-Request-ID: left\r\nContent-Type: application/json\r\n"
+        head = "POST /v1/lint HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: left\r\nContent-Type: application/json\r\n"
         leaving.sendall(f"{head}Content-Length: 99\r\n\r\n{{".encode())
         time.sleep(0.2)
     line = logged.line_of("left")

@@ -12,10 +12,11 @@ from running_service import service_process, wait_until
 from support.raw_client import PATIENCE_S, RawClient
 
 STUCK = {
-    "half a body": b"POST /v1/lint HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+    "half a body": b"POST /v1/lint HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 9\r\n\r\n{",
     "half a head": b"GET / HT",
-    "idle": b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
-    "answers that are not read": b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 30,
+    "idle": b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "answers that are not read": b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 30,
     "silent": b"",
 }
 

@@ -13,6 +13,7 @@ from preheat.api.access import Access, access_of, path_of
 from preheat.api.keyring import KeyRing
 from preheat.api.problems import error_problem
 from preheat.errors import (
+    HostNotAllowed,
     KeyRequired,
     KeysMissing,
     PreheatError,
@@ -20,8 +21,9 @@ from preheat.errors import (
     ScopeMissing,
     StoreUnavailable,
 )
-from preheat.keys import Key, RateLimiter, Rejected
+from preheat.keys import Key, RateLimiter, Rejected, Ring
 from preheat.keys.token import bearer_token
+from preheat.loopback import is_loopback, is_name_of_loopback
 from preheat.settings import Settings
 
 KEY_NAME = "preheat.key_name"
@@ -63,6 +65,7 @@ class Admission:
     ) -> None:
         self.keyring = keyring
         self._asks = not settings.without_keys
+        self._allowed_hosts = frozenset(settings.allowed_hosts)
         self._of_metrics: Access = "read" if settings.metrics_need_key else "anybody"
         self._per_s = settings.rate_limit_per_s
         self._limiter = RateLimiter(self._per_s, settings.rate_limit_burst) if self._per_s else None
@@ -110,21 +113,37 @@ class Admission:
         if ring is None:
             return Refused(self.keyring.error or StoreUnavailable("its keys were not read yet"))
         if not ring.asks:
-            return _ADMITTED if _is_local(scope.get("server")) else Refused(KeysMissing())
-        token, now = bearer_token(scope["headers"]), self._clock()
-        if token is None:
-            return Refused(KeyRequired())
+            refusal = self._refusal_without_keys(scope)
+            return _ADMITTED if refusal is None else Refused(refusal)
+        token = bearer_token(scope["headers"])
+        return Refused(KeyRequired()) if token is None else self._by_token(ring, token, access)
+
+    def _by_token(self, ring: Ring, token: bytes, access: Access) -> Admitted | Refused:
+        """Whether this token lets a request in."""
+        now = self._clock()
         key = ring.judge(token, now)
         if isinstance(key, Rejected):
-            is_known = (
-                key.refusal.reason != "unknown" or self.keyring.is_current
-            )  # else it may have been made meanwhile
-            error = key.refusal if is_known else StoreUnavailable("a key that is not known yet cannot be looked up")
-            return Refused(error, key.key)
+            if key.refusal.reason == "unknown" and not self.keyring.is_current:  # it may have been made meanwhile
+                return Refused(StoreUnavailable("a key that is not known yet cannot be looked up"))
+            return Refused(key.refusal, key.key)
         if access != "any key" and access not in key.granted:
             return Refused(ScopeMissing(access), key)
         self.keyring.note(key, now)
         return Admitted(key)
+
+    def _refusal_without_keys(self, scope: Mapping[str, Any]) -> PreheatError | None:
+        """Why a service that has no keys refuses a request, if it does.
+
+        Any web page can reach the loopback address by a name of its own that resolves to it (DNS rebinding), and its
+        browser takes both for one origin. It cannot reach a Unix socket, whose server has no port.
+        """
+        server: Any = scope.get("server")
+        if not _is_local(server):
+            return KeysMissing()
+        host = next((value for name, value in scope["headers"] if name == b"host"), None)
+        if host is None or server[1] is None or is_name_of_loopback(host, self._allowed_hosts):
+            return None
+        return HostNotAllowed(host.decode("latin-1"))
 
 
 class AdmissionMiddleware:
@@ -194,17 +213,6 @@ def _is_local(server: Any) -> bool:
     That is what a service without keys goes by, whichever server runs it and however that was told to listen.
     """
     return server is not None and (server[1] is None or is_loopback(server[0]))
-
-
-@functools.lru_cache(64)
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine's own loopback address: 127.0.0.0/8, ::1, localhost."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host.lower() == "localhost"
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def _address(scope: Mapping[str, Any]) -> str:

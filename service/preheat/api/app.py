@@ -16,7 +16,6 @@ from preheat.api.access import check_routes
 from preheat.api.admission import Admission, AdmissionMiddleware
 from preheat.api.browser import CORS, SecurityHeaders
 from preheat.api.dependencies import FindingsByCurve
-from preheat.api.first_key import first_key
 from preheat.api.keyring import KeyRing
 from preheat.api.middleware import HTTPMethods, PointLookup
 from preheat.api.models import Health
@@ -28,6 +27,7 @@ from preheat.api.queries import refuse_repeated_parameters
 from preheat.api.routes import analysis, conversions, documentation, plots, schedules, specs
 from preheat.api.routes import metrics as metrics_route
 from preheat.errors import ServiceStarting, ServiceStopping, StoreUnavailable
+from preheat.first_key import first_key
 from preheat.observability import logs
 from preheat.observability.metrics import Metrics
 from preheat.observability.traces import tracing_from_environment

@@ -19,6 +19,8 @@ from preheat.cli.arguments import valid, with_options
 from preheat.cli.database import database_of
 from preheat.cli.output import ERR, fail
 from preheat.errors import StoreUnavailable
+from preheat.first_key import first_key
+from preheat.loopback import is_loopback
 from preheat.observability import logs
 from preheat.observability.folder import MetricsFolder
 from preheat.settings import Settings, unknown_variables
@@ -68,9 +70,6 @@ def serve(given: dict[str, Any]) -> None:
 
 def _serve(settings: Settings, listener: socket.socket, *, computes_apart: bool) -> NoReturn:
     """Answers requests until a signal comes, and ends the process. Raises SystemExit if it cannot start."""
-    folder = _metrics_folder(settings) if settings.metrics_dir or settings.workers > 1 or computes_apart else None
-    if settings.workers == 1 and computes_apart:
-        prepare(PRELOADED)  # what worker processes import, beside what this process does
     from preheat.server import end_process, run  # noqa: PLC0415 - only here
 
     code = 0
@@ -80,11 +79,15 @@ def _serve(settings: Settings, listener: socket.socket, *, computes_apart: bool)
             at_end.close()
             end_process()
 
-        if folder is not None:
-            at_end.callback(folder.remove)
-            os.environ["PREHEAT_METRICS_DIR"] = str(folder.path)
         # uvicorn ends by the signal that it was told to end with, once everything is in order: that is no error.
         signal.signal(signal.SIGTERM, lambda *_: end())
+        if settings.metrics_dir or settings.workers > 1 or computes_apart:
+            folder = _metrics_folder(settings)
+            if folder is not None:
+                at_end.callback(folder.remove)
+                os.environ["PREHEAT_METRICS_DIR"] = str(folder.path)
+        if settings.workers == 1 and computes_apart:
+            prepare(PRELOADED)  # what worker processes import, beside what this process does
         code = run("preheat.api:app_from_environment", settings, listener, end)
     end_process(code)
 
@@ -112,9 +115,7 @@ def _asks_for_keys(settings: Settings, database: "Database", address: str) -> bo
 
     Ends the command where the settings' key cannot be one, or where nothing would protect an address of a network.
     """
-    from preheat.api.admission import is_loopback  # noqa: PLC0415 - imports torch
-    from preheat.api.first_key import first_key  # noqa: PLC0415
-    from preheat.store import KeyStore  # noqa: PLC0415
+    from preheat.store import KeyStore  # noqa: PLC0415 - imports SQLAlchemy
 
     try:
         if first_key(settings) is not None or settings.without_keys:

@@ -14,6 +14,7 @@
     ├── KeyRefused            401     a key that is malformed, unknown, revoked or expired
     ├── ScopeMissing          403     a key without the scope that the route needs
     ├── KeysMissing           403     a request from elsewhere to a service without any keys
+    ├── HostNotAllowed        421     a request to a service without keys by a name that is not this machine's
     ├── RateLimited           429     more requests than rate_limit_per_s allows
     │   schedules.py
     ├── ScheduleNotFound      404     no schedule has this id
@@ -43,7 +44,7 @@ A spec that breaks rules is `preheat.specs.InvalidSpec`, a ValueError.
 """
 
 from preheat.errors.computing import ComputeTimeout, LimitExceeded, MemoryExceeded, ServiceBusy, WorkerLost
-from preheat.errors.keys import KeyRefused, KeyRequired, KeysMissing, RateLimited, ScopeMissing
+from preheat.errors.keys import HostNotAllowed, KeyRefused, KeyRequired, KeysMissing, RateLimited, ScopeMissing
 from preheat.errors.requests import (
     BodyTooLarge,
     HeadTooLarge,
@@ -79,6 +80,7 @@ __all__ = [
     "ComputeTimeout",
     "HandoverRefused",
     "HeadTooLarge",
+    "HostNotAllowed",
     "IterationOutOfRange",
     "KeyRefused",
     "KeyRequired",

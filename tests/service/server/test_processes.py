@@ -19,7 +19,8 @@ from support.raw_client import PATIENCE_S, RawClient
 
 # An application that has what the service has not: an endless answer, a thread that nobody can stop, a frozen loop.
 SCRIPT = """
-import asyncio, logging, os, socket, sys, time
+import asyncio, os, socket, sys, time
+from preheat.observability import logs
 from preheat.server import DRAINING, end_process, run
 from preheat.settings import Settings
 
@@ -46,11 +47,15 @@ async def app(scope, receive, send):
 def create():
     return app
 
+def create_slowly():
+    open("begun", "w").close()
+    time.sleep(3600)
+
 def create_broken():
     raise SystemExit(3)
 
 if __name__ == "__main__":
-    logging.basicConfig()
+    logs.configure("text", "info")
     listener = socket.socket()
     listener.bind(("127.0.0.1", int(sys.argv[2])))
     import signal
@@ -98,7 +103,8 @@ def running(folder: Path, factory: str = "create", **settings: object) -> Iterat
     ):
         server = Running(process, f"http://127.0.0.1:{port}", log)
         try:
-            wait_until(lambda: process.poll() is not None or server.answers(), PATIENCE_S)
+            begun = folder / "begun"
+            wait_until(lambda: process.poll() is not None or begun.exists() or server.answers(), PATIENCE_S)
             yield server
         finally:
             if process.poll() is None:
@@ -121,8 +127,18 @@ def test_it_ends_in_time_whatever_is_at_work(tmp_path: Path, workers: int, signa
             time.sleep(0.3)
         assert server.process.wait(PATIENCE_S) == 0
         assert time.monotonic() - started < 15
+        if workers == 1:  # one of several workers waits for no thread
+            assert "what is still at work does not end" in server.log
         for client in clients:
             client.socket.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_ends_at_once_where_nobody_is_served_yet(tmp_path: Path, workers: int) -> None:
+    """While it imports, for as long as that takes, there is nothing to finish within shutdown_timeout_s."""
+    with running(tmp_path, "create_slowly", workers=workers, shutdown_timeout_s=600) as server:
+        server.process.terminate()
+        assert server.process.wait(PATIENCE_S) == 0
 
 
 def test_what_is_in_flight_is_answered_and_the_delay_says_that_it_is_not_ready(tmp_path: Path) -> None:
