@@ -23,6 +23,9 @@ _OF_ANY_LENGTH = [{"type": "CosineAnnealingLR"}, {"type": "StepLR", "step_size":
 _OF_FIFTY = [*EXAMPLES, *SHAPES, *COMPOSITIONS]
 _SOURCES = [source for sources in VALID.values() for source in sources]
 _FORMATS = ("application/json", "text/csv", "application/x-npy")
+_PICTURES = ("svg", "png", "png?width_px=480&height_px=240", "png?width_px=1200&height_px=900")
+"""Of few sizes: the largest comes early, and what it takes is kept by allocators for the next."""
+
 _TARGETS = ("torch", "transformers", "optax", "keras", "deepspeed")
 _HEAVY = {"target_lr": 0.1, "total_iterations": 10**7, "after_scheduler": _LONG}
 """A spec of which a sum takes longer than anybody waits for here."""
@@ -126,8 +129,7 @@ class _Reader:
         if other is not None:
             self._ask("GET", f"/v1/diff?a={place[-32:]}&b={other[-32:]}", "diff")
         if self._choice.random() < 0.3:
-            size = f"width_px={self._choice.randrange(320, 1200)}&height_px={self._choice.randrange(240, 900)}"
-            self._ask("GET", f"{place}/plot.{self._choice.choice(('png', 'svg'))}?{size}", "picture")
+            self._ask("GET", f"{place}/plot.{self._choice.choice(_PICTURES)}", "picture")
 
     def _ask_what_is_refused(self, place: str) -> None:
         self._ask("POST", "/v1/schedules", "refused", body={"target_lr": -1}, expected=(422,))

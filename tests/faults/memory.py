@@ -1,9 +1,10 @@
 """Mixed load on services whose memory must not grow: `memory.py SECONDS [SEED]`.
 
 Two services, one on SQLite and one on PostgreSQL, each with two workers that have a computing process of their own, are
-under load for as long as it is told (`load.py` says which). The first third is a warm-up: in it caches fill up, clients
-that hang up have computing processes killed, pools of threads and what libraries keep reach their sizes. After that
-the memory of all processes of each service is compared with itself. A run fails if
+under load for as long as it is told (`load.py` says which). The first half is a warm-up. At its beginning clients that
+hang up have computing processes killed; those that replace them then fill their caches, and pools of threads and what
+libraries and allocators keep reach their sizes. In the second half the memory of all processes of each service is
+compared with itself. A run fails if
 
 - a cache has evicted nothing in the warm-up, since it could go on filling: the time was too short;
 - a line through what is held at the least in each twentieth of the time (least squares) rises by more than
@@ -43,8 +44,8 @@ MOST_GROWTH_BYTES_PER_MINUTE = 2_000_000
 """Of a service, all its processes together."""
 
 _PARTS, _SAMPLES_OF_A_PART, _MOST_SHOWN = 20, 10, 10
-_SETTLING_SHARE = 0.2
-"""Of the warm-up, its end: whatever is killed before is replaced by then."""
+_WARMUP_SHARE, _KILLS_SHARE = 0.5, 0.1
+"""Of the whole time, from its beginning. A process that replaces a killed one has the rest of the warm-up for its own."""
 
 _CACHE_BYTES = 1_000_000
 """Of each cache of each process: full before the warm-up is over."""
@@ -80,7 +81,7 @@ def main(seconds: float, seed: int) -> None:
 
 def _watched(database_url: str, seconds: float, seed: int) -> list[str]:
     """What is wrong with a service that is under load for so long."""
-    token, warmup_s = make_token(), seconds / 3
+    token = make_token()
     caches = {"curve_cache_bytes": _CACHE_BYTES, "picture_cache_bytes": _CACHE_BYTES}
     settings: dict[str, Any] = {"database_url": database_url, "first_key": token, "compute_workers": 1, **caches}
     with (
@@ -88,11 +89,11 @@ def _watched(database_url: str, seconds: float, seed: int) -> list[str]:
         loaded(running.url, token, database_url, seed) as load,
     ):
         load.kills.set()
-        time.sleep(warmup_s * (1 - _SETTLING_SHARE))
+        time.sleep(seconds * _KILLS_SHARE)
         load.kills.clear()
-        time.sleep(warmup_s * _SETTLING_SHARE)
+        time.sleep(seconds * (_WARMUP_SHARE - _KILLS_SHARE))
         unfilled = list(_unfilled_caches(load))
-        samples = _samples(psutil.Process(running.process.pid), seconds - warmup_s)
+        samples = _samples(psutil.Process(running.process.pid), seconds * (1 - _WARMUP_SHARE))
     kind = database_url.partition(":")[0]
     _tell(kind, load, samples, seed)
     return [f"{kind}: {each}" for each in (*unfilled, *_wrong(samples), *load.wrong[:_MOST_SHOWN])]
