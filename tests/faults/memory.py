@@ -45,10 +45,10 @@ MOST_GROWTH_BYTES_PER_MINUTE = 2_000_000
 
 _PARTS, _SAMPLES_OF_A_PART, _MOST_SHOWN = 20, 10, 10
 _WARMUP_SHARE, _KILLS_SHARE = 0.5, 0.1
-"""Of the whole time, from its beginning. A process that replaces a killed one has the rest of the warm-up for its own."""
+"""Of the whole time, from its beginning. What replaces a killed process has the rest of the warm-up for its own."""
 
-_CACHE_BYTES = 1_000_000
-"""Of each cache of each process: full before the warm-up is over."""
+_CACHES = {"curve_cache_bytes": 1_000_000, "picture_cache_bytes": 200_000}
+"""Of each process: full before the warm-up is over."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ def main(seconds: float, seed: int) -> None:
 def _watched(database_url: str, seconds: float, seed: int) -> list[str]:
     """What is wrong with a service that is under load for so long."""
     token = make_token()
-    caches = {"curve_cache_bytes": _CACHE_BYTES, "picture_cache_bytes": _CACHE_BYTES}
-    settings: dict[str, Any] = {"database_url": database_url, "first_key": token, "compute_workers": 1, **caches}
+    settings: dict[str, Any] = {"database_url": database_url, "first_key": token, "compute_workers": 1, **_CACHES}
     with (
         service_process(Path(), workers=2, **settings) as running,
         loaded(running.url, token, database_url, seed) as load,
