@@ -19,8 +19,13 @@ from support.keys import bearer
 from support.sources import VALID
 
 _LONG = {"type": "MultiplicativeLR", "lr_lambda": [0.9, 1.1] * 200}
-_OF_ANY_LENGTH = [{"type": "CosineAnnealingLR"}, {"type": "StepLR", "step_size": 7}, {"type": "WSDLR"}, _LONG]
-_OF_FIFTY = [*EXAMPLES, *SHAPES, *COMPOSITIONS]
+_OF_ANY_LENGTH: list[Any] = [
+    {"type": "CosineAnnealingLR"},
+    {"type": "StepLR", "step_size": 7},
+    {"type": "WSDLR"},
+    _LONG,
+]
+_OF_FIFTY: list[Any] = [*EXAMPLES, *SHAPES, *COMPOSITIONS]
 _SOURCES = [source for sources in VALID.values() for source in sources]
 _FORMATS = ("application/json", "text/csv", "application/x-npy")
 _PICTURES = ("svg", "png", "png?width_px=480&height_px=240", "png?width_px=1200&height_px=900")
