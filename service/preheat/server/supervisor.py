@@ -15,12 +15,18 @@ from types import FrameType
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 
+from preheat.exit_code import ending
 from preheat.server.draining import LAST_RESORT_S, DrainingServer, end_process
 from preheat.settings import Settings
 
 _LOG = logging.getLogger("preheat")
 _SPAWN = multiprocessing.get_context("spawn")
 _LOOK_S = 0.25
+_LEAST_LIFE_S = 3.0
+"""How long after a worker's start it is replaced at the earliest: workers that die as they start must be no storm."""
+
+_START_TIMEOUT_S = 120.0
+"""How long a worker may be silent at its start, while it imports, which takes long on a busy machine."""
 
 
 class Supervisor:
@@ -38,7 +44,7 @@ class Supervisor:
         workers = [self._start() for _ in range(self._settings.workers) if not self._signals]
         while not self._signals and not self._has_failed:
             # Returns at once when a worker ends; a signal is seen at the next look.
-            connection.wait([worker.process.sentinel for worker in workers], _LOOK_S)
+            connection.wait([worker.process.sentinel for worker in workers if worker.process.is_alive()], _LOOK_S)
             workers = [self._kept_or_replaced(worker) for worker in workers]
         self._end(workers)
         return STARTUP_FAILURE if self._has_failed else 0
@@ -57,6 +63,8 @@ class Supervisor:
         if worker.process.exitcode == STARTUP_FAILURE:
             _LOG.error("worker %d could not start: the service ends", worker.process.pid)
             self._has_failed = True
+            return worker
+        if time.monotonic() < worker.begun + _LEAST_LIFE_S:
             return worker
         successor = self._start()
         _LOG.warning("worker %d %s; worker %d replaces it", worker.process.pid, why, successor.process.pid)
@@ -90,13 +98,13 @@ class _Worker:
         self.process = _SPAWN.Process(target=_work, args=(config, settings, listener, theirs))
         self.process.start()
         theirs.close()  # so that the worker's end is the only one, and its death is seen
-        self._is_asked, self._answered_at = False, time.monotonic()
+        self.begun = time.monotonic()
+        self._is_asked, self._answered_at = False, self.begun
 
     def trouble(self) -> str | None:
         """What is wrong with it; None if nothing is."""
         if not self.process.is_alive():
-            code = self.process.exitcode or 0
-            return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            return f"ended {ending(self.process.exitcode)}"
         with suppress(OSError, EOFError):  # it is just ending, which is seen at the next look
             while self._connection.poll():
                 self._connection.recv_bytes()
@@ -105,7 +113,8 @@ class _Worker:
                 self._connection.send_bytes(b"?")
                 self._is_asked = True
         silent_s = time.monotonic() - self._answered_at
-        return f"did not react for {silent_s:.0f} s" if silent_s > self._timeout_s else None
+        longest_s = self._timeout_s if self._answered_at > self.begun else max(self._timeout_s, _START_TIMEOUT_S)
+        return f"did not react for {silent_s:.0f} s" if silent_s > longest_s else None
 
     def kill(self) -> None:
         """Ends it without asking, if it is still there."""

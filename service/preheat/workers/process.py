@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
+from preheat.exit_code import ending
 from preheat.workers.memory import MemoryLimit
 
 START_TIMEOUT_S = 120
@@ -86,11 +87,7 @@ class WorkerProcess:
     def ending(self) -> str:
         """How the process ended, in words."""
         self._process.join(1)
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            names = {each.value: each.name for each in signal.Signals}  # real-time signals have none
-            return f"by {names.get(-code, f'signal {-code}')}"
-        return "with an unknown exit code" if code is None else f"with exit code {code}"
+        return ending(self._process.exitcode)
 
     def exchange(self, job: Any) -> Result:
         """Does a job. Raises EOFError or OSError if the process ends meanwhile."""

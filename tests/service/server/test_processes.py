@@ -24,6 +24,8 @@ from preheat.observability import logs
 from preheat.server import DRAINING, end_process, run
 from preheat.settings import Settings
 
+time.sleep(float(os.environ.get("IMPORTS_FOR_S", "0")))  # in each process, before it can say a word
+
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         while (await receive())["type"] == "lifespan.startup":
@@ -53,6 +55,9 @@ def create_slowly():
 
 def create_broken():
     raise SystemExit(3)
+
+def create_dying():
+    os._exit(1)
 
 if __name__ == "__main__":
     logs.configure("text", "info")
@@ -92,7 +97,7 @@ class Running:
 
 @contextmanager
 def running(folder: Path, factory: str = "create", **settings: object) -> Iterator[Running]:
-    """The server, in a group of processes that is killed at the end."""
+    """The server, in a group of processes that is killed at the end; one that can answer does."""
     (folder / "server_script.py").write_text(SCRIPT)
     port, log = free_port(), folder / "log"
     environment = {**os.environ, **{f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}}
@@ -164,7 +169,12 @@ def test_a_second_signal_ends_the_delay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(signal.SIGKILL, "was ended by SIGKILL"), (signal.SIGSTOP, r"did not react for \d+ s")]
+    ("number", "said"),
+    [
+        (signal.SIGKILL, "ended by SIGKILL"),
+        (signal.SIGRTMIN + 1, r"ended by signal \d+"),
+        (signal.SIGSTOP, r"did not react for \d+ s"),
+    ],
 )
 def test_a_worker_that_dies_or_hangs_is_replaced(tmp_path: Path, number: signal.Signals, said: str) -> None:
     """The log has a line with both process ids, and the service goes on answering."""
@@ -174,6 +184,25 @@ def test_a_worker_that_dies_or_hangs_is_replaced(tmp_path: Path, number: signal.
         wait_until(lambda: re.search(rf"worker {victim} {said}; worker \d+ replaces it", server.log), PATIENCE_S)
         assert not Path(f"/proc/{victim}").exists()
         assert server.answers()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_a_worker_that_imports_for_long_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too long for a worker at work is not for one that starts: its successor would be no faster."""
+    monkeypatch.setenv("IMPORTS_FOR_S", "3")
+    with running(tmp_path, workers=2, worker_timeout_s=1) as server:
+        assert server.answers()
+        assert "replaces" not in server.log
+
+
+def test_a_worker_that_dies_as_it_starts_is_no_storm(tmp_path: Path) -> None:
+    """It is replaced as often as every three seconds, and not as fast as processes can be made."""
+    with running(tmp_path, "create_dying", workers=2) as server:
+        wait_until(lambda: server.log.count("replaces it") >= 1, 4 * PATIENCE_S)
+        begun = time.monotonic()
+        wait_until(lambda: server.log.count("replaces it") >= 5, 4 * PATIENCE_S)  # one of the two for the third time
+        assert time.monotonic() - begun > 3
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE_S) == 0
 
