@@ -57,6 +57,7 @@ def create_broken():
     raise SystemExit(3)
 
 def create_dying():
+    open("begun", "w").close()
     os._exit(1)
 
 if __name__ == "__main__":
@@ -97,7 +98,7 @@ class Running:
 
 @contextmanager
 def running(folder: Path, factory: str = "create", **settings: object) -> Iterator[Running]:
-    """The server, in a group of processes that is killed at the end; one that can answer does."""
+    """The server, in a group of processes that is killed at the end, once it answers or has begun."""
     (folder / "server_script.py").write_text(SCRIPT)
     port, log = free_port(), folder / "log"
     environment = {**os.environ, **{f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}}
