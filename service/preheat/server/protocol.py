@@ -63,7 +63,7 @@ class LimitedHTTP(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._settings, self._timeouts = settings, timeouts
-        self._arriving, self.arriving_bytes = arriving, 0
+        self._arriving, self.arriving_bytes, self.arriving_since = arriving, 0, 0.0
         self._max_headers, self._max_target_bytes = settings.max_headers, settings.max_target_bytes
         self._max_head_bytes = settings.max_head_bytes
         self.phase, self.since = HEAD, self.loop.time()
