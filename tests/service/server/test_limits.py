@@ -323,6 +323,18 @@ def test_a_body_behind_a_request_at_work_keeps_nobody_out() -> None:
         assert waiting.is_open()  # until its first request has its answer
 
 
+@pytest.mark.parametrize("behind", [b"", GET, b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"])
+def test_a_request_at_work_is_told_that_its_client_has_left(behind: bytes) -> None:
+    """Whatever has come behind it, of which nothing is answered then."""
+    app = Application()
+    with limited(app) as url:
+        with RawClient(url) as leaving:
+            leaving.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" + behind)
+            wait_until(lambda: app.paths, PATIENCE_S)
+        wait_until(lambda: app.disconnected == 1, PATIENCE_S)
+        assert app.paths == ["/wait"]
+
+
 def test_bodies_that_are_over_have_left_room() -> None:
     """However they ended: whole, with the client gone, or answered before they were there."""
     with limited(Application(), max_arriving_bytes=1_000_000) as url:
