@@ -52,12 +52,12 @@ def most_bytes(settings: Settings) -> int:
 
 @pytest.mark.parametrize("deployed", [kubernetes, compose])
 def test_the_most_that_a_service_takes_fits_its_container(deployed: Any) -> None:
-    """With answers that clients are slow to read, and folders in memory."""
+    """With bodies that are arriving, answers that clients are slow to read, and folders in memory."""
     environment, limit, folders = deployed()
     chosen = {name.removeprefix("PREHEAT_").lower(): value for name, value in environment.items()}
     settings = Settings(**{name: value for name, value in chosen.items() if not name.endswith("_file")})
-    unsent = settings.workers * settings.max_unsent_bytes
-    assert most_bytes(settings) + unsent + folders <= bytes_of(limit)
+    on_their_way = settings.workers * (settings.max_arriving_bytes + settings.max_unsent_bytes)
+    assert most_bytes(settings) + on_their_way + folders <= bytes_of(limit)
 
 
 def test_the_page_adds_up_the_defaults() -> None:

@@ -71,9 +71,11 @@ def test_a_worker_that_outlives_its_service_keeps_its_folder(tmp_path: Path) -> 
 
 
 def test_services_that_start_at_once_each_have_a_folder(tmp_path: Path) -> None:
-    """However often one takes the folder that another has just made for a leftover."""
+    """However often one takes the folder that another has just made for a leftover; none leaves a file open."""
     code = """
+import resource
 from preheat.observability.folder import MetricsFolder
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
 for _ in range(400):
     folder = MetricsFolder()
     assert folder.path.is_dir()

@@ -62,10 +62,11 @@ class KeyRing:
         if not self._beginning.acquire(blocking=False):
             return
         try:
-            self._thread.start()
+            # Before the thread, which would have this wait for its attempt too, where the database is away.
             if self.ring is None:
                 with suppress(Exception):  # the thread meets it as well, and logs it
                     self._try(self.read)
+            self._thread.start()
         finally:
             self._beginning.release()
 

@@ -21,8 +21,9 @@ class MetricsFolder:
         self.path, self._held = _made()
 
     def remove(self) -> None:
-        """Removes it with all that is in it."""
+        """Removes it with all that is in it, and lets go of its lock."""
         shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._held)
 
 
 def _made() -> tuple[Path, int]:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from preheat.errors import TooManyBodies
-from preheat.server.connections import Phase
 
 if TYPE_CHECKING:
     from preheat.server.protocol import LimitedHTTP
@@ -22,6 +21,8 @@ class Arriving:
         So clients that stop in the middle, however many, keep nobody out who sends a body at once. Raises TooManyBodies
         if the connection's own body is the one to go. A body alone has the limit of bodies, and no other.
         """
+        if not connection.arriving_bytes:
+            connection.arriving_since = connection.loop.time()
         connection.arriving_bytes += count
         self._total += count
         while self._total > max(self._max_bytes, connection.arriving_bytes):
@@ -40,9 +41,10 @@ class Arriving:
 def _holds_most(newest: "LimitedHTTP") -> "LimitedHTTP":
     """The connection whose unfinished body has held most memory for longest, in bytes × seconds.
 
-    Neither many bytes that have just come, nor a slow client with few, are in anybody's way.
+    Neither many bytes that have just come, nor a slow client with few, are in anybody's way. A body that is queued
+    behind a request at work counts too.
     """
     now = newest.loop.time()
     connections: Iterable[Any] = newest.connections
-    arriving = [each for each in connections if each.phase is Phase.BODY and each.arriving_bytes]
-    return max(arriving, key=lambda each: each.arriving_bytes * (now - each.since), default=newest)
+    arriving: list[LimitedHTTP] = [each for each in connections if each.arriving_bytes]
+    return max(arriving, key=lambda each: each.arriving_bytes * (now - each.arriving_since))

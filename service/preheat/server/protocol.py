@@ -63,7 +63,7 @@ class LimitedHTTP(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._settings, self._timeouts = settings, timeouts
-        self._arriving, self.arriving_bytes = arriving, 0
+        self._arriving, self.arriving_bytes, self.arriving_since = arriving, 0, 0.0
         self._max_headers, self._max_target_bytes = settings.max_headers, settings.max_target_bytes
         self._max_head_bytes = settings.max_head_bytes
         self.phase, self.since = HEAD, self.loop.time()
@@ -73,6 +73,7 @@ class LimitedHTTP(HttpToolsProtocol):
         self._refusal: PreheatError | None = None
         self.unsent: Unsent
         self._next: tuple[Cycle, ASGI3Application] | None = None
+        self._at_work: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     # What the transport calls
@@ -91,6 +92,9 @@ class LimitedHTTP(HttpToolsProtocol):
             self._timer.cancel()
         self.phase = CLOSING
         self._arriving.forget(self)
+        if self._at_work is not None:
+            self._at_work.disconnected = True  # uvicorn tells the request that came last, which may be queued
+            self._at_work.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -103,6 +107,7 @@ class LimitedHTTP(HttpToolsProtocol):
         if self._next is not None:
             (cycle, app), self._next = self._next, None
             if (rest := cycle.begin(app)) is not None:
+                self._at_work = cycle
                 self._start_asgi_task(cycle, rest)
 
     def pause_writing(self) -> None:
@@ -201,6 +206,7 @@ class LimitedHTTP(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer is complete: the next request has its turn."""
         self.server_state.total_requests += 1
+        self._at_work = None
         if self.phase is CLOSING:
             return
         if self.transport.is_closing():
@@ -213,6 +219,7 @@ class LimitedHTTP(HttpToolsProtocol):
             if cycle.more_body:
                 self._enter(BODY)
                 self._expect_body(cycle)
+            self._at_work = cycle
             self._start_asgi_task(cycle, app)
         elif self._is_last:
             self.linger()

@@ -1,5 +1,6 @@
 """Key ring: what other processes do to keys reaches it by announcements, and by reading the keys again."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -60,6 +61,23 @@ def test_a_ring_that_nobody_tells_reads_anyway(database_url: str, database: Data
         wait_until(lambda: knows(keyring, token), 30)
         store.revoke("a")
         wait_until(lambda: not knows(keyring, token), 30)
+
+
+def test_whoever_begins_reads_first(tmp_path: Path) -> None:
+    """So a start waits once for a database that is away, and not for the thread's attempt before its own."""
+    readers: list[threading.Thread] = []
+
+    def clock() -> float:
+        readers.append(threading.current_thread())
+        return 0.0
+
+    for number in range(20):
+        with closing(Database(f"sqlite:///{tmp_path}/{number}.db", 5)) as database:
+            readers.clear()
+            keyring = KeyRing(KeyStore(database), clock=clock)
+            keyring.begin()
+            keyring.close()
+            assert readers[0] is threading.current_thread()
 
 
 def test_an_error_does_not_end_the_reading(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from running_service import wait_until
 from support.raw_client import (
     CHUNKED,
     GET,
@@ -308,6 +309,30 @@ def test_bodies_that_stop_in_the_middle_keep_nobody_out() -> None:
         for client in (slow, *stalled):
             client.socket.close()
         assert httpx.post(f"{url}/read", content=b"x" * 5_000_000, timeout=PATIENCE_S).text == "5000000"
+
+
+def test_a_body_behind_a_request_at_work_keeps_nobody_out() -> None:
+    """Nobody reads on until that request is answered, and so the rest of the body may never come."""
+    app = Application()
+    with limited(app, max_arriving_bytes=1000) as url, RawClient(url) as waiting:
+        body = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n" + b"x" * 5000
+        waiting.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" + body)
+        wait_until(lambda: app.paths, PATIENCE_S)
+        for _ in range(2):
+            assert httpx.post(f"{url}/read", content=b"x" * 500, timeout=PATIENCE_S).text == "500"
+        assert waiting.is_open()  # until its first request has its answer
+
+
+@pytest.mark.parametrize("behind", [b"", GET, b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"])
+def test_a_request_at_work_is_told_that_its_client_has_left(behind: bytes) -> None:
+    """Whatever has come behind it, of which nothing is answered then."""
+    app = Application()
+    with limited(app) as url:
+        with RawClient(url) as leaving:
+            leaving.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" + behind)
+            wait_until(lambda: app.paths, PATIENCE_S)
+        wait_until(lambda: app.disconnected == 1, PATIENCE_S)
+        assert app.paths == ["/wait"]
 
 
 def test_bodies_that_are_over_have_left_room() -> None:
