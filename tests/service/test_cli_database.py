@@ -80,3 +80,18 @@ def test_what_is_or_can_be_a_database_is_taken(tmp_path: Path, content: str) -> 
     run = CliRunner().invoke(app, ["store", "check"], env={"PREHEAT_DATABASE_URL": f"sqlite:///{file}"})
     assert run.exit_code == 0
     assert "0 schedules" in run.stdout
+
+
+def test_what_may_pass_by_itself_is_no_reason_to_refuse_the_url(tmp_path: Path) -> None:
+    """A process that may open no more files looks at a database that is there: it is away, and not wrong."""
+    file = tmp_path / "preheat.db"
+    file.touch()
+    script = (
+        "import os, resource, sys; from preheat.store import Database; database = Database(sys.argv[1], 1);"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), 1024)); database.check_place();"
+        "print('taken')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, f"sqlite:///{file}"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (run.stdout, run.stderr) == ("taken\n", "")

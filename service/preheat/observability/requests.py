@@ -81,7 +81,8 @@ class RequestMetrics(Collector):
             if total := sum(counts):
                 requests.add_metric([route, method, str(status)], total)
                 place = (route, method)
-                buckets[place] = [a + b for a, b in zip(buckets[place], counts, strict=True)]
+                if route != SOCKET:  # refused before it had a time of its own
+                    buckets[place] = [a + b for a, b in zip(buckets[place], counts, strict=True)]
                 sums[place] = [a + b for a, b in zip(sums[place], (seconds, bytes_in, bytes_out), strict=True)]
         yield requests
         yield _durations(buckets, sums)

@@ -73,9 +73,9 @@ class Database:
                 yield connection
 
     def check_place(self) -> None:
-        """Returns unless there can never be a database at the URL, as it is. Raises ValueError.
+        """Raises ValueError where somebody must change the URL, or what is there: no waiting would help.
 
-        One that is only away at the moment is none of that.
+        A database that is only away at the moment, or full, raises nothing here.
         """
         self.dialect.check_place(self._url)
 

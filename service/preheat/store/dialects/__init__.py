@@ -41,7 +41,7 @@ class Dialect(Protocol):
         ...
 
     def check_place(self, url: URL) -> None:
-        """Returns unless somebody must change the URL, or what is there. Raises ValueError."""
+        """Raises ValueError where somebody must change the URL, or what is there."""
         ...
 
     def is_shared(self, url: URL) -> bool:
