@@ -138,4 +138,4 @@ def test_an_endpoint_without_the_extra_is_said(tmp_path: Path) -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout.strip() == "None"
-    assert "pip install 'preheat[opentelemetry]'" in run.stderr
+    assert "pip install '.[opentelemetry]'" in run.stderr

@@ -99,7 +99,7 @@ class Observer:
         self._log(request, status, duration_s, trace_id)
 
     def _log(self, request: "Request", status: int, duration_s: float, trace_id: str | None) -> None:
-        level = _level(status, is_by_server=request.refusal is not None)
+        level = _level(status, is_by_server=request.refusal is not None or request.is_cut)
         if not _LOG.isEnabledFor(level):
             return
         fields = {**request.fields(status, duration_s), "trace_id": trace_id}
@@ -121,7 +121,7 @@ class Request:
         self.status: int | None = None
         self.bytes_in = self.bytes_out = 0
         self.is_problem, self.problem = False, b""
-        self.has_left = False
+        self.has_left = self.is_cut = False
 
     @property
     def path(self) -> str:
@@ -221,7 +221,7 @@ class Observed:
         except ClientDisconnect:
             request.has_left = True
         except asyncio.CancelledError:  # the service stops, and cuts what is still in flight
-            request.status = HTTPStatus.SERVICE_UNAVAILABLE
+            request.status, request.is_cut = HTTPStatus.SERVICE_UNAVAILABLE, True
             raise
         except Exception as error:
             if request.status is not None:  # the server logs it and cuts the connection: the client sees half an answer

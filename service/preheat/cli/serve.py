@@ -56,15 +56,16 @@ def serve(given: dict[str, Any]) -> None:
     database = database_of(settings)
     if settings.workers > 1 and not database.is_shared:
         fail(f"workers ({settings.workers}) must be 1 with a database in memory: the workers could not share it")
+    logs.configure(settings.log_format, settings.log_level)
     with _listener(settings.host, settings.port) as listener:
         header = _KEY_HEADER if _asks_for_keys(settings, database, listener.getsockname()[0]) else ""
         for name, value in given.items():  # worker processes read their settings from the environment
             os.environ[f"PREHEAT_{name.upper()}"] = str(value)
-        logs.configure(settings.log_format, settings.log_level)
         url = f"http://{_address(_EVERY_HOST.get(settings.host, settings.host), listener.getsockname()[1])}"
         say = partial(logs.say, log_format=settings.log_format)
         say(f"Preheat {__version__} is starting …")
-        threading.Thread(target=_greet, args=(say, url, database.shown_url, header), daemon=True).start()
+        reach = ", and on every other address of this machine" if settings.host in _EVERY_HOST else ""
+        threading.Thread(target=_greet, args=(say, url, reach, database.shown_url, header), daemon=True).start()
         _serve(settings, listener, computes_apart=bool(settings.compute_workers) and database.is_shared)
 
 
@@ -159,7 +160,7 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _greet(say: Callable[[str], None], url: str, database: str, header: str) -> None:
+def _greet(say: Callable[[str], None], url: str, reach: str, database: str, header: str) -> None:
     """Says where the service is and what to try, as soon as it answers."""
     for _ in range(_MOST_POLLS):
         if _answers(url):
@@ -167,7 +168,7 @@ def _greet(say: Callable[[str], None], url: str, database: str, header: str) -> 
         time.sleep(_POLL_S)
     else:
         return
-    say(f"Preheat {__version__} on {url}  (routes: {url}/docs, schedules in {database})")
+    say(f"Preheat {__version__} on {url}{reach}  (routes: {url}/docs, schedules in {database})")
     say(f"""Try in another terminal:
   curl -s {url}/v1/schedules{header} -H 'Content-Type: application/json' -d '{{"target_lr": 0.01, \
 "total_iterations": 20, "warmup": {{"iterations": 10}}, "after_scheduler": {{"type": "CosineAnnealingLR"}}}}'

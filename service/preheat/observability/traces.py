@@ -29,7 +29,7 @@ def tracing_from_environment(environ: Mapping[str, str] = os.environ) -> "Tracin
     if not any(environ.get(name) for name in _ENDPOINTS) or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     if not _is_installed():
-        _LOG.warning("an OTLP endpoint is set, and there are no traces: pip install 'preheat[opentelemetry]'")
+        _LOG.warning("an OTLP endpoint is set, and there are no traces: pip install '.[opentelemetry]'")
         return None
     return Tracing()
 

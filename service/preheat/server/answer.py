@@ -48,6 +48,18 @@ class Cycle(RequestResponseCycle):
             return app
         return None if isinstance(responder, Answer) and self._send_whole(responder) else responder
 
+    async def run_asgi(self, app: Any) -> None:
+        """Has an application answer. A client whose answer is cancelled, since the server ends, is cut: no error."""
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            except asyncio.CancelledError:
+                self.disconnected = True
+                self.transport.close()
+
+        await super().run_asgi(answer)
+
     async def send(self, message: Any) -> None:
         """Sends the start of an answer, or a part of its body."""
         is_start = message["type"] == "http.response.start" and not self.response_started

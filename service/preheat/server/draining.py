@@ -15,6 +15,7 @@ from uvicorn import Config, Server
 from preheat.observability import logs
 
 _LOG = logging.getLogger("preheat")
+_OF_UVICORN = logging.getLogger("uvicorn.error")
 LAST_RESORT_S = 2.5
 """How long what cannot be stopped may go on after the graceful part of a shutdown."""
 
@@ -35,6 +36,7 @@ class DrainingServer(Server):
 
     def __init__(self, config: Config, shutdown_delay_s: float = 0.0, end: Callable[[], object] | None = None) -> None:
         super().__init__(config)
+        _OF_UVICORN.addFilter(_cut_is_no_error)
         self._end = end
         self._shutdown_delay_s = shutdown_delay_s
         self._signals = 0
@@ -66,6 +68,7 @@ class DrainingServer(Server):
             return False
         if self._stops_at is None:
             self._draining.set()
+            _LOG.info("told to stop: not ready any more, and gone once requests in flight are answered or cut")
             self._stops_at = time.monotonic() + self._shutdown_delay_s
         return self._signals > 1 or time.monotonic() >= self._stops_at
 
@@ -83,6 +86,13 @@ class DrainingServer(Server):
     def _end_by_force(end: Callable[[], object]) -> None:
         _LOG.warning("what is still at work does not end: the process is ended without it")
         end()
+
+
+def _cut_is_no_error(record: logging.LogRecord) -> bool:
+    """Tells at warning that clients are cut at the end of shutdown_timeout_s, of which uvicorn makes an error."""
+    if record.levelno == logging.ERROR and str(record.msg).startswith("Cancel %s running task"):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 def end_process(code: int = 0) -> NoReturn:

@@ -62,7 +62,7 @@ def create_engine(url: URL, timeout_s: float) -> Engine:
             pool_pre_ping=True,
         )
     except ModuleNotFoundError as error:
-        raise ValueError(f"database_url ({_DRIVER}://…) needs psycopg: pip install 'preheat[postgresql]'") from error
+        raise ValueError(f"database_url ({_DRIVER}://…) needs psycopg: pip install '.[postgresql]'") from error
     event.listen(engine, "begin", partial(_begin, timeout_ms))
     return engine
 
