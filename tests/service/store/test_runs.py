@@ -19,6 +19,7 @@ from preheat.runs.reports import Report, report
 from preheat.runs.run import Run
 from preheat.schedule import Schedule
 from preheat.store import Database, ScheduleStore
+from preheat.store.retention import Retention
 from preheat.store.run_history import RunHistory
 from preheat.store.run_lists import RunSearch, count_by_state, list_runs
 from preheat.store.runs import RunStore
@@ -308,6 +309,17 @@ def test_a_run_keeps_its_schedules_until_it_is_deleted(runs: RunStore, store: Sc
         pass
     store.delete(revision)
     store.delete(BASE.id)
+
+
+def test_retention_passes_over_what_a_run_needs(runs: RunStore, store: ScheduleStore) -> None:
+    """However long ago it was used; others go."""
+    made(runs)
+    store.add(Schedule.of({**CONSTANT, "target_lr": 0.3}))
+    with runs.database.transaction("write") as connection:
+        connection.execute(text("UPDATE schedules SET used_on = 0"))
+        connection.execute(text("UPDATE service SET served_s = 8640000"))
+    assert Retention(runs.database, set(), 3).sweep() == 1
+    assert store.get(BASE.id) == BASE
 
 
 def test_a_fork_keeps_the_schedules_that_it_shares(runs: RunStore, store: ScheduleStore, curves: Curves) -> None:
