@@ -14,9 +14,10 @@ TORCH_INDEX := $(if $(CPU),--index-url https://download.pytorch.org/whl/cpu)
 TORCH_FOR_LOCK := $(if $(UV_FIND_LINKS),,--torch-backend cpu)
 SECONDS ?= 600
 SIDE_BY_SIDE := --numprocesses auto --dist worksteal
-# Held against the clock, so by themselves; the fuzzer, deploy/ and the pages of the documentation have targets of their own.
+# Held against the clock, so by themselves; the fuzzer, deploy/, frameworks and what pages show have targets of their own.
 TIMED := tests/faults tests/clients/test_process.py
-APART := tests/attack tests/deploy tests/end_to_end/test_docs.py
+SHOWN := tests/end_to_end/test_readme.py tests/end_to_end/test_docs.py
+APART := tests/attack tests/deploy tests/clients/adapters $(SHOWN)
 
 .PHONY: help serve test attack check format docs bench demo conformance adapters deploy lock soak clean
 .DEFAULT_GOAL := help
@@ -56,8 +57,8 @@ demo: $(VENV)/.service ## a service and two training processes that read their L
 conformance: $(VENV)/.conformance ## compare at random with every library that installs on a CPU (CONFORMANCE_EXAMPLES=40)
 	$(BIN)/python -m pytest $(or $(ARGS),tests/conformance tests/service/conversions)
 
-adapters: $(VENV)/.adapters ## train with every framework, and convert from and to it
-	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/service/conversions tests/end_to_end/test_readme.py tests/end_to_end/test_docs.py $(ARGS)
+adapters: $(VENV)/.adapters ## train with every framework, convert from and to it, run what README and docs show
+	$(BIN)/python -m pytest tests/clients/adapters tests/clients/test_torch.py tests/service/conversions $(SHOWN) $(ARGS)
 
 deploy: $(VENV)/.dev $(TOOLS)/.made ## check image, compose file and Kubernetes manifests, as far as that goes without docker
 	$(BIN)/python -m pytest $(or $(ARGS),tests/deploy)

@@ -1,6 +1,7 @@
 """Fixtures that several tests share."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -13,9 +14,11 @@ import pytest
 from preheat_client import Preheat
 from running_service import service
 
-# What somebody has set for a service or a client of theirs is not for those of the tests.
+# What somebody has set for a service or a client of theirs is not for those of the tests, nor is their database.
 for name in [name for name in os.environ if name.startswith("PREHEAT_")]:
     del os.environ[name]
+_DATA = tempfile.TemporaryDirectory(prefix="preheat-tests-")
+os.environ["XDG_DATA_HOME"] = _DATA.name
 
 # Nothing is judged by the time it takes: on a busy machine one example in a thousand is slow.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -82,7 +82,8 @@ class Curve:
     def nbytes(self) -> int:
         """Memory that the curve holds, in bytes, roughly: schedule, schedulers, blocks and checkpoints."""
         tables = self._table_bytes * (1 if self._block_table is None else 2)
-        blocks = len(self._blocks) * self._block_size * len(self.columns) * 8
+        rows = min(len(self._blocks) * self._block_size, self.total_iterations + 1)  # the last block may be a short one
+        blocks = rows * len(self.columns) * 8
         recent = len(self._recent) if self._stride > 1 else 0  # else they are among the others
         checkpoints = (len(self._checkpoints) + recent) * self._checkpoint_bytes
         return self._schedule_bytes + tables + blocks + checkpoints

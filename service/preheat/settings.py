@@ -16,6 +16,7 @@ _OF_KUBERNETES = re.compile(r"PREHEAT_(SERVICE_(HOST|PORT(_.+)?)|PORT|PORT_\d+_(
 """What Kubernetes sets in every pod beside a Service of the name `preheat` (its documentation: Service, discovery)."""
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as browsers write them: in lower case
+_HOST_NAME = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 _PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _OWN_PATHS = (["v1"], ["docs"])
 
@@ -31,6 +32,18 @@ def _as_browsers_write_it(origin: str) -> str:
     return origin
 
 
+def _without_brackets(host: str) -> str:
+    # As an IPv6 address is written where a port follows (RFC 3986 §3.2.2).
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def _a_host_name(name: str) -> str:
+    if not _HOST_NAME.fullmatch(name):
+        raise ValueError("must be a name such as preheat.example.org, in lower case and without a port")
+    return name
+
+
+_HostName = Annotated[str, AfterValidator(_a_host_name)]
 _Origin = Annotated[str, AfterValidator(_as_browsers_write_it)]
 # Pydantic alone would say why it is neither an IPv4 nor an IPv6 network.
 _Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
@@ -45,7 +58,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: Annotated[str, AfterValidator(_without_brackets)] = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     workers: int = Field(1, ge=1, le=256, description="Processes that answer requests.")
     database_url_file: Path | None = Field(
@@ -76,6 +89,11 @@ class Settings(BaseSettings):
     )
     first_key_file: Path | None = Field(
         None, description="A file with that key, as Kubernetes and compose mount secrets."
+    )
+    allowed_hosts: Annotated[tuple[_HostName, ...], NoDecode] = Field(
+        (),
+        description="Names, separated by commas, under which a service without keys answers, beside localhost and "
+        "loopback addresses: what a proxy on the same machine sends as Host.",
     )
     metrics_need_key: bool = Field(
         False, description="Ask for a key with the scope `read` at /metrics too, which otherwise anybody may read."
@@ -155,6 +173,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Memory, per worker, for answers that clients are slow to read; then the slowest is cut.",
     )
+    max_arriving_bytes: int = Field(
+        64_000_000,
+        ge=1,
+        description="Memory, per worker, for request bodies that are still arriving; then the one that has taken most "
+        "for longest is refused.",
+    )
     max_body_bytes: int = Field(2_000_000, ge=1, description="Largest request body.")
     max_values_per_answer: int = Field(2_000_000, ge=1, description="Most values in one answer: rows × columns.")
     max_total_iterations: int = Field(
@@ -207,11 +231,7 @@ class Settings(BaseSettings):
     @classmethod
     def _from_its_file(cls, value: object, info: ValidationInfo) -> object:
         file = info.data.get("database_url_file")
-        try:
-            return value if file is None else file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            raise ValueError(f"cannot be read from database_url_file ({file}): {reason}") from error
+        return value if file is None else text_of_file("database_url_file", file)
 
     @field_validator("port", mode="before")
     @classmethod
@@ -227,7 +247,7 @@ class Settings(BaseSettings):
             raise ValueError("must not be set beside without_keys, which asks for no key anywhere")
         return value
 
-    @field_validator("cors_origins", "trusted_proxies", mode="before")
+    @field_validator("cors_origins", "trusted_proxies", "allowed_hosts", mode="before")
     @classmethod
     def _separated_by_commas(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -243,6 +263,18 @@ class Settings(BaseSettings):
         if prefix.split("/")[1:2] in _OWN_PATHS:  # it could not be told whether a proxy has stripped it
             raise ValueError("must not begin as the service's own paths do (/v1, /docs)")
         return prefix
+
+
+def text_of_file(setting: str, file: Path) -> str:
+    """What a file that a setting names has in it, without space around. Raises ValueError, which does not show it."""
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it must be UTF-8"
+        raise ValueError(f"{setting} ({file}) cannot be read: {reason}") from None
+    if not text:
+        raise ValueError(f"{setting} ({file}) must not be empty")
+    return text
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +22,9 @@ from preheat.store import Database, KeyStore
 from running_service import free_port, service_process, wait_until
 
 ROUNDS = 7
+SETTLING_S = 15
+"""Until the processes for heavy requests are made, which import for some seconds beside the first requests."""
+
 SPEC = {
     "target_lr": 0.01,
     "total_iterations": 100_000,
@@ -90,6 +94,7 @@ def _cases(stack: ExitStack, folder: Path) -> dict[str, Rate]:
         for database, workers in ((with_keys, 1), (with_keys, 2), (without, 1))
     )
     ids = {_posted_id(url, token) for url in (one, two, plain)}
+    time.sleep(SETTLING_S)
     path = f"/v1/schedules/{ids.pop()}/lr/9"
     assert not ids, "the same schedule has the same id everywhere"
     bare, bare_two = (stack.enter_context(_uvicorn(folder, "bare", BARE, workers)) for workers in (1, 2))
@@ -137,7 +142,8 @@ def _uvicorn(folder: Path, name: str, source: str, workers: int = 1) -> Iterator
         *(sys.executable, "-m", "uvicorn", f"{name}:app", "--port", str(port), "--workers", str(workers)),
         *("--log-level", "warning", "--no-access-log"),
     ]
-    with subprocess.Popen(command, cwd=folder) as process:
+    # A session of its own, as a service has: Linux shares the cores out among sessions first.
+    with subprocess.Popen(command, cwd=folder, start_new_session=True) as process:
         try:
             wait_until(lambda: _is_up(port), 30)
             yield f"http://127.0.0.1:{port}"

@@ -1,6 +1,7 @@
 """The client and a service that asks for keys: its token, and limits on how often it may ask."""
 
 import time
+import traceback
 from itertools import pairwise
 from typing import Any
 
@@ -34,6 +35,7 @@ def test_a_token_is_all_that_a_client_needs() -> None:
             with Preheat(url, token=token) as preheat, pytest.raises(RequestRefused, match=word) as caught:
                 preheat.create({**REFERENCE_SPEC, "label": "new"})
             assert caught.value.status == status
+            assert "Empty" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_client_waits_as_long_as_a_limit_asks() -> None:

@@ -63,6 +63,7 @@ class Replica:
 
     port: int
     database_url: str
+    settings: dict[str, str]
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -73,7 +74,7 @@ class Replica:
     def start(self) -> None:
         """Starts it, without waiting until it answers."""
         command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(self.port)]
-        environment = {**os.environ, "PREHEAT_DATABASE_URL": self.database_url}
+        environment = {**os.environ, **self.settings, "PREHEAT_DATABASE_URL": self.database_url}
         quiet = subprocess.DEVNULL
         self.process = subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)
 
@@ -167,14 +168,17 @@ class Client:
         return answer
 
 
-def run(kind: Kind, kills: int, seed: int) -> str:
-    """Kills so often; returns what was done in one line, and fails if anything acknowledged is not as it must be."""
+def run(kind: Kind, kills: int, seed: int, **settings: str) -> str:
+    """Kills so often; returns what was done in one line, and fails if anything acknowledged is not as it must be.
+
+    `settings` are variables of the services' environment.
+    """
     choice = random.Random(seed)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="preheat-kills-")))
         server = stack.enter_context(postgresql_server()) if kind == "postgresql" else None
         database_url = server.new_database() if server else f"sqlite:///{folder}/preheat.db"
-        replicas = [stack.enter_context(_running(database_url)) for _ in range(2)]
+        replicas = [stack.enter_context(_running(database_url, settings)) for _ in range(2)]
         ledger = Ledger()
         killed = Counter[str]()
         while killed.total() < kills:
@@ -249,8 +253,8 @@ def _assert_sound(database_url: str) -> None:
 
 
 @contextmanager
-def _running(database_url: str) -> Iterator[Replica]:
-    replica = Replica(free_port(), database_url)
+def _running(database_url: str, settings: dict[str, str]) -> Iterator[Replica]:
+    replica = Replica(free_port(), database_url, settings)
     replica.start()
     try:
         yield replica

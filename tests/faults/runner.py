@@ -178,4 +178,4 @@ def _check_log(scenario: Scenario, lines: list[str]) -> None:
     assert len(lines) <= len(scenario.log) + 2, lines
 
 
-_MAY_BE_SAID = (r"FALLBACK \(held\)", r"STALE \(service\)")
+_MAY_BE_SAID = (r"FALLBACK \(held\)", r"STALE \(service\)", r"the LR of iteration \d+ is \S+, and was \S+$")

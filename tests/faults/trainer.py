@@ -53,6 +53,13 @@ def wait_for_windows(schedule: Any, count: int) -> None:
         time.sleep(0.005)
 
 
+def wait_until_noticed(schedule: Any) -> None:
+    """Until the client knows that something is wrong; the loop stands still meanwhile."""
+    give_up = time.monotonic() + 60
+    while schedule.status.state == "READY" and time.monotonic() < give_up:
+        time.sleep(0.005)
+
+
 def iterations(schedule: Any, config: dict[str, Any]) -> Iterator[int]:
     """As many as told; then, if the client is to recover, until it has, and some more."""
     numbers = count()
@@ -90,6 +97,8 @@ def train(config: dict[str, Any], log: _Lines) -> None:
     for n in iterations(schedule, config):
         if n in config["marks"]:
             wait_for_windows(schedule, config["windows"])
+            if config["recovers"] and n == max(config["marks"]):  # what is wrong ends here
+                wait_until_noticed(schedule)
             say(at=n)
             sys.stdin.readline()
         time.sleep(config["pause_s"])

@@ -174,7 +174,9 @@ def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start:
         (("serve", "--port", "70000"), "", 2, "port (70000) must be ≤ 65535"),
         (("serve", "--database-url", "mysql://x"), "", 2, "must start with sqlite:// or postgresql://"),
         (("serve", "--workers", "2", "--database-url", "sqlite:///:memory:"), "", 1, "workers (2) must be 1"),
-        (("serve", "--without-keys", "--host", "256.0.0.1"), "", 1, "cannot listen on 256.0.0.1"),
+        (("serve", "--host", "256.0.0.1"), "", 1, "host (256.0.0.1) is no address, and no name of one"),
+        (("serve", "--host", "preheat.invalid"), "", 1, "host (preheat.invalid) is no address, and no name of one"),
+        (("serve", "--host", "0.0.0.0", "--port", "0"), "", 2, "host (0.0.0.0) is no loopback address"),  # noqa: S104 - what is refused
         (
             ("serve", "--without-keys", "--host", "2001:db8::1", "--port", "9"),
             "",
@@ -266,7 +268,7 @@ def test_a_setting_of_the_environment_is_overruled_by_an_option() -> None:
     assert "workers (2) must be 1" in preheat("serve", "--workers", "2", **memory).stderr
 
 
-@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("[::1]", "[::1]")])
 def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str, shown: str) -> None:
     """The printed line works as soon as it is there, of an IPv6 host too; Ctrl-C ends the service, and is no error."""
     port = free_port()

@@ -10,12 +10,12 @@ from support.modules import imported
 ROOT = Path(__file__).parents[2]
 
 LEVELS = [
-    {"messages"},
+    {"messages", "exit_code", "loopback", "service_thread"},
     {"errors"},
     {"formula", "keys"},
     {"specs"},
     {"schedule", "settings", "cache"},
-    {"observability"},
+    {"observability", "first_key"},
     {"schedulers", "budget"},
     {"curve"},
     {"analysis"},

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from preheat.keys import make_token
+from preheat.observability.line_budget import LineBudget
 from preheat.observability.logs import JSONFormatter, TextFormatter, one_line
 from preheat.observability.request_id import request_id_of, trace_id_of
 from preheat.store import Database, KeyStore
@@ -25,6 +26,7 @@ from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id, problem
 from running_service import free_port, service, wait_until
 from support.keys import bearer
+from support.raw_client import RawClient
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -128,8 +130,46 @@ def test_a_refused_request_says_from_where_and_why(logged: Logging) -> None:
     assert answer.headers["x-request-id"] == document["request_id"]
 
 
+def test_what_the_server_refuses_by_itself_has_a_line(logged: Logging) -> None:
+    """The same fields as others, as far as they are known; a flood of it has twenty lines a minute."""
+    for _ in range(50):
+        with RawClient(str(logged.http.base_url)) as client:
+            client.send(b"GET /x HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n").until_closed()
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in logged.lines() if line.get("route") == "socket"]
+
+    wait_until(lambda: len(lines()) >= 20, 10)
+    time.sleep(0.1)
+    assert len(lines()) == 20
+    line = lines()[0]
+    assert line.pop("time")
+    assert line == {
+        "level": "info",
+        "logger": "preheat.request",
+        "message": "GET socket 400",
+        "method": "GET",
+        "route": "socket",
+        "path": "",
+        "status": 400,
+        "duration_s": 0.0,
+        "bytes_in": 0,
+        "bytes_out": 0,
+        "client": "127.0.0.1",
+        "problem": "urn:preheat:bad-request",
+        "reason": "a request must have one Host (RFC 9112 \\xa73.2)",
+    }
+
+
+def test_a_flood_of_lines_is_held_back_and_said() -> None:
+    """Of each minute the first 20 lines; the first of the next minute says how many were held back."""
+    budget = LineBudget()
+    assert [budget.take(1000.0 + number) for number in range(30)] == [0] * 20 + [None] * 10
+    assert [budget.take(1059.9), budget.take(1060.0), budget.take(1060.1)] == [None, 11, 0]
+
+
 def test_a_line_names_the_key_and_never_its_token(tmp_path: Path) -> None:
-    """Of requests, and of points where they are logged; one that is refused has no name, and no token either."""
+    """Of requests, and of points where they are logged; who has no key has no name, and no token either."""
     url = f"sqlite:///{tmp_path}/keys.db"
     with closing(Database(url, 30)) as database:
         made = {scope: KeyStore(database).make(f"GPU {scope}", {scope}).token for scope in ("write", "read")}
@@ -150,7 +190,8 @@ def test_a_line_names_the_key_and_never_its_token(tmp_path: Path) -> None:
         refused = line("POST", path, made["read"], json=REFERENCE_SPEC)
         assert (refused["status"], refused["problem"]) == (403, "urn:preheat:scope-missing")
         unknown = make_token()
-        assert "key" not in refused | line("GET", path, unknown)
+        assert refused["key"] == "GPU read"
+        assert "key" not in line("GET", path, unknown)
         for misplaced in (f"{path}/{made['read']}", f"/v1/recipes/{made['read']}", f"/{made['read']}"):
             assert line("GET", misplaced, made["read"])["status"] == 404
         assert (
@@ -158,6 +199,32 @@ def test_a_line_names_the_key_and_never_its_token(tmp_path: Path) -> None:
         )
         logged = running.file.read_text()
         assert not [token for token in (unknown, *made.values()) if token[-40:] in logged]
+
+
+def test_a_line_names_the_key_that_is_refused(tmp_path: Path) -> None:
+    """One that has expired, was revoked, or asks too often, by the short way of points too; never its token."""
+    url = f"sqlite:///{tmp_path}/keys.db"
+    with closing(Database(url, 30)) as database:
+        store = KeyStore(database)
+        expired, revoked, often = (store.make(name, {"write"}).token for name in ("expired", "revoked", "often"))
+        store.rotate("expired", 0)
+        store.revoke("revoked")
+    settings = {"PREHEAT_RATE_LIMIT_PER_S": "1", "PREHEAT_RATE_LIMIT_BURST": "1"}
+    with logging_service(tmp_path, PREHEAT_DATABASE_URL=url, **settings) as running:
+        answer = running.http.post("/v1/schedules?stop=0", json=REFERENCE_SPEC, headers=bearer(often))
+        point = f"{answer.headers['location']}/lr/7"
+        for token, name, kind in (
+            (expired, "expired", "key-refused"),
+            (revoked, "revoked", "key-refused"),
+            (often, "often", "rate-limited"),
+        ):
+            for path in (point, "/v1/recipes"):
+                answers = (running.http.get(path, headers=bearer(token)) for _ in range(100))
+                refused = next(answer for answer in answers if not answer.is_success)
+                line = running.line_of(refused.headers["x-request-id"])
+                assert (line["key"], line["problem"]) == (name, f"urn:preheat:{kind}")
+        logged = running.file.read_text()
+        assert not [token for token in (expired, revoked, often) if token[-40:] in logged]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
@@ -241,7 +308,7 @@ def test_a_client_that_hangs_up_is_no_error(logged: Logging) -> None:
     """Half a body, then nobody: 499 at info, and no traceback."""
     host, port = logged.http.base_url.host, logged.http.base_url.port
     with socket.create_connection((host, port)) as leaving:
-        head = "POST /v1/lint HTTP/1.1\r\nHost: x\r\nX-Request-ID: left\r\nContent-Type: application/json\r\n"
+        head = "POST /v1/lint HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: left\r\nContent-Type: application/json\r\n"
         leaving.sendall(f"{head}Content-Length: 99\r\n\r\n{{".encode())
         time.sleep(0.2)
     line = logged.line_of("left")

@@ -26,6 +26,8 @@ from preheat.settings import Settings
 from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id
 from running_service import service, service_process, serving, wait_until
+from support.disks import disk, fill
+from support.raw_client import PATIENCE_S, RawClient, statuses
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 POINT = "/v1/schedules/{schedule_id}/lr/{iteration}"
@@ -92,6 +94,60 @@ def test_no_client_can_make_series(http: httpx.Client) -> None:
         http.get(f"/{number}")
         http.request(("PROPFIND", "LOCK", "REPORT")[number % 3], f"/v1/schedules/{number:032}/lr/{number}")
     assert set(requests(scraped(http))) == {("GET", "none", "404"), ("OTHER", POINT, "405")}
+
+
+def test_what_the_server_refuses_by_itself_is_counted() -> None:
+    """With its status: under the route `socket` where there is none yet, and else under its own, once."""
+    limits: dict[str, Any] = {
+        "head_timeout_s": 0.3,
+        "body_timeout_s": 0.3,
+        "max_head_bytes": 4096,
+        "max_target_bytes": 512,
+        "max_body_bytes": 1000,
+    }
+    post = b"POST /v1/lint HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with service(**limits) as url, httpx.Client(base_url=url) as http:
+        for sent, status in (
+            (b"\x16\x03\x01", 400),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", 400),
+            (b"GET /" + b"x" * 600, 414),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 5000, 431),
+            (b"GET / HT", 408),
+            (post % 9 + b"{", 408),
+            (post % 9999 + b" " * 2000, 413),
+        ):
+            with RawClient(url) as client:
+                assert statuses(client.send(sent).until_closed()) == [status]
+        found = scraped(http)
+        timed = {labels[1] for name, labels in found if name == "preheat_http_request_duration_seconds_count"}
+        assert timed >= {"/v1/lint"}
+        assert "socket" not in timed  # it would make every quantile better
+        assert {labels: count for labels, count in requests(found).items() if labels[1] != "/metrics"} == {
+            ("OTHER", "socket", "400"): 1,
+            ("GET", "socket", "400"): 1,
+            ("OTHER", "socket", "414"): 1,
+            ("OTHER", "socket", "431"): 1,
+            ("OTHER", "socket", "408"): 1,
+            ("POST", "/v1/lint", "408"): 1,
+            ("POST", "/v1/lint", "413"): 1,
+        }
+
+
+def test_refusals_for_want_of_room_are_counted() -> None:
+    """503, whether connections or bodies are too many."""
+    post = (
+        b"POST /v1/lint HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
+    )
+    with service(max_connections=2, max_arriving_bytes=5000) as url:
+        first, second = (RawClient(url).send(post, b" " * 4000) for _ in range(2))
+        assert statuses(first.until_closed()) == [503]
+        third = RawClient(url).send(post, b" " * 100)
+        wait_until(lambda: "too-many" in httpx.get(f"{url}/v1/recipes").text, PATIENCE_S)
+        found = requests(samples(httpx.get(f"{url}/metrics").text))
+        assert found["POST", "/v1/lint", "503"] == 1
+        assert found["GET", "socket", "503"] >= 1
+        for client in (first, second, third):
+            client.socket.close()
 
 
 def test_the_histogram_counts_as_its_bounds_say() -> None:
@@ -183,6 +239,116 @@ def test_several_workers_are_added_up_and_the_dead_are_not_lost(
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(60) == 0
     assert list(temporary.iterdir()) == []
+
+
+class Shared:
+    """Two workers, as processes have them, on one folder; the first is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked, self.other = Metrics("2.13.0", folder), Metrics("2.13.0", folder)
+        for count, metrics in ((1, self.asked), (10, self.other)):
+            metrics.start_sharing()
+            for _ in range(count):
+                metrics.requests.of("/x", "GET", 200).observe(0.1, 1)
+            metrics.exposition()  # writes them down at once
+
+    def total(self) -> float:
+        """Requests of both, as far as the first knows."""
+        return requests(samples(self.asked.exposition()[0].decode()))["GET", "/x", "200"]
+
+    def stop(self) -> None:
+        """Stops both."""
+        self.asked.stop_sharing()
+        self.other.stop_sharing()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty one, for shared metrics."""
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def shared(folder: Path) -> Iterator[Shared]:
+    """Two workers who know of each other."""
+    workers = Shared(folder)
+    assert workers.total() == 11
+    yield workers
+    workers.stop()
+
+
+DAMAGE = {
+    "empty": b"",
+    "truncated": b'{"preheat_http_requests": ["counter", "",',
+    "zeros": bytes(4096),
+    "no object": b"[]",
+    "another form": b'{"a": 1}',
+    "no number": b'{"a": ["counter", "", {"[\\"a\\", {}]": null}]}',
+    "no name": b'{"a": ["counter", "", {"x": 1}]}',
+    "no kind": b'{"a": ["x", "", {}]}',
+    "not UTF-8": b"\xff",
+}
+
+
+def test_a_damaged_file_of_metrics_is_left_out(shared: Shared, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of the dead as of the living: /metrics has the others, and the log names each file once."""
+    files = {folder / f"{number}-dead.json": content for number, content in enumerate(DAMAGE.values())}
+    files[folder / "gone.json"] = DAMAGE["truncated"]
+    for file, content in files.items():
+        file.write_bytes(content)
+    assert [shared.total() for _ in range(5)] == [11] * 5
+    assert [caplog.text.count(f"metrics in {file} are left out") for file in files] == [1] * len(files)
+    for file in files:
+        file.with_suffix(".alive").touch()  # a worker that died: what it left is put together with the rest
+    caplog.clear()
+    assert [shared.total() for _ in range(2)] == [11] * 2
+    assert not list(folder.glob("*-dead*"))
+    assert not caplog.records
+
+
+def test_a_folder_of_metrics_that_is_removed_and_made_again(
+    shared: Shared, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each worker answers for itself meanwhile, and for all when it is back; logged once."""
+    shutil.rmtree(folder)
+    assert [shared.total() for _ in range(5)] == [1] * 5
+    wait_until(lambda: caplog.text.count("metrics cannot be shared") == 2, 30)
+    time.sleep(1.5)  # the next write
+    assert caplog.text.count("metrics cannot be shared") == 2
+    folder.mkdir()
+    wait_until(lambda: shared.total() == 11, 30)
+
+
+def test_a_worker_whose_file_was_cleaned_up_is_not_taken_for_another(shared: Shared, folder: Path) -> None:
+    """As by what removes old files in /tmp: it makes another one, and is counted once."""
+    for file in folder.glob("*.alive"):
+        file.unlink()
+    wait_until(lambda: len(list(folder.glob("*.alive"))) == 2, 30)
+    assert shared.total() == 11
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk")
+def test_a_full_disk_under_shared_metrics(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """At the start and later: every worker counts itself, and the others as they were last."""
+    with disk(tmp_path / "disk", "64k") as folder:
+        fill(folder / "full")
+        workers = Shared(folder)
+        assert workers.total() == 1
+        (folder / "full").unlink()
+        wait_until(lambda: workers.total() == 11, 30)
+        fill(folder / "full")
+        workers.asked.requests.of("/x", "GET", 200).observe(0.1, 1)
+        assert workers.total() == 12
+        caplog.clear()
+        dead = folder / "1-dead.alive"
+        (folder / "full").unlink()
+        dead.touch()
+        fill(folder / "full")
+        assert [workers.total() for _ in range(3)] == [12] * 3
+        assert caplog.text.count("metrics of dead workers cannot be put together") == 1
+        workers.stop()
 
 
 class Slow(Collector):

@@ -221,7 +221,7 @@ def test_a_client_that_hangs_up_stops_its_work(running: Running) -> None:
     """The process that computed for it is gone, and another has taken its place."""
     path = f"/v1/schedules/{posted_id(running.http, SLOW)}/lr?start=9000000"
     with socket.create_connection(running.address()) as client:
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         worker = running.busy_worker()
     wait_until(lambda: not worker.is_running(), 30)
     running.wait_for_workers()
@@ -276,7 +276,7 @@ def test_a_new_schedule_is_known_without_the_database(running: Running, tmp_path
 def test_a_body_that_never_ends_is_not_waited_for(running: Running) -> None:
     """After its time it is answered, and its connection closed."""
     with socket.create_connection(running.address(), timeout=30) as client:
-        client.sendall(b"POST /v1/lint HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        client.sendall(b"POST /v1/lint HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
         client.sendall(b"Content-Length: 9\r\n\r\n{")
         answer = client.recv(10_000).decode()
     assert answer.startswith("HTTP/1.1 408")

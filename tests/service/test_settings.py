@@ -97,17 +97,28 @@ def test_a_folder_for_metrics_that_is_not_there_is_named(tmp_path: Path) -> None
         Settings(metrics_dir=tmp_path / "none")
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "No such file or directory"), (b"\xff", "not UTF-8")])
-def test_a_file_of_a_url_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
-    """With the reason, before anything starts."""
-    file = tmp_path / "database_url"
+@pytest.mark.parametrize(
+    ("setting", "content", "reason"),
+    [
+        ("database_url_file", None, "cannot be read: No such file or directory"),
+        ("database_url_file", b"\xff", "cannot be read: it must be UTF-8"),
+        ("database_url_file", b" \n", "must not be empty"),
+        ("first_key_file", None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_of_a_setting_that_has_nothing_to_read_is_named(
+    tmp_path: Path, setting: str, content: bytes | None, reason: str
+) -> None:
+    """With the reason, before anything starts, in one line."""
+    file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
     command = [sys.executable, "-m", "preheat.cli", "serve"]
-    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
+    environment = {**os.environ, f"PREHEAT_{setting.upper()}": str(file)}
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
     assert run.returncode == 2
-    assert f"cannot be read from database_url_file ({file}): {reason}" in run.stderr.replace("\n", "")
+    assert run.stderr.endswith(f"{setting} ({file}) {reason}\n")
+    assert run.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("side", ["width_px", "height_px"])

@@ -82,6 +82,19 @@ def test_a_request_is_a_span(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _attributes(spans["GET"])["http.response.status_code"] == 404
 
 
+def test_a_service_that_is_started_again_has_traces_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is recorded after a shutdown is exported by the next one."""
+    with collector() as (address, got):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        tracing = tracing_from_environment()
+        assert tracing is not None
+        for method in ("GET", "PUT"):
+            tracing.record([], method, None, 200, 0.1, {})
+            tracing.shut_down(30)
+        tracing.shut_down(30)
+    assert [span.name for _, span in got] == ["GET", "PUT"]
+
+
 def test_nothing_waits_for_a_collector_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests are answered, and the service ends within its time."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
@@ -125,4 +138,4 @@ def test_an_endpoint_without_the_extra_is_said(tmp_path: Path) -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout.strip() == "None"
-    assert "pip install 'preheat[opentelemetry]'" in run.stderr
+    assert "pip install '.[opentelemetry]'" in run.stderr

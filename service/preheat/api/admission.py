@@ -13,7 +13,7 @@ from preheat.api.access import Access, access_of, path_of
 from preheat.api.keyring import KeyRing
 from preheat.api.problems import error_problem
 from preheat.errors import (
-    KeyRefused,
+    HostNotAllowed,
     KeyRequired,
     KeysMissing,
     PreheatError,
@@ -21,12 +21,13 @@ from preheat.errors import (
     ScopeMissing,
     StoreUnavailable,
 )
-from preheat.keys import Key, RateLimiter
+from preheat.keys import Key, RateLimiter, Rejected, Ring
 from preheat.keys.token import bearer_token
+from preheat.loopback import is_loopback, is_name_of_loopback
 from preheat.settings import Settings
 
 KEY_NAME = "preheat.key_name"
-"""Where a request's scope has the name of the key that it came with."""
+"""Where a request's scope has the name of the key that it came with, one that is refused too."""
 
 _OUTCOME = "preheat.admission"
 
@@ -41,9 +42,10 @@ class Admitted(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A request that may not: the error, and what its answer says about the rate limit."""
+    """A request that may not: the error, its key if it is one, and what its answer says about the rate limit."""
 
     error: PreheatError
+    key: Key | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
@@ -63,6 +65,7 @@ class Admission:
     ) -> None:
         self.keyring = keyring
         self._asks = not settings.without_keys
+        self._allowed_hosts = frozenset(settings.allowed_hosts)
         self._of_metrics: Access = "read" if settings.metrics_need_key else "anybody"
         self._per_s = settings.rate_limit_per_s
         self._limiter = RateLimiter(self._per_s, settings.rate_limit_burst) if self._per_s else None
@@ -82,48 +85,65 @@ class Admission:
         """Whether a request may use what has this access."""
         if access == "anybody":
             return _ADMITTED
-        found = self._key(scope, access) if self._asks else None
-        if isinstance(found, PreheatError):
-            return Refused(found)
-        if self._limiter is None:
-            return _ADMITTED if found is None else Admitted(found)
-        caller = _address(scope) if found is None else found.prefix
+        outcome = self._by_key(scope, access) if self._asks else _ADMITTED
+        if self._limiter is None or isinstance(outcome, Refused):
+            return outcome
+        caller = _address(scope) if outcome.key is None else outcome.key.prefix
         standing = self._limiter.take(caller, self._ticks())
         headers = (
             self._policy,
             (b"ratelimit", b'"requests";r=%d;t=%d' % (standing.remaining, standing.more_in_s)),
         )
         if not standing.is_within:
-            return Refused(RateLimited(self._per_s, standing.more_in_s), headers)
-        return Admitted(found, headers)
+            return Refused(RateLimited(self._per_s, standing.more_in_s), outcome.key, headers)
+        return Admitted(outcome.key, headers)
 
     def admit_once(self, scope: Scope, access: Access) -> Admitted | Refused:
         """As `admit`; the outcome stays in the scope, with the key's name, for whoever asks about the request again."""
         outcome: Admitted | Refused | None = scope.get(_OUTCOME)
         if outcome is None:
             outcome = scope[_OUTCOME] = self.admit(scope, access)
-            if isinstance(outcome, Admitted) and outcome.key is not None:
+            if outcome.key is not None:
                 scope[KEY_NAME] = outcome.key.name
         return outcome
 
-    def _key(self, scope: Mapping[str, Any], access: Access) -> Key | PreheatError | None:
-        """The key of a request, or why it is refused; None where the service has no keys."""
+    def _by_key(self, scope: Mapping[str, Any], access: Access) -> Admitted | Refused:
+        """Whether the key of a request lets it in; without one where the service has no keys."""
         ring = self.keyring.ring
         if ring is None:
-            return self.keyring.error or StoreUnavailable("its keys were not read yet")
+            return Refused(self.keyring.error or StoreUnavailable("its keys were not read yet"))
         if not ring.asks:
-            return None if _is_local(scope.get("server")) else KeysMissing()
-        token, now = bearer_token(scope["headers"]), self._clock()
-        if token is None:
-            return KeyRequired()
+            refusal = self._refusal_without_keys(scope)
+            return _ADMITTED if refusal is None else Refused(refusal)
+        token = bearer_token(scope["headers"])
+        return Refused(KeyRequired()) if token is None else self._by_token(ring, token, access)
+
+    def _by_token(self, ring: Ring, token: bytes, access: Access) -> Admitted | Refused:
+        """Whether this token lets a request in."""
+        now = self._clock()
         key = ring.judge(token, now)
-        if isinstance(key, KeyRefused):
-            is_known = key.reason != "unknown" or self.keyring.is_current  # otherwise it may have been made meanwhile
-            return key if is_known else StoreUnavailable("a key that is not known yet cannot be looked up")
+        if isinstance(key, Rejected):
+            if key.refusal.reason == "unknown" and not self.keyring.is_current:  # it may have been made meanwhile
+                return Refused(StoreUnavailable("a key that is not known yet cannot be looked up"))
+            return Refused(key.refusal, key.key)
         if access != "any key" and access not in key.granted:
-            return ScopeMissing(access)
+            return Refused(ScopeMissing(access), key)
         self.keyring.note(key, now)
-        return key
+        return Admitted(key)
+
+    def _refusal_without_keys(self, scope: Mapping[str, Any]) -> PreheatError | None:
+        """Why a service that has no keys refuses a request, if it does.
+
+        Any web page can reach the loopback address by a name of its own that resolves to it (DNS rebinding), and its
+        browser takes both for one origin. It cannot reach a Unix socket, whose server has no port.
+        """
+        server: Any = scope.get("server")
+        if not _is_local(server):
+            return KeysMissing()
+        host = next((value for name, value in scope["headers"] if name == b"host"), None)
+        if host is None or server[1] is None or is_name_of_loopback(host, self._allowed_hosts):
+            return None
+        return HostNotAllowed(host.decode("latin-1"))
 
 
 class AdmissionMiddleware:
@@ -193,17 +213,6 @@ def _is_local(server: Any) -> bool:
     That is what a service without keys goes by, whichever server runs it and however that was told to listen.
     """
     return server is not None and (server[1] is None or is_loopback(server[0]))
-
-
-@functools.lru_cache(64)
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine's own loopback address: 127.0.0.0/8, ::1, localhost."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host.lower() == "localhost"
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def _address(scope: Mapping[str, Any]) -> str:

@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -16,7 +17,6 @@ from preheat.api.access import check_routes
 from preheat.api.admission import Admission, AdmissionMiddleware
 from preheat.api.browser import CORS, SecurityHeaders
 from preheat.api.dependencies import FindingsByCurve
-from preheat.api.first_key import first_key
 from preheat.api.keyring import KeyRing
 from preheat.api.live_runs import LiveRuns
 from preheat.api.middleware import HTTPMethods, PointLookup
@@ -41,13 +41,14 @@ from preheat.api.routes import (
 )
 from preheat.api.routes import metrics as metrics_route
 from preheat.api.run_events import EventHub
-from preheat.errors import ServiceStopping, StoreUnavailable
+from preheat.errors import ServiceStarting, ServiceStopping, StoreUnavailable
+from preheat.first_key import first_key
 from preheat.observability import logs
 from preheat.observability.metrics import Metrics
 from preheat.observability.traces import tracing_from_environment
 from preheat.plot.cache import PictureCache
 from preheat.schedule import TORCH_VERSION
-from preheat.server import DRAINING
+from preheat.server import DRAINING, ON_REFUSAL
 from preheat.settings import Settings
 from preheat.store import Changes, Database, KeyStore, ScheduleStore
 from preheat.store.curves import Catalogue
@@ -93,7 +94,7 @@ def _complete_app(settings: Settings) -> tuple[FastAPI, Callable[[ASGIApp], Poin
     kept.changes.subscribe(KEYS, kept.keyring.reload)
     kept.metrics.count_worker()
     kept.metrics.watch_runs(lambda: count_by_state(kept.database, time.time()))
-    observer = Observer(kept.metrics, kept.tracing, logs_points=settings.log_points)
+    kept.observer = observer = Observer(kept.metrics, kept.tracing, logs_points=settings.log_points)
     admission = Admission(settings, kept.keyring)
     # The last one added is the outermost.
     kept.workers = None
@@ -181,17 +182,23 @@ async def livez() -> Health:
 
 @_health.get("/readyz", operation_id="readyz", summary="Whether schedules can be stored", responses=problems(503))
 async def readyz(request: Request) -> Health:
-    """Answers 200 if the database can be read and written at this moment, 503 if not and when it is to stop."""
+    """Answers 200 if the database can be read and written at this moment, 503 if not.
+
+    Also 503 after the start, until a process that computes is ready, and when the service is to stop.
+    """
     draining = request.scope.get("state", {}).get(DRAINING)
     if draining is not None and draining.is_set():
         raise ServiceStopping
+    workers = request.app.state.workers
+    if workers is not None and workers.is_starting:
+        raise ServiceStarting
     # Threads of its own: all others may wait for a database that is locked.
     await to_thread.run_sync(request.app.state.database.check, limiter=request.app.state.checking)
     return Health(status="ready", version=__version__)
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
     """Makes the routes and looks at the database before the first request, and closes it after the last one.
 
     FastAPI makes its routes when they are first asked for, which two requests at once must not do. A broken database is
@@ -211,7 +218,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     kept.retention.start()
     if kept.workers is not None:
         kept.workers.start()  # which takes its time beside the first requests
-    yield
+    yield {ON_REFUSAL: kept.observer.refused}
     if kept.workers is not None:
         await kept.workers.close()
     for stop in (kept.changes.stop, kept.retention.stop, kept.keyring.close):

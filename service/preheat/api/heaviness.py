@@ -13,11 +13,13 @@ BY_ID = re.compile(r"/v1/schedules/([0-9a-f]{32})(?:/(.*))?", re.DOTALL)
 """The path of what is said of one schedule: its id, and what follows."""
 
 _ALWAYS_CHEAP = re.compile(r"/v1/recipes(/.*)?|(?!/v1/).*", re.DOTALL)
-_OF_RUNS = re.compile(r"/v1/runs(/.*)?", re.DOTALL)
-_HEAVY_OF_RUNS = re.compile(
-    r"POST /v1/runs|POST /v1/runs/[^/]+/changes|(GET|HEAD) /v1/runs/[^/]+/(lr|plot\.png|plot\.svg)"
+_CHEAP_OF_RUNS = re.compile(
+    r"(GET|HEAD) /v1/runs(/[^/]+(/changes)?)?"
+    r"|[A-Z]+ /v1/runs/[^/]+/(attempts|windows|reports|events|fork|rollback|finish|lock|controllers)(/.*)?"
+    r"|[A-Z]+ /v1/runs/[^/]+/(changes|lr)/.+",
+    re.DOTALL,
 )
-"""What takes a spec, or may compute a whole run; heartbeats, events and what people look at must not wait for that."""
+"""Heartbeats, events, and what people look at: none of them may wait for what takes a spec, or computes a whole run."""
 
 _SMALL_NUMBER = re.compile(r"[0-9]{1,16}")
 _MOST_PARAMETERS = 100
@@ -26,9 +28,9 @@ _MOST_PARAMETERS = 100
 
 def may_be_heavy(method: str, path: str) -> bool:
     """Whether a request may take long, by its method and path: whatever is not known to be cheap."""
-    if _OF_RUNS.fullmatch(path):
-        return _HEAVY_OF_RUNS.fullmatch(f"{method} {path}") is not None
-    return method in {"GET", "HEAD", "POST"} and not _ALWAYS_CHEAP.fullmatch(path)
+    if _ALWAYS_CHEAP.fullmatch(path) or _CHEAP_OF_RUNS.fullmatch(f"{method} {path}"):
+        return False
+    return method in {"GET", "HEAD", "POST"}
 
 
 def asks_for_little(path: str) -> bool:

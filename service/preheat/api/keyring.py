@@ -1,15 +1,15 @@
 """Key ring of a process: the keys of the database in memory, read again at each change that is announced."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from preheat.errors import StoreUnavailable
 from preheat.keys import Key, Ring
+from preheat.service_thread import ServiceThread
 from preheat.store import KeyStore
 
-_LOG = logging.getLogger("preheat")
 _RETRY_S = 1.0
 _STALE_AFTER_S = 10.0
 _NOTED_EVERY_S = 60.0
@@ -41,8 +41,7 @@ class KeyRing:
         self._noted_at: dict[str, float] = {}
         self._beginning, self._reading = threading.Lock(), threading.Lock()
         self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = ServiceThread("keys", self._poll, _RETRY_S)
 
     @property
     def is_current(self) -> bool:
@@ -52,7 +51,7 @@ class KeyRing:
     @property
     def is_running(self) -> bool:
         """Whether there are keys to go by, and a thread that looks for changes."""
-        return self.ring is not None and self._thread is not None
+        return self.ring is not None and self._thread.is_running
 
     def begin(self) -> None:
         """Reads the keys, if they never were, and starts the thread.
@@ -63,14 +62,11 @@ class KeyRing:
         if not self._beginning.acquire(blocking=False):
             return
         try:
+            # Before the thread, which would have this wait for its attempt too, where the database is away.
             if self.ring is None:
-                self._try(self.read)
-            if self._thread is None:
-                self._closing = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._poll, args=(self._closing,), name="preheat-keys", daemon=True
-                )
-                self._thread.start()
+                with suppress(Exception):  # the thread meets it as well, and logs it
+                    self._try(self.read)
+            self._thread.start()
         finally:
             self._beginning.release()
 
@@ -91,14 +87,12 @@ class KeyRing:
 
     def close(self) -> None:
         """Ends the thread."""
-        self._closing.set()
+        self._thread.stopping.set()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join(_CLOSING_S)  # it may be waiting for the database, which is no reason to stay
-            self._thread = None
+        self._thread.stop(_CLOSING_S)  # it may be waiting for the database, which is no reason to stay
 
-    def _poll(self, closing: threading.Event) -> None:
-        while not closing.is_set():
+    def _poll(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
             is_read = self._try(self.read)
             self._try(self._write_used)
             self._wake.wait(self._poll_s if is_read else _RETRY_S)
@@ -117,13 +111,10 @@ class KeyRing:
             self._store.note_used(used)
 
     def _try(self, attempt: Callable[[], None]) -> bool:
-        """Whether it could be done."""
+        """Whether the database was there for it."""
         try:
             attempt()
         except StoreUnavailable as error:
             self.error = error  # for requests that need the database, which say it loud enough
-        except Exception:  # noqa: BLE001 - a bug of ours must not end the thread, or revoked keys would go on working
-            _LOG.exception("the keys could not be read")
-        else:
-            return True
-        return False
+            return False
+        return True

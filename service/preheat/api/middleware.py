@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from preheat.api.access import ROUTES
+from preheat.api.access import ROUTES, path_of
 from preheat.api.admission import Admission, Admitted, make_private
 from preheat.api.browser import add_security_headers
 from preheat.api.caching import IMMUTABLE, NO_STORE, point_etag
@@ -19,6 +19,7 @@ from preheat.errors import UndefinedLR
 from preheat.formats import JSON, point_json
 from preheat.observability.request_id import HEADER as REQUEST_ID
 from preheat.observability.request_id import request_id_of
+from preheat.server import Answer
 from preheat.store.curves import Catalogue
 
 _POINT = re.compile(r"/v1/schedules/([0-9a-f]{32})/lr/(0|[1-9][0-9]{0,15})")
@@ -55,19 +56,22 @@ class PointLookup:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or passes it on."""
+        responder = self.responder(scope) if scope["type"] == "http" else self._app
+        await responder(scope, receive, send)
+
+    def responder(self, scope: Scope) -> ASGIApp:
+        """What answers one request: the point as an `Answer`, which our server sends at once, or the routes."""
         begun = time.perf_counter()
-        match = _POINT.fullmatch(_path(scope)) if scope["type"] == "http" else None
+        match = _POINT.fullmatch(path_of(scope))
         if match is None or scope["method"] != "GET" or scope["query_string"] or not self._admission.is_ready:
-            await self._app(scope, receive, send)
-            return
+            return self._app
         given = dict(scope["headers"])
-        answer = None if not _OUT_OF_THE_ORDINARY.isdisjoint(given) else self._answer(match[1], int(match[2]))
+        point = None if not _OUT_OF_THE_ORDINARY.isdisjoint(given) else self._point(match[1], int(match[2]))
         # Last, since it counts the request; where others are asked for their admission again, it is not counted twice.
-        admitted = None if answer is None else self._admission.admit_once(scope, _ACCESS)
-        if answer is None or not isinstance(admitted, Admitted):
-            await self._app(scope, receive, send)
-            return
-        tag, body = answer
+        admitted = None if point is None else self._admission.admit_once(scope, _ACCESS)
+        if point is None or not isinstance(admitted, Admitted):
+            return self._app
+        tag, body = point
         request_id = request_id_of(given.get(REQUEST_ID))
         headers = [
             (b"content-length", b"%d" % len(body)),
@@ -76,11 +80,10 @@ class PointLookup:
             *(_SHARED if admitted.key is None else _PRIVATE),
             *admitted.headers,
         ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
         self._observer.point(scope, request_id, begun, len(body))
+        return Answer(HTTPStatus.OK, headers, body)
 
-    def _answer(self, schedule_id: str, iteration: int) -> tuple[str, bytes] | None:
+    def _point(self, schedule_id: str, iteration: int) -> tuple[str, bytes] | None:
         """Entity tag and body."""
         # The event loop must neither read the database nor step a scheduler: both are for the route, in a thread.
         curve = self._catalogue.curve_at_hand(schedule_id)
@@ -93,11 +96,6 @@ class PointLookup:
         if row is None:
             return None
         return point_etag(self._service.version, schedule_id, iteration), point_json(curve, iteration, row)
-
-
-def _path(scope: Scope) -> str:
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
 
 
 class HTTPMethods:

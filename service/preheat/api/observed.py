@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -17,8 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from preheat.api.access import path_of
 from preheat.api.admission import KEY_NAME
 from preheat.api.problems import PROBLEM, unexpected
-from preheat.errors import ComputeTimeout, LimitExceeded, MemoryExceeded, ServiceBusy
+from preheat.errors import ComputeTimeout, LimitExceeded, MemoryExceeded, PreheatError, ServiceBusy
 from preheat.messages import printable, shortened
+from preheat.observability.line_budget import LineBudget
 from preheat.observability.metrics import Metrics, Refusal
 from preheat.observability.request_id import (
     HEADER,
@@ -27,14 +29,12 @@ from preheat.observability.request_id import (
     request_id_of,
     trace_id_of,
 )
-from preheat.observability.requests import NO_ROUTE
+from preheat.observability.requests import NO_ROUTE, SOCKET
 from preheat.observability.traces import Tracing
+from preheat.server import PROBES, REFUSAL
 
 _LOG = logging.getLogger("preheat.request")
 POINT_ROUTE = "/v1/schedules/{schedule_id}/lr/{iteration}"
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
-"""Routes that are asked every few seconds: without a line and without a span."""
-
 CLIENT_LEFT = 499
 """The status, which nobody sees, of a request whose client hung up before it was answered (nginx' number)."""
 
@@ -57,6 +57,7 @@ class Observer:
         self.metrics, self._tracing, self._logs_points = metrics, tracing, logs_points
         self._of_points = metrics.requests.of(POINT_ROUTE, "GET", HTTPStatus.OK)
         self._tells_of_points = logs_points or tracing is not None
+        self._lines_of_refusals: defaultdict[int, LineBudget] = defaultdict(LineBudget)
 
     def point(self, scope: Scope, request_id: bytes, begun: float, bytes_out: int) -> None:
         """Records a point lookup that took the short way; `begun` is of time.perf_counter."""
@@ -67,6 +68,13 @@ class Observer:
         else:
             self._of_points.observe(time.perf_counter() - begun, bytes_out)
 
+    def refused(self, error: PreheatError, scope: Scope) -> None:
+        """Records a request that the server refused before its route was known; `scope` is what there is of it."""
+        request = Request({"method": "-", "path": "", **scope, REFUSAL: error}, "", time.perf_counter())
+        request.route = SOCKET
+        self.metrics.requests.of(SOCKET, request.method, error.status).observe(0.0, 0)
+        self._log(request, error.status, 0.0, None)
+
     def request(self, request: "Request") -> None:
         """Records any other request."""
         status, duration_s = request.status_seen, time.perf_counter() - request.begun
@@ -74,7 +82,7 @@ class Observer:
         observer.observe(duration_s, request.bytes_out, request.bytes_in)
         if refusal := _REFUSALS.get(request.problem_type):
             self.metrics.refuse(refusal)
-        if request.route in PROBES:
+        if request.route in PROBES:  # without a line and without a span
             return
         trace_id = request.trace_id
         if self._tracing:
@@ -88,10 +96,19 @@ class Observer:
             )
         if request.route == POINT_ROUTE and status < HTTPStatus.BAD_REQUEST and not self._logs_points:
             return
-        level = _level(status)
-        if _LOG.isEnabledFor(level):
-            fields = {**request.fields(status, duration_s), "trace_id": trace_id}
-            _LOG.log(level, "%s %s %d", request.method, request.route or request.path, status, extra={"fields": fields})
+        self._log(request, status, duration_s, trace_id)
+
+    def _log(self, request: "Request", status: int, duration_s: float, trace_id: str | None) -> None:
+        level = _level(status, is_by_server=request.refusal is not None or request.is_cut)
+        if not _LOG.isEnabledFor(level):
+            return
+        fields = {**request.fields(status, duration_s), "trace_id": trace_id}
+        if request.refusal is not None:  # no request need be whole, nor have a key, to be refused by the server
+            held_back = self._lines_of_refusals[status].take(time.monotonic())
+            if held_back is None:
+                return
+            fields["lines_held_back"] = held_back or None
+        _LOG.log(level, "%s %s %d", request.method, request.route or request.path, status, extra={"fields": fields})
 
 
 class Request:
@@ -104,7 +121,7 @@ class Request:
         self.status: int | None = None
         self.bytes_in = self.bytes_out = 0
         self.is_problem, self.problem = False, b""
-        self.has_left = False
+        self.has_left = self.is_cut = False
 
     @property
     def path(self) -> str:
@@ -118,14 +135,22 @@ class Request:
         return client[0] if client else "unix"
 
     @property
+    def refusal(self) -> PreheatError | None:
+        """What the server has answered in the application's place."""
+        refusal: PreheatError | None = self.scope.get(REFUSAL)
+        return refusal
+
+    @property
     def status_seen(self) -> int:
         """The status that the client saw; 499 if it left before."""
+        if self.refusal is not None:
+            return self.refusal.status
         return CLIENT_LEFT if self.has_left or self.status is None else self.status
 
     def fields(self, status: int, duration_s: float) -> dict[str, Any]:
         """The members of its log line."""
         return {
-            "request_id": self.id,
+            "request_id": self.id or None,
             "method": printable(self.method),
             "route": self.route,
             "path": self.path,
@@ -145,6 +170,8 @@ class Request:
 
     @cached_property
     def _problem_document(self) -> dict[str, Any]:
+        if self.refusal is not None:
+            return {"type": f"urn:preheat:{self.refusal.kind}", "detail": str(self.refusal)}
         try:
             document: dict[str, Any] = orjson.loads(self.problem)
         except orjson.JSONDecodeError:
@@ -194,7 +221,7 @@ class Observed:
         except ClientDisconnect:
             request.has_left = True
         except asyncio.CancelledError:  # the service stops, and cuts what is still in flight
-            request.status = HTTPStatus.SERVICE_UNAVAILABLE
+            request.status, request.is_cut = HTTPStatus.SERVICE_UNAVAILABLE, True
             raise
         except Exception as error:
             if request.status is not None:  # the server logs it and cuts the connection: the client sees half an answer
@@ -251,7 +278,8 @@ def _is_gone(receive: Receive) -> bool:
     return bool(getattr(getattr(receive, "__self__", None), "disconnected", False))
 
 
-def _level(status: int) -> int:
+def _level(status: int, *, is_by_server: bool) -> int:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return logging.ERROR
-    return logging.WARNING if status >= HTTPStatus.BAD_REQUEST and status != CLIENT_LEFT else logging.INFO
+        return logging.WARNING if is_by_server else logging.ERROR
+    is_warned = status >= HTTPStatus.BAD_REQUEST and status != CLIENT_LEFT and not is_by_server
+    return logging.WARNING if is_warned else logging.INFO

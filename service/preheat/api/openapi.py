@@ -112,5 +112,5 @@ def _add_security(document: dict[str, Any], is_key_required: bool) -> None:
                 operation["security"] = []
                 continue
             operation["security"] = [{"key": [access]}, *optional]
-            refusals = {str(status): content for status, content in problems(401, 403, 429, 503).items()}
+            refusals = {str(status): content for status, content in problems(401, 403, 421, 429, 503).items()}
             operation["responses"] = dict(sorted((refusals | operation["responses"]).items()))

@@ -10,6 +10,7 @@ import orjson
 import typer
 
 from preheat.cli.arguments import failing, valid
+from preheat.cli.database import database_of
 from preheat.cli.output import ERR, OUT, fail, print_table, summary, write_data
 from preheat.keys import SCOPES, Key, parse_scopes
 from preheat.keys.lifetime import parse_seconds
@@ -93,11 +94,10 @@ for _name, _command in (("make", make), ("list", list_keys), ("rotate", rotate),
 @contextmanager
 def _store() -> "Iterator[KeyStore]":
     """The keys of the database of the settings; ends the command where what is asked cannot be done."""
-    from preheat.store import Database, KeyStore  # noqa: PLC0415
+    from preheat.store import KeyStore  # noqa: PLC0415
 
-    settings = valid(Settings, {})
     try:
-        with closing(Database(settings.database_url, settings.database_timeout_s)) as database:
+        with closing(database_of(valid(Settings, {}))) as database:
             if not database.is_shared:
                 fail("database_url must not be a database in memory, which no service shares", code=2)
             yield KeyStore(database)

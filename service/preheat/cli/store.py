@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from preheat.cli.arguments import failing, valid
+from preheat.cli.database import database_of
 from preheat.cli.output import OUT, fail, print_error, summary
 from preheat.settings import Settings
 
@@ -70,11 +71,8 @@ for _command in (backup, restore, check):
 @contextmanager
 def _database() -> "Iterator[Database]":
     """The database of the settings; ends the command where its kind does not do what is asked."""
-    from preheat.store import Database  # noqa: PLC0415
-
-    settings = valid(Settings, {})
     try:
-        with closing(Database(settings.database_url, settings.database_timeout_s)) as database:
+        with closing(database_of(valid(Settings, {}))) as database:
             yield database
     except ValueError as error:
         fail(str(error), code=2)

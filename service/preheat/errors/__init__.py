@@ -15,6 +15,7 @@
     ├── KeyRefused            401     a key that is malformed, unknown, revoked or expired
     ├── ScopeMissing          403     a key without the scope that the route needs
     ├── KeysMissing           403     a request from elsewhere to a service without any keys
+    ├── HostNotAllowed        421     a request to a service without keys by a name that is not this machine's
     ├── RateLimited           429     more requests than rate_limit_per_s allows
     │   schedules.py
     ├── ScheduleNotFound      404     no schedule has this id
@@ -35,15 +36,17 @@
     ├── ServiceBusy           503     more to compute than compute_workers do and compute_queue lets wait
     ├── WorkerLost            503     a worker process that ended while it worked on the request
     │   service.py
+    ├── ServiceStarting       503     a service without a worker process yet, to whoever asks whether it is ready
     ├── ServiceStopping       503     a service that was told to stop, to whoever asks whether it is ready
     ├── TooManyConnections    503     a connection over max_connections
+    ├── TooManyBodies         503     a body that arrives slowly while max_arriving_bytes are taken
     └── StoreUnavailable      503     the database is locked, read-only, full, corrupt or gone
 
 A spec that breaks rules is `preheat.specs.InvalidSpec`, a ValueError.
 """
 
 from preheat.errors.computing import ComputeTimeout, LimitExceeded, MemoryExceeded, ServiceBusy, WorkerLost
-from preheat.errors.keys import KeyRefused, KeyRequired, KeysMissing, RateLimited, ScopeMissing
+from preheat.errors.keys import HostNotAllowed, KeyRefused, KeyRequired, KeysMissing, RateLimited, ScopeMissing
 from preheat.errors.requests import (
     BodyTooLarge,
     CompressionRefused,
@@ -68,7 +71,13 @@ from preheat.errors.schedules import (
     TorchVersionMismatch,
     UndefinedLR,
 )
-from preheat.errors.service import ServiceStopping, StoreUnavailable, TooManyConnections
+from preheat.errors.service import (
+    ServiceStarting,
+    ServiceStopping,
+    StoreUnavailable,
+    TooManyBodies,
+    TooManyConnections,
+)
 
 __all__ = [
     "BodyTooLarge",
@@ -76,6 +85,7 @@ __all__ = [
     "ComputeTimeout",
     "HandoverRefused",
     "HeadTooLarge",
+    "HostNotAllowed",
     "IterationOutOfRange",
     "KeyRefused",
     "KeyRequired",
@@ -96,9 +106,11 @@ __all__ = [
     "ScheduleUnreadable",
     "ScopeMissing",
     "ServiceBusy",
+    "ServiceStarting",
     "ServiceStopping",
     "StoreUnavailable",
     "TargetTooLong",
+    "TooManyBodies",
     "TooManyConnections",
     "TorchVersionMismatch",
     "UndefinedLR",

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Literal
 
-from preheat.errors.root import PreheatError
+from preheat.errors.root import PreheatError, shown
 
 _CHALLENGE = 'Bearer realm="preheat"'
 _REFUSALS = {
@@ -66,6 +66,20 @@ class KeysMissing(PreheatError):
         super().__init__(
             "without any key this service answers on its loopback address alone: its operator makes a key "
             "(preheat keys make), or starts it --without-keys"
+        )
+
+
+class HostNotAllowed(PreheatError):
+    """A request to a service without keys under a name that is none of its loopback address."""
+
+    status, kind, title = HTTPStatus.MISDIRECTED_REQUEST, "host-not-allowed", "Not a name of this service"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"Host ({shown(host)}) is no name of the loopback address, on which a service without keys answers: a web "
+            "page may be behind the request. Where a proxy sends it, put the name into allowed_hosts "
+            "(PREHEAT_ALLOWED_HOSTS), or make a key (preheat keys make)",
+            setting="allowed_hosts",
         )
 
 

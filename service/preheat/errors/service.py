@@ -1,8 +1,18 @@
-"""Errors of the service as a whole: it is stopping, full, or without its database."""
+"""Errors of the service as a whole: it is starting, stopping, full, or without its database."""
 
 from http import HTTPStatus
 
 from preheat.errors.root import PreheatError
+
+
+class ServiceStarting(PreheatError):
+    """The service answers already, but what needs computing would wait for the first worker process."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "service-starting", "The service is starting"
+    retry_after_s = 1
+
+    def __init__(self) -> None:
+        super().__init__("the service is starting: no worker process is ready yet, for which heavy requests would wait")
 
 
 class ServiceStopping(PreheatError):
@@ -24,6 +34,20 @@ class TooManyConnections(PreheatError):
     def __init__(self, limit: int) -> None:
         detail = f"all connections that a worker may have, max_connections ({limit}), are waiting for answers"
         super().__init__(detail, setting="max_connections", limit=limit)
+
+
+class TooManyBodies(PreheatError):
+    """A body that was arriving while those of a worker took more than `limit` bytes together, and it most of them."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "too-many-bodies", "Too many bodies are arriving"
+    retry_after_s = 1
+
+    def __init__(self, limit: int) -> None:
+        detail = (
+            f"bodies that are arriving at a worker must not exceed max_arriving_bytes ({limit}) together, and this one "
+            "has taken most memory for longest: send it again, without pauses"
+        )
+        super().__init__(detail, setting="max_arriving_bytes", limit=limit)
 
 
 class StoreUnavailable(PreheatError):

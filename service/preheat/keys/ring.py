@@ -2,36 +2,40 @@
 
 import hmac
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from preheat.errors import KeyRefused
 from preheat.keys.key import Key
 from preheat.keys.token import has_form, token_hash
 
 
+class Rejected(NamedTuple):
+    """A token that is refused: why, and the key that it is of, if there is one, for the log."""
+
+    refusal: KeyRefused
+    key: Key | None = None
+
+
 class Ring:
-    """Keys by the hash of their token.
+    """Keys by the hash of their token; of two with the same token the first.
 
     `asks` says whether a key is needed: as soon as there is one, revoked and expired ones too, so that a service does
     not open itself when its last key expires.
     """
 
     def __init__(self, keys: Iterable[Key]) -> None:
-        every = tuple(keys)
-        self.asks = bool(every)
-        self._keys = {key.hash: key for key in every if key.revoked_at is None}
+        self._keys = {key.hash: key for key in reversed(tuple(keys))}
+        self.asks = bool(self._keys)
 
-    def find(self, token: bytes) -> Key | None:
-        """The key of a token, expired or not; None if there is none.
+    def judge(self, token: bytes, now: float) -> Key | Rejected:
+        """The key of a token, or why it is refused: a revoked one as one that never was.
 
         What is looked up is a hash, whose digits nobody can choose, and what is found is compared in constant time.
         """
         digest = token_hash(token)
         key = self._keys.get(digest)
-        return key if key is not None and hmac.compare_digest(key.hash, digest) else None
-
-    def judge(self, token: bytes, now: float) -> Key | KeyRefused:
-        """The key of a token, or why it is refused."""
-        key = self.find(token)
-        if key is None:
-            return KeyRefused("unknown" if has_form(token) else "malformed")
-        return KeyRefused("expired") if key.is_expired(now) else key
+        if key is None or not hmac.compare_digest(key.hash, digest):
+            return Rejected(KeyRefused("unknown" if has_form(token) else "malformed"))
+        if key.revoked_at is not None:
+            return Rejected(KeyRefused("unknown"), key)
+        return Rejected(KeyRefused("expired"), key) if key.is_expired(now) else key

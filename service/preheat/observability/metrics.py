@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -77,6 +77,8 @@ class Metrics:
             ["purpose"],
             registry=self.registry,
         )
+        for reason in get_args(Refusal):  # from 0 on, so that the first is seen as a rise
+            self._refused.labels(reason)
         self._run_windows = Counter(
             "preheat_run_windows", "Windows of LRs that jobs of live runs asked for.", registry=self.registry
         )
@@ -112,11 +114,11 @@ class Metrics:
     @contextmanager
     def transaction(self, purpose: str) -> Iterator[None]:
         """Times a transaction of the database, and counts it as an error if it raises StoreUnavailable."""
-        begun = time.perf_counter()
+        begun, errors = time.perf_counter(), self._store_errors.labels(purpose)  # from 0 on
         try:
             yield
         except StoreUnavailable:
-            self._store_errors.labels(purpose).inc()
+            errors.inc()
             raise
         finally:
             self._store.labels(purpose).observe(time.perf_counter() - begun)

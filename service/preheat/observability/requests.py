@@ -22,6 +22,9 @@ BUCKETS_S = (
 NO_ROUTE = "none"
 """The route of requests whose path no route has."""
 
+SOCKET = "socket"
+"""The route of requests that the server refused before it was known: malformed, too large, too slow, too many."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "OTHER"
 _LABELS = ("route", "method")
@@ -78,7 +81,8 @@ class RequestMetrics(Collector):
             if total := sum(counts):
                 requests.add_metric([route, method, str(status)], total)
                 place = (route, method)
-                buckets[place] = [a + b for a, b in zip(buckets[place], counts, strict=True)]
+                if route != SOCKET:  # refused before it had a time of its own
+                    buckets[place] = [a + b for a, b in zip(buckets[place], counts, strict=True)]
                 sums[place] = [a + b for a, b in zip(sums[place], (seconds, bytes_in, bytes_out), strict=True)]
         yield requests
         yield _durations(buckets, sums)

@@ -17,6 +17,7 @@ from preheat import __version__
 
 if TYPE_CHECKING:  # imported where it is installed and asked for
     from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
 
 _LOG = logging.getLogger("preheat")
 _CONTEXT = frozenset({b"traceparent", b"tracestate", b"baggage"})
@@ -28,7 +29,7 @@ def tracing_from_environment(environ: Mapping[str, str] = os.environ) -> "Tracin
     if not any(environ.get(name) for name in _ENDPOINTS) or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     if not _is_installed():
-        _LOG.warning("an OTLP endpoint is set, and there are no traces: pip install 'preheat[opentelemetry]'")
+        _LOG.warning("an OTLP endpoint is set, and there are no traces: pip install '.[opentelemetry]'")
         return None
     return Tracing()
 
@@ -38,14 +39,9 @@ class Tracing:
 
     def __init__(self) -> None:
         from opentelemetry import propagate, trace  # noqa: PLC0415
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
         self._extract, self._trace = propagate.extract, trace
-        self._provider: TracerProvider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self._tracer = self._provider.get_tracer("preheat", __version__)
+        self._provider: TracerProvider | None = _provider()
 
     def record(
         self,
@@ -63,7 +59,8 @@ class Tracing:
         """
         carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers if name in _CONTEXT}
         end = time.time_ns()
-        span = self._tracer.start_span(
+        provider = self._provider = self._provider or _provider()  # a new one, if the service was started again
+        span = provider.get_tracer("preheat", __version__).start_span(
             f"{method} {route}" if route else method,
             self._extract(carrier),
             self._trace.SpanKind.SERVER,
@@ -82,10 +79,23 @@ class Tracing:
 
     def shut_down(self, timeout_s: float) -> None:
         """Exports what is left, for `timeout_s` at most."""
+        ending, self._provider = self._provider, None
+        if ending is None:
+            return
         # An exporter that tries again sleeps longer than a shutdown may take, whatever its own timeout is.
-        thread = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        thread = threading.Thread(target=ending.shutdown, name="traces", daemon=True)
         thread.start()
         thread.join(timeout_s)
+
+
+def _provider() -> "TracerProvider":
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
 
 
 def _resource() -> "Resource":

@@ -9,14 +9,17 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import orjson
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
+from pydantic import TypeAdapter, ValidationError
+
+from preheat.service_thread import ServiceThread
 
 _LOG = logging.getLogger("preheat")
 
@@ -31,65 +34,107 @@ _SAME = "info"
 _Families = dict[str, tuple[str, str, dict[str, float]]]
 """By name: type, help, and the samples' values by the JSON text of name and labels."""
 
+_FORM = TypeAdapter(_Families)
+_NAME_AND_LABELS = TypeAdapter(tuple[str, dict[str, str]])
+
 
 class SharedMetrics:
-    """The metrics of this worker in the folder, and the sum over all workers."""
+    """The metrics of this worker in the folder, and the sum over all workers.
+
+    A folder that is full, damaged or gone costs what others counted, is logged once, and is used again when it is back.
+    """
 
     def __init__(self, folder: Path, registry: CollectorRegistry) -> None:
         self._folder, self._registry = folder, registry
         name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._file, self._alive = folder / f"{name}.json", folder / f"{name}.alive"
-        self._held: int | None = None
+        self._let_go: Callable[[], object] = lambda: None
         self._writing = threading.Lock()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-        self._is_failing = False
+        self._thread = ServiceThread("metrics", self._run, INTERVAL_S)
+        self._failing: set[str] = set()
 
     def start(self) -> None:
         """Writes for the first time, and then every second."""
-        with _locked(self._folder / _LOCK):  # until its lock is held, the file would look like a dead worker's
-            self._held = os.open(self._alive, os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(self._held, fcntl.LOCK_EX)  # the system lets go of it when this process ends, however it ends
-        self._write()
+        self._write(self._own())
         self._thread.start()
 
     def stop(self) -> None:
-        """Writes for the last time; from then on this worker counts as dead."""
-        if self._held is None:
-            return
-        self._stopped.set()
-        self._thread.join(INTERVAL_S)
-        self._write()
-        os.close(self._held)
-        self._held = None
+        """Writes for the last time; this worker counts as dead from when its process ends."""
+        self._thread.stop(INTERVAL_S)
+        self._write(self._own())
 
     def merged(self) -> CollectorRegistry:
         """A registry with the sum over all workers, this one up to date."""
-        self._write()
-        try:
-            with _locked(self._folder / _LOCK):
-                _bury(self._folder)
-                found = [_read(file) for file in self._folder.glob("*.json")]
-        except OSError:
-            return self._registry  # `_write` has said why
+        own = self._own()
+        self._write(own)  # what was told of this worker must not be forgotten when it is killed
         registry = CollectorRegistry()
-        registry.register(_Merged(_sum(found)))
+        registry.register(_Merged(_sum([own, *self._others()])))
         return registry
 
-    def _run(self) -> None:
-        while not self._stopped.wait(INTERVAL_S):
-            self._write()
+    def _own(self) -> _Families:
+        return _families(self._registry.collect())
 
-    def _write(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
+        while not stopping.wait(INTERVAL_S):
+            self._write(self._own())
+
+    def _write(self, families: _Families) -> None:
+        with self._writing, self._reporting("metrics cannot be shared between workers"):
+            self._hold()
+            _replace(self._file, families)
+
+    def _hold(self) -> None:
+        """Makes the file by which others know that this worker lives, and locks it, unless it is there."""
+        with suppress(FileNotFoundError):
+            os.utime(self._alive)  # a cleaner of temporary files takes those that are old
+            return
+        self._let_go()
+        with _locked(self._folder / _LOCK):  # until its lock is held, the file would look like a dead worker's
+            descriptor = os.open(self._alive, os.O_CREAT | os.O_RDWR, 0o600)
+            # The system lets go of it when this process ends, however it ends.
+            self._let_go = weakref.finalize(self, os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    def _others(self) -> list[_Families]:
+        """What the other workers counted, dead ones too."""
+        found: list[_Families] = []
+        with self._reporting("metrics of other workers cannot be read"), _locked(self._folder / _LOCK):
+            self._bury()
+            found.extend(self._read(file) for file in self._folder.glob("*.json") if file != self._file)
+        return found
+
+    def _bury(self) -> None:
+        """Adds what dead workers counted to one file, and removes theirs. The folder is locked."""
+        with self._reporting("metrics of dead workers cannot be put together"):
+            dead = [file for file in self._folder.glob("*.alive") if is_dead(file)]
+            if not dead:
+                return
+            gone = self._folder / _GONE
+            files = [file.with_suffix(".json") for file in dead]
+            counted = _sum(self._read(file) for file in [gone, *files])
+            _replace(gone, {name: family for name, family in counted.items() if family[0] in {"counter", "histogram"}})
+            drafts = [file.with_suffix(_DRAFT) for file in files]  # of a worker that was killed while it wrote
+            for file in [*drafts, *files, *dead]:
+                file.unlink(missing_ok=True)
+
+    def _read(self, file: Path) -> _Families:
+        """What a file has; nothing if it is gone or damaged."""
+        found: _Families = {}
+        with self._reporting(f"metrics in {file} are left out"), suppress(FileNotFoundError):
+            found = _checked(file.read_bytes())
+        return found
+
+    @contextmanager
+    def _reporting(self, trouble: str) -> Iterator[None]:
+        """Logs what fails when it begins to, and not at each look."""
         try:
-            with self._writing:
-                _replace(self._file, _families(self._registry.collect()))
-        except OSError as error:
-            if not self._is_failing:  # said once, and not every second
-                _LOG.error("metrics cannot be shared between workers: %s", error)
-            self._is_failing = True
+            yield
+        except (OSError, ValueError) as error:
+            if trouble not in self._failing:
+                self._failing.add(trouble)
+                _LOG.error("%s: %s", trouble, "damaged" if isinstance(error, ValidationError) else error)
         else:
-            self._is_failing = False
+            self._failing.discard(trouble)
 
 
 class _Merged(Collector):
@@ -132,21 +177,7 @@ def _sum(found: Iterable[_Families]) -> _Families:
     return total
 
 
-def _bury(folder: Path) -> None:
-    """Adds what dead workers counted to one file, and removes theirs. The folder is locked."""
-    dead = [file for file in folder.glob("*.alive") if _is_dead(file)]
-    if not dead:
-        return
-    gone = folder / _GONE
-    files = [file.with_suffix(".json") for file in dead]
-    counted = _sum(_read(file) for file in [gone, *files])
-    _replace(gone, {name: family for name, family in counted.items() if family[0] in {"counter", "histogram"}})
-    drafts = [file.with_suffix(_DRAFT) for file in files]  # of a worker that was killed while it wrote
-    for file in [*drafts, *files, *dead]:
-        file.unlink(missing_ok=True)
-
-
-def _is_dead(alive: Path) -> bool:
+def is_dead(alive: Path) -> bool:
     """Whether nobody holds the lock of a worker's file."""
     descriptor = os.open(alive, os.O_RDWR)
     try:
@@ -158,11 +189,14 @@ def _is_dead(alive: Path) -> bool:
     return True
 
 
-def _read(file: Path) -> _Families:
-    with suppress(FileNotFoundError):
-        content: Any = orjson.loads(file.read_bytes())
-        return {name: (kind, about, samples) for name, (kind, about, samples) in content.items()}
-    return {}
+def _checked(content: bytes) -> _Families:
+    """The metrics in a file. Raises ValueError if there is anything else in it."""
+    families = _FORM.validate_json(content, strict=True)
+    for name, (kind, about, samples) in families.items():
+        Metric(name, about, kind)
+        for key in samples:
+            _NAME_AND_LABELS.validate_json(key)
+    return families
 
 
 def _replace(file: Path, families: _Families) -> None:

@@ -1,7 +1,7 @@
 """Letters: which of them can be drawn, how wide they are, and from which font families they come."""
 
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Literal
 
@@ -30,6 +30,9 @@ _OTHER_SCRIPTS = (
 
 _EMOJI = ("Noto Color Emoji", "Apple Color Emoji", "Segoe UI Emoji")
 """For browsers only: in these files letters are coloured images, which FreeType does not draw as outlines."""
+
+_MOST_LETTERS = 4096
+"""Whose widths are kept: of all that Unicode has, which anybody may put into labels, they would take 200 MB."""
 
 _WIDTH_UNKNOWN_EM = 1.3  # a letter of East Asia is as wide as high, an emoji somewhat wider
 
@@ -92,7 +95,7 @@ def cut_middle(text: str, most_em: float) -> str:
     return cut(text[: -len(end)], most_em - width_em(end)) + end
 
 
-@cache
+@lru_cache(_MOST_LETTERS)
 def _advance_em(letter: str) -> float | None:
     """How far a letter moves the next one; None if no font here has it."""
     for family in families("png"):

@@ -88,7 +88,7 @@ def _lines_of(
     """The lines of an attempt and what it goes on from, by how certain they are."""
     found = []
     for part, entry in entries(run, attempt, window.start, window.stop):
-        if entry.certainty == "unknown" and len(part) == 1:
+        if entry.certainty == "unknown" and len(part) == 1 < len(window):
             continue  # iteration 0, which a job that counts its updates from 1 has not
         # Each begins where the one before has ended, so that there are no holes in the line.
         start = max(part.start - 1, window.start)

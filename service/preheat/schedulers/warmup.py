@@ -89,9 +89,9 @@ class LearningRateWarmUP(LRScheduler):
         if curve.meets is not None:
             return self._meeting_rates(iterations, curve.meets)
         # `last` itself belongs to the warm-up; by default its LR there is exactly the target.
-        within = bisect_right(iterations, curve.last)
-        if within == 0:
+        if iterations.start > curve.last:
             return self._after_rates(iterations)
+        within = bisect_right(iterations, curve.last)
         rates = list(curve.rates(iterations[:within], [float(lr) for lr in self.target_lrs]))
         return rates + self._after_rates(iterations[within:]) if within < len(iterations) else rates
 

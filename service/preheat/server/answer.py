@@ -1,6 +1,8 @@
-"""The head of an answer, written in one go: uvicorn looks at each header by itself, which takes longer than a point."""
+"""Answers: how they are written, and those that are there at once, which need no task to be sent."""
 
+import asyncio
 import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
@@ -9,30 +11,100 @@ _IN_NO_VALUE = bytes([*range(9), *range(10, 32), 127])
 _FOR_UVICORN = (b"connection", b"transfer-encoding")
 
 
+class Answer:
+    """A whole answer, as an ASGI application that sends it, whatever is asked."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
+        """Sends it."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
 class Cycle(RequestResponseCycle):
     """A request and its answer, as uvicorn has them; the bytes that are sent are the same.
 
-    NOTE: `send` does with the start of an answer what uvicorn's does, whose version is pinned for that. What is not
-    plain is left to it: no Content-Length, or two, headers that decide about the connection, and those that it refuses.
+    NOTE: `send` and `begin` do with the start of an answer what uvicorn's `send` does, which looks at each header by
+    itself and takes longer than a point; its version is pinned for that. What is not plain is left to it: no
+    Content-Length, or two, headers that decide about the connection, and those that it refuses.
     """
+
+    def begin(self, app: Any) -> Any:
+        """The application that a task is to run for this request; None if the answer was there at once, and is sent.
+
+        An application says so by a method `responder(scope)`, which takes a request that has no body to come, and
+        gives what it would have answer it: an `Answer`, or another application.
+        """
+        choose = getattr(app, "responder", None)
+        if choose is None or self.more_body:
+            return app
+        try:
+            responder = choose(self.scope)
+        except Exception:  # noqa: BLE001 - it fails again in its task, where that is logged and answered
+            return app
+        return None if isinstance(responder, Answer) and self._send_whole(responder) else responder
+
+    async def run_asgi(self, app: Any) -> None:
+        """Has an application answer. A client whose answer is cancelled, since the server ends, is cut: no error."""
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            except asyncio.CancelledError:
+                self.disconnected = True
+                self.transport.close()
+
+        await super().run_asgi(answer)
 
     async def send(self, message: Any) -> None:
         """Sends the start of an answer, or a part of its body."""
         is_start = message["type"] == "http.response.start" and not self.response_started
-        if not is_start or self.flow.write_paused or self.disconnected or self.access_log:
+        head = self._head(message["status"], message.get("headers", ())) if is_start else None
+        if head is None:
             await super().send(message)
             return
-        headers = [*self.default_headers, *message.get("headers", ())]
+        self.response_started, self.waiting_for_100_continue = True, False
+        text, self.expected_content_length = head
+        self.chunked_encoding = False
+        self.transport.write(text)
+
+    def _send_whole(self, answer: Answer) -> bool:
+        """Sends an answer from its start to its end; returns whether that can be done without waiting."""
+        head = self._head(answer.status, answer.headers)
+        if head is None or head[1] != len(answer.body) or self.scope["method"] == "HEAD":
+            return False
+        self.response_started = self.response_complete = True
+        self.message_event.set()
+        self.transport.write(head[0] + answer.body)
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        self.on_response = lambda: None  # as uvicorn does: connection and cycle would keep each other in memory
+        return True
+
+    def _head(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, int] | None:
+        """The head of an answer and the length of its body, if it is plain and can be sent now."""
+        if self.flow.write_paused or self.disconnected or self.access_log:
+            return None
+        headers = [*self.default_headers, *given]
         place = _place_of_length(tuple([name for name, _ in headers]))
         text = b"\r\n".join(map(b": ".join, headers))
         # One look at all values: what separates the lines are the only control characters.
         if place is None or len(text.translate(None, _IN_NO_VALUE)) != len(text) - 2 * (len(headers) - 1):
-            await super().send(message)
-            return
-        self.response_started, self.waiting_for_100_continue = True, False
-        self.chunked_encoding, self.expected_content_length = False, int(headers[place][1].decode())
+            return None
         end = b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[message["status"]] + text + end)
+        return STATUS_LINE[status] + text + end, int(headers[place][1].decode())
+
+
+class LingeringTransport:
+    """What an answer is written to while the body of its request is still coming: `linger` closes the connection."""
+
+    def __init__(self, transport: asyncio.Transport, linger: Callable[[], None]) -> None:
+        self.write, self.is_closing, self.close = transport.write, transport.is_closing, linger
 
 
 @functools.lru_cache(256)

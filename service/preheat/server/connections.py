@@ -1,14 +1,19 @@
 """Connections of one worker: the phases they are in, and which of them makes room for the others."""
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from preheat.server.protocol import LimitedHTTP
 
-_LOG = logging.getLogger("preheat")
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+"""Paths that are asked every few seconds by whoever watches over the service.
+
+They are answered on connections beyond max_connections too: a busy service must not be taken for a dead one.
+"""
+
+_SPARE_CONNECTIONS = 64
 
 
 class Phase(IntEnum):
@@ -17,25 +22,17 @@ class Phase(IntEnum):
     HEAD, BODY, ANSWERING, IDLE, CLOSING = range(5)
 
 
-def silent_longest(connections: Iterable[Any], newest: "LimitedHTTP") -> "LimitedHTTP | None":
-    """The connection, but for the newest, whose client has been silent longest; None if all are at work.
+def find_room(newest: "LimitedHTTP", max_connections: int) -> None:
+    """Closes the connection whose client has been silent longest; the newest is limited to probes if none is silent.
 
-    It makes room: so connections that send nothing, however many, keep nobody out who sends a request at once.
+    So connections that send nothing, however many, keep nobody out who sends a request at once.
     """
+    connections: Collection[Any] = newest.connections
     silent = [each for each in connections if each is not newest and each.phase in {Phase.HEAD, Phase.IDLE}]
-    return min(silent, key=lambda each: each.since, default=None)
-
-
-def cut_slowest(connections: Iterable[Any], max_unsent_bytes: int) -> None:
-    """Cuts the clients that have not read for longest, until the answers that wait for clients have room again."""
-    unsent = [(each, each.transport.get_write_buffer_size()) for each in connections]
-    # A little that is just being sent, and was never looked at, is not waiting.
-    waiting = [(each, size) for each, size in unsent if size and each.unsent_bytes]
-    waiting.sort(key=lambda entry: entry[0].unsent_since)
-    total = sum(size for _, size in waiting)
-    for connection, size in waiting[:-1]:  # one answer alone has the limits of answers
-        if total <= max_unsent_bytes:
-            return
-        _LOG.warning("max_unsent_bytes (%d) is exceeded: the slowest client is cut", max_unsent_bytes)
-        connection.transport.abort()
-        total -= size
+    if silent:
+        min(silent, key=lambda each: each.since).close_silently()
+    elif len(connections) <= max_connections + _SPARE_CONNECTIONS:
+        newest.is_beyond_limit = True
+    else:
+        newest.phase = Phase.CLOSING
+        newest.transport.abort()

@@ -4,7 +4,9 @@ from functools import partial
 from typing import Any
 
 from preheat import __version__
+from preheat.server.arriving import Arriving
 from preheat.server.protocol import LimitedHTTP
+from preheat.server.timeouts import Timeouts
 from preheat.settings import Settings
 
 API_LEVEL = 1
@@ -26,7 +28,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
     """Arguments of `uvicorn.Config`, but for the application and where it listens."""
     return {
         # Named here, since uvicorn would take h11, which has none of the limits, where httptools is missing.
-        "http": partial(LimitedHTTP, settings),
+        "http": partial(LimitedHTTP, settings, Timeouts(settings), Arriving(settings.max_arriving_bytes)),
         "ws": "none",
         "root_path": settings.root_path,
         "proxy_headers": bool(settings.trusted_proxies),

@@ -13,8 +13,7 @@ In each of them a client that does not read what is sent to it is cut after send
 
 import asyncio
 import logging
-import urllib.parse
-from typing import Any
+from typing import Any, NoReturn
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -28,24 +27,21 @@ from preheat.errors import (
     RequestMalformed,
     RequestTimeout,
     TargetTooLong,
+    TooManyBodies,
     TooManyConnections,
 )
-from preheat.messages import printable
-from preheat.server.answer import Cycle
-from preheat.server.connections import Phase, cut_slowest, silent_longest
-from preheat.server.refusal import refusal_bytes, refusing
+from preheat.server.answer import Cycle, LingeringTransport
+from preheat.server.arriving import Arriving
+from preheat.server.connections import PROBES, Phase, find_room
+from preheat.server.head import check_framing, set_target
+from preheat.server.refusal import ON_REFUSAL, REFUSAL, refusal_bytes, refusing
+from preheat.server.timeouts import Timeouts
+from preheat.server.unsent import Unsent, cut_slowest
 from preheat.settings import Settings
 
 _LOG = logging.getLogger("preheat")
 
-PROBES = {"/livez", "/readyz", "/metrics"}
-"""What is answered on connections beyond max_connections too: a busy service must not be taken for a dead one."""
-
 HEAD, BODY, ANSWERING, IDLE, CLOSING = Phase  # looked up several times a request, which an Enum takes its time for
-_SPARE_CONNECTIONS = 64
-_LINGER_S = 2.0
-_SEND_STEP_BYTES = 65_536
-_LONGEST_LOOK_S = 1.0
 
 
 class LimitedHTTP(HttpToolsProtocol):
@@ -58,30 +54,26 @@ class LimitedHTTP(HttpToolsProtocol):
     def __init__(
         self,
         settings: Settings,
+        timeouts: Timeouts,
+        arriving: Arriving,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._settings = settings
+        self._settings, self._timeouts = settings, timeouts
+        self._arriving, self.arriving_bytes, self.arriving_since = arriving, 0, 0.0
         self._max_headers, self._max_target_bytes = settings.max_headers, settings.max_target_bytes
         self._max_head_bytes = settings.max_head_bytes
-        self._timeouts_s = {
-            HEAD: settings.head_timeout_s,
-            BODY: settings.body_timeout_s,
-            IDLE: settings.keep_alive_timeout_s,
-            CLOSING: _LINGER_S,
-        }
-        self._look_s = min(
-            _LONGEST_LOOK_S, settings.send_timeout_s / 2, *(each / 2 for each in self._timeouts_s.values())
-        )
         self.phase, self.since = HEAD, self.loop.time()
         self._framing_bytes = 0
-        self._in_head = self._is_last = self._is_deaf = self._is_beyond_limit = False
-        self._may_keep_alive = False
+        self._in_head = self._is_last = self._is_deaf = False
+        self._may_keep_alive = self.is_beyond_limit = False
         self._refusal: PreheatError | None = None
-        self.unsent_bytes, self.unsent_since = 0, 0.0
+        self.unsent: Unsent
+        self._next: tuple[Cycle, ASGI3Application] | None = None
+        self._at_work: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     # What the transport calls
@@ -89,42 +81,39 @@ class LimitedHTTP(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """A client has connected."""
         super().connection_made(transport)
-        self._timer = self.loop.call_later(self._look_s, self._look)
+        self.unsent = Unsent(transport)
+        self._timer = self.loop.call_later(self._timeouts.look_s, self._look)
         if len(self.connections) > self._settings.max_connections:
-            self._find_room()
+            find_room(self, self._settings.max_connections)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by either side."""
         if self._timer is not None:
             self._timer.cancel()
         self.phase = CLOSING
+        self._arriving.forget(self)
+        if self._at_work is not None:
+            self._at_work.disconnected = True  # uvicorn tells the request that came last, which may be queued
+            self._at_work.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses what has come."""
+        """Parses what has come, and has a request that has its turn answered."""
         if self._is_deaf or self.phase is CLOSING:
             return
         if self.phase is IDLE:
             self._enter(HEAD)
-        self._framing_bytes += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # the request is answered, and no other protocol is spoken after it
-            self._is_last = True
-        except httptools.HttpParserError as error:
-            if not self._is_deaf:
-                self._refuse(self._refusal or RequestMalformed(f"the request is no HTTP/1.1: {error}"))
-            return
-        if self._framing_bytes > self._max_head_bytes:
-            what = "request line and headers" if self._in_head else "sizes, extensions and trailers of a chunked body"
-            self._refuse(HeadTooLarge(what, "max_head_bytes", self._max_head_bytes))
-        elif self.phase is BODY:
-            self._expect_body(self.cycle)
+        self._parse(data)
+        if self._next is not None:
+            (cycle, app), self._next = self._next, None
+            if (rest := cycle.begin(app)) is not None:
+                self._at_work = cycle
+                self._start_asgi_task(cycle, rest)
 
     def pause_writing(self) -> None:
         """The client is slow to read an answer."""
         super().pause_writing()
-        self._note_unsent(self.loop.time())
+        self.unsent.note(self.loop.time())
         cut_slowest(self.connections, self._settings.max_unsent_bytes)
 
     # What the parser calls
@@ -156,18 +145,17 @@ class LimitedHTTP(HttpToolsProtocol):
             self._stop(HeadTooLarge("the number of headers", "max_headers", self._max_headers))
 
     def on_headers_complete(self) -> None:
-        """The head is complete: the application begins, or is queued behind an earlier request."""
+        """The head is complete: the request is next, or is queued behind an earlier one."""
         parser, scope = self.parser, self.scope
         version = parser.get_http_version()
         scope["method"] = parser.get_method().decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
-        self._check_head(version)
+        path = self._check_head(version)
         self._in_head, self._framing_bytes = False, 0
-        path = self._set_target(httptools.parse_url(self.url))
         self._may_keep_alive = version != "1.0" and parser.should_keep_alive() and not self._is_last
         before, app = self.cycle, self.app
-        if self._is_beyond_limit:
+        if self.is_beyond_limit:
             self._may_keep_alive = False
             app = app if path in PROBES else self._too_many()
         self.cycle = Cycle(
@@ -185,18 +173,24 @@ class LimitedHTTP(HttpToolsProtocol):
         )
         if before is None or before.response_complete:
             self.phase, self.since = BODY, self.loop.time()
-            self._start_asgi_task(self.cycle, app)
+            self._next = self.cycle, app  # once it is known whether a body is to come
         else:
             self._queue(app)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body has come."""
         self._framing_bytes = 0
+        try:
+            self._arriving.add(self, len(body))
+        except TooManyBodies as error:
+            self._stop(error)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is complete."""
         self._framing_bytes = 0
+        if self.arriving_bytes:
+            self._arriving.forget(self)
         cycle = self.cycle
         if self._may_keep_alive and not cycle.response_started:
             cycle.keep_alive = True
@@ -212,6 +206,7 @@ class LimitedHTTP(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer is complete: the next request has its turn."""
         self.server_state.total_requests += 1
+        self._at_work = None
         if self.phase is CLOSING:
             return
         if self.transport.is_closing():
@@ -224,6 +219,7 @@ class LimitedHTTP(HttpToolsProtocol):
             if cycle.more_body:
                 self._enter(BODY)
                 self._expect_body(cycle)
+            self._at_work = cycle
             self._start_asgi_task(cycle, app)
         elif self._is_last:
             self.linger()
@@ -243,6 +239,7 @@ class LimitedHTTP(HttpToolsProtocol):
         Closing at once would reset it while a body is on its way, and the answer be lost.
         """
         self._enter(CLOSING)
+        self._arriving.forget(self)
         self.flow.resume_reading()
         if self.transport.is_closing():
             return
@@ -251,44 +248,39 @@ class LimitedHTTP(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _check_head(self, version: str) -> None:
-        """Stops at a head that is too large, or of which two readers could see different ends."""
-        names = [name for name, _ in self.headers]
+    def _parse(self, data: bytes) -> None:
+        self._framing_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # the request is answered, and no other protocol is spoken after it
+            self._is_last = True
+        except httptools.HttpParserError as error:
+            if not self._is_deaf:
+                self.refuse(self._refusal or RequestMalformed(f"the request is no HTTP/1.1: {error}"))
+            return
+        if self._framing_bytes > self._max_head_bytes:
+            what = "request line and headers" if self._in_head else "sizes, extensions and trailers of a chunked body"
+            self.refuse(HeadTooLarge(what, "max_head_bytes", self._max_head_bytes))
+        elif self.phase is BODY:
+            self._expect_body(self.cycle)
+
+    def _check_head(self, version: str) -> str:
+        """Writes the target into the scope, and gives the path; stops at a head that is too large or malformed."""
         if self._framing_bytes > self._max_head_bytes:  # a part of it may be a body that has come with it
             head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if head_bytes > self._max_head_bytes:
                 self._stop(HeadTooLarge("request line and headers", "max_head_bytes", self._max_head_bytes))
-        if names.count(b"host") > 1 or (b"host" not in names and version != "1.0"):
-            self._stop(RequestMalformed("a request must have one Host (RFC 9112 §3.2)"))
-        if version == "1.0" and b"transfer-encoding" in names:
-            self._stop(RequestMalformed("Transfer-Encoding must not be in a request of HTTP/1.0 (RFC 9112 §6.1)"))
-        if self.parser.should_upgrade():
-            # The parser takes what follows for the other protocol, and would read a body as a request.
-            if b"transfer-encoding" in names or b"content-length" in names:
-                self._stop(RequestMalformed("a request with Upgrade must have no body: make the client use HTTP/1.1"))
-            self._is_last = True
-
-    def _set_target(self, url: Any) -> str:
-        """Writes path and query into the scope, and gives the path without root_path, if that was there."""
-        raw_path, root = url.path, self.root_path
-        if raw_path is None:
-            self._stop(RequestMalformed("the target must have a path (RFC 9112 §3.2)"))
-        path: str = raw_path.decode("ascii")
-        if "%" in path:
-            path = urllib.parse.unquote(path)
-        own_path = path
-        if root:  # a proxy has passed it on or has stripped it: applications are to see it (ASGI, HTTP scope)
-            if path.startswith(f"{root}/"):
-                own_path = path.removeprefix(root)
-            else:
-                path, raw_path = root + path, root.encode() + raw_path
-        scope = self.scope
-        scope["path"], scope["raw_path"], scope["query_string"] = path, raw_path, url.query or b""
-        return own_path
+        is_upgrade = self.parser.should_upgrade()
+        self._is_last |= is_upgrade
+        try:
+            check_framing(self.headers, version, is_upgrade=is_upgrade)
+            return set_target(self.scope, self.url, self.root_path)
+        except RequestMalformed as error:
+            self._stop(error)
 
     def _expect_body(self, cycle: RequestResponseCycle) -> None:
         """An answer that comes before the body leaves a body behind, which nobody is to read as a request."""
-        cycle.transport = _LingeringTransport(self)  # type: ignore[assignment]
+        cycle.transport = LingeringTransport(self.transport, self.linger)  # type: ignore[assignment]
 
     def _queue(self, app: ASGI3Application) -> None:
         self.flow.pause_reading()
@@ -297,16 +289,18 @@ class LimitedHTTP(HttpToolsProtocol):
             # Answered with Connection: close, upon which a client sends the rest again (RFC 9112 §9.3.2).
             self._is_last, self._may_keep_alive = True, False
 
-    def _stop(self, error: PreheatError) -> None:
+    def _stop(self, error: PreheatError) -> NoReturn:
         """Ends parsing, from within a callback of the parser."""
         self._refusal = error
         raise httptools.HttpParserError(str(error))
 
-    def _refuse(self, error: PreheatError) -> None:
+    def refuse(self, error: PreheatError) -> None:
         """Answers what cannot be parsed any further, after the answers to the requests before, and closes."""
-        _LOG.info("%s: %s", self.client[0] if self.client else "a client", printable(str(error)))
         cycle = self.cycle
         self._is_last = self._is_deaf = True
+        self._arriving.forget(self)
+        if self.phase is not BODY:
+            self._tell(error, self.scope if self._in_head else {"client": self.client})
         if self.phase is ANSWERING:
             if self.pipeline and self.pipeline[0][0].more_body:  # the broken one, which nobody has begun to answer
                 self.pipeline.popleft()
@@ -318,8 +312,14 @@ class LimitedHTTP(HttpToolsProtocol):
                 self.transport.close()
                 self._enter(CLOSING)
                 return
+            cycle.scope[REFUSAL] = error  # type: ignore[literal-required]
         self.transport.write(refusal_bytes(error, self.server_state.default_headers))
         self.linger()
+
+    def _tell(self, error: PreheatError, scope: Any) -> None:
+        """Has the application record a request that it never sees."""
+        if ON_REFUSAL in self.app_state:
+            self.app_state[ON_REFUSAL](error, scope)
 
     def _enter(self, phase: Phase) -> None:
         self.phase, self.since = phase, self.loop.time()
@@ -330,34 +330,24 @@ class LimitedHTTP(HttpToolsProtocol):
         A timer of its own rhythm costs requests nothing, as one that they set and cancel would.
         """
         now = self.loop.time()
-        if self._is_stuck(now):
+        if self.unsent.is_stuck(now, self._settings.send_timeout_s):
             _LOG.info("%s: cut, since it did not read its answer", self.client[0] if self.client else "a client")
             self.transport.abort()
             return
-        timeout_s = self._timeouts_s.get(self.phase)
-        if self.unsent_bytes or self.flow.read_paused:
+        timeout_s = self._timeouts.of_phase.get(self.phase)
+        if self.unsent.count or self.flow.read_paused:
             self.since = now  # what the client waits for, or reads, is not its idleness
         elif timeout_s is not None and now - self.since > timeout_s:
             self._time_out(timeout_s)
-        self._timer = self.loop.call_later(self._look_s, self._look)
-
-    def _is_stuck(self, now: float) -> bool:
-        """Whether the client has not read a good part of what is sent to it for too long."""
-        unsent_bytes = self.transport.get_write_buffer_size()
-        if not unsent_bytes or not 0 <= self.unsent_bytes - unsent_bytes < _SEND_STEP_BYTES:
-            self._note_unsent(now)
-        return bool(unsent_bytes) and now - self.unsent_since > self._settings.send_timeout_s
-
-    def _note_unsent(self, now: float) -> None:
-        self.unsent_bytes, self.unsent_since = self.transport.get_write_buffer_size(), now
+        self._timer = self.loop.call_later(self._timeouts.look_s, self._look)
 
     def _time_out(self, timeout_s: float) -> None:
         if self.phase is CLOSING:
             self.transport.abort()
         elif self.phase is BODY:
-            self._refuse(RequestTimeout("body", "body_timeout_s", timeout_s))
+            self.refuse(RequestTimeout("body", "body_timeout_s", timeout_s))
         elif self.phase is HEAD and (self._in_head or self._framing_bytes):
-            self._refuse(RequestTimeout("head", "head_timeout_s", timeout_s))
+            self.refuse(RequestTimeout("head", "head_timeout_s", timeout_s))
         else:
             self.close_silently()
 
@@ -366,26 +356,7 @@ class LimitedHTTP(HttpToolsProtocol):
         self._enter(CLOSING)
         self.transport.close()
 
-    def _find_room(self) -> None:
-        """Closes the connection whose client has been silent longest; this one is limited if none is silent."""
-        silent = silent_longest(self.connections, self)
-        if silent is not None:
-            silent.close_silently()
-        elif len(self.connections) <= self._settings.max_connections + _SPARE_CONNECTIONS:
-            self._is_beyond_limit = True
-        else:
-            self.phase = CLOSING
-            self.transport.abort()
-
     def _too_many(self) -> ASGI3Application:
         error = TooManyConnections(self._settings.max_connections)
-        _LOG.warning(str(error))
+        self._tell(error, self.scope)
         return refusing(error)
-
-
-class _LingeringTransport:
-    """What an answer is written to while the body of its request is still coming."""
-
-    def __init__(self, protocol: LimitedHTTP) -> None:
-        self.write, self.is_closing = protocol.transport.write, protocol.transport.is_closing
-        self.close = protocol.linger

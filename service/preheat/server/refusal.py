@@ -8,6 +8,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from preheat.errors import PreheatError
 
+ON_REFUSAL = "on_refusal"
+"""Key of the lifespan state (ASGI): what is called with the error and, as far as it is known, the scope of a request
+that the server refuses before the application has it. Whoever wants these to be counted puts it there."""
+
+REFUSAL = "preheat.refusal"
+"""Key of a request's scope: the error that the server has answered in the application's place, which then sees that
+the client has left."""
+
 Headers = list[tuple[bytes, bytes]]
 
 

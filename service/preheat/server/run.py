@@ -2,6 +2,7 @@
 
 import logging
 import resource
+from collections.abc import Callable
 from socket import socket
 
 from uvicorn import Config
@@ -17,17 +18,18 @@ _OTHER_FILES = 200
 """Files of a worker that are no clients' connections: those to databases and processes, what is just being read."""
 
 
-def run(factory: str, settings: Settings, listener: socket) -> int:
+def run(factory: str, settings: Settings, listener: socket, end: Callable[[], object]) -> int:
     """The exit code of the process, once everything is in order after a signal.
 
-    `factory` (module:function) makes the application in each worker. With one worker KeyboardInterrupt, and whatever
-    the handler of SIGTERM raises, come after that.
+    `factory` (module:function) makes the application in each worker. With one worker KeyboardInterrupt, and what the
+    handler of SIGTERM does, come after that; and `end`, which must end the process, is called where nothing is in order
+    yet, or does not get there.
     """
     _allow_files(settings.max_connections + _OTHER_FILES)
     config = Config(factory, factory=True, workers=settings.workers, **server_options(settings))
     if settings.workers > 1:
         return Supervisor(config, settings, listener).run()
-    server = DrainingServer(config, settings.shutdown_delay_s, owns_process=True)
+    server = DrainingServer(config, settings.shutdown_delay_s, end)
     server.run([listener])
     return 0 if server.started else STARTUP_FAILURE
 

@@ -4,7 +4,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -16,12 +15,18 @@ from types import FrameType
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 
-from preheat.server.draining import LAST_RESORT_S, DrainingServer
+from preheat.exit_code import ending
+from preheat.server.draining import LAST_RESORT_S, DrainingServer, end_process
 from preheat.settings import Settings
 
 _LOG = logging.getLogger("preheat")
 _SPAWN = multiprocessing.get_context("spawn")
 _LOOK_S = 0.25
+_LEAST_LIFE_S = 3.0
+"""How long after a worker's start it is replaced at the earliest: workers that die as they start must be no storm."""
+
+_START_TIMEOUT_S = 120.0
+"""How long a worker may be silent at its start, while it imports, which takes long on a busy machine."""
 
 
 class Supervisor:
@@ -29,23 +34,24 @@ class Supervisor:
 
     def __init__(self, config: Config, settings: Settings, listener: socket) -> None:
         self._config, self._settings, self._listener = config, settings, listener
-        self._signals = 0
+        self._signals, self._signalled_at = 0, 0.0
         self._has_failed = False
 
     def run(self) -> int:
         """The exit code: 0, or uvicorn's for a worker that cannot start, which another one could not do either."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note_signal)
-        workers = [self._start() for _ in range(self._settings.workers)]
+        workers = [self._start() for _ in range(self._settings.workers) if not self._signals]
         while not self._signals and not self._has_failed:
             # Returns at once when a worker ends; a signal is seen at the next look.
-            connection.wait([worker.process.sentinel for worker in workers], _LOOK_S)
+            connection.wait([worker.process.sentinel for worker in workers if worker.process.is_alive()], _LOOK_S)
             workers = [self._kept_or_replaced(worker) for worker in workers]
         self._end(workers)
         return STARTUP_FAILURE if self._has_failed else 0
 
     def _note_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
+        self._signalled_at = self._signalled_at or time.monotonic()
 
     def _start(self) -> "_Worker":
         return _Worker(self._config, self._settings, self._listener)
@@ -58,6 +64,8 @@ class Supervisor:
             _LOG.error("worker %d could not start: the service ends", worker.process.pid)
             self._has_failed = True
             return worker
+        if time.monotonic() < worker.begun + _LEAST_LIFE_S:
+            return worker
         successor = self._start()
         _LOG.warning("worker %d %s; worker %d replaces it", worker.process.pid, why, successor.process.pid)
         return successor
@@ -65,7 +73,9 @@ class Supervisor:
     def _end(self, workers: list["_Worker"]) -> None:
         """Ends all workers as a signal would, and kills those that are not gone when they must be."""
         settings = self._settings
-        give_up = time.monotonic() + settings.shutdown_delay_s + settings.shutdown_timeout_s + LAST_RESORT_S + 1.0
+        # The time that workers have runs from the signal, however long it took to be seen here.
+        begun = self._signalled_at or time.monotonic()
+        give_up = begun + settings.shutdown_delay_s + settings.shutdown_timeout_s + LAST_RESORT_S + 1.0
         passed_on = 0
         while any(worker.process.is_alive() for worker in workers) and time.monotonic() < give_up:
             if passed_on < max(self._signals, 1):  # the first, and each that follows: it shortens the delay
@@ -88,13 +98,13 @@ class _Worker:
         self.process = _SPAWN.Process(target=_work, args=(config, settings, listener, theirs))
         self.process.start()
         theirs.close()  # so that the worker's end is the only one, and its death is seen
-        self._is_asked, self._answered_at = False, time.monotonic()
+        self.begun = time.monotonic()
+        self._is_asked, self._answered_at = False, self.begun
 
     def trouble(self) -> str | None:
         """What is wrong with it; None if nothing is."""
         if not self.process.is_alive():
-            code = self.process.exitcode or 0
-            return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            return f"ended {ending(self.process.exitcode)}"
         with suppress(OSError, EOFError):  # it is just ending, which is seen at the next look
             while self._connection.poll():
                 self._connection.recv_bytes()
@@ -103,7 +113,8 @@ class _Worker:
                 self._connection.send_bytes(b"?")
                 self._is_asked = True
         silent_s = time.monotonic() - self._answered_at
-        return f"did not react for {silent_s:.0f} s" if silent_s > self._timeout_s else None
+        longest_s = self._timeout_s if self._answered_at > self.begun else max(self._timeout_s, _START_TIMEOUT_S)
+        return f"did not react for {silent_s:.0f} s" if silent_s > longest_s else None
 
     def kill(self) -> None:
         """Ends it without asking, if it is still there."""
@@ -115,8 +126,8 @@ class _Worker:
 def _work(config: Config, settings: Settings, listener: socket, supervisor: Connection) -> None:
     """What runs in a worker."""
     config.configure_logging()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raised by uvicorn again once everything is in order
-    server = DrainingServer(config, settings.shutdown_delay_s, owns_process=True)
+    signal.signal(signal.SIGTERM, lambda *_: end_process())  # raised by uvicorn again once everything is in order
+    server = DrainingServer(config, settings.shutdown_delay_s, end_process)
     arguments = (server, supervisor, settings.worker_timeout_s)
     threading.Thread(target=_answer, args=arguments, daemon=True).start()
     with suppress(KeyboardInterrupt):

@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, func, insert, select
 
 from preheat.errors import StoreUnavailable
+from preheat.service_thread import ServiceThread
 from preheat.store.database import Database
 from preheat.store.tables import changes
 
@@ -66,8 +67,7 @@ class Changes:
     def __init__(self, database: Database, poll_s: float = 1.0) -> None:
         self._database, self._poll_s = database, poll_s
         self._receivers: defaultdict[str, list[Receive]] = defaultdict(list)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
+        self._thread = ServiceThread("changes", self._run, poll_s)
         self._last: int | None = None
 
     def subscribe(self, topic: str, receive: Receive) -> None:
@@ -81,9 +81,7 @@ class Changes:
 
     def stop(self) -> None:
         """Ends the thread, within `poll_s`."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop()
 
     def read(self) -> None:
         """Passes on what is new. Raises StoreUnavailable."""
@@ -107,12 +105,12 @@ class Changes:
             except Exception:  # noqa: BLE001 - the thread must live; what it does not pass on stays unknown for good
                 _LOG.exception("a change of %s was not taken in", topic)
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         with self._database.listener() as listener:
-            while not self._stopping.is_set():
+            while not stopping.is_set():
                 try:
                     self.read()
                 except StoreUnavailable:  # logged by the database; what is missed meanwhile is read afterwards
-                    self._stopping.wait(self._poll_s)
+                    stopping.wait(self._poll_s)
                 else:
-                    listener.wait(self._stopping, self._poll_s)
+                    listener.wait(stopping, self._poll_s)

@@ -72,6 +72,13 @@ class Database:
                 self._recognise(connection)
                 yield connection
 
+    def check_place(self) -> None:
+        """Raises ValueError where somebody must change the URL, or what is there: no waiting would help.
+
+        A database that is only away at the moment, or full, raises nothing here.
+        """
+        self.dialect.check_place(self._url)
+
     def check(self) -> None:
         """Returns if the database can be read and written at this moment. Raises StoreUnavailable."""
         with self._translated("write"):

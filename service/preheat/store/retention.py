@@ -13,6 +13,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from preheat.errors import StoreUnavailable
+from preheat.service_thread import ServiceThread
 from preheat.store.changes import announce
 from preheat.store.database import Database
 from preheat.store.run_tables import run_revisions
@@ -20,16 +21,15 @@ from preheat.store.schedules import TOPIC
 from preheat.store.tables import schedules, service, today
 
 _LOG = logging.getLogger("preheat")
-_WRITE_DOWN_S = 60.0
 _ROWS_AT_ONCE = 200
 
 
 class Retention:
     """Writes down which schedules were used, and removes those that were not for `days`; none, if that is None.
 
-    `used` are ids to write down; others add to it, and this alone takes from it. What is used is written within a
-    minute, on a thread, at most once a day for each schedule. Of several processes one counts and removes, every
-    `count_every_s`.
+    `used` are ids to write down; others add to it, and this alone takes from it. What is used is written every
+    `write_every_s`, on a thread, at most once a day for each schedule. Of several processes one counts and removes,
+    every `count_every_s`.
     """
 
     def __init__(
@@ -39,30 +39,30 @@ class Retention:
         days: int | None,
         clock: Callable[[], float] = time.monotonic,
         count_every_s: float = 600.0,
+        write_every_s: float = 60.0,
     ) -> None:
         self._database, self._used, self._days = database, used, days
         self._clock, self._count_every_s = clock, count_every_s
         self._counted: int | None = None
-        self._counted_at = clock()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+        self._counted_at = self._next_count = clock()
+        self._write_every_s = write_every_s
+        self._thread = ServiceThread("retention", self._run, write_every_s)
 
     def start(self) -> None:
         """Begins to do it, on a thread."""
+        self._counted = None  # what went by since it was stopped is not counted
         self._thread.start()
 
     def stop(self) -> None:
         """Ends the thread, once what was used is written down."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop()
 
     def write_down(self) -> None:
         """Writes that schedules were used today, where it is not written yet. Raises StoreUnavailable."""
         while ids := _take(self._used, _ROWS_AT_ONCE):
             try:
                 self._write_down(ids)
-            except StoreUnavailable:
+            except Exception:
                 self._used.update(ids)
                 raise
 
@@ -96,7 +96,7 @@ class Retention:
             with self._database.transaction("write") as connection:
                 changed = change(connection)
             total += changed
-            if changed < _ROWS_AT_ONCE or self._stopping.wait(0.01):
+            if changed < _ROWS_AT_ONCE or self._thread.stopping.wait(0.01):
                 return total
 
     def _write_down(self, ids: list[str]) -> None:
@@ -127,13 +127,12 @@ class Retention:
             announce(self._database, connection, TOPIC, ids)
         return len(ids)
 
-    def _run(self) -> None:
-        next_count = self._clock()
-        while not self._stopping.wait(_WRITE_DOWN_S):
+    def _run(self, stopping: threading.Event) -> None:
+        while not stopping.wait(self._write_every_s):
             try:
                 self.write_down()
-                if self._days is not None and self._clock() >= next_count:
-                    next_count = self._clock() + self._count_every_s
+                if self._days is not None and self._clock() >= self._next_count:
+                    self._next_count = self._clock() + self._count_every_s
                     if self.count():
                         self.sweep()
             except StoreUnavailable:  # logged by the database; done the next time

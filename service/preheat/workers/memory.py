@@ -1,12 +1,8 @@
 """The memory of a worker process: its limit, which the system keeps, and how much of it is in use."""
 
 import gc
+import resource
 from pathlib import Path
-
-try:
-    import resource
-except ModuleNotFoundError:  # Windows has no such limits
-    resource = None  # type: ignore[assignment]
 
 _STATUS = Path("/proc/self/status")
 
@@ -21,7 +17,7 @@ class MemoryLimit:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._at_start = _data_bytes()
-        if resource is not None and self._at_start is not None:
+        if self._at_start is not None:
             _, most = resource.getrlimit(resource.RLIMIT_DATA)
             limit = self._at_start + max_bytes
             if most != resource.RLIM_INFINITY:

@@ -52,9 +52,8 @@ class WorkerPool:
         self._idle: list[WorkerProcess] = []
         self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._threads = ThreadPoolExecutor(4 * limits.workers, "preheat worker")
-        self._was_ready = False
-        self._is_closed = False
+        self._threads: ThreadPoolExecutor | None = None
+        self._was_ready = self._is_closed = False
 
     @property
     def pids(self) -> list[int]:
@@ -66,8 +65,15 @@ class WorkerPool:
         """Whether a job that came now would be refused."""
         return not self._idle and len(self._waiting) >= self._limits.queue_length
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether it was started, and no process has been ready since."""
+        return self._threads is not None and not self._was_ready
+
     def start(self) -> None:
         """Begins to start the processes, and returns; jobs that come before they are ready wait for them."""
+        self._was_ready = self._is_closed = False
+        self._threads = ThreadPoolExecutor(4 * self._limits.workers, "preheat worker")
         # A process that is still there at the interpreter's exit would be waited for, and has no reason to end.
         atexit.register(self._kill_all)
         for _ in range(self._limits.workers):
@@ -75,7 +81,7 @@ class WorkerPool:
         self._in_background(self._replace_the_dead())
 
     async def close(self) -> None:
-        """Ends the processes, and refuses what waits for one."""
+        """Ends the processes, and refuses what waits for one; the pool can be started again."""
         self._is_closed = True
         for task in self._tasks:
             task.cancel()
@@ -85,7 +91,10 @@ class WorkerPool:
         self._kill_all()
         atexit.unregister(self._kill_all)
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._workers.clear()
+        self._idle.clear()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, job: Any, what: str, key: str = "") -> Any:
         """What the handler gives for a job, which the log calls `what`.
@@ -93,6 +102,10 @@ class WorkerPool:
         A process that did a job with the same key before is preferred: it may have more at hand.
         Raises ServiceBusy, ComputeTimeout, WorkerLost.
         """
+        if self._is_closed:
+            raise WorkerLost(_SHUTTING_DOWN)
+        if self._threads is None:  # where nobody runs the application's lifespan: one that is mounted, say
+            self.start()
         came = time.perf_counter()
         worker = await self._acquire(key)
         begun = time.perf_counter()
@@ -165,11 +178,17 @@ class WorkerPool:
             self._in_background(self._add_worker())
 
     async def _add_worker(self) -> None:
+        has_failed = False
         while True:
             try:
                 worker = await self._started()
-            except (EOFError, OSError) as error:
-                _LOG.error("a worker process did not start, and is tried again: %s", error or "it ended")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the service must not stay without the process
+                if not has_failed:  # said once, and not every second
+                    bug = None if isinstance(error, (EOFError, OSError)) else error
+                    _LOG.error(
+                        "a worker process did not start, and is tried again: %s", error or "it ended", exc_info=bug
+                    )
+                has_failed = True
                 await asyncio.sleep(_RETRY_AFTER_S)
             else:
                 self._workers.add(worker)
@@ -195,8 +214,8 @@ class WorkerPool:
                 self._report_dead(worker)
 
     def _report_dead(self, worker: WorkerProcess) -> None:
-        _LOG.error("worker process %s ended %s, and is replaced", worker.pid, worker.ending)
         self._replace(worker)
+        _LOG.error("worker process %s ended %s, and is replaced", worker.pid, worker.ending)
 
     def _kill_all(self) -> None:
         for worker in self._workers:

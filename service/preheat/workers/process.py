@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.context import ForkServerContext
 from typing import Any
 
+from preheat.exit_code import ending
 from preheat.workers.memory import MemoryLimit
 
 START_TIMEOUT_S = 120
@@ -21,7 +22,6 @@ START_TIMEOUT_S = 120
 
 _KEYS_KEPT = 64
 
-Context = ForkServerContext | SpawnContext
 Handler = Callable[[Any], Any]
 
 
@@ -87,10 +87,7 @@ class WorkerProcess:
     def ending(self) -> str:
         """How the process ended, in words."""
         self._process.join(1)
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            return f"by {signal.Signals(-code).name}"
-        return "with an unknown exit code" if code is None else f"with exit code {code}"
+        return ending(self._process.exitcode)
 
     def exchange(self, job: Any) -> Result:
         """Does a job. Raises EOFError or OSError if the process ends meanwhile."""
@@ -109,15 +106,13 @@ class WorkerProcess:
 
 def prepare(preload: Sequence[str]) -> None:
     """Begins to import modules for worker processes, beside whatever this process does; returns at once."""
-    if isinstance(_context(preload), ForkServerContext):
-        forkserver.ensure_running()
+    _context(preload)
+    forkserver.ensure_running()
 
 
-def _context(preload: Sequence[str]) -> Context:
+def _context(preload: Sequence[str]) -> ForkServerContext:
     # A server that has imported everything forks a new worker within milliseconds, and its workers share its memory.
     # The service itself has threads and must not fork.
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
     return context

@@ -163,6 +163,49 @@ def test_without_keys_the_loopback_address_alone_is_open(server: Any, status: in
     assert asked(app_with(first_key=OWN), server=server)[0] == 401
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("127.9.9.9", 200),
+        ("[::1]:8000", 200),
+        ("LocalHost:8000", 200),
+        ("preheat.localhost:8000", 200),
+        ("preheat.example.org", 200),
+        ("preheat.example.org:8443", 200),
+        ("evil.example.org", 421),
+        ("evil.example.org:8000", 421),
+        ("localhost.evil.example.org", 421),
+        ("127.0.0.1.evil.example.org", 421),
+        ("evillocalhost", 421),
+        ("0.0.0.0:8000", 421),
+        ("[::ffff:10.0.0.7]:8000", 421),
+        ("192.168.0.7", 421),
+        ("", 421),
+    ],
+)
+def test_no_web_page_reaches_a_service_without_keys(host: str, status: int) -> None:
+    """Its name may resolve to the loopback address, and is still not among those of this machine or the setting."""
+    headers = [(b"host", host.encode())]
+    local: dict[str, Any] = {"headers": headers, "server": ("127.0.0.1", 8000)}
+    app = app_with(allowed_hosts="preheat.example.org")
+    assert asked(app, **local)[0] == status
+    assert asked(app, "/livez", **local)[0] == 200
+    assert asked(app_with(without_keys=True), **local)[0] == 200
+    assert asked(app_with(first_key=OWN), **local)[0] == 401
+    assert asked(app_with(), headers=headers, server=("/run/preheat.sock", None))[0] == 200
+
+
+def test_a_name_that_is_not_allowed_is_told_of_the_setting(http: httpx.Client) -> None:
+    """A proxy's operator knows at once what to set; points are refused as other routes are."""
+    path = f"/v1/schedules/{posted_id(http, REFERENCE_SPEC)}/lr/7"
+    document = problem(http.get(path, headers={"host": "lr.example.org"}), 421, "host-not-allowed")
+    assert "Host (lr.example.org)" in document["detail"]
+    assert "PREHEAT_ALLOWED_HOSTS" in document["detail"]
+    with pytest.raises(ValueError, match="without a port"):
+        Settings(allowed_hosts=("lr.example.org:80",))
+
+
 def test_what_a_real_server_says_of_its_sockets_is_understood(tmp_path: Path) -> None:
     """IPv6's loopback address and a Unix socket are open without keys; others are told what to do."""
     path = str(tmp_path / "p.sock")
@@ -200,8 +243,11 @@ def test_the_operators_own_key_works_beside_others(tmp_path: Path) -> None:
         ({"first_key": ""}, "first_key must have 32 to 256 characters, not 0"),
         ({"first_key": OWN, "without_keys": True}, "without_keys must not be set beside a first key"),
         ({"first_key": OWN, "first_key_file": "x"}, "must not both be set"),
-        ({"first_key_file": "/nowhere/key"}, r"first_key_file \(/nowhere/key\) cannot be read"),
-        ({"first_key_file": "/"}, r"first_key_file \(/\) cannot be read"),
+        (
+            {"first_key_file": "/nowhere/key"},
+            r"first_key_file \(/nowhere/key\) cannot be read: No such file or directory",
+        ),
+        ({"first_key_file": "/"}, r"first_key_file \(/\) cannot be read: Is a directory"),
     ],
 )
 def test_a_first_key_that_cannot_be_one_stops_the_start(wrong: dict[str, Any], rule: str) -> None:

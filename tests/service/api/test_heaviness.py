@@ -24,6 +24,35 @@ STEPPED = Curve(
         ("GET", "/v1/schedules", True),
         ("DELETE", f"/v1/schedules/{ID}", False),
         ("OPTIONS", "/v1/schedules", False),
+        *(
+            (method, f"/v1/runs{path}", False)
+            for method, path in (
+                ("GET", ""),
+                ("GET", "/r"),
+                ("HEAD", "/r"),
+                ("DELETE", "/r"),
+                ("POST", "/r/windows"),
+                ("POST", "/r/attempts"),
+                ("POST", "/r/attempts/1/close"),
+                ("POST", "/r/reports"),
+                ("GET", "/r/events"),
+                ("GET", "/r/changes"),
+                ("POST", "/r/changes/c/cancel"),
+                ("POST", "/r/rollback"),
+                ("PUT", "/r/lock"),
+                ("GET", "/r/lr/12"),
+            )
+        ),
+        *(
+            (method, f"/v1/runs{path}", True)
+            for method, path in (
+                ("POST", ""),
+                ("POST", "/r/changes"),
+                ("GET", "/r/lr"),
+                ("GET", "/r/plot.png"),
+                ("GET", "/r/tomorrow"),
+            )
+        ),
         ("GET", "/v1/recipes", False),
         ("GET", "/v1/recipes/llama-3-405b", False),
         ("GET", "/v1/recipesque", True),

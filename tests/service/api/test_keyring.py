@@ -1,14 +1,16 @@
 """Key ring: what other processes do to keys reaches it by announcements, and by reading the keys again."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from preheat.api.keyring import KeyRing
-from preheat.keys import Ring
+from preheat.keys import Key, Ring
 from preheat.store import Changes, Database, KeyStore
 from preheat.store.changes import restore_backup
 from preheat.store.keys import TOPIC
@@ -36,7 +38,7 @@ def keyring_of(url: str, poll_s: float = HOURS, *, is_told: bool = True) -> Iter
 
 def knows(keyring: KeyRing, token: str) -> bool:
     """Whether a token is that of a key which is not revoked."""
-    return isinstance(keyring.ring, Ring) and keyring.ring.find(token.encode()) is not None
+    return isinstance(keyring.ring, Ring) and isinstance(keyring.ring.judge(token.encode(), time.time()), Key)
 
 
 def test_a_change_is_announced(database_url: str, database: Database) -> None:
@@ -59,6 +61,40 @@ def test_a_ring_that_nobody_tells_reads_anyway(database_url: str, database: Data
         wait_until(lambda: knows(keyring, token), 30)
         store.revoke("a")
         wait_until(lambda: not knows(keyring, token), 30)
+
+
+def test_whoever_begins_reads_first(tmp_path: Path) -> None:
+    """So a start waits once for a database that is away, and not for the thread's attempt before its own."""
+    readers: list[threading.Thread] = []
+
+    def clock() -> float:
+        readers.append(threading.current_thread())
+        return 0.0
+
+    for number in range(20):
+        with closing(Database(f"sqlite:///{tmp_path}/{number}.db", 5)) as database:
+            readers.clear()
+            keyring = KeyRing(KeyStore(database), clock=clock)
+            keyring.begin()
+            keyring.close()
+            assert readers[0] is threading.current_thread()
+
+
+def test_an_error_does_not_end_the_reading(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A clock that breaks is logged once, at the start too; keys are known again when it is mended."""
+    with closing(Database(f"sqlite:///{tmp_path}/preheat.db", 5)) as database:
+        store, times = KeyStore(database), [0.0]
+        keyring = KeyRing(store, clock=lambda: 1 / times[0], poll_s=0.01)
+        for name in ("first", "second"):
+            times[0] = 0.0
+            caplog.clear()
+            keyring.begin()
+            wait_until(lambda: "the thread keys failed" in caplog.text, 30)
+            token = store.make(name, {"read"}).token
+            times[0] = 1.0
+            wait_until(lambda token=token: knows(keyring, token) and keyring.is_current, 30)
+            keyring.close()
+            assert caplog.text.count("the thread keys failed") == 1
 
 
 def test_a_restored_backup_has_the_keys_of_its_day(tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from preheat.errors import KeyRefused
-from preheat.keys import Key, Ring, make_token, new_key, own_key
+from preheat.keys import Key, Rejected, Ring, make_token, new_key, own_key
 
 NOW = 1_700_000_000
 TOKEN = make_token()
@@ -15,8 +14,8 @@ KEY = new_key(TOKEN, "trainer", {"write"}, NOW, 60)
 def reason(ring: Ring, token: str, now: float = NOW) -> str:
     """Why a token is refused."""
     outcome = ring.judge(token.encode(), now)
-    assert isinstance(outcome, KeyRefused)
-    return outcome.reason
+    assert isinstance(outcome, Rejected)
+    return outcome.refusal.reason
 
 
 def test_a_key_works_until_the_second_in_which_it_expires() -> None:
@@ -36,6 +35,22 @@ def test_what_is_not_a_key_is_unknown_as_a_revoked_one_is() -> None:
     assert replace(KEY, revoked_at=NOW).state(NOW + 60) == "revoked"
 
 
+def test_what_is_refused_has_its_key_for_the_log() -> None:
+    """Expired or revoked; there is none of a token that never was one."""
+    for key, now in ((KEY, NOW + 60), (replace(KEY, revoked_at=NOW), NOW)):
+        outcome = Ring([key]).judge(TOKEN.encode(), now)
+        assert isinstance(outcome, Rejected)
+        assert outcome.key is key
+    unknown = Ring([KEY]).judge(make_token().encode(), NOW)
+    assert isinstance(unknown, Rejected)
+    assert unknown.key is None
+
+
+def test_the_first_of_two_keys_with_one_token_counts() -> None:
+    """The operator's own goes before one of the database that was revoked."""
+    assert Ring([KEY, replace(KEY, revoked_at=NOW)]).judge(TOKEN.encode(), NOW) is KEY
+
+
 def test_a_ring_asks_as_soon_as_there_was_a_key() -> None:
     """A service does not open itself when its last key is revoked or expires."""
     assert not Ring([]).asks
@@ -53,7 +68,7 @@ def test_the_hash_is_compared_too() -> None:
     ring = Ring([KEY])
     ring._keys = Anything()
     assert reason(ring, make_token()) == "unknown"
-    assert ring.find(TOKEN.encode()) is KEY
+    assert ring.judge(TOKEN.encode(), NOW) is KEY
 
 
 def test_nothing_shows_a_token_or_its_hash() -> None:

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preheat.errors import KeyRefused
-from preheat.keys import Ring
+from preheat.keys import Rejected, Ring
 from preheat.keys.token import bearer_token, check_token, has_form, make_token, prefix_of, token_hash
 
 ALPHABET = string.ascii_letters + string.digits + "-._~+/"
@@ -62,9 +61,9 @@ def test_a_malformed_token_is_told_from_an_unknown_one(value: bytes) -> None:
     assert token is not None
     assert not has_form(token)
     assert len(token) < 300
-    refusal = Ring([]).judge(token, 0)
-    assert isinstance(refusal, KeyRefused)
-    assert refusal.reason == "malformed"
+    outcome = Ring([]).judge(token, 0)
+    assert isinstance(outcome, Rejected)
+    assert outcome.refusal.reason == "malformed"
 
 
 def test_two_authorization_headers_are_malformed() -> None:

@@ -65,6 +65,13 @@ def test_a_run_without_a_job_and_one_past_its_end_have_pictures() -> None:
         picture(job, stop=41)
 
 
+def test_a_picture_may_be_of_one_iteration() -> None:
+    """Iteration 0 too, which a job that counts its updates from 1 has not run."""
+    job = rolled_back()
+    for start in (0, 1, 99, 100, 149, 400):
+        assert picture(job, start=start, stop=start + 1, at=12).startswith("<?xml")
+
+
 def test_the_same_run_gives_the_same_picture() -> None:
     """Bit for bit, as PNG too."""
     job = rolled_back()

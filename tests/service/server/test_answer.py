@@ -1,4 +1,4 @@
-"""The head of an answer: the bytes that uvicorn itself would send."""
+"""Answers: the bytes that uvicorn itself would send."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from preheat.server.answer import Cycle
+from preheat.server.answer import Answer, Cycle
 
 LENGTH = (b"content-length", b"5")
 DATE = (b"date", b"Sat, 28 Nov 2026 19:50:02 GMT")
@@ -35,30 +35,43 @@ class Transport:
         return self.is_closed
 
 
+class Responding:
+    """An application that knows its answer at once, if it has one."""
+
+    def __init__(self, answer: Answer | None) -> None:
+        self._answer = answer
+
+    def responder(self, _scope: Any) -> Answer:
+        """The answer."""
+        if self._answer is None:
+            raise LookupError("it has none")
+        return self._answer
+
+
+def cycle_of(kind: type[RequestResponseCycle], method: str, *, keep_alive: bool) -> Any:
+    """A cycle, and the transport that it writes to."""
+    transport: Any = Transport()
+    cycle = kind(
+        scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
+        transport=transport,
+        flow=FlowControl(transport),
+        logger=logging.getLogger(),
+        access_logger=logging.getLogger(),
+        access_log=False,
+        default_headers=[DATE],
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=keep_alive,
+        on_response=lambda: None,
+    )
+    return cycle, transport
+
+
 def sent(kind: type[RequestResponseCycle], headers: Any, status: int, method: str, *, keep_alive: bool) -> Any:
     """What is written for an answer, whether the connection is closed, and how sending it fails, if it does."""
-    transport: Any = Transport()
-
-    async def answer() -> None:
-        cycle = kind(
-            scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
-            transport=transport,
-            flow=FlowControl(transport),
-            logger=logging.getLogger(),
-            access_logger=logging.getLogger(),
-            access_log=False,
-            default_headers=[DATE],
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=keep_alive,
-            on_response=lambda: None,
-        )
-        start: Any = {"type": "http.response.start", "status": status, "headers": headers}
-        await cycle.send(start)
-        await cycle.send({"type": "http.response.body", "body": b"hello", "more_body": False})
-
+    cycle, transport = cycle_of(kind, method, keep_alive=keep_alive)
     try:
-        asyncio.run(answer())
+        asyncio.run(Answer(status, headers, b"hello")({}, None, cycle.send))
     except (RuntimeError, ValueError) as error:
         return transport.written, transport.is_closed, str(error)
     return transport.written, transport.is_closed, None
@@ -99,3 +112,28 @@ def test_no_header_is_sent_that_uvicorn_refuses(headers: list[tuple[bytes, bytes
     given_headers = [LENGTH, *headers]
     ours, uvicorns = (sent(kind, given_headers, 200, "GET", keep_alive=True) for kind in (Cycle, RequestResponseCycle))
     assert ours == uvicorns
+
+
+@pytest.mark.parametrize("headers", [[LENGTH], [LENGTH, (b"connection", b"close")], [LENGTH, (b"x-line", b"a\nb")]])
+@pytest.mark.parametrize(("method", "keep_alive"), [("GET", True), ("GET", False), ("HEAD", True)])
+def test_an_answer_at_once_is_what_uvicorn_sends(headers: Any, method: str, *, keep_alive: bool) -> None:
+    """The same bytes and the same end of the connection; what is not plain is left to a task, and nothing is sent."""
+    answer = Answer(200, headers, b"hello")
+    cycle, transport = cycle_of(Cycle, method, keep_alive=keep_alive)
+    cycle.more_body = False
+    rest = cycle.begin(Responding(answer))
+    if headers == [LENGTH] and method == "GET":
+        expected = sent(RequestResponseCycle, headers, 200, method, keep_alive=keep_alive)
+        assert (rest, cycle.response_complete) == (None, True)
+        assert (transport.written, transport.is_closed, None) == expected
+    else:
+        assert (rest, transport.written, cycle.response_started) == (answer, b"", False)
+
+
+def test_a_request_is_left_to_a_task_while_its_body_comes_and_where_choosing_fails() -> None:
+    """The application itself is run then, which sees the body, or fails where that is answered."""
+    for app, more_body in ((Responding(Answer(200, [LENGTH], b"hello")), True), (Responding(None), False)):
+        cycle, transport = cycle_of(Cycle, "GET", keep_alive=True)
+        cycle.more_body = more_body
+        assert cycle.begin(app) is app
+        assert transport.written == b""

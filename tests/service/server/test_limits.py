@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from running_service import wait_until
 from support.raw_client import (
     CHUNKED,
     GET,
@@ -283,3 +284,69 @@ def test_beyond_the_limit_of_connections_at_work_probes_alone_are_answered() -> 
         for client in at_work:
             client.socket.close()
         assert httpx.get(f"{url}/v1/schedules").status_code in {200, 503}  # as soon as the server has noticed
+
+
+def test_bodies_that_stop_in_the_middle_keep_nobody_out() -> None:
+    """Together they have a limit: what has held most for longest is refused, and neither an honest body nor a slow one.
+
+    A body alone is not refused for it.
+    """
+    app = Application()
+    with limited(app, max_arriving_bytes=2_000_000) as url:
+        slow = RawClient(url).send(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n1")
+        stalled = []
+        for _ in range(20):
+            head = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n"
+            stalled.append(RawClient(url).send(head, b"x" * 600_000))
+            assert httpx.post(f"{url}/read", content=b"x" * 500_000, timeout=PATIENCE_S).text == "500000"
+        received = stalled[0].until_closed()
+        assert statuses(received) == [503]
+        assert b"retry-after: 1\r\n" in received
+        assert "max_arriving_bytes (2000000)" in document(received)["detail"]
+        assert sum(client.has_received(b" 503 ") for client in stalled) >= 17
+        assert app.disconnected >= 17
+        assert b"200 OK" in slow.send(b"23").until(b"3")
+        for client in (slow, *stalled):
+            client.socket.close()
+        assert httpx.post(f"{url}/read", content=b"x" * 5_000_000, timeout=PATIENCE_S).text == "5000000"
+
+
+def test_a_body_behind_a_request_at_work_keeps_nobody_out() -> None:
+    """Nobody reads on until that request is answered, and so the rest of the body may never come."""
+    app = Application()
+    with limited(app, max_arriving_bytes=1000) as url, RawClient(url) as waiting:
+        body = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n" + b"x" * 5000
+        waiting.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" + body)
+        wait_until(lambda: app.paths, PATIENCE_S)
+        for _ in range(2):
+            assert httpx.post(f"{url}/read", content=b"x" * 500, timeout=PATIENCE_S).text == "500"
+        assert waiting.is_open()  # until its first request has its answer
+
+
+@pytest.mark.parametrize("behind", [b"", GET, b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"])
+def test_a_request_at_work_is_told_that_its_client_has_left(behind: bytes) -> None:
+    """Whatever has come behind it, of which nothing is answered then."""
+    app = Application()
+    with limited(app) as url:
+        with RawClient(url) as leaving:
+            leaving.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" + behind)
+            wait_until(lambda: app.paths, PATIENCE_S)
+        wait_until(lambda: app.disconnected == 1, PATIENCE_S)
+        assert app.paths == ["/wait"]
+
+
+def test_bodies_that_are_over_have_left_room() -> None:
+    """However they ended: whole, with the client gone, or answered before they were there."""
+    with limited(Application(), max_arriving_bytes=1_000_000) as url:
+        for _ in range(5):
+            assert httpx.post(f"{url}/read", content=b"x" * 600_000, timeout=PATIENCE_S).status_code == 200
+            with RawClient(url) as leaving:
+                leaving.send(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n" + b"x" * 600_000)
+            with RawClient(url) as refused:
+                refused.send(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n" + b"x" * 600_000)
+                assert statuses(refused.until_closed()) == [200]
+        with RawClient(url) as first, RawClient(url) as second:  # a MB between them, and nothing left from before
+            for client in (first, second):
+                client.send(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 490000\r\n\r\n" + b"x" * 480_000)
+            for client in (first, second):
+                assert b"490000" in client.send(b"x" * 10_000).until(b"490000")

@@ -19,9 +19,12 @@ from support.raw_client import PATIENCE_S, RawClient
 
 # An application that has what the service has not: an endless answer, a thread that nobody can stop, a frozen loop.
 SCRIPT = """
-import asyncio, logging, os, socket, sys, time
-from preheat.server import DRAINING, run
+import asyncio, os, socket, sys, time
+from preheat.observability import logs
+from preheat.server import DRAINING, end_process, run
 from preheat.settings import Settings
+
+time.sleep(float(os.environ.get("IMPORTS_FOR_S", "0")))  # in each process, before it can say a word
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -46,17 +49,25 @@ async def app(scope, receive, send):
 def create():
     return app
 
+def create_slowly():
+    open("begun", "w").close()
+    time.sleep(3600)
+
 def create_broken():
     raise SystemExit(3)
 
+def create_dying():
+    open("begun", "w").close()
+    os._exit(1)
+
 if __name__ == "__main__":
-    logging.basicConfig()
+    logs.configure("text", "info")
     listener = socket.socket()
     listener.bind(("127.0.0.1", int(sys.argv[2])))
     import signal
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        sys.exit(run("server_script:" + sys.argv[1], Settings(), listener))
+        sys.exit(run("server_script:" + sys.argv[1], Settings(), listener, end_process))
     except KeyboardInterrupt:
         sys.exit(0)
 """
@@ -87,7 +98,7 @@ class Running:
 
 @contextmanager
 def running(folder: Path, factory: str = "create", **settings: object) -> Iterator[Running]:
-    """The server, in a group of processes that is killed at the end."""
+    """The server, in a group of processes that is killed at the end, once it answers or has begun."""
     (folder / "server_script.py").write_text(SCRIPT)
     port, log = free_port(), folder / "log"
     environment = {**os.environ, **{f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}}
@@ -98,7 +109,8 @@ def running(folder: Path, factory: str = "create", **settings: object) -> Iterat
     ):
         server = Running(process, f"http://127.0.0.1:{port}", log)
         try:
-            wait_until(lambda: process.poll() is not None or server.answers(), PATIENCE_S)
+            begun = folder / "begun"
+            wait_until(lambda: process.poll() is not None or begun.exists() or server.answers(), PATIENCE_S)
             yield server
         finally:
             if process.poll() is None:
@@ -121,8 +133,18 @@ def test_it_ends_in_time_whatever_is_at_work(tmp_path: Path, workers: int, signa
             time.sleep(0.3)
         assert server.process.wait(PATIENCE_S) == 0
         assert time.monotonic() - started < 15
+        if workers == 1:  # one of several workers waits for no thread
+            assert "what is still at work does not end" in server.log
         for client in clients:
             client.socket.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_ends_at_once_where_nobody_is_served_yet(tmp_path: Path, workers: int) -> None:
+    """While it imports, for as long as that takes, there is nothing to finish within shutdown_timeout_s."""
+    with running(tmp_path, "create_slowly", workers=workers, shutdown_timeout_s=600) as server:
+        server.process.terminate()
+        assert server.process.wait(PATIENCE_S) == 0
 
 
 def test_what_is_in_flight_is_answered_and_the_delay_says_that_it_is_not_ready(tmp_path: Path) -> None:
@@ -148,7 +170,12 @@ def test_a_second_signal_ends_the_delay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(signal.SIGKILL, "was ended by SIGKILL"), (signal.SIGSTOP, r"did not react for \d+ s")]
+    ("number", "said"),
+    [
+        (signal.SIGKILL, "ended by SIGKILL"),
+        (signal.SIGRTMIN + 1, r"ended by signal \d+"),
+        (signal.SIGSTOP, r"did not react for \d+ s"),
+    ],
 )
 def test_a_worker_that_dies_or_hangs_is_replaced(tmp_path: Path, number: signal.Signals, said: str) -> None:
     """The log has a line with both process ids, and the service goes on answering."""
@@ -158,6 +185,25 @@ def test_a_worker_that_dies_or_hangs_is_replaced(tmp_path: Path, number: signal.
         wait_until(lambda: re.search(rf"worker {victim} {said}; worker \d+ replaces it", server.log), PATIENCE_S)
         assert not Path(f"/proc/{victim}").exists()
         assert server.answers()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_a_worker_that_imports_for_long_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too long for a worker at work is not for one that starts: its successor would be no faster."""
+    monkeypatch.setenv("IMPORTS_FOR_S", "3")
+    with running(tmp_path, workers=2, worker_timeout_s=1) as server:
+        assert server.answers()
+        assert "replaces" not in server.log
+
+
+def test_a_worker_that_dies_as_it_starts_is_no_storm(tmp_path: Path) -> None:
+    """It is replaced as often as every three seconds, and not as fast as processes can be made."""
+    with running(tmp_path, "create_dying", workers=2) as server:
+        wait_until(lambda: server.log.count("replaces it") >= 1, 4 * PATIENCE_S)
+        begun = time.monotonic()
+        wait_until(lambda: server.log.count("replaces it") >= 5, 4 * PATIENCE_S)  # one of the two for the third time
+        assert time.monotonic() - begun > 3
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE_S) == 0
 

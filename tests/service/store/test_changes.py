@@ -1,8 +1,10 @@
 """Changes reach every process on a database: at once where it notifies, and by reading each second anyway."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -80,6 +82,40 @@ def test_a_poll_is_the_safety_net(database_url: str, database: Database) -> None
         with database.transaction("write") as connection:
             connection.execute(text("INSERT INTO changes (topic, key) VALUES ('things', 'silent')"))
         wait_until(lambda: told == ["silent"], 20)
+
+
+def test_damage_does_not_end_the_reading(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A log of changes with nonsense in it: said once, and what is announced after it was mended is read."""
+    url = f"sqlite:///{tmp_path}/preheat.db"
+    with closing(Database(url, 5)) as database, reader(url, poll_s=0.02) as told:
+        with closing(sqlite3.connect(tmp_path / "preheat.db")) as damage:
+            damage.executescript("ALTER TABLE changes RENAME TO kept; CREATE TABLE changes (number, topic, key)")
+            damage.executescript("INSERT INTO changes VALUES ('nonsense', 'things', '')")
+            wait_until(lambda: "the thread changes failed" in caplog.text, 30)
+            time.sleep(0.5)  # many looks
+            damage.executescript("DROP TABLE changes; ALTER TABLE kept RENAME TO changes")
+        tell(database, "after")
+        wait_until(lambda: told[-1:] == ["after"], 30)
+    assert caplog.text.count("the thread changes failed") == 1
+
+
+def test_it_can_be_started_again(database_url: str, database: Database) -> None:
+    """What was announced meanwhile is read then."""
+    told: list[str | None] = []
+    changes = Changes(database, 0.05)
+    changes.subscribe("things", told.append)
+    for name in ("first", "second"):
+        changes.start()
+        wait_until(lambda: told, 30)
+        with closing(Database(database_url, 5)) as other:
+            tell(other, name)
+            wait_until(lambda name=name: told[-1] == name, 30)
+            changes.stop()
+            tell(other, f"after {name}")
+    changes.start()
+    wait_until(lambda: told[-1] == "after second", 30)
+    changes.stop()
+    assert told == [None, "first", "after first", "second", "after second"]
 
 
 def test_postgresql_notifies_at_once(server_url: str) -> None:

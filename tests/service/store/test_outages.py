@@ -4,9 +4,8 @@ import logging
 import os
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -17,6 +16,7 @@ from typer.testing import CliRunner
 from preheat.cli import app
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import service
+from support.disks import disk, fill
 from support.postgresql import PostgreSQL
 
 Running = tuple[httpx.Client, Path]
@@ -179,29 +179,6 @@ def test_a_full_disk_is_not_ready(tmp_path: Path) -> None:
         (folder / "full").unlink()
         assert http.get("/readyz").status_code == 200
         assert http.post("/v1/schedules?stop=0", json={**large, "after_scheduler": factors}).status_code == 201
-
-
-@contextmanager
-def disk(folder: Path, size: str) -> Iterator[Path]:
-    """A disk of this size, mounted there."""
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False).returncode:
-        pytest.skip("this container may not mount a disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(file: Path) -> None:
-    """Writes until there is no room."""
-    with file.open("wb", buffering=0) as opened:
-        for size in (1 << 16, 1 << 12, 1):
-            try:
-                while opened.write(b"x" * size) == size:
-                    pass
-            except OSError:
-                continue
 
 
 def drop_tables(url: str) -> None:

@@ -12,7 +12,7 @@ from preheat.store.curves import Catalogue
 from preheat.store.retention import Retention
 from reference import REFERENCE_SPEC
 from rest import posted_id
-from running_service import service
+from running_service import service, wait_until
 
 DAY = 86_400
 STEP = 10_800
@@ -80,6 +80,27 @@ def test_a_use_is_written_once_a_day(database: Database, store: ScheduleStore) -
             numbers.append(connection.scalar(text("SELECT used_on FROM schedules")))
     assert (numbers[-1], sorted(numbers)) == (2, numbers)
     assert not used
+
+
+def test_an_error_does_not_end_the_writing(
+    database: Database, store: ScheduleStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A clock that breaks is logged once; uses are written down meanwhile, and when it was started again."""
+    store.add(schedule(1))
+    times, used = [1.0], set[str]()
+    retention = Retention(database, used, 1, lambda: 1 / times[0], write_every_s=0.01)
+    times[0] = 0.0
+    for day in range(2):
+        with database.transaction("write") as connection:
+            connection.execute(text("UPDATE schedules SET used_on = -1"))
+        retention.start()
+        wait_until(lambda day=day: caplog.text.count("the thread retention failed") == day + 1, 30)
+        used.add(schedule(1).id)
+        wait_until(lambda: not used, 30)
+        retention.stop()
+        with database.transaction() as connection:
+            assert connection.scalar(text("SELECT used_on FROM schedules")) == 0
+    assert caplog.text.count("the thread retention failed") == 2
 
 
 @pytest.mark.parametrize("jump", [365 * DAY, -365 * DAY, float(10**12)])

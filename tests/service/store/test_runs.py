@@ -19,6 +19,7 @@ from preheat.runs.reports import Report, report
 from preheat.runs.run import Run
 from preheat.schedule import Schedule
 from preheat.store import Database, ScheduleStore
+from preheat.store.retention import Retention
 from preheat.store.run_history import RunHistory
 from preheat.store.run_lists import RunSearch, count_by_state, list_runs
 from preheat.store.runs import RunStore
@@ -80,7 +81,8 @@ def ask(runs: RunStore, run_id: str, curves: Curves, position: int, number: int 
 def change(runs: RunStore, run_id: str, curves: Curves, key: str, **fields: Any) -> changes.Accepted:
     """Somebody changes it, having just looked."""
     with runs.held(run_id) as held:
-        request = changes.ChangeRequest({"op": "scale", "factor": 0.5, **fields}, "spike", "ann")
+        when = {name: fields.pop(name) for name in ("at",) if name in fields}
+        request = changes.ChangeRequest({"op": "scale", "factor": 0.5, **fields}, "spike", "ann", **when)
         precondition = changes.Precondition(held.run.etag, key)
         outcome = changes.change(held.run, request, precondition, f"c-{key}", NOW, curves, LIMITS)
         held.save(outcome)
@@ -309,6 +311,17 @@ def test_a_run_keeps_its_schedules_until_it_is_deleted(runs: RunStore, store: Sc
     store.delete(BASE.id)
 
 
+def test_retention_passes_over_what_a_run_needs(runs: RunStore, store: ScheduleStore) -> None:
+    """However long ago it was used; others go."""
+    made(runs)
+    store.add(Schedule.of({**CONSTANT, "target_lr": 0.3}))
+    with runs.database.transaction("write") as connection:
+        connection.execute(text("UPDATE schedules SET used_on = 0"))
+        connection.execute(text("UPDATE service SET served_s = 8640000"))
+    assert Retention(runs.database, set(), 3).sweep() == 1
+    assert store.get(BASE.id) == BASE
+
+
 def test_a_fork_keeps_the_schedules_that_it_shares(runs: RunStore, store: ScheduleStore, curves: Curves) -> None:
     """Also when the run that it was forked from is gone."""
     run_id = made(runs).id
@@ -316,10 +329,11 @@ def test_a_fork_keeps_the_schedules_that_it_shares(runs: RunStore, store: Schedu
     change(runs, run_id, curves, "k")
     ask(runs, run_id, curves, 1)
     ask(runs, run_id, curves, 9)
+    change(runs, run_id, curves, "later", factor=0.7, at=500)
     with runs.held(run_id, makes_another=True) as held:
         assert held.named("llama") == run_id
         assert held.named("b") is None
-        forked = making.fork(held.run, making.ForkRequest(1, 8, "b"), "b" * 32, NOW, curves)
+        forked = making.fork(held.run, making.ForkRequest(1, 8, "b", changes="drop"), "b" * 32, NOW, curves)
         held.make(forked, [each.schedule_id for each in forked.run.attempts])
     shared = runs.get("b" * 32).attempts[0].schedule_id
     assert runs.get("b" * 32) == forked.run

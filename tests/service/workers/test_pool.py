@@ -160,17 +160,18 @@ def test_a_process_that_ends_says_how(caplog: pytest.LogCaptureFixture) -> None:
     assert "with exit code 7 during POST /end" in caplog.text
 
 
-def test_an_idle_process_that_is_killed_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
-    """Without any job that would notice; the log says so."""
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGKILL, "SIGKILL"), (signal.SIGRTMIN + 2, "signal 36")])
+def test_an_idle_process_that_is_killed_is_replaced(caplog: pytest.LogCaptureFixture, number: int, name: str) -> None:
+    """Without any job that would notice; the log says so, by the number where a signal has no name."""
 
     async def test() -> None:
         async with pool() as jobs:
             (before,) = jobs.pids
-            os.kill(before, signal.SIGKILL)
+            os.kill(before, number)
             await _until(lambda: jobs.pids and before not in jobs.pids)
 
     run(test)
-    assert "ended by SIGKILL, and is replaced" in caplog.text
+    assert f"ended by {name}, and is replaced" in caplog.text
 
 
 def test_more_than_may_wait_are_refused_at_once() -> None:
@@ -229,6 +230,66 @@ def test_closing_ends_what_runs_and_what_waits(caplog: pytest.LogCaptureFixture)
 
     with caplog.at_level(logging.CRITICAL):
         run(test)
+
+
+def test_a_pool_can_be_started_again() -> None:
+    """As when an application's lifespan runs twice; between the two nothing is begun."""
+
+    async def test() -> None:
+        limits = Limits(1, queue_length=1, wait_s=LONG_S, compute_timeout_s=LONG_S)
+        jobs = WorkerPool(Setup(handler, "hello", 100 * MB, 2 * LONG_S), limits, Metrics(""))
+        pids: list[int] = []
+        for _ in range(2):
+            jobs.start()
+            assert jobs.is_starting
+            assert await jobs.run(("greet", None), "a greeting") == "hello"
+            assert not jobs.is_starting
+            pids += jobs.pids
+            await jobs.close()
+            with pytest.raises(WorkerLost, match="shutting down"):
+                await jobs.run(("greet", None), "a greeting")
+        assert len(set(pids)) == 2
+        await _until(lambda: not any(map(psutil.pid_exists, pids)))
+
+    run(test)
+
+
+class PickledLater:
+    """What cannot be given to a process until it was tried twice."""
+
+    tries = 0
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        self.tries += 1
+        if self.tries <= 2:
+            raise ZeroDivisionError("not yet")
+        return str, ("hello",)
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the error is; it is logged once."""
+
+    async def test() -> None:
+        limits = Limits(1, queue_length=1, wait_s=LONG_S, compute_timeout_s=LONG_S)
+        jobs = WorkerPool(Setup(handler, PickledLater(), 100 * MB, 2 * LONG_S), limits, Metrics(""))
+        jobs.start()
+        assert await jobs.run(("greet", None), "a greeting") == "hello"
+        await jobs.close()
+
+    run(test)
+    assert caplog.text.count("a worker process did not start, and is tried again: not yet") == 1
+
+
+def test_a_pool_that_nobody_started_starts_with_its_first_job() -> None:
+    """Of an application whose lifespan nobody runs."""
+
+    async def test() -> None:
+        limits = Limits(1, queue_length=1, wait_s=LONG_S, compute_timeout_s=LONG_S)
+        jobs = WorkerPool(Setup(handler, "hello", 100 * MB, 2 * LONG_S), limits, Metrics(""))
+        assert await jobs.run(("greet", None), "a greeting") == "hello"
+        await jobs.close()
+
+    run(test)
 
 
 def test_closing_ends_a_process_that_is_starting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -91,13 +91,16 @@ class Worker:
             first_due = min(due.values(), default=math.inf)
             try:
                 _take(queue, first_due, is_idle, due)
-                is_idle = False
-            except Empty:  # whatever is in the queue is noted before a job runs: an urgent one goes first
-                if first_due <= time.monotonic():
-                    self._run_first(due)
-                elif not due:
-                    self._on_idle()
-                    is_idle = True
+            except Empty:
+                is_noted = True  # all that is in the queue, before a job runs: an urgent one goes first
+            else:
+                is_noted = is_idle = False
+            # Not where Empty is handled, of which a traceback of the job's error would tell as well.
+            if is_noted and first_due <= time.monotonic():
+                self._run_first(due)
+            elif is_noted and not due:
+                self._on_idle()
+                is_idle = True
         self._on_idle()  # connections belong to this thread, so it closes them
 
     def _run_first(self, due: dict[Job, float]) -> None:

@@ -40,6 +40,10 @@ class Dialect(Protocol):
         """Makes what must be there before a connection is opened, which makes nothing. Raises OSError."""
         ...
 
+    def check_place(self, url: URL) -> None:
+        """Raises ValueError where somebody must change the URL, or what is there."""
+        ...
+
     def is_shared(self, url: URL) -> bool:
         """Whether several processes see the same database."""
         ...

@@ -62,13 +62,17 @@ def create_engine(url: URL, timeout_s: float) -> Engine:
             pool_pre_ping=True,
         )
     except ModuleNotFoundError as error:
-        raise ValueError(f"database_url ({_DRIVER}://…) needs psycopg: pip install 'preheat[postgresql]'") from error
+        raise ValueError(f"database_url ({_DRIVER}://…) needs psycopg: pip install '.[postgresql]'") from error
     event.listen(engine, "begin", partial(_begin, timeout_ms))
     return engine
 
 
 def prepare(_url: URL) -> None:
     """Nothing: a database is made by its administrator."""
+
+
+def check_place(_url: URL) -> None:
+    """Nothing: a server that does not answer yet may do so later."""
 
 
 def is_shared(_url: URL) -> bool:

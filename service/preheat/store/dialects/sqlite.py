@@ -1,5 +1,6 @@
 """SQLite: a file that several processes share, in write-ahead mode and synced at every commit, or memory."""
 
+import errno
 import os
 import sqlite3
 import threading
@@ -18,6 +19,8 @@ DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
 _LAST_CHARACTER = "\U0010ffff"
 _FIRST_SURROGATE, _FIRST_AFTER_SURROGATES = 0xD800, 0xE000
 _LEAST_FREE_BYTES = 1_000_000
+_BEGINNING = b"SQLite format 3\0"  # sqlite.org/fileformat.html §1.3
+_MAY_PASS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE}
 _MEANINGS = {
     "SQLITE_FULL": "its disk is full",
     "SQLITE_IOERR": "its disk fails",
@@ -59,6 +62,31 @@ def prepare(url: URL) -> None:
     if is_shared(url) and not _file(url).exists():
         _file(url).parent.mkdir(parents=True, exist_ok=True)
         _file(url).touch()
+
+
+def check_place(url: URL) -> None:
+    """It must be memory, or a file that is or can be a database, in a folder that is there or can be made.
+
+    What may pass by itself, such as a full disk, is for the service to say for as long as it lasts.
+    """
+    if not is_shared(url):
+        return
+    file = _file(url)
+    try:
+        prepare(url)
+        if not file.is_file():
+            raise ValueError(f"database_url ({url}) must name a file, and {file} is another thing, such as a folder")
+        with file.open("rb") as opened:
+            beginning = opened.read(len(_BEGINNING))
+    except OSError as error:
+        if error.errno in _MAY_PASS:
+            return
+        rule = "must name a file that is there or can be made, and that may be read"
+        is_below_a_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "it is no folder" if is_below_a_file else error.strerror
+        raise ValueError(f"database_url ({url}) {rule}; {error.filename}: {reason}") from error
+    if beginning not in {b"", _BEGINNING}:
+        raise ValueError(f"database_url ({url}) must name a database of SQLite, and {file} is another file, or damaged")
 
 
 def is_shared(url: URL) -> bool:

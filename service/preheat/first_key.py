@@ -1,7 +1,7 @@
 """The key that an operator gives by a setting: PREHEAT_FIRST_KEY, or a file with it."""
 
 from preheat.keys import Key, own_key
-from preheat.settings import Settings
+from preheat.settings import Settings, text_of_file
 
 
 def first_key(settings: Settings) -> Key | None:
@@ -18,10 +18,7 @@ def first_key(settings: Settings) -> Key | None:
         raise ValueError("without_keys must not be set beside a first key, which it would not ask for")
     if file is None:
         return _checked("first_key", settings.first_key.get_secret_value() if settings.first_key else "")
-    try:
-        return _checked(f"first_key_file ({file})", file.read_text(encoding="utf-8").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"first_key_file ({file}) cannot be read: {type(error).__name__}") from None
+    return _checked(f"first_key_file ({file})", text_of_file("first_key_file", file))
 
 
 def _checked(field: str, token: str) -> Key:

@@ -1,0 +1,97 @@
+"""What commands say of a database_url at which there can never be a database."""
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from preheat.cli import app
+from running_service import free_port
+
+MADE_OR_READ = "must name a file that is there or can be made, and that may be read"
+RULES = {
+    "folder": "must name a file, and {file} is another thing, such as a folder",
+    "device": "must name a file, and {file} is another thing, such as a folder",
+    "below a file": MADE_OR_READ + "; {file.parent}: it is no folder",
+    "where no folder can be made": MADE_OR_READ + "; /proc/nowhere: No such file or directory",
+    "another file": "must name a database of SQLite, and {file} is another file, or damaged",
+    "a short file": "must name a database of SQLite, and {file} is another file, or damaged",
+}
+
+
+@pytest.fixture(params=RULES)
+def wrong(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """A URL, and what is said of it."""
+    file = tmp_path / "preheat.db"
+    if request.param == "folder":
+        file.mkdir()
+    elif request.param == "device":
+        file = Path("/dev/null")
+    elif request.param == "below a file":
+        file.touch()
+        file /= "preheat.db"
+    elif request.param == "where no folder can be made":
+        file = Path("/proc/nowhere/preheat.db")
+    else:
+        file.write_bytes(b"PK" if request.param == "a short file" else bytes(range(256)) * 64)
+    url = f"sqlite:///{file}"
+    return url, f"database_url ({url}) {RULES[request.param]}".format(file=file)
+
+
+@pytest.mark.parametrize(
+    "command", [("keys", "list"), ("keys", "make", "a"), ("store", "check"), ("store", "backup", "copy.db")]
+)
+def test_a_command_names_the_setting_the_value_and_the_rule(wrong: tuple[str, str], command: tuple[str, ...]) -> None:
+    """Exit code 2, one line."""
+    url, rule = wrong
+    run = CliRunner().invoke(app, [*command, *_SCOPES.get(command[1], ())], env={"PREHEAT_DATABASE_URL": url})
+    assert (run.exit_code, run.stderr.count("\n")) == (2, 1)
+    assert rule in run.stderr
+
+
+_SCOPES = {"make": ("--scopes", "read")}
+
+
+@pytest.mark.parametrize("wrong", ["folder", "another file"], indirect=True)
+def test_a_service_does_not_start(wrong: tuple[str, str]) -> None:
+    """It says so before it listens."""
+    url, rule = wrong
+    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(free_port()), "--database-url", url]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
+    assert rule in run.stderr
+
+
+@pytest.mark.parametrize("content", ["none", "empty", "database"])
+def test_what_is_or_can_be_a_database_is_taken(tmp_path: Path, content: str) -> None:
+    """In a folder that is made, an empty file, and a database without any table."""
+    file = tmp_path / "a" / "b" / "preheat.db"
+    if content != "none":
+        file.parent.mkdir(parents=True)
+        file.touch()
+    if content == "database":
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA user_version = 1")
+        assert file.stat().st_size > 0
+    run = CliRunner().invoke(app, ["store", "check"], env={"PREHEAT_DATABASE_URL": f"sqlite:///{file}"})
+    assert run.exit_code == 0
+    assert "0 schedules" in run.stdout
+
+
+def test_what_may_pass_by_itself_is_no_reason_to_refuse_the_url(tmp_path: Path) -> None:
+    """A process that may open no more files looks at a database that is there: it is away, and not wrong."""
+    file = tmp_path / "preheat.db"
+    file.touch()
+    script = (
+        "import os, resource, sys; from preheat.store import Database; database = Database(sys.argv[1], 1);"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), 1024)); database.check_place();"
+        "print('taken')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, f"sqlite:///{file}"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (run.stdout, run.stderr) == ("taken\n", "")
