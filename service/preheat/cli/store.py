@@ -35,18 +35,23 @@ def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to w
 @failing
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Even if the database has schedules.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Even if the database has schedules or keys: they are deleted.")
+    ] = False,
 ) -> None:
-    """Make the database what it was when the backup was written; services may go on using it."""
+    """Make the database what it was when the backup was written; services may go on using it.
+
+    Keys come back as they were that day too: those made since are gone, and those revoked since work again.
+    """
     from preheat.store.changes import restore_backup  # noqa: PLC0415
 
     if not file.is_file():
         fail(f"FILE ({file}) is no file", code=2)
     with _database() as database:
-        if not replace and _is_used(database):
-            fail(f"{database.shown_url} has schedules: --replace lets go of them", code=2)
+        if not replace and any(counts := _counts(database)):
+            fail(f"{database.shown_url} is in use: --replace deletes all {_text(*counts)} that it has", code=2)
         restore_backup(database, file)
-        OUT.print(f"restored {escape(database.shown_url)}", soft_wrap=True)
+        OUT.print(f"restored {escape(database.shown_url)}: {_text(*_counts(database))}", soft_wrap=True)
 
 
 @failing
@@ -89,6 +94,12 @@ def _pages(database: "Database") -> "Iterator[Page]":
             return
 
 
-def _is_used(database: "Database") -> bool:
-    first = next(_pages(database))
-    return bool(first.schedules or first.unreadable)
+def _counts(database: "Database") -> tuple[int, int]:
+    """How many schedules and keys there are."""
+    from preheat.store import KeyStore, ScheduleStore  # noqa: PLC0415
+
+    return ScheduleStore(database).count(), KeyStore(database).count()
+
+
+def _text(schedules: int, keys: int) -> str:
+    return f"{schedules:,} schedule{'s' * (schedules != 1)} and {keys:,} key{'s' * (keys != 1)}"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from preheat.keys import Key, Scope, make_token, new_key
 from preheat.store.changes import announce
@@ -86,6 +86,11 @@ class KeyStore:
         """Every key, oldest first."""
         with self._database.transaction() as connection:
             return _rows(connection)
+
+    def count(self) -> int:
+        """How many keys there are, revoked and expired ones too."""
+        with self._database.transaction() as connection:
+            return connection.scalar(select(func.count()).select_from(keys)) or 0
 
     def note_used(self, used_at: Mapping[str, float]) -> None:
         """Notes when keys, by their prefixes, were used last; of two notes within a minute the first counts."""
