@@ -1,17 +1,15 @@
 """Commands about the database: store backup, restore and check."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from preheat.cli.arguments import failing, valid
-from preheat.cli.database import database_of
+from preheat.cli.arguments import failing
+from preheat.cli.database import opened_database
 from preheat.cli.output import OUT, fail, print_error, summary
-from preheat.settings import Settings
 
 if TYPE_CHECKING:  # SQLAlchemy takes a while to import; --help does not need it
     from preheat.store import Database
@@ -27,7 +25,7 @@ def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to w
     """Write a copy of the database to a file, while services go on using it."""
     if file.exists():
         fail(f"FILE ({file}) must not exist: a backup is not written over", code=2)
-    with _database() as database:
+    with opened_database(is_made=False) as database:
         database.backup(file)
     OUT.print(f"{escape(str(file))}: {file.stat().st_size:,} bytes", soft_wrap=True)
 
@@ -47,7 +45,7 @@ def restore(
 
     if not file.is_file():
         fail(f"FILE ({file}) is no file", code=2)
-    with _database() as database:
+    with opened_database(is_made=True) as database:
         if not replace and any(counts := _counts(database)):
             fail(f"{database.shown_url} is in use: --replace deletes all {_text(*counts)} that it has", code=2)
         restore_backup(database, file)
@@ -57,7 +55,7 @@ def restore(
 @failing
 def check() -> None:
     """Read everything in the database; exit code 1 if anything of it is damaged or cannot be read."""
-    with _database() as database:
+    with opened_database(is_made=False) as database:
         problems = database.problems()
         count = 0
         for page in _pages(database):
@@ -71,16 +69,6 @@ def check() -> None:
 
 for _command in (backup, restore, check):
     store.command(short_help=summary(_command))(_command)
-
-
-@contextmanager
-def _database() -> "Iterator[Database]":
-    """The database of the settings; ends the command where its kind does not do what is asked."""
-    try:
-        with closing(database_of(valid(Settings, {}))) as database:
-            yield database
-    except ValueError as error:
-        fail(str(error), code=2)
 
 
 def _pages(database: "Database") -> "Iterator[Page]":

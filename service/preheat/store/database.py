@@ -72,12 +72,13 @@ class Database:
                 self._recognise(connection)
                 yield connection
 
-    def check_place(self) -> None:
+    def check_place(self, *, is_made: bool = True) -> None:
         """Raises ValueError where somebody must change the URL, or what is there: no waiting would help.
 
-        A database that is only away at the moment, or full, raises nothing here.
+        A database that is only away at the moment, or full, raises nothing here. `is_made` says whether a file that is
+        not there is made, if nothing but a file is needed; otherwise that raises ValueError too.
         """
-        self.dialect.check_place(self._url)
+        self.dialect.check_place(self._url, is_made=is_made)
 
     def check(self) -> None:
         """Returns if the database can be read and written at this moment. Raises StoreUnavailable."""

@@ -40,8 +40,11 @@ class Dialect(Protocol):
         """Makes what must be there before a connection is opened, which makes nothing. Raises OSError."""
         ...
 
-    def check_place(self, url: URL) -> None:
-        """Raises ValueError where somebody must change the URL, or what is there."""
+    def check_place(self, url: URL, *, is_made: bool) -> None:
+        """Raises ValueError where somebody must change the URL, or what is there.
+
+        Where a file is all that a database needs, one that is not there is made; without `is_made` it raises that too.
+        """
         ...
 
     def is_shared(self, url: URL) -> bool:

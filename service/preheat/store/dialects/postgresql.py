@@ -71,7 +71,7 @@ def prepare(_url: URL) -> None:
     """Nothing: a database is made by its administrator."""
 
 
-def check_place(_url: URL) -> None:
+def check_place(_url: URL, *, is_made: bool) -> None:
     """Nothing: a server that does not answer yet may do so later."""
 
 
