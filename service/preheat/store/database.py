@@ -91,7 +91,10 @@ class Database:
             connection.execute(update(service).values(probe=1 - service.c.probe))
 
     def backup(self, file: Path) -> None:
-        """Writes a copy of everything committed to a new file. Raises StoreUnavailable; ValueError with another way."""
+        """Writes a copy of everything committed to a new file, whole or not at all.
+
+        Raises StoreUnavailable; ValueError with another way, or if the file cannot be written.
+        """
         with self._translated():
             self._migrate()
             self.dialect.backup(self._url, file)

@@ -68,7 +68,10 @@ class Dialect(Protocol):
         ...
 
     def backup(self, url: URL, file: Path) -> None:
-        """Writes a copy of everything committed to a new file. Raises ValueError if there is another way to do it."""
+        """Writes a copy of everything committed to a new file, whole or not at all.
+
+        Raises ValueError if there is another way to do it, or if the file cannot be written.
+        """
         ...
 
     def restore(self, url: URL, file: Path, bring_forward: Callable[[URL], None]) -> None:
