@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from preheat.errors import PreheatError, StoreUnavailable
 from preheat.store.dialects import DIALECTS, Dialect, Listener, Purpose
-from preheat.store.tables import service
+from preheat.store.tables import metadata, service
 
 _LOG = logging.getLogger("preheat")
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -81,12 +81,14 @@ class Database:
         self.dialect.check_place(self._url, is_made=is_made)
 
     def check(self) -> None:
-        """Returns if the database can be read and written at this moment. Raises StoreUnavailable."""
+        """Returns if the database can be written at this moment, and each table read. Raises StoreUnavailable."""
         with self._translated("write"):
             free = self.dialect.free_bytes(self._url)
             if free is not None and free < _LEAST_FREE_BYTES:
                 raise StoreUnavailable(f"its disk is full: less than {_LEAST_FREE_BYTES:,} bytes are left")
         with self.transaction("write") as connection:
+            for table in metadata.tables.values():  # one may be gone, or damaged, while the others are there
+                connection.execute(select(*table.primary_key).limit(1)).first()
             # Neither the lock alone nor a row that stays as it is would need a byte of the disk.
             connection.execute(update(service).values(probe=1 - service.c.probe))
 
