@@ -108,9 +108,10 @@ def _show(new: "NewKey", *, as_json: bool) -> None:
         write_data(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
         return
     write_data(f"{new.token}\n")
+    until = f"until {_text(new.key.expires_at)}" if new.key.expires_at else "until it is revoked"
     ERR.print(
-        f"This is the only time that it is shown. Clients send it as Authorization: Bearer KEY, or with "
-        f"PREHEAT_TOKEN=KEY; in lists it is {new.key.prefix}.",
+        f"It works {until}. This is the only time that it is shown. Clients send it as Authorization: Bearer KEY, or "
+        f"with PREHEAT_TOKEN=KEY; in lists it is {new.key.prefix}.",
         highlight=False,
         soft_wrap=True,
     )

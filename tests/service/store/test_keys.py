@@ -100,6 +100,18 @@ def test_an_overlap_lengthens_no_life(store: KeyStore) -> None:
     assert [key.expires_at for key in store.all()] == [START + 60, START + DAY, START + 60, None]
 
 
+@pytest.mark.parametrize("lifetime_s", [None, 30 * DAY])
+def test_a_life_that_an_overlap_cut_is_not_passed_on(store: KeyStore, lifetime_s: int | None) -> None:
+    """The new key is revoked and the old one, soon over, rotated again: the next lives as long as it was to live."""
+    store.make("a", {"read"}, lifetime_s)
+    for _ in range(3):
+        new = store.rotate("a", 300)
+        assert new.key.expires_at == (None if lifetime_s is None else START + lifetime_s)
+        store.revoke(new.key.prefix)
+    assert store.all()[0].expires_at == START + 300
+    assert store.rotate("a", 300, DAY).key.expires_at == START + DAY
+
+
 def test_a_key_is_revoked_by_its_name_or_its_prefix(store: KeyStore) -> None:
     """A name means all of its keys, a prefix one; neither is found a second time."""
     first = store.make("a", {"read"})
