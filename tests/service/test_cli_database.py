@@ -1,5 +1,6 @@
 """What commands say of a database_url at which there can never be a database."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from running_service import free_port
 
 MADE_OR_READ = "must name a file that is there or can be made, and that may be read"
 READ = "must name a file that is there, and that may be read"
+OF_POSTGRESQL = "postgresql+psycopg://"
 RULES = {
     "folder": "must name a file, and {file} is another thing, such as a folder",
     "device": "must name a file, and {file} is another thing, such as a folder",
@@ -83,6 +85,40 @@ def test_what_looks_at_a_database_makes_none(
     assert (run.exit_code, run.stdout, run.stderr.count("\n")) == (2, "", 1)
     assert f"database_url (sqlite:///{file}) {rule}".format(file=file) in run.stderr
     assert sorted((each, each.stat().st_size) for each in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (
+            "postgres://u:secret@h/n",
+            "database_url (postgres://u:***@h/n) must begin with sqlite:/// or " + OF_POSTGRESQL,
+        ),
+        ("postgresql://u:secret@h/n", f"database_url must begin with {OF_POSTGRESQL}, not with postgresql://"),
+        ("preheat.db", "database_url must be a URL that begins with sqlite:/// or " + OF_POSTGRESQL),
+        ("", "database_url must not be empty: it must begin with sqlite:/// or " + OF_POSTGRESQL),
+    ],
+)
+def test_a_url_of_no_kind_is_told_the_right_form(url: str, message: str) -> None:
+    """What it says to write is taken."""
+    run = CliRunner().invoke(app, ["store", "check"], env={"PREHEAT_DATABASE_URL": url})
+    assert (run.exit_code, run.stderr) == (2, f"error: {message}\n")
+
+
+def test_a_database_that_is_away_is_told_once() -> None:
+    """In the line that the command ends with, and in no line of a log."""
+    url = f"postgresql+psycopg://u:secret@127.0.0.1:{free_port()}/n"
+    command = [sys.executable, "-m", "preheat.cli", "keys", "list"]
+    run = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PREHEAT_DATABASE_URL": url},
+    )
+    assert (run.returncode, run.stdout, run.stderr.count("is not available")) == (1, "", 1)
+    assert run.stderr.startswith("error: the schedule database is not available: ")
 
 
 @pytest.mark.parametrize("wrong", ["folder", "another file"], indirect=True)

@@ -1,5 +1,6 @@
 """The database that the settings name, for the commands that work in it."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -18,11 +19,15 @@ def opened_database(*, is_made: bool) -> "Iterator[Database]":
 
     Ends the command where what it asks for cannot be done there.
     """
+    log, silent = logging.getLogger("preheat"), logging.NullHandler()
+    log.addHandler(silent)  # the command prints the error that it ends with: it need not be on stderr twice
     try:
         with closing(database_of(valid(Settings, {}), is_made=is_made)) as database:
             yield database
     except ValueError as error:
         fail(str(error), code=2)
+    finally:
+        log.removeHandler(silent)
 
 
 def database_of(settings: Settings, *, is_made: bool = True) -> "Database":

@@ -221,12 +221,14 @@ def _alembic_config() -> alembic.config.Config:
 
 
 def _resolve(text: str) -> tuple[URL, Dialect]:
-    known = " or ".join(f"{name}://" for name in DIALECTS)
+    known = " or ".join(dialect.BEGINNING_OF_URL for dialect in DIALECTS.values())
+    if not text:
+        raise ValueError(f"database_url must not be empty: it must begin with {known}")
     try:
         url = make_url(text)
     except ArgumentError:
         # Not shown: what cannot be parsed may have a password anywhere.
-        raise ValueError(f"database_url must be a URL that starts with {known}") from None
+        raise ValueError(f"database_url must be a URL that begins with {known}") from None
     if url.get_backend_name() not in DIALECTS:
-        raise ValueError(f"database_url ({url.render_as_string()}) must start with {known}")
+        raise ValueError(f"database_url ({url.render_as_string()}) must begin with {known}")
     return url, DIALECTS[url.get_backend_name()]

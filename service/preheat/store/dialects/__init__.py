@@ -25,6 +25,9 @@ class Listener(Protocol):
 class Dialect(Protocol):
     """A kind of database; a module can be one."""
 
+    BEGINNING_OF_URL: str
+    """What its URLs begin with, as an operator must write it."""
+
     DRIVER_ERRORS: tuple[type[Exception], ...]
     """What the driver raises where SQLAlchemy does not translate it."""
 

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine as create_engine_of_url
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import NullPool, QueuePool
 
+BEGINNING_OF_URL = "sqlite:///"
 DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
 
 _LAST_CHARACTER = "\U0010ffff"
