@@ -14,6 +14,7 @@ from sqlalchemy import create_engine as create_engine_of_url
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import NullPool, QueuePool
 
+BEGINNING_OF_URL = "sqlite:///"
 DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
 
 _LAST_CHARACTER = "\U0010ffff"
@@ -64,16 +65,20 @@ def prepare(url: URL) -> None:
         _file(url).touch()
 
 
-def check_place(url: URL) -> None:
+def check_place(url: URL, *, is_made: bool) -> None:
     """It must be memory, or a file that is or can be a database, in a folder that is there or can be made.
 
-    What may pass by itself, such as a full disk, is for the service to say for as long as it lasts.
+    Without `is_made` it must be a database already, and an empty file is none. What may pass by itself, such as a full
+    disk, is for the service to say for as long as it lasts.
     """
     if not is_shared(url):
         return
     file = _file(url)
     try:
-        prepare(url)
+        if is_made:
+            prepare(url)
+        else:
+            file.stat()
         if not file.is_file():
             raise ValueError(f"database_url ({url}) must name a file, and {file} is another thing, such as a folder")
         with file.open("rb") as opened:
@@ -81,10 +86,12 @@ def check_place(url: URL) -> None:
     except OSError as error:
         if error.errno in _MAY_PASS:
             return
-        rule = "must name a file that is there or can be made, and that may be read"
-        is_below_a_file = isinstance(error, FileExistsError | NotADirectoryError)
+        rule = f"must name a file that is there{' or can be made' * is_made}, and that may be read"
+        is_below_a_file = is_made and isinstance(error, FileExistsError | NotADirectoryError)
         reason = "it is no folder" if is_below_a_file else error.strerror
         raise ValueError(f"database_url ({url}) {rule}; {error.filename}: {reason}") from error
+    if not beginning and not is_made:
+        raise ValueError(f"database_url ({url}) must name a database that is there, and {file} is empty")
     if beginning not in {b"", _BEGINNING}:
         raise ValueError(f"database_url ({url}) must name a database of SQLite, and {file} is another file, or damaged")
 
