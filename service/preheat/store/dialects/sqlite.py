@@ -35,6 +35,15 @@ _MEANINGS = {
 """Of SQLite's result codes (sqlite.org/rescode.html), those that an operator must do something about."""
 
 
+_NOT_WRITTEN = {
+    "SQLITE_FULL": "its disk is full",
+    "SQLITE_IOERR_WRITE": "its disk fails, or a file may not be as large",
+    "SQLITE_IOERR_FSYNC": "its disk fails",
+    "SQLITE_IOERR_TRUNCATE": "its disk fails",
+}
+"""Of them, those of a file that is written."""
+
+
 def create_engine(url: URL, timeout_s: float) -> Engine:
     """An engine whose every transaction opens the file anew.
 
@@ -123,8 +132,21 @@ def contains(column: Column[str], part: str) -> ColumnElement[bool]:
 
 
 def backup(url: URL, file: Path) -> None:
-    """Through SQLite's online backup, beside whoever uses the file."""
-    _copy(_file(url), file)
+    """Through SQLite's online backup, beside whoever uses the file; it has its name once it is whole."""
+    source = _file(url)
+    try:
+        with TemporaryDirectory(prefix=".backup-", dir=file.parent) as folder:
+            copy = Path(folder) / "copy.db"
+            _copy(source, copy)
+            copy.rename(file)
+    except OSError as error:
+        raise ValueError(f"FILE ({file}) cannot be written: {error.strerror}") from error
+    except sqlite3.Error as error:
+        # A source is only read: what fails as only writing can is the copy.
+        meanings = [meaning for name, meaning in _NOT_WRITTEN.items() if _code(error).startswith(name)]
+        if meanings:
+            raise ValueError(f"FILE ({file}) cannot be written: {meanings[0]} ({error})") from error
+        raise
 
 
 def restore(url: URL, file: Path, bring_forward: Callable[[URL], None]) -> None:
@@ -154,7 +176,7 @@ def free_bytes(url: URL) -> int | None:
 
 def reason(url: URL, error: BaseException) -> str:
     """By SQLite's result code."""
-    code = getattr(error, "sqlite_errorname", "")
+    code = _code(error)
     if code.startswith("SQLITE_CANTOPEN") and not _file(url).exists():
         return f"its file is gone: it was deleted, or its disk is not mounted ({error})"
     if code.startswith("SQLITE_IOERR") and (free_bytes(url) or 0) < _LEAST_FREE_BYTES:
@@ -198,6 +220,11 @@ def _file(url: URL) -> Path:
     if not is_shared(url):
         raise ValueError("a database in memory is gone with its process: there is nothing to copy")
     return Path(str(url.database))
+
+
+def _code(error: BaseException) -> str:
+    """SQLite's name of an error, empty for one of another kind."""
+    return getattr(error, "sqlite_errorname", "")
 
 
 def _after(prefix: str) -> str:
