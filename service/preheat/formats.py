@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -32,13 +32,24 @@ WINDOW_FORMATS = (JSON, PNG, SVG, CSV, NPY)
 """What a window of LRs can be answered as; the first is the default."""
 
 
+MOST_ACCEPT_CHARACTERS = 1000
+"""Several times what browsers send; a header may have many thousand ranges, which the event loop would compare."""
+
+
 def negotiate(accept: str | None, formats: Sequence[str] = WINDOW_FORMATS) -> str:
     """The format that an Accept header prefers (RFC 9110 §12.5.1); at equal weight the earlier of ours.
 
     Parameters of a media range other than its weight (`text/csv; header=present`) are ignored. Raises NotAcceptable
-    if the header admits none.
+    if the header admits none, or has more than 1,000 characters: of one that was read in part, nobody could tell what
+    it prefers.
     """
-    ranges = [_media_range(part) for part in (accept or "*/*").split(",") if part.strip()]
+    accept = accept or "*/*"
+    if len(accept) > MOST_ACCEPT_CHARACTERS:
+        rule = f"Accept ({len(accept)} characters) must have at most {MOST_ACCEPT_CHARACTERS}, and admit one of"
+        raise NotAcceptable(formats, rule)
+    ranges: dict[str, float] = {}
+    for media_range, weight in (_media_range(part) for part in accept.split(",") if part.strip()):
+        ranges[media_range] = max(weight, ranges.get(media_range, 0.0))
     weights = {media_type: _weight(media_type, ranges) for media_type in formats}
     # max takes the first of equals, so that the order of `formats` decides.
     best = max(formats, key=weights.__getitem__)
@@ -209,10 +220,7 @@ def _media_range(part: str) -> tuple[str, float]:
         return media_range, 0.0  # a weight that is no number asks for nothing
 
 
-def _weight(media_type: str, ranges: list[tuple[str, float]]) -> float:
+def _weight(media_type: str, ranges: Mapping[str, float]) -> float:
     """The weight of the most specific range that covers the type."""
-    for pattern in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
-        weights = [weight for media_range, weight in ranges if media_range == pattern]
-        if weights:
-            return max(weights)
-    return 0.0
+    patterns = (media_type, media_type.partition("/")[0] + "/*", "*/*")
+    return next((ranges[pattern] for pattern in patterns if pattern in ranges), 0.0)

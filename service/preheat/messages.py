@@ -1,16 +1,24 @@
-"""How values and texts are shown in messages: short, and printable."""
+"""How values and texts are shown in messages: short, printable, and without the secrets of keys."""
 
 import json
 from collections.abc import Iterable
 from typing import Any
+
+from preheat.masking import masked
 
 _MOST_CHARACTERS = 60
 _MOST_NAMES = 60
 """Names of a list: more than there are schedulers or fields, fewer than there may be param groups."""
 
 
+def beginning(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """The first characters of a text, masked."""
+    return masked(text)[:most]
+
+
 def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
-    """The text, its end cut off where it has more than `most` characters."""
+    """The text, masked, its end cut off where it has more than `most` characters."""
+    text = masked(text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

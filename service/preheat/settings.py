@@ -43,6 +43,9 @@ def _a_host_name(name: str) -> str:
     return name
 
 
+# Bounds far above what makes sense, so that no system call and no thread gets a number that it cannot take.
+_Seconds = Annotated[float, Field(le=86_400)]
+_Memory = Annotated[int, Field(le=10**13)]
 _HostName = Annotated[str, AfterValidator(_a_host_name)]
 _Origin = Annotated[str, AfterValidator(_as_browsers_write_it)]
 # Pydantic alone would say why it is neither an IPv4 nor an IPv6 network.
@@ -71,7 +74,7 @@ class Settings(BaseSettings):
         description="Where schedules are kept: sqlite:///FILE (by default in the user's data folder), "
         "sqlite:///:memory: to forget them at the end, or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
     )
-    database_timeout_s: float = Field(
+    database_timeout_s: _Seconds = Field(
         5.0, gt=0, description="How long to wait for the database: for another writer, a lock or a connection."
     )
     retention_days: int | None = Field(
@@ -111,7 +114,7 @@ class Settings(BaseSettings):
         (),
         description="Origins, separated by commas, whose pages a browser lets use this service: https://wiki.example.org.",
     )
-    compute_timeout_s: float = Field(
+    compute_timeout_s: _Seconds = Field(
         20.0, gt=0, description="How long one request may compute; what does not stop then is killed a little later."
     )
     compute_workers: int = Field(
@@ -121,13 +124,13 @@ class Settings(BaseSettings):
         description="Processes that compute, for each of `workers`; 0 computes in threads, as a database in memory "
         "does, where nothing can be killed and memory has no limit.",
     )
-    compute_memory_bytes: int = Field(
+    compute_memory_bytes: _Memory = Field(
         1_000_000_000,
         ge=50_000_000,
         description="Memory that each computing process may take beyond what it starts with, its caches included.",
     )
     compute_queue: int = Field(128, ge=0, le=10_000, description="Most requests that wait for a computing process.")
-    compute_wait_s: float = Field(10.0, gt=0, description="How long a request may wait for a computing process.")
+    compute_wait_s: _Seconds = Field(10.0, gt=0, description="How long a request may wait for a computing process.")
     shutdown_delay_s: float = Field(
         0.0,
         ge=0,
@@ -135,9 +138,12 @@ class Settings(BaseSettings):
         description="How long to accept requests after SIGTERM, while /readyz says 503 to load balancers.",
     )
     shutdown_timeout_s: int = Field(
-        10, ge=1, description="How long requests in flight may take after SIGTERM, before their connections are cut."
+        10,
+        ge=1,
+        le=86_400,
+        description="How long requests in flight may take after SIGTERM, before their connections are cut.",
     )
-    worker_timeout_s: float = Field(
+    worker_timeout_s: _Seconds = Field(
         30.0, ge=1, description="How long one of several workers may not react before it is killed and replaced."
     )
     root_path: str = Field(
@@ -151,46 +157,52 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         1000,
         ge=1,
+        le=1_000_000_000,
         description="Connections per worker; then the one that has been silent longest makes room, or, if all wait for "
         "answers, requests other than probes get 503.",
     )
-    max_target_bytes: int = Field(32_768, ge=64, description="Longest path and query of a request.")
+    max_target_bytes: int = Field(32_768, ge=64, le=1_000_000, description="Longest path and query of a request.")
     max_head_bytes: int = Field(
-        65_536, ge=1024, description="Largest request line with headers; also what may stand between parts of a body."
+        65_536,
+        ge=1024,
+        le=10_000_000,
+        description="Largest request line with headers; also what may stand between parts of a body.",
     )
-    max_headers: int = Field(100, ge=8, description="Most headers of a request.")
+    max_headers: int = Field(100, ge=8, le=100_000, description="Most headers of a request.")
     max_pipelined_requests: int = Field(
-        32, ge=1, description="Requests on one connection that may wait for the answer to an earlier one."
+        32, ge=1, le=100_000, description="Requests on one connection that may wait for the answer to an earlier one."
     )
-    head_timeout_s: float = Field(10.0, gt=0, description="How long a request's head may take to arrive.")
-    body_timeout_s: float = Field(60.0, gt=0, description="How long a request's body may take to arrive.")
-    keep_alive_timeout_s: float = Field(65.0, gt=0, description="How long a connection is kept without a request.")
-    send_timeout_s: float = Field(
+    head_timeout_s: _Seconds = Field(10.0, gt=0, description="How long a request's head may take to arrive.")
+    body_timeout_s: _Seconds = Field(60.0, gt=0, description="How long a request's body may take to arrive.")
+    keep_alive_timeout_s: _Seconds = Field(65.0, gt=0, description="How long a connection is kept without a request.")
+    send_timeout_s: _Seconds = Field(
         30.0, gt=0, description="How long a client may take to read 64 KiB of an answer, or what is left of it."
     )
-    max_unsent_bytes: int = Field(
+    max_unsent_bytes: _Memory = Field(
         256_000_000,
         ge=1,
         description="Memory, per worker, for answers that clients are slow to read; then the slowest is cut.",
     )
-    max_arriving_bytes: int = Field(
+    max_arriving_bytes: _Memory = Field(
         64_000_000,
         ge=1,
         description="Memory, per worker, for request bodies that are still arriving; then the one that has taken most "
         "for longest is refused.",
     )
-    max_body_bytes: int = Field(2_000_000, ge=1, description="Largest request body.")
-    max_values_per_answer: int = Field(2_000_000, ge=1, description="Most values in one answer: rows × columns.")
+    max_body_bytes: int = Field(2_000_000, ge=1, le=1_000_000_000, description="Largest request body.")
+    max_values_per_answer: int = Field(
+        2_000_000, ge=1, le=1_000_000_000, description="Most values in one answer: rows × columns."
+    )
     max_total_iterations: int = Field(
-        1_000_000_000_000, ge=1, description="Longest run of a scheduler with a closed form."
+        1_000_000_000_000, ge=1, le=2**53, description="Longest run of a scheduler with a closed form."
     )
     max_total_iterations_stepped: int = Field(
-        10_000_000, ge=1, description="Longest run of a scheduler that must be stepped."
+        10_000_000, ge=1, le=2**53, description="Longest run of a scheduler that must be stepped."
     )
-    max_width_px: int = Field(4000, ge=320, description="Widest picture.")
-    max_height_px: int = Field(4000, ge=200, description="Highest picture.")
-    curve_cache_bytes: int = Field(256_000_000, ge=0, description="Memory for curves, per worker.")
-    picture_cache_bytes: int = Field(64_000_000, ge=0, description="Memory for pictures, per worker.")
+    max_width_px: int = Field(4000, ge=320, le=100_000, description="Widest picture.")
+    max_height_px: int = Field(4000, ge=200, le=100_000, description="Highest picture.")
+    curve_cache_bytes: _Memory = Field(256_000_000, ge=0, description="Memory for curves, per worker.")
+    picture_cache_bytes: _Memory = Field(64_000_000, ge=0, description="Memory for pictures, per worker.")
 
     run_lease_s: float = Field(
         5.0, gt=0, le=3600, description="How far ahead LRs are handed out to a live run; so long its changes wait."

@@ -21,7 +21,6 @@ from preheat.settings import Settings
 from preheat.store import Database, KeyStore
 from running_service import free_port, service_process, wait_until
 
-ROUNDS = 7
 SETTLING_S = 15
 """Until the processes for heavy requests are made, which import for some seconds beside the first requests."""
 
@@ -70,7 +69,10 @@ Rate = Callable[[], float]
 
 
 def measure() -> Iterator[Ratio]:
-    """Requests a second over many connections; all servers in turn in every round, each alone while it is measured."""
+    """Requests a second over many connections; all servers in turn in every round, each alone while it is measured.
+
+    As many rounds as servers, each begun by another: whoever comes first after a pause is measured by a colder machine.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rates = _medians(_cases(stack, folder))
@@ -113,10 +115,11 @@ def _cases(stack: ExitStack, folder: Path) -> dict[str, Rate]:
 
 
 def _medians(cases: dict[str, Rate]) -> dict[str, float]:
-    for rate in cases.values():
-        rate()
-    rounds = [{name: rate() for name, rate in cases.items()} for _ in range(ROUNDS)]
-    return {name: statistics.median(rates[name] for rates in rounds) for name in cases}
+    names = list(cases)
+    for name in names:
+        cases[name]()
+    rounds = [{name: cases[name]() for name in names[first:] + names[:first]} for first in range(len(names))]
+    return {name: statistics.median(rates[name] for rates in rounds) for name in names}
 
 
 def make_key(database: Path) -> str:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import facts
 import pages
 from markdown_blocks import ROOT, Block, PageRunner, StoppableService, blocks_of
 from preheat.settings import Settings
+from preheat.store import Database
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 
 DOCS = ROOT / "docs"
@@ -39,7 +41,10 @@ def test_every_block_does_what_the_page_shows(page: str, module: str | None, tmp
     folder.mkdir()
     blocks = [block for block in blocks_of(DOCS / page) if block.argument("needs") == module]
     if not any(block.has("stop-service") for block in blocks):
-        PageRunner(folder, url).run(blocks)
+        # Where `preheat serve` keeps schedules, if nobody says otherwise.
+        with closing(Database(f"sqlite:///{tmp_path}/data/preheat/preheat.db", 30)) as database:
+            database.check()
+        PageRunner(folder, url, XDG_DATA_HOME=str(tmp_path / "data")).run(blocks)
         return
     with StoppableService(tmp_path / "preheat.db") as service:
         PageRunner(folder, service.url, service.keep, PREHEAT_DATABASE_URL=service.database_url).run(blocks)

@@ -11,8 +11,9 @@ from typer.testing import CliRunner, Result
 
 from preheat.cli import app
 from preheat.schedule import Schedule
-from preheat.store import Database, ScheduleStore
+from preheat.store import Database, KeyStore, ScheduleStore
 from running_service import service_process
+from support.disks import disk
 from support.postgresql import postgresql_server
 
 FORMAT_1 = Path(__file__).parents[1] / "data/format_1.db"
@@ -46,10 +47,43 @@ def test_a_backup_is_what_was_there(tmp_path: Path) -> None:
     fill(database, 3)
     refused = store(database, "restore", copy)
     assert (refused.exit_code, lengths(database)) == (2, [3, 2, 1])
-    assert "--replace" in refused.stderr
+    assert f"sqlite:///{database} is in use: --replace deletes all 3 schedules and 0 keys that it has" in refused.stderr
     assert (store(database, "restore", copy, "--replace").exit_code, lengths(database)) == (0, [2, 1])
     elsewhere = tmp_path / "new folder" / "preheat.db"
     assert (store(elsewhere, "restore", copy).exit_code, lengths(elsewhere)) == (0, [2, 1])
+
+
+def test_keys_are_not_deleted_unasked(tmp_path: Path) -> None:
+    """A database with keys alone is in use too; revoked ones count, since services ask because of them."""
+    database, copy = tmp_path / "preheat.db", tmp_path / "copy.db"
+    fill(copy, 1, 2)
+    keys = KeyStore(Database(f"sqlite:///{database}", 5))
+    keys.make("only", {"admin"})
+    keys.revoke("only")
+    refused = store(database, "restore", copy)
+    assert (refused.exit_code, keys.count()) == (2, 1)
+    assert "--replace deletes all 0 schedules and 1 key that it has" in refused.stderr
+    restored = store(database, "restore", copy, "--replace")
+    assert (restored.exit_code, keys.count()) == (0, 0)
+    assert restored.stdout == f"restored sqlite:///{database}: 2 schedules and 0 keys\n"
+
+
+def test_a_backup_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Where there is no folder, and where the disk is too small: FILE is named, and can be tried again."""
+    database = tmp_path / "preheat.db"
+    fill(database, 1)
+    label = "x" * 200_000
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE schedules SET label = ?", (label,))
+    nowhere = tmp_path / "nowhere" / "copy.db"
+    refused = store(database, "backup", nowhere)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == f"error: FILE ({nowhere}) cannot be written: No such file or directory\n"
+    with disk(tmp_path / "disk", "128k") as folder:
+        refused = store(database, "backup", folder / "copy.db")
+        assert (refused.exit_code, list(folder.iterdir())) == (2, [])
+        assert f"FILE ({folder / 'copy.db'}) cannot be written: its disk is full" in refused.stderr
+        assert "schedule database" not in refused.stderr
 
 
 def test_a_backup_of_an_older_version_is_brought_forward(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_plot_writes_a_picture(spec_file: str, tmp_path: Path, name: str, start:
             "height_px (4001) must not exceed max_height_px (4000)",
         ),
         (("serve", "--port", "70000"), "", 2, "port (70000) must be ≤ 65535"),
-        (("serve", "--database-url", "mysql://x"), "", 2, "must start with sqlite:// or postgresql://"),
+        (("serve", "--database-url", "mysql://x"), "", 2, "must begin with sqlite:/// or postgresql+psycopg://"),
         (("serve", "--workers", "2", "--database-url", "sqlite:///:memory:"), "", 1, "workers (2) must be 1"),
         (("serve", "--host", "256.0.0.1"), "", 1, "host (256.0.0.1) is no address, and no name of one"),
         (("serve", "--host", "preheat.invalid"), "", 1, "host (preheat.invalid) is no address, and no name of one"),

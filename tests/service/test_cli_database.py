@@ -1,5 +1,6 @@
 """What commands say of a database_url at which there can never be a database."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from preheat.cli import app
 from running_service import free_port
 
 MADE_OR_READ = "must name a file that is there or can be made, and that may be read"
+READ = "must name a file that is there, and that may be read"
+OF_POSTGRESQL = "postgresql+psycopg://"
 RULES = {
     "folder": "must name a file, and {file} is another thing, such as a folder",
     "device": "must name a file, and {file} is another thing, such as a folder",
@@ -43,7 +46,7 @@ def wrong(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    "command", [("keys", "list"), ("keys", "make", "a"), ("store", "check"), ("store", "backup", "copy.db")]
+    "command", [("keys", "list"), ("keys", "make", "a"), ("store", "restore", __file__, "--replace")]
 )
 def test_a_command_names_the_setting_the_value_and_the_rule(wrong: tuple[str, str], command: tuple[str, ...]) -> None:
     """Exit code 2, one line."""
@@ -54,6 +57,68 @@ def test_a_command_names_the_setting_the_value_and_the_rule(wrong: tuple[str, st
 
 
 _SCOPES = {"make": ("--scopes", "read")}
+
+
+@pytest.mark.parametrize("command", [("check",), ("backup", "copy.db")])
+@pytest.mark.parametrize(
+    ("place", "rule"),
+    [
+        ("none.db", READ + "; {file}: No such file or directory"),
+        ("no folder/none.db", READ + "; {file}: No such file or directory"),
+        ("a file/none.db", READ + "; {file}: Not a directory"),
+        ("empty.db", "must name a database that is there, and {file} is empty"),
+        ("folder", "must name a file, and {file} is another thing, such as a folder"),
+        ("a file", "must name a database of SQLite, and {file} is another file, or damaged"),
+    ],
+)
+def test_what_looks_at_a_database_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], place: str, rule: str
+) -> None:
+    """A mistyped path ends a nightly check or backup with exit code 2, and leaves everything as it was."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a file").write_text("PK")
+    (tmp_path / "empty.db").touch()
+    before = sorted((each, each.stat().st_size) for each in tmp_path.rglob("*"))
+    file = tmp_path / place
+    run = CliRunner().invoke(app, ["store", *command], env={"PREHEAT_DATABASE_URL": f"sqlite:///{file}"})
+    assert (run.exit_code, run.stdout, run.stderr.count("\n")) == (2, "", 1)
+    assert f"database_url (sqlite:///{file}) {rule}".format(file=file) in run.stderr
+    assert sorted((each, each.stat().st_size) for each in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (
+            "postgres://u:secret@h/n",
+            "database_url (postgres://u:***@h/n) must begin with sqlite:/// or " + OF_POSTGRESQL,
+        ),
+        ("postgresql://u:secret@h/n", f"database_url must begin with {OF_POSTGRESQL}, not with postgresql://"),
+        ("preheat.db", "database_url must be a URL that begins with sqlite:/// or " + OF_POSTGRESQL),
+        ("", "database_url must not be empty: it must begin with sqlite:/// or " + OF_POSTGRESQL),
+    ],
+)
+def test_a_url_of_no_kind_is_told_the_right_form(url: str, message: str) -> None:
+    """What it says to write is taken."""
+    run = CliRunner().invoke(app, ["store", "check"], env={"PREHEAT_DATABASE_URL": url})
+    assert (run.exit_code, run.stderr) == (2, f"error: {message}\n")
+
+
+def test_a_database_that_is_away_is_told_once() -> None:
+    """In the line that the command ends with, and in no line of a log."""
+    url = f"postgresql+psycopg://u:secret@127.0.0.1:{free_port()}/n"
+    command = [sys.executable, "-m", "preheat.cli", "keys", "list"]
+    run = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PREHEAT_DATABASE_URL": url},
+    )
+    assert (run.returncode, run.stdout, run.stderr.count("is not available")) == (1, "", 1)
+    assert run.stderr.startswith("error: the schedule database is not available: ")
 
 
 @pytest.mark.parametrize("wrong", ["folder", "another file"], indirect=True)
@@ -77,7 +142,9 @@ def test_what_is_or_can_be_a_database_is_taken(tmp_path: Path, content: str) -> 
         with closing(sqlite3.connect(file)) as connection:
             connection.execute("PRAGMA user_version = 1")
         assert file.stat().st_size > 0
-    run = CliRunner().invoke(app, ["store", "check"], env={"PREHEAT_DATABASE_URL": f"sqlite:///{file}"})
+    environment = {"PREHEAT_DATABASE_URL": f"sqlite:///{file}"}
+    assert CliRunner().invoke(app, ["keys", "list"], env=environment).exit_code == 0
+    run = CliRunner().invoke(app, ["store", "check"], env=environment)
     assert run.exit_code == 0
     assert "0 schedules" in run.stdout
 

@@ -41,6 +41,7 @@ def test_a_key_is_made_used_rotated_and_revoked_beside_a_service(tmp_path: Path)
         assert TOKEN.fullmatch(token)
         assert token not in made.stderr
         assert token[:16] in made.stderr
+        assert re.match(r"It works until \d{4}-\d\d-\d\dT", made.stderr)
         wait_until(lambda: http.get("/v1/schedules").status_code == 401, 60)
         assert status(token) == 200
         rotated = json.loads(run("keys", "rotate", "GPU 7", "--overlap", "1h", "--json", **database).stdout)

@@ -10,6 +10,7 @@ from support.modules import imported
 ROOT = Path(__file__).parents[2]
 
 LEVELS = [
+    {"masking"},
     {"messages", "exit_code", "loopback", "service_thread"},
     {"errors"},
     {"formula", "keys"},

@@ -1,16 +1,25 @@
 """Settings: what the environment may say, and what of it is none of ours."""
 
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import annotated_types
+import httpx
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from preheat.plot.options import PlotOptions
 from preheat.settings import Settings, unknown_variables
 from preheat_client._core.configuration import configuration_rows
+from reference import REFERENCE_SPEC
+from rest import post
+from running_service import service_process, wait_until
 
 BESIDE_A_SERVICE = {
     "PREHEAT_SERVICE_HOST": "10.96.0.10",
@@ -129,6 +138,59 @@ def test_no_setting_forbids_the_smallest_picture(side: str) -> None:
     assert getattr(Settings.model_validate({f"max_{side}": least}), f"max_{side}") == least
     with pytest.raises(ValidationError):
         Settings.model_validate({f"max_{side}": least - 1})
+
+
+_DAYS = Settings.model_fields["retention_days"].annotation
+
+
+def most() -> dict[str, Any]:
+    """Every setting that is a number, with its largest value; inf where it has none."""
+    numbers = {name: field for name, field in Settings.model_fields.items() if field.annotation in {int, float, _DAYS}}
+    return {
+        name: next((bound.le for bound in field.metadata if isinstance(bound, annotated_types.Le)), math.inf)
+        for name, field in numbers.items()
+    }
+
+
+@pytest.mark.parametrize("name", most())
+@settings(max_examples=10)
+@given(st.one_of(st.floats(min_value=1, exclude_min=True), st.integers(min_value=2), st.just(math.nan)))
+@example(math.inf)
+@example(math.nan)
+@example(-math.inf)
+@example(2)
+@example(10**400)
+def test_a_number_has_a_largest_value(name: str, factor: float) -> None:
+    """Infinity, what is no number, and whatever is larger are refused, as a number and as the text of a variable."""
+    assert most()[name] < math.inf
+    value = most()[name] * factor if isinstance(factor, int) else math.floor(most()[name]) + factor
+    for given_value in (value, str(value) if abs(value) < 1e300 else "1e999"):
+        with pytest.raises(ValidationError) as caught:
+            Settings.model_validate({name: given_value})
+        assert [error["loc"] for error in caught.value.errors()] == [(name,)]
+
+
+def test_serve_says_how_large_a_number_may_be() -> None:
+    """In one line, with the setting and the value."""
+    command = [sys.executable, "-m", "preheat.cli", "serve"]
+    environment = {**os.environ, "PREHEAT_COMPUTE_TIMEOUT_S": "inf"}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert run.returncode == 2
+    assert run.stderr.endswith('compute_timeout_s ("inf") must be ≤ 86400.0\n')
+    assert run.stderr.count("\n") == 1
+
+
+def test_a_service_works_with_every_limit_at_its_largest(tmp_path: Path) -> None:
+    """No system call and no process is given a number that it cannot take; the counts of processes stay small."""
+    few: dict[str, Any] = {"workers": 1, "compute_workers": 1, "shutdown_delay_s": 0}
+    limits: dict[str, Any] = {name: value for name, value in most().items() if name not in {"port", *few}}
+    with (
+        service_process(tmp_path / "p.db", **{**limits, **few}) as running,
+        httpx.Client(base_url=running.url, timeout=60) as http,
+    ):
+        wait_until(lambda: http.get("/readyz").is_success, 60)
+        assert post(http, REFERENCE_SPEC).status_code == 201
+        assert http.get("/metrics").is_success
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ from preheat.api.routes import (
 from preheat.api.routes import metrics as metrics_route
 from preheat.api.run_events import EventHub
 from preheat.errors import ServiceStarting, ServiceStopping, StoreUnavailable
-from preheat.first_key import first_key
+from preheat.first_key import first_key, without_file
 from preheat.observability import logs
 from preheat.observability.metrics import Metrics
 from preheat.observability.traces import tracing_from_environment
@@ -127,6 +127,7 @@ def app_from_environment() -> PointLookup:
 def worker_app(settings: Settings) -> FastAPI:
     """What worker processes answer heavy requests with: the routes, kept up to date with what others delete."""
     logs.configure(settings.log_format, settings.log_level)
+    first_key(settings)  # none is asked for here, but problem documents must not show it
     app = routed_app(settings)
     app.state.changes.start()
     app.state.metrics.start_sharing()
@@ -239,7 +240,7 @@ def _worker_pool(settings: Settings, metrics: Metrics) -> WorkerPool:
         "curve_cache_bytes": min(settings.curve_cache_bytes, settings.compute_memory_bytes // 4),
         "picture_cache_bytes": min(settings.picture_cache_bytes, settings.compute_memory_bytes // 8),
     }
-    of_workers = settings.model_copy(update=caches)
+    of_workers = settings.model_copy(update=caches | without_file(settings))
     setup = Setup(
         answering, (worker_app, of_workers), settings.compute_memory_bytes, 2 * limits.kill_after_s, PRELOADED
     )

@@ -21,7 +21,8 @@ class KeyRing:
 
     It reads them when it is told of a change, and every `poll_s` anyway: so it knows whether the database answers, and
     an app that nobody tells of changes learns of them. `ring` is None until they were read for the first time, unless
-    the operator gave a key of its `own`; `error` is why they could not be read last.
+    the operator gave a key of its `own`; once it asks for a key, it does so until the process ends. `error` is why the
+    keys could not be read last.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class KeyRing:
     def read(self) -> None:
         """Reads the keys. Raises StoreUnavailable."""
         with self._reading:  # one at a time: an older answer must not replace a newer one
-            self.ring = Ring((*self._own, *self._store.all()))
+            found = self._store.all()
+            # A backup without keys that is restored must not open a service that asked for one until then.
+            self.ring = Ring((*self._own, *found), asked=self.ring is not None and self.ring.asks)
             self._read_at = self._clock()
 
     def note(self, key: Key, now: float) -> None:

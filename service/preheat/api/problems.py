@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from preheat.api.caching import NO_STORE
 from preheat.errors import MemoryExceeded, PreheatError, ScheduleUnreadable
-from preheat.keys.token import masked
+from preheat.masking import masked
 from preheat.messages import printable, shortened
 from preheat.observability.request_id import current_request_id
 from preheat.specs import InvalidSpec, Violation, from_pydantic
@@ -55,7 +55,7 @@ class Problem(BaseModel):
 
 
 class _ProblemResponse(JSONResponse):
-    """What a request said is often in it; a key that was put into the wrong place is not."""
+    """What a request said is often in it; a key that was put into the wrong place is not (see `masking`)."""
 
     media_type = PROBLEM
 

@@ -2,19 +2,18 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 
-from preheat.cli.arguments import failing, valid
-from preheat.cli.database import database_of
+from preheat.cli.arguments import failing
+from preheat.cli.database import opened_database
 from preheat.cli.output import ERR, OUT, fail, print_table, summary, write_data
 from preheat.keys import SCOPES, Key, parse_scopes
 from preheat.keys.lifetime import parse_seconds
-from preheat.settings import Settings
 
 if TYPE_CHECKING:  # SQLAlchemy takes a while to import; --help does not need it
     from preheat.store import KeyStore, NewKey
@@ -96,13 +95,10 @@ def _store() -> "Iterator[KeyStore]":
     """The keys of the database of the settings; ends the command where what is asked cannot be done."""
     from preheat.store import KeyStore  # noqa: PLC0415
 
-    try:
-        with closing(database_of(valid(Settings, {}))) as database:
-            if not database.is_shared:
-                fail("database_url must not be a database in memory, which no service shares", code=2)
-            yield KeyStore(database)
-    except ValueError as error:
-        fail(str(error), code=2)
+    with opened_database(is_made=True) as database:
+        if not database.is_shared:
+            fail("database_url must not be a database in memory, which no service shares", code=2)
+        yield KeyStore(database)
 
 
 def _show(new: "NewKey", *, as_json: bool) -> None:
@@ -112,9 +108,10 @@ def _show(new: "NewKey", *, as_json: bool) -> None:
         write_data(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
         return
     write_data(f"{new.token}\n")
+    until = f"until {_text(new.key.expires_at)}" if new.key.expires_at else "until it is revoked"
     ERR.print(
-        f"This is the only time that it is shown. Clients send it as Authorization: Bearer KEY, or with "
-        f"PREHEAT_TOKEN=KEY; in lists it is {new.key.prefix}.",
+        f"It works {until}. This is the only time that it is shown. Clients send it as Authorization: Bearer KEY, or "
+        f"with PREHEAT_TOKEN=KEY; in lists it is {new.key.prefix}.",
         highlight=False,
         soft_wrap=True,
     )

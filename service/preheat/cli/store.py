@@ -1,17 +1,15 @@
 """Commands about the database: store backup, restore and check."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from preheat.cli.arguments import failing, valid
-from preheat.cli.database import database_of
+from preheat.cli.arguments import failing
+from preheat.cli.database import opened_database
 from preheat.cli.output import OUT, fail, print_error, summary
-from preheat.settings import Settings
 
 if TYPE_CHECKING:  # SQLAlchemy takes a while to import; --help does not need it
     from preheat.store import Database
@@ -27,7 +25,7 @@ def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to w
     """Write a copy of the database to a file, while services go on using it."""
     if file.exists():
         fail(f"FILE ({file}) must not exist: a backup is not written over", code=2)
-    with _database() as database:
+    with opened_database(is_made=False) as database:
         database.backup(file)
     OUT.print(f"{escape(str(file))}: {file.stat().st_size:,} bytes", soft_wrap=True)
 
@@ -35,24 +33,29 @@ def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to w
 @failing
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Even if the database has schedules.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Even if the database has schedules or keys: they are deleted.")
+    ] = False,
 ) -> None:
-    """Make the database what it was when the backup was written; services may go on using it."""
+    """Make the database what it was when the backup was written; services may go on using it.
+
+    Keys come back as they were that day too: those made since are gone, and those revoked since work again.
+    """
     from preheat.store.changes import restore_backup  # noqa: PLC0415
 
     if not file.is_file():
         fail(f"FILE ({file}) is no file", code=2)
-    with _database() as database:
-        if not replace and _is_used(database):
-            fail(f"{database.shown_url} has schedules: --replace lets go of them", code=2)
+    with opened_database(is_made=True) as database:
+        if not replace and any(counts := _counts(database)):
+            fail(f"{database.shown_url} is in use: --replace deletes all {_text(*counts)} that it has", code=2)
         restore_backup(database, file)
-        OUT.print(f"restored {escape(database.shown_url)}", soft_wrap=True)
+        OUT.print(f"restored {escape(database.shown_url)}: {_text(*_counts(database))}", soft_wrap=True)
 
 
 @failing
 def check() -> None:
     """Read everything in the database; exit code 1 if anything of it is damaged or cannot be read."""
-    with _database() as database:
+    with opened_database(is_made=False) as database:
         problems = database.problems()
         count = 0
         for page in _pages(database):
@@ -68,16 +71,6 @@ for _command in (backup, restore, check):
     store.command(short_help=summary(_command))(_command)
 
 
-@contextmanager
-def _database() -> "Iterator[Database]":
-    """The database of the settings; ends the command where its kind does not do what is asked."""
-    try:
-        with closing(database_of(valid(Settings, {}))) as database:
-            yield database
-    except ValueError as error:
-        fail(str(error), code=2)
-
-
 def _pages(database: "Database") -> "Iterator[Page]":
     from preheat.store import ScheduleStore  # noqa: PLC0415
 
@@ -89,6 +82,12 @@ def _pages(database: "Database") -> "Iterator[Page]":
             return
 
 
-def _is_used(database: "Database") -> bool:
-    first = next(_pages(database))
-    return bool(first.schedules or first.unreadable)
+def _counts(database: "Database") -> tuple[int, int]:
+    """How many schedules and keys there are."""
+    from preheat.store import KeyStore, ScheduleStore  # noqa: PLC0415
+
+    return ScheduleStore(database).count(), KeyStore(database).count()
+
+
+def _text(schedules: int, keys: int) -> str:
+    return f"{schedules:,} schedule{'s' * (schedules != 1)} and {keys:,} key{'s' * (keys != 1)}"

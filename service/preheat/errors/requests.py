@@ -13,12 +13,12 @@ class RequestMalformed(PreheatError):
 
 
 class NotAcceptable(PreheatError):
-    """An Accept header that admits none of the formats in which there is an answer."""
+    """An Accept header that admits none of the formats in which there is an answer, or that breaks another rule."""
 
     status, kind, title = HTTPStatus.NOT_ACCEPTABLE, "not-acceptable", "Not acceptable"
 
-    def __init__(self, available: Sequence[str]) -> None:
-        super().__init__(f"Accept must admit one of {', '.join(available)}", available=list(available))
+    def __init__(self, available: Sequence[str], detail: str = "Accept must admit one of") -> None:
+        super().__init__(f"{detail} {', '.join(available)}", available=list(available))
 
 
 class RequestTimeout(PreheatError):

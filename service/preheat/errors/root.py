@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from preheat.messages import printable
+from preheat.messages import beginning, printable
 
 
 class PreheatError(Exception):
@@ -28,6 +28,6 @@ class PreheatError(Exception):
 
 
 def shown(text: str) -> str:
-    """Text of a request as a header or a terminal can carry it: short, ASCII."""
+    """Text of a request as a header or a terminal can carry it: short, masked, ASCII."""
     # Long enough to recognise one's own value, too short to flood a log.
-    return printable(text[:60])
+    return printable(beginning(text))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from preheat.keys.scopes import granted
-from preheat.keys.token import BEGINNING, check_token, prefix_of, token_hash
+from preheat.keys.token import check_token, prefix_of, token_hash
+from preheat.masking import BEGINNING
 
 State = Literal["active", "expired", "revoked"]
 OWN = "first"

@@ -20,12 +20,12 @@ class Ring:
     """Keys by the hash of their token; of two with the same token the first.
 
     `asks` says whether a key is needed: as soon as there is one, revoked and expired ones too, so that a service does
-    not open itself when its last key expires.
+    not open itself when its last key expires; and where the ring before it has `asked`, whatever became of its keys.
     """
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    def __init__(self, keys: Iterable[Key], *, asked: bool = False) -> None:
         self._keys = {key.hash: key for key in reversed(tuple(keys))}
-        self.asks = bool(self._keys)
+        self.asks = bool(self._keys) or asked
 
     def judge(self, token: bytes, now: float) -> Key | Rejected:
         """The key of a token, or why it is refused: a revoked one as one that never was.

@@ -6,14 +6,11 @@ import secrets
 import string
 from collections.abc import Callable, Iterable
 
-BEGINNING = "preheat_"
-"""What every token that we make begins with, so that people and scanners of secrets recognise one."""
+from preheat.masking import BEGINNING, PUBLIC_CHARACTERS, SECRET_CHARACTERS
 
 LEAST_CHARACTERS, MOST_CHARACTERS = 32, 256
 _LEAST_DIFFERENT = 10
-_PUBLIC_CHARACTERS, _SECRET_CHARACTERS = 8, 40  # 62^40 is 2^238
 _LETTERS_AND_DIGITS = string.ascii_letters + string.digits
-_MADE = re.compile(rf"{BEGINNING}(\w{{{_PUBLIC_CHARACTERS}}})_\w{{{_SECRET_CHARACTERS}}}", re.ASCII)
 _TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
 _SCHEME = b"bearer "
 _MOST_HEADER_BYTES = MOST_CHARACTERS + 32
@@ -25,20 +22,14 @@ Headers = Iterable[tuple[bytes, bytes]]
 def make_token(choose: Callable[[str], str] = secrets.choice) -> str:
     """A new token: `preheat_`, eight characters that are shown in lists, and forty that are secret."""
     public, secret = (
-        "".join(choose(_LETTERS_AND_DIGITS) for _ in range(length))
-        for length in (_PUBLIC_CHARACTERS, _SECRET_CHARACTERS)
+        "".join(choose(_LETTERS_AND_DIGITS) for _ in range(length)) for length in (PUBLIC_CHARACTERS, SECRET_CHARACTERS)
     )
     return f"{BEGINNING}{public}_{secret}"
 
 
 def prefix_of(token: str) -> str:
     """The beginning of a token that we made, by which people recognise it."""
-    return token[: len(BEGINNING) + _PUBLIC_CHARACTERS]
-
-
-def masked(text: str) -> str:
-    """A text in which every token that we made has its beginning alone: a client may have put one anywhere."""
-    return _MADE.sub(rf"{BEGINNING}\1_[hidden]", text)
+    return token[: len(BEGINNING) + PUBLIC_CHARACTERS]
 
 
 def token_hash(token: bytes) -> str:

@@ -12,7 +12,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from preheat.keys.token import masked
+from preheat.masking import masked
 from preheat.observability.request_id import current_request_id, current_trace_id
 
 Format = Literal["auto", "json", "text"]

@@ -5,11 +5,10 @@ import re
 import secrets
 from contextvars import ContextVar
 
-from preheat.keys.token import BEGINNING
+from preheat.masking import has_token
 
 HEADER = b"x-request-id"
 
-_TOKEN = BEGINNING.encode()
 _SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _PROCESS = secrets.token_hex(8).encode()
@@ -29,7 +28,7 @@ def new_request_id() -> bytes:
 
 def request_id_of(given: bytes | None) -> bytes:
     """The id that a client gave, if it is up to 128 letters, digits and `._:/+=@-` and no key; else a new one."""
-    is_sane = given is not None and _SANE.fullmatch(given) and _TOKEN not in given
+    is_sane = given is not None and _SANE.fullmatch(given) and not has_token(given.decode())
     return given if given is not None and is_sane else new_request_id()
 
 

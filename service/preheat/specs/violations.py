@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic_core import ErrorDetails
 
-from preheat.messages import encodable, listed, shown
+from preheat.messages import beginning, encodable, listed, shown
 
 _NO_VALUE = object()
 
@@ -63,7 +63,7 @@ class InvalidSpec(ValueError):
 def violation(location: Location, rule: str, value: Any = _NO_VALUE, kind: Kind = "invalid") -> Violation:
     """A violation whose value is shown as short JSON."""
     # A key may be a megabyte of lone surrogates: what is sent back is short, and UTF-8 can hold it.
-    parts = tuple(encodable(part)[:60] if isinstance(part, str) else part for part in location)
+    parts = tuple(beginning(encodable(part)) if isinstance(part, str) else part for part in location)
     return Violation(parts, encodable(rule), None if value is _NO_VALUE else shown(value), kind)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from preheat.errors import PreheatError, StoreUnavailable
 from preheat.store.dialects import DIALECTS, Dialect, Listener, Purpose
-from preheat.store.tables import service
+from preheat.store.tables import metadata, service
 
 _LOG = logging.getLogger("preheat")
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -72,25 +72,31 @@ class Database:
                 self._recognise(connection)
                 yield connection
 
-    def check_place(self) -> None:
+    def check_place(self, *, is_made: bool = True) -> None:
         """Raises ValueError where somebody must change the URL, or what is there: no waiting would help.
 
-        A database that is only away at the moment, or full, raises nothing here.
+        A database that is only away at the moment, or full, raises nothing here. `is_made` says whether a file that is
+        not there is made, if nothing but a file is needed; otherwise that raises ValueError too.
         """
-        self.dialect.check_place(self._url)
+        self.dialect.check_place(self._url, is_made=is_made)
 
     def check(self) -> None:
-        """Returns if the database can be read and written at this moment. Raises StoreUnavailable."""
+        """Returns if the database can be written at this moment, and each table read. Raises StoreUnavailable."""
         with self._translated("write"):
             free = self.dialect.free_bytes(self._url)
             if free is not None and free < _LEAST_FREE_BYTES:
                 raise StoreUnavailable(f"its disk is full: less than {_LEAST_FREE_BYTES:,} bytes are left")
         with self.transaction("write") as connection:
+            for table in metadata.tables.values():  # one may be gone, or damaged, while the others are there
+                connection.execute(select(*table.primary_key).limit(1)).first()
             # Neither the lock alone nor a row that stays as it is would need a byte of the disk.
             connection.execute(update(service).values(probe=1 - service.c.probe))
 
     def backup(self, file: Path) -> None:
-        """Writes a copy of everything committed to a new file. Raises StoreUnavailable; ValueError with another way."""
+        """Writes a copy of everything committed to a new file, whole or not at all.
+
+        Raises StoreUnavailable; ValueError with another way, or if the file cannot be written.
+        """
         with self._translated():
             self._migrate()
             self.dialect.backup(self._url, file)
@@ -215,12 +221,14 @@ def _alembic_config() -> alembic.config.Config:
 
 
 def _resolve(text: str) -> tuple[URL, Dialect]:
-    known = " or ".join(f"{name}://" for name in DIALECTS)
+    known = " or ".join(dialect.BEGINNING_OF_URL for dialect in DIALECTS.values())
+    if not text:
+        raise ValueError(f"database_url must not be empty: it must begin with {known}")
     try:
         url = make_url(text)
     except ArgumentError:
         # Not shown: what cannot be parsed may have a password anywhere.
-        raise ValueError(f"database_url must be a URL that starts with {known}") from None
+        raise ValueError(f"database_url must be a URL that begins with {known}") from None
     if url.get_backend_name() not in DIALECTS:
-        raise ValueError(f"database_url ({url.render_as_string()}) must start with {known}")
+        raise ValueError(f"database_url ({url.render_as_string()}) must begin with {known}")
     return url, DIALECTS[url.get_backend_name()]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from preheat.keys import Key, Scope, make_token, new_key
 from preheat.store.changes import announce
@@ -52,17 +52,20 @@ class KeyStore:
     def rotate(self, name: str, overlap_s: int, lifetime_s: int | None = None) -> NewKey:
         """A new key in the place of the active ones of a name, which expire after `overlap_s`, if not sooner.
 
-        It has the scopes of the last one, and lives as long as that was to live, unless `lifetime_s` says otherwise.
+        It has the scopes of the last one, and lives as long as the newest key of the name was to live, active or not,
+        unless `lifetime_s` says otherwise.
         """
         token, now = make_token(), self._now()
         with self._change(name) as connection:
-            active = [each for each in _rows(connection, keys.c.name == name) if _is_active(each, now)]
+            known = _rows(connection, keys.c.name == name)
+            active = [each for each in known if _is_active(each, now)]
             if not active:
                 raise ValueError(f"name ({name}) must be that of an active key")
-            last = active[-1]
-            if lifetime_s is None and last.expires_at is not None:
-                lifetime_s = last.expires_at - last.created_at
-            key = replace(new_key(token, name, (), now, lifetime_s), scopes=last.scopes)
+            # The newest is the one whose life no overlap has cut, even if it is revoked.
+            newest = known[-1]
+            if lifetime_s is None and newest.expires_at is not None:
+                lifetime_s = newest.expires_at - newest.created_at
+            key = replace(new_key(token, name, (), now, lifetime_s), scopes=active[-1].scopes)
             end = now + overlap_s
             old = keys.c.prefix.in_([each.prefix for each in active])
             is_longer = or_(keys.c.expires_at.is_(None), keys.c.expires_at > end)
@@ -86,6 +89,11 @@ class KeyStore:
         """Every key, oldest first."""
         with self._database.transaction() as connection:
             return _rows(connection)
+
+    def count(self) -> int:
+        """How many keys there are, revoked and expired ones too."""
+        with self._database.transaction() as connection:
+            return connection.scalar(select(func.count()).select_from(keys)) or 0
 
     def note_used(self, used_at: Mapping[str, float]) -> None:
         """Notes when keys, by their prefixes, were used last; of two notes within a minute the first counts."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, or_, select, update
 
 from preheat.errors import ScheduleInUse, ScheduleNotFound, ScheduleUnreadable
 from preheat.schedule import Schedule
@@ -95,6 +95,11 @@ class ScheduleStore:
         """Whether there is a schedule with this id, readable or not."""
         with self._database.transaction() as connection:
             return connection.scalar(select(schedules.c.number).where(schedules.c.id == schedule_id)) is not None
+
+    def count(self) -> int:
+        """How many schedules there are, readable or not."""
+        with self._database.transaction() as connection:
+            return connection.scalar(select(func.count()).select_from(schedules)) or 0
 
     def delete(self, schedule_id: str) -> None:
         """Removes the schedule with this id, readable or not. Raises ScheduleNotFound, ScheduleInUse."""

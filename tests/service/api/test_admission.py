@@ -196,6 +196,15 @@ def test_no_web_page_reaches_a_service_without_keys(host: str, status: int) -> N
     assert asked(app_with(), headers=headers, server=("/run/preheat.sock", None))[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/livez", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/metrics"])
+def test_what_anybody_may_read_answers_to_every_name(path: str) -> None:
+    """A scraper and a probe use the name that their network has; `metrics_need_key` keeps web pages from /metrics."""
+    foreign: dict[str, Any] = {"headers": [(b"host", b"evil.example.org")], "server": ("127.0.0.1", 8000)}
+    assert asked(app_with(), path, **foreign)[0] == 200
+    expected = 421 if path == "/metrics" else 200
+    assert asked(app_with(metrics_need_key=True), path, **foreign)[0] == expected
+
+
 def test_a_name_that_is_not_allowed_is_told_of_the_setting(http: httpx.Client) -> None:
     """A proxy's operator knows at once what to set; points are refused as other routes are."""
     path = f"/v1/schedules/{posted_id(http, REFERENCE_SPEC)}/lr/7"

@@ -112,6 +112,24 @@ def test_a_restored_backup_has_the_keys_of_its_day(tmp_path: Path) -> None:
             wait_until(lambda: knows(keyring, old) and not knows(keyring, new), 30)
 
 
+def test_a_backup_without_keys_does_not_open_a_service(tmp_path: Path) -> None:
+    """One that asked for a key goes on asking, knows none, and takes one that is made then."""
+    url, copy = f"sqlite:///{tmp_path}/preheat.db", tmp_path / "copy.db"
+    with closing(Database(url, 30)) as database:
+        database.backup(copy)
+        store = KeyStore(database)
+        old = store.make("old", {"read"}).token
+        with service(database_url=url) as address, httpx.Client(base_url=address, timeout=30) as http:
+            answered = http.get("/v1/recipes", headers=bearer(old))
+            assert answered.status_code == 200
+            restore_backup(database, copy)
+            wait_until(lambda: http.get("/v1/recipes", headers=bearer(old)).status_code == 401, 30)
+            problem(http.get("/v1/recipes"), 401, "key-required")
+            problem(http.get("/v1/recipes", headers=bearer(old)), 401, "key-refused")
+            new = store.make("new", {"read"}).token
+            wait_until(lambda: http.get("/v1/recipes", headers=bearer(new)).status_code == 200, 30)
+
+
 def test_replicas_learn_at_once_on_postgresql(server: PostgreSQL) -> None:
     """Six rotations, each known to both services before the next: by reading every five seconds that took 25."""
     url = server.new_database()

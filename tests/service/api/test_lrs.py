@@ -1,12 +1,15 @@
 import csv
 import io
 import math
+import time
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from preheat.errors import NotAcceptable
+from preheat.formats import MOST_ACCEPT_CHARACTERS, negotiate
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from rest import post, problem
 
@@ -59,6 +62,28 @@ def test_accept_is_negotiated(http: httpx.Client, schedule_id: str, accept: str,
     answer = http.get(f"/v1/schedules/{schedule_id}/lr", headers={"accept": accept})
     assert answer.headers["content-type"] == content_type
     assert answer.headers["vary"] == "accept"
+
+
+@pytest.mark.parametrize("piece", ["a/b,", "a/b;q=0.5,", ",", ";", "application/json;", "é,", "q=9"])
+def test_a_long_accept_header_is_refused_before_it_is_read(piece: str) -> None:
+    """One that is just short enough is read in little time; of sixty times as much nothing is."""
+    short, long = (piece * (length // len(piece)) for length in (MOST_ACCEPT_CHARACTERS - 3, 60_000))
+    assert negotiate(f"{short.strip(',')},*/*"[-MOST_ACCEPT_CHARACTERS:]) == "application/json"
+    begun = time.process_time()
+    for _ in range(10):
+        with pytest.raises(NotAcceptable, match=rf"Accept \({len(long)} characters\) must have at most 1000"):
+            negotiate(long)
+        negotiate(f"{short},*/*"[-MOST_ACCEPT_CHARACTERS:])
+    assert time.process_time() - begun < 0.2, "10 of each must take some milliseconds"
+
+
+def test_a_long_accept_header_is_406(http: httpx.Client, schedule_id: str) -> None:
+    """The answer names the header, its length and the rule, and what there is."""
+    for path in (f"/v1/schedules/{schedule_id}/lr", f"/v1/diff?a={schedule_id}&b={schedule_id}"):
+        answer = http.get(path, headers={"accept": "*/*," * 10_000})
+        document = problem(answer, 406, "not-acceptable")
+        assert document["detail"].startswith("Accept (40000 characters) must have at most 1000, and admit one of ")
+        assert "application/json" in document["available"]
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json;q=0", "application/json;q=x", "nonsense"])

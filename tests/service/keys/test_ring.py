@@ -56,6 +56,7 @@ def test_a_ring_asks_as_soon_as_there_was_a_key() -> None:
     assert not Ring([]).asks
     assert Ring([replace(KEY, revoked_at=NOW)]).asks
     assert Ring([replace(KEY, expires_at=0)]).asks
+    assert Ring([], asked=True).asks
 
 
 def test_the_hash_is_compared_too() -> None:

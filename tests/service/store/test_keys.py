@@ -48,7 +48,7 @@ def reason(ring: Ring, token: str, now: float) -> str:
 def test_what_was_made_is_found(store: KeyStore) -> None:
     """With everything but the token, which is nowhere in the database."""
     made = store.make("Müller, GPU 7", {"write", "run"}, 90 * DAY)
-    assert store.all() == [made.key]
+    assert (store.all(), store.count()) == ([made.key], 1)
     key = made.key
     assert (key.created_at, key.expires_at, set(key.scopes)) == (START, START + 90 * DAY, {"write", "run"})
     assert made.token.startswith(key.prefix)
@@ -98,6 +98,18 @@ def test_an_overlap_lengthens_no_life(store: KeyStore) -> None:
     for name in "ab":
         store.rotate(name, DAY)
     assert [key.expires_at for key in store.all()] == [START + 60, START + DAY, START + 60, None]
+
+
+@pytest.mark.parametrize("lifetime_s", [None, 30 * DAY])
+def test_a_life_that_an_overlap_cut_is_not_passed_on(store: KeyStore, lifetime_s: int | None) -> None:
+    """The new key is revoked and the old one, soon over, rotated again: the next lives as long as it was to live."""
+    store.make("a", {"read"}, lifetime_s)
+    for _ in range(3):
+        new = store.rotate("a", 300)
+        assert new.key.expires_at == (None if lifetime_s is None else START + lifetime_s)
+        store.revoke(new.key.prefix)
+    assert store.all()[0].expires_at == START + 300
+    assert store.rotate("a", 300, DAY).key.expires_at == START + DAY
 
 
 def test_a_key_is_revoked_by_its_name_or_its_prefix(store: KeyStore) -> None:

@@ -11,9 +11,12 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from preheat.cli import app
+from preheat.errors import StoreUnavailable
+from preheat.store import Database
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import service
 from support.disks import disk, fill
@@ -229,6 +232,17 @@ def test_tables_that_are_dropped_under_a_service_are_an_error(database_url: str)
             for answer in (http.get("/v1/schedules"), http.get("/readyz")):
                 assert answer.status_code == 503
         assert "tables are gone" in http.get("/readyz").json()["detail"]
+
+
+@pytest.mark.parametrize("table", ["schedules", "keys", "changes", "service"])
+def test_a_service_that_lost_a_table_is_not_ready(database: Database, table: str) -> None:
+    """Whichever it is: some requests would fail, and others not."""
+    database.check()
+    with database.transaction("write") as connection:
+        connection.execute(text(f"DROP TABLE {table}"))
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=rf"its tables are gone(.|\n)*{table}"):
+            database.check()
 
 
 def take_away(connection: "psycopg.Connection[object]", name: str, new_name: str) -> None:

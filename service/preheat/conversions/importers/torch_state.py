@@ -39,7 +39,7 @@ def from_state(source: dict[str, Any], target_lr: float | None) -> Made:
     if kind is None:
         raise NotImportable(
             "source makes no scheduler: it has none of the fields that tell a scheduler "
-            f"({excerpt(', '.join(sorted(source))[:200])})"
+            f"({excerpt(', '.join(sorted(source)))})"
         )
     # The groups' initial LRs, not those at the iteration that was saved.
     lrs = tuple(state.numbers("base_lrs"))

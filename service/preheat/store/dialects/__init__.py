@@ -25,6 +25,9 @@ class Listener(Protocol):
 class Dialect(Protocol):
     """A kind of database; a module can be one."""
 
+    BEGINNING_OF_URL: str
+    """What its URLs begin with, as an operator must write it."""
+
     DRIVER_ERRORS: tuple[type[Exception], ...]
     """What the driver raises where SQLAlchemy does not translate it."""
 
@@ -40,8 +43,11 @@ class Dialect(Protocol):
         """Makes what must be there before a connection is opened, which makes nothing. Raises OSError."""
         ...
 
-    def check_place(self, url: URL) -> None:
-        """Raises ValueError where somebody must change the URL, or what is there."""
+    def check_place(self, url: URL, *, is_made: bool) -> None:
+        """Raises ValueError where somebody must change the URL, or what is there.
+
+        Where a file is all that a database needs, one that is not there is made; without `is_made` it raises that too.
+        """
         ...
 
     def is_shared(self, url: URL) -> bool:
@@ -65,7 +71,10 @@ class Dialect(Protocol):
         ...
 
     def backup(self, url: URL, file: Path) -> None:
-        """Writes a copy of everything committed to a new file. Raises ValueError if there is another way to do it."""
+        """Writes a copy of everything committed to a new file, whole or not at all.
+
+        Raises ValueError if there is another way to do it, or if the file cannot be written.
+        """
         ...
 
     def restore(self, url: URL, file: Path, bring_forward: Callable[[URL], None]) -> None:

@@ -13,8 +13,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+BEGINNING_OF_URL = "postgresql+psycopg://"
 DRIVER_ERRORS: tuple[type[Exception], ...] = ()
-_DRIVER = "postgresql+psycopg"
 _MIGRATING = 0x70726568656174  # "preheat": locks are numbers, and share them with whatever else is in the database
 _ANNOUNCING = _MIGRATING + 1
 _CHANNEL = "preheat"
@@ -37,8 +37,8 @@ def create_engine(url: URL, timeout_s: float) -> Engine:
     statement, a lock, a free connection of the pool and a new one are waited for, each. Nothing is asked of a session,
     so that there may be a pooler in between that gives each transaction another one (PgBouncer).
     """
-    if url.drivername != _DRIVER:
-        raise ValueError(f"database_url must begin with {_DRIVER}://, not with {url.drivername}://")
+    if f"{url.drivername}://" != BEGINNING_OF_URL:
+        raise ValueError(f"database_url must begin with {BEGINNING_OF_URL}, not with {url.drivername}://")
     timeout_ms = max(round(timeout_s * 1000), 1)
     arguments = {
         # libpq waits whole seconds, and less than two it rounds up.
@@ -62,7 +62,7 @@ def create_engine(url: URL, timeout_s: float) -> Engine:
             pool_pre_ping=True,
         )
     except ModuleNotFoundError as error:
-        raise ValueError(f"database_url ({_DRIVER}://…) needs psycopg: pip install '.[postgresql]'") from error
+        raise ValueError(f"database_url ({BEGINNING_OF_URL}…) needs psycopg: pip install '.[postgresql]'") from error
     event.listen(engine, "begin", partial(_begin, timeout_ms))
     return engine
 
@@ -71,7 +71,7 @@ def prepare(_url: URL) -> None:
     """Nothing: a database is made by its administrator."""
 
 
-def check_place(_url: URL) -> None:
+def check_place(_url: URL, *, is_made: bool) -> None:
     """Nothing: a server that does not answer yet may do so later."""
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine as create_engine_of_url
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import NullPool, QueuePool
 
+BEGINNING_OF_URL = "sqlite:///"
 DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
 
 _LAST_CHARACTER = "\U0010ffff"
@@ -32,6 +33,15 @@ _MEANINGS = {
     "SQLITE_BUSY": "another process writes to it for longer than database_timeout_s",
 }
 """Of SQLite's result codes (sqlite.org/rescode.html), those that an operator must do something about."""
+
+
+_NOT_WRITTEN = {
+    "SQLITE_FULL": "its disk is full",
+    "SQLITE_IOERR_WRITE": "its disk fails, or a file may not be as large",
+    "SQLITE_IOERR_FSYNC": "its disk fails",
+    "SQLITE_IOERR_TRUNCATE": "its disk fails",
+}
+"""Of them, those of a file that is written."""
 
 
 def create_engine(url: URL, timeout_s: float) -> Engine:
@@ -64,16 +74,20 @@ def prepare(url: URL) -> None:
         _file(url).touch()
 
 
-def check_place(url: URL) -> None:
+def check_place(url: URL, *, is_made: bool) -> None:
     """It must be memory, or a file that is or can be a database, in a folder that is there or can be made.
 
-    What may pass by itself, such as a full disk, is for the service to say for as long as it lasts.
+    Without `is_made` it must be a database already, and an empty file is none. What may pass by itself, such as a full
+    disk, is for the service to say for as long as it lasts.
     """
     if not is_shared(url):
         return
     file = _file(url)
     try:
-        prepare(url)
+        if is_made:
+            prepare(url)
+        else:
+            file.stat()
         if not file.is_file():
             raise ValueError(f"database_url ({url}) must name a file, and {file} is another thing, such as a folder")
         with file.open("rb") as opened:
@@ -81,10 +95,12 @@ def check_place(url: URL) -> None:
     except OSError as error:
         if error.errno in _MAY_PASS:
             return
-        rule = "must name a file that is there or can be made, and that may be read"
-        is_below_a_file = isinstance(error, FileExistsError | NotADirectoryError)
+        rule = f"must name a file that is there{' or can be made' * is_made}, and that may be read"
+        is_below_a_file = is_made and isinstance(error, FileExistsError | NotADirectoryError)
         reason = "it is no folder" if is_below_a_file else error.strerror
         raise ValueError(f"database_url ({url}) {rule}; {error.filename}: {reason}") from error
+    if not beginning and not is_made:
+        raise ValueError(f"database_url ({url}) must name a database that is there, and {file} is empty")
     if beginning not in {b"", _BEGINNING}:
         raise ValueError(f"database_url ({url}) must name a database of SQLite, and {file} is another file, or damaged")
 
@@ -116,8 +132,21 @@ def contains(column: Column[str], part: str) -> ColumnElement[bool]:
 
 
 def backup(url: URL, file: Path) -> None:
-    """Through SQLite's online backup, beside whoever uses the file."""
-    _copy(_file(url), file)
+    """Through SQLite's online backup, beside whoever uses the file; it has its name once it is whole."""
+    source = _file(url)
+    try:
+        with TemporaryDirectory(prefix=".backup-", dir=file.parent) as folder:
+            copy = Path(folder) / "copy.db"
+            _copy(source, copy)
+            copy.rename(file)
+    except OSError as error:
+        raise ValueError(f"FILE ({file}) cannot be written: {error.strerror}") from error
+    except sqlite3.Error as error:
+        # A source is only read: what fails as only writing can is the copy.
+        meanings = [meaning for name, meaning in _NOT_WRITTEN.items() if _code(error).startswith(name)]
+        if meanings:
+            raise ValueError(f"FILE ({file}) cannot be written: {meanings[0]} ({error})") from error
+        raise
 
 
 def restore(url: URL, file: Path, bring_forward: Callable[[URL], None]) -> None:
@@ -147,7 +176,7 @@ def free_bytes(url: URL) -> int | None:
 
 def reason(url: URL, error: BaseException) -> str:
     """By SQLite's result code."""
-    code = getattr(error, "sqlite_errorname", "")
+    code = _code(error)
     if code.startswith("SQLITE_CANTOPEN") and not _file(url).exists():
         return f"its file is gone: it was deleted, or its disk is not mounted ({error})"
     if code.startswith("SQLITE_IOERR") and (free_bytes(url) or 0) < _LEAST_FREE_BYTES:
@@ -191,6 +220,11 @@ def _file(url: URL) -> Path:
     if not is_shared(url):
         raise ValueError("a database in memory is gone with its process: there is nothing to copy")
     return Path(str(url.database))
+
+
+def _code(error: BaseException) -> str:
+    """SQLite's name of an error, empty for one of another kind."""
+    return getattr(error, "sqlite_errorname", "")
 
 
 def _after(prefix: str) -> str:
