@@ -182,6 +182,7 @@ def run(kind: Kind, kills: int, seed: int, **settings: str) -> str:
         ledger = Ledger()
         killed = Counter[str]()
         while killed.total() < kills:
+            print(f"{kind}: {killed.total()} of {kills} kills", file=sys.stderr, flush=True)  # noqa: T201 - minutes pass
             # Fewer kills than writes: every round waits for both replicas and for enough to lose.
             for replica in replicas:
                 replica.wait_until_ready()
