@@ -13,7 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from preheat.cli import app
 from preheat.plot.options import PlotOptions
 from preheat.settings import Settings, unknown_variables
 from preheat_client._core.configuration import configuration_rows
@@ -170,14 +172,24 @@ def test_a_number_has_a_largest_value(name: str, factor: float) -> None:
         assert [error["loc"] for error in caught.value.errors()] == [(name,)]
 
 
-def test_serve_says_how_large_a_number_may_be() -> None:
+TIMES = [name for name, field in Settings.model_fields.items() if field.annotation is float and name.endswith("_s")]
+
+
+@pytest.mark.parametrize("name", [name for name in TIMES if name not in {"shutdown_delay_s", "worker_timeout_s"}])
+def test_a_time_has_a_smallest_value(name: str) -> None:
+    """A hundredth of a second: less would be over before anything could be done, and have timers come without pause."""
+    assert getattr(Settings.model_validate({name: "0.01"}), name) == 0.01
+    for given_value in (math.nextafter(0.01, 0), 1e-9, 5e-324, 0, -1, "1e-9"):
+        with pytest.raises(ValidationError, match=r"greater than or equal to 0\.01"):
+            Settings.model_validate({name: given_value})
+
+
+@pytest.mark.parametrize(("value", "rule"), [("inf", "≤ 86400.0"), ("1e-9", "≥ 0.01")])
+def test_serve_says_how_large_and_how_small_a_number_may_be(value: str, rule: str) -> None:
     """In one line, with the setting and the value."""
-    command = [sys.executable, "-m", "preheat.cli", "serve"]
-    environment = {**os.environ, "PREHEAT_COMPUTE_TIMEOUT_S": "inf"}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
-    assert run.returncode == 2
-    assert run.stderr.endswith('compute_timeout_s ("inf") must be ≤ 86400.0\n')
-    assert run.stderr.count("\n") == 1
+    ended = CliRunner().invoke(app, ["serve"], env={"PREHEAT_COMPUTE_TIMEOUT_S": value})
+    assert (ended.exit_code, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.endswith(f'compute_timeout_s ("{value}") must be {rule}\n')
 
 
 def test_a_service_works_with_every_limit_at_its_largest(tmp_path: Path) -> None:
