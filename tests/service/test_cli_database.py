@@ -161,7 +161,7 @@ def test_a_url_of_no_kind_is_told_the_right_form(url: str, message: str) -> None
 def test_a_database_that_is_away_is_told_once() -> None:
     """In the line that the command ends with, and in no line of a log."""
     url = f"postgresql+psycopg://u:secret@127.0.0.1:{free_port()}/n"
-    command = [sys.executable, "-m", "preheat.cli", "keys", "list"]
+    command = [sys.executable, "-m", "preheat", "keys", "list"]
     run = subprocess.run(
         command,
         capture_output=True,
@@ -178,7 +178,7 @@ def test_a_database_that_is_away_is_told_once() -> None:
 def test_a_service_does_not_start(wrong: tuple[str, str]) -> None:
     """It says so before it listens."""
     url, rule = wrong
-    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(free_port()), "--database-url", url]
+    command = [sys.executable, "-m", "preheat", "serve", "--port", str(free_port()), "--database-url", url]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
     assert rule in run.stderr

@@ -21,7 +21,7 @@ OWN = "0123456789abcdef" * 3
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
-    command = [sys.executable, "-m", "preheat.cli", *arguments]
+    command = [sys.executable, "-m", "preheat", *arguments]
     variables = {**os.environ, **environment}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=variables)
 
