@@ -130,7 +130,12 @@ class Settings(BaseSettings):
         ge=50_000_000,
         description="Memory that each computing process may take beyond what it starts with, its caches included.",
     )
-    compute_queue: int = Field(128, ge=0, le=10_000, description="Most requests that wait for a computing process.")
+    compute_queue: int = Field(
+        128,
+        ge=0,
+        le=10_000,
+        description="Most requests that wait for a computing process, in memory with bodies of max_body_bytes at most.",
+    )
     compute_wait_s: _Seconds = Field(10.0, description="How long a request may wait for a computing process.")
     shutdown_delay_s: float = Field(
         0.0,
