@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from preheat.schedule import Schedule
 from preheat.store import Database, KeyStore, ScheduleStore
 from running_service import service_process
 from support.disks import disk
-from support.postgresql import postgresql_server
+from support.postgresql import PostgreSQL, postgresql_server
 
 FORMAT_1 = Path(__file__).parents[1] / "data/format_1.db"
 
@@ -167,3 +168,24 @@ def test_postgresql_has_programs_of_its_own(tmp_path: Path, command: str, progra
             file.touch()
         refused = store(url, command, file)
     assert (refused.exit_code, f"{program} --" in refused.stderr) == (2, True)
+
+
+def test_postgresql_is_brought_back_as_the_page_says(server: PostgreSQL) -> None:
+    """By pg_dump, and by pg_restore over a database that has changed since."""
+    url = server.new_database()
+    libpq = url.replace("+psycopg", "")
+
+    def fill_with(length: int) -> None:
+        with closing(Database(url, 30)) as database:
+            ScheduleStore(database).add(Schedule.of({"target_lr": 0.1, "total_iterations": length}))
+
+    fill_with(1)
+    dump = subprocess.run(
+        [server.programs / "pg_dump", "--format=custom", libpq], capture_output=True, check=True, timeout=120
+    )
+    fill_with(2)
+    restore = [server.programs / "pg_restore", "--clean", "--if-exists", "--single-transaction", f"--dbname={libpq}"]
+    subprocess.run(restore, input=dump.stdout, check=True, timeout=120)
+    with closing(Database(url, 30)) as database:
+        assert [each.schedule.spec.total_iterations for each in ScheduleStore(database).newest(9).schedules] == [1]
+    assert store(url, "check").stdout.startswith("1 schedules read in ")
