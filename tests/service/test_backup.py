@@ -181,10 +181,16 @@ def test_postgresql_is_brought_back_as_the_page_says(server: PostgreSQL) -> None
 
     fill_with(1)
     dump = subprocess.run(
-        [server.programs / "pg_dump", "--format=custom", libpq], capture_output=True, check=True, timeout=120
+        [str(server.programs / "pg_dump"), "--format=custom", libpq], capture_output=True, check=True, timeout=120
     )
     fill_with(2)
-    restore = [server.programs / "pg_restore", "--clean", "--if-exists", "--single-transaction", f"--dbname={libpq}"]
+    restore = [
+        str(server.programs / "pg_restore"),
+        "--clean",
+        "--if-exists",
+        "--single-transaction",
+        f"--dbname={libpq}",
+    ]
     subprocess.run(restore, input=dump.stdout, check=True, timeout=120)
     with closing(Database(url, 30)) as database:
         assert [each.schedule.spec.total_iterations for each in ScheduleStore(database).newest(9).schedules] == [1]
