@@ -1,5 +1,6 @@
 """Fixtures that several tests share."""
 
+import atexit
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from running_service import service
 for name in [name for name in os.environ if name.startswith("PREHEAT_")]:
     del os.environ[name]
 _DATA = tempfile.TemporaryDirectory(prefix="preheat-tests-")
+atexit.register(_DATA.cleanup)  # else the interpreter would clean up at its end, with a ResourceWarning
 os.environ["XDG_DATA_HOME"] = _DATA.name
 
 # Nothing is judged by the time it takes: on a busy machine one example in a thousand is slow.

@@ -78,7 +78,7 @@ def service_process(
     """`preheat serve` on a database file; killed at the end. It computes in threads unless told otherwise."""
     port = port or free_port()
     settings = {"compute_workers": 0, **settings}
-    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port), "--workers", str(workers)]
+    command = [sys.executable, "-m", "preheat", "serve", "--port", str(port), "--workers", str(workers)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{database}"}
     environment |= {f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}
     with subprocess.Popen(

@@ -134,7 +134,7 @@ with TestClient(create_app(Settings(database_url="sqlite:///:memory:")), "http:/
     url = http.post("/v1/schedules", json=spec).headers["location"]
     print(http.get(f"{url}/export", params={"to": "peaks"}).text, end="")
     print("peaks" in str(http.get("/openapi.json").json()["paths"]["/v1/schedules/{schedule_id}/export"]))
-command = [sys.executable, "-m", "preheat.cli", "export", "-", "--to", "peaks"]
+command = [sys.executable, "-m", "preheat", "export", "-", "--to", "peaks"]
 print(subprocess.run(command, input=json.dumps(spec), capture_output=True, text=True, check=True).stdout, end="")
 """,
     )
@@ -177,7 +177,7 @@ with TestClient(create_app(Settings(database_url="sqlite:///:memory:")), "http:/
     print(spec["target_lr"], spec["total_iterations"], *(left["field"] for left in not_carried))
     refused = http.post("/v1/import", json={"library": "toy", "source": {**toy, "lr_bump": 3}})
     print(refused.status_code, "lr_bump" in refused.json()["detail"])
-command = [sys.executable, "-m", "preheat.cli", "import", "-", "--from", "toy"]
+command = [sys.executable, "-m", "preheat", "import", "-", "--from", "toy"]
 print(subprocess.run(command, input=json.dumps(toy), capture_output=True, text=True, check=True).stdout)
 """,
     )

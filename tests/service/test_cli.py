@@ -22,7 +22,7 @@ from preheat.plot.options import PlotOptions
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import free_port, wait_until
 
-COMMAND = (sys.executable, "-m", "preheat.cli")
+COMMAND = (sys.executable, "-m", "preheat")
 
 
 def preheat(*arguments: str, stdin: str = "", **environment: str) -> Result:
@@ -73,7 +73,7 @@ def test_names_are_no_markup() -> None:
 
 def test_a_reader_that_leaves_is_no_error() -> None:
     """`preheat lrs --csv | head -1` ends without a traceback."""
-    command = f'echo \'{{"target_lr": 1, "total_iterations": 100000}}\' | {sys.executable} -m preheat.cli lrs - --csv'
+    command = f'echo \'{{"target_lr": 1, "total_iterations": 100000}}\' | {sys.executable} -m preheat lrs - --csv'
     run = subprocess.run(["bash", "-c", f"{command} | head -1"], capture_output=True, text=True, timeout=60, check=True)
     assert (run.stdout, run.stderr) == ("iteration,default\n", "")
 
@@ -96,7 +96,7 @@ def test_the_service_runs_with_closed_streams(closed: str, tmp_path: Path) -> No
     port = free_port()
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path / 'preheat.db'}"}
     environment |= {"PREHEAT_COMPUTE_WORKERS": "0", "PREHEAT_PORT": str(port)}
-    command = f"exec {sys.executable} -m preheat.cli serve {closed}"
+    command = f"exec {sys.executable} -m preheat serve {closed}"
     with subprocess.Popen(["bash", "-c", command], env=environment, stderr=subprocess.PIPE) as process:
         try:
             wait_until(lambda: process.poll() is not None or _accepts(port), 60)

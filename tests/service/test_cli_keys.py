@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from preheat.cli import app
+from preheat.store import Database
 from running_service import service, service_process, wait_until
 from support.keys import bearer
 
@@ -21,7 +23,7 @@ OWN = "0123456789abcdef" * 3
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
-    command = [sys.executable, "-m", "preheat.cli", *arguments]
+    command = [sys.executable, "-m", "preheat", *arguments]
     variables = {**os.environ, **environment}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=variables)
 
@@ -73,7 +75,10 @@ def test_a_key_is_made_used_rotated_and_revoked_beside_a_service(tmp_path: Path)
 )
 def test_what_cannot_be_done_is_told(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     """On stderr, with exit code 2, and nothing on stdout that a script could take for a key."""
-    ended = CliRunner().invoke(app, ["keys", *arguments], env={"PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db"})
+    url = f"sqlite:///{tmp_path}/p.db"
+    with closing(Database(url, 30)) as database:
+        database.check()
+    ended = CliRunner().invoke(app, ["keys", *arguments], env={"PREHEAT_DATABASE_URL": url})
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert message in ended.stderr
 

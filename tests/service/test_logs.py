@@ -61,7 +61,7 @@ def logging_service(folder: Path, stderr: Any = None, **variables: str) -> Itera
     """`preheat serve`, with its log in a file or whatever `stderr` is."""
     port, file = free_port(), folder / "log"
     environment = {**os.environ, "PREHEAT_DATABASE_URL": "sqlite:///:memory:", "PREHEAT_PORT": str(port), **variables}
-    command = [sys.executable, "-m", "preheat.cli", "serve"]
+    command = [sys.executable, "-m", "preheat", "serve"]
     with (
         file.open("wb") as log,
         subprocess.Popen(
