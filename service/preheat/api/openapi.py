@@ -65,8 +65,8 @@ def problems(*statuses: int) -> Responses:
 def complete_openapi(app: FastAPI, *, is_key_required: bool) -> None:
     """Adds what FastAPI cannot see: bodies that we read ourselves, problem documents, and the scope of each route.
 
-    Without `is_key_required` a key is optional: it is asked for once there is one. The document is made when it is first
-    asked for, which takes as long as the rest of a start. Then a route that `access.ROUTES` has not raises KeyError.
+    Without `is_key_required` a key is optional: it is asked for once there is one. The document is made when it is
+    first asked for, as this takes longer than a start. Then a route that `access.ROUTES` has not raises KeyError.
     """
     generate = app.openapi
     making = threading.Lock()
