@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from preheat.api import create_app
 from preheat.server import server_options
 from preheat.server.draining import DrainingServer
 from preheat.settings import Settings
+from support.forked import Forked, start_preheat
 
 START_TIMEOUT_S = 60.0
 GLOO_ABORTED = "terminate called without an active exception"
@@ -64,7 +64,7 @@ class ServiceProcess:
     """A service in a process of its own."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: "Forked | subprocess.Popen[bytes]"
 
     def kill(self) -> None:
         """SIGKILL, for the process and its workers."""
@@ -79,12 +79,10 @@ def service_process(
     """`preheat serve` on a database file; killed at the end. It computes in threads unless told otherwise."""
     port = port or free_port()
     settings = {"compute_workers": 0, **settings}
-    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port), "--workers", str(workers)]
+    arguments = ["serve", "--port", str(port), "--workers", str(workers)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{database}"}
     environment |= {f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True
-    ) as process:
+    with start_preheat(arguments, environment, stderr=stderr) as process:
         running = ServiceProcess(f"http://127.0.0.1:{port}", process)
         try:
             wait_until(lambda: _is_alive(port) or process.poll() is not None, START_TIMEOUT_S)

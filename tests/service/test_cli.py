@@ -21,6 +21,7 @@ from preheat.cli import app
 from preheat.plot.options import PlotOptions
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import free_port, wait_until
+from support.forked import run_preheat
 
 COMMAND = (sys.executable, "-m", "preheat.cli")
 
@@ -30,14 +31,6 @@ def preheat(*arguments: str, stdin: str = "", **environment: str) -> Result:
     result = CliRunner().invoke(app, arguments, input=stdin, env={"COLUMNS": "100", **environment})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
-
-
-def preheat_process(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command as a user does, in a process of its own, with further environment variables."""
-    environment = {**os.environ, **variables}
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False, env=environment
-    )
 
 
 @pytest.fixture
@@ -242,7 +235,7 @@ def test_a_port_in_use_is_said() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        run = preheat_process("serve", "--port", str(taken.getsockname()[1]))
+        run = run_preheat("serve", "--port", str(taken.getsockname()[1]))
     assert run.returncode == 1
     assert "choose another with --host and --port, or for make: PREHEAT_PORT=9000 make serve" in run.stderr
 
@@ -333,7 +326,7 @@ def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str
 def test_a_demo_whose_service_cannot_start_says_so(tmp_path: Path) -> None:
     """It does not wait for a process that has ended, and its trainers are never started."""
     picture = tmp_path / "demo.png"
-    run = preheat_process("demo", "-o", str(picture), PREHEAT_WORKERS="none")
+    run = run_preheat("demo", "-o", str(picture), PREHEAT_WORKERS="none")
     assert run.returncode != 0
     assert "the service ended with exit code" in run.stderr
     assert not picture.exists()
@@ -341,7 +334,7 @@ def test_a_demo_whose_service_cannot_start_says_so(tmp_path: Path) -> None:
 
 def test_demo_trains_and_draws(tmp_path: Path) -> None:
     """The demo's two processes read the same LRs, and its picture is there."""
-    run = preheat_process("demo", "--iterations", "60", "-o", str(tmp_path / "demo.png"))
+    run = run_preheat("demo", "--iterations", "60", "-o", str(tmp_path / "demo.png"))
     assert (run.returncode, run.stderr) == (0, "")
     assert "both trainers read the same 60 learning rates, digit for digit" in run.stdout
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
