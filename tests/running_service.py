@@ -82,7 +82,9 @@ def service_process(
     arguments = ["serve", "--port", str(port), "--workers", str(workers)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{database}"}
     environment |= {f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}
-    with start_preheat(arguments, environment, stderr=stderr) as process:
+    # One that has processes of its own is as a user has it: how they come to be is what its tests are about.
+    is_forked = workers == 1 and not settings["compute_workers"]
+    with start_preheat(arguments, environment, stderr=stderr, is_forked=is_forked) as process:
         running = ServiceProcess(f"http://127.0.0.1:{port}", process)
         try:
             wait_until(lambda: _is_alive(port) or process.poll() is not None, START_TIMEOUT_S)

@@ -64,7 +64,9 @@ def logging_service(folder: Path, stderr: Any = None, **variables: str) -> Itera
     environment = {**os.environ, "PREHEAT_DATABASE_URL": "sqlite:///:memory:", "PREHEAT_PORT": str(port), **variables}
     with (
         file.open("wb") as log,
-        start_preheat(["serve"], environment, stderr or subprocess.DEVNULL, stderr or log) as process,
+        start_preheat(
+            ["serve"], environment, stderr or subprocess.DEVNULL, stderr or log, is_forked=stderr is None
+        ) as process,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http,
     ):
         try:

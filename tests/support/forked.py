@@ -31,9 +31,11 @@ def start_preheat(
     environment: Mapping[str, str],
     stdout: Any = subprocess.DEVNULL,
     stderr: Any = subprocess.DEVNULL,
+    *,
+    is_forked: bool = True,
 ) -> "Forked | subprocess.Popen[bytes]":
     """`preheat` with these arguments, in a session of its own; `stdout` and `stderr` are files, or the null device."""
-    if sys.platform == "linux":  # elsewhere there are no pidfds
+    if is_forked and sys.platform == "linux":  # elsewhere there are no pidfds
         return Forked(arguments, environment, stdout, stderr)
     command = [sys.executable, "-m", "preheat.cli", *arguments]
     return subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr, start_new_session=True)
