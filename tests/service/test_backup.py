@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from preheat.cli import app
 from preheat.schedule import Schedule
 from preheat.store import Database, KeyStore, ScheduleStore
-from running_service import service_process
+from running_service import service
 from support.disks import disk
 from support.postgresql import PostgreSQL, postgresql_server
 
@@ -43,7 +43,7 @@ def lengths(database: Path) -> list[int]:
 def test_a_backup_is_what_was_there(tmp_path: Path) -> None:
     """Written beside a running service, it brings a lost database back, and an older state over a newer one."""
     database, copy = tmp_path / "preheat.db", tmp_path / "copy.db"
-    with service_process(database):
+    with service(database_url=f"sqlite:///{database}"):
         fill(database, 1, 2)
         assert (store(database, "backup", copy).exit_code, lengths(copy)) == (0, [2, 1])
     fill(database, 3)

@@ -1,6 +1,5 @@
 """What commands say of a database_url at which there can never be a database."""
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typer.testing import CliRunner
 
 from preheat.cli import app
 from running_service import free_port
+from support.forked import run_preheat
 
 SCHEMAS = Path(__file__).parents[1] / "data/schemas"
 MADE_OR_READ = "must name a file that is there or can be made, and that may be read"
@@ -161,15 +161,7 @@ def test_a_url_of_no_kind_is_told_the_right_form(url: str, message: str) -> None
 def test_a_database_that_is_away_is_told_once() -> None:
     """In the line that the command ends with, and in no line of a log."""
     url = f"postgresql+psycopg://u:secret@127.0.0.1:{free_port()}/n"
-    command = [sys.executable, "-m", "preheat", "keys", "list"]
-    run = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "PREHEAT_DATABASE_URL": url},
-    )
+    run = run_preheat("keys", "list", PREHEAT_DATABASE_URL=url)
     assert (run.returncode, run.stdout, run.stderr.count("is not available")) == (1, "", 1)
     assert run.stderr.startswith("error: the schedule database is not available: ")
 
@@ -178,8 +170,7 @@ def test_a_database_that_is_away_is_told_once() -> None:
 def test_a_service_does_not_start(wrong: tuple[str, str]) -> None:
     """It says so before it listens."""
     url, rule = wrong
-    command = [sys.executable, "-m", "preheat", "serve", "--port", str(free_port()), "--database-url", url]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    run = run_preheat("serve", "--port", str(free_port()), "--database-url", url)
     assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
     assert rule in run.stderr
 

@@ -22,6 +22,7 @@ from preheat_client._core.configuration import configuration_rows
 from reference import REFERENCE_SPEC
 from rest import post
 from running_service import service_process, wait_until
+from support.forked import run_preheat
 
 BESIDE_A_SERVICE = {
     "PREHEAT_SERVICE_HOST": "10.96.0.10",
@@ -59,9 +60,7 @@ def test_the_variables_of_the_client_are_known() -> None:
 
 def test_serve_warns_of_an_unknown_variable() -> None:
     """The warning stands before whatever else it says."""
-    environment = {**os.environ, "PREHEAT_WORKER": "3", "PREHEAT_DATABASE_URL": "mysql://x"}
-    command = [sys.executable, "-m", "preheat", "serve"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    run = run_preheat("serve", PREHEAT_WORKER="3", PREHEAT_DATABASE_URL="mysql://x")
     assert run.returncode == 2
     assert run.stderr.startswith("warning: PREHEAT_WORKER is no setting; did you mean PREHEAT_WORKERS?\n")
 
@@ -95,9 +94,7 @@ def test_an_option_does_not_give_way_to_a_file_without_a_word(tmp_path: Path) ->
     """Whoever says --database-url means it, whatever the environment of an image has."""
     file = tmp_path / "database_url"
     file.write_text(f"sqlite:///{tmp_path}/a.db")
-    command = [sys.executable, "-m", "preheat", "serve", "--database-url", f"sqlite:///{tmp_path}/b.db"]
-    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    run = run_preheat("serve", "--database-url", f"sqlite:///{tmp_path}/b.db", PREHEAT_DATABASE_URL_FILE=str(file))
     assert run.returncode == 2
     assert "PREHEAT_DATABASE_URL_FILE must not both be given" in run.stderr
 
@@ -124,9 +121,7 @@ def test_a_file_of_a_setting_that_has_nothing_to_read_is_named(
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
-    command = [sys.executable, "-m", "preheat", "serve"]
-    environment = {**os.environ, f"PREHEAT_{setting.upper()}": str(file)}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    run = run_preheat("serve", **{f"PREHEAT_{setting.upper()}": str(file)})
     assert run.returncode == 2
     assert run.stderr.endswith(f"{setting} ({file}) {reason}\n")
     assert run.stderr.count("\n") == 1

@@ -97,10 +97,10 @@ class Changes:
             newest = connection.scalar(select(func.max(changes.c.number))) or 0
             # Before the first time, after a backup was restored, and where rows were removed unread.
             is_lost = self._last is None or not 0 <= newest - self._last <= _MOST_KEPT
-            query = select(changes.c.number, changes.c.topic, changes.c.key).order_by(changes.c.number)
+            # Up to the newest: what PostgreSQL commits between the two queries would be read again the next time.
+            query = select(changes.c.topic, changes.c.key).order_by(changes.c.number).where(changes.c.number <= newest)
             rows = [] if is_lost else connection.execute(query.where(changes.c.number > self._last)).all()
-        # PostgreSQL's second query may see what was committed after the first.
-        self._last = rows[-1].number if rows else newest
+        self._last = newest
         if is_lost or any(row.topic == _EVERYTHING for row in rows):
             for topic in self._receivers:
                 self._pass_on(topic, None)

@@ -21,6 +21,9 @@ from preheat.store.tables import metadata, service
 
 _LOG = logging.getLogger("preheat")
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATING = threading.Lock()
+"""Of the whole process: Alembic's context is one for all threads, and so for all databases."""
+
 _LEAST_FREE_BYTES = 8_000_000
 """Of a disk: some of the largest specs, and what is written beside them."""
 
@@ -49,7 +52,6 @@ class Database:
         self._timeout_s = timeout_s
         self._engine = self.dialect.create_engine(self._url, timeout_s)
         self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *self.dialect.DRIVER_ERRORS)
-        self._migrating = threading.Lock()
         self._is_migrated = False
         self._identity: str | None = None
         self._failing: set[Purpose] = set()
@@ -199,7 +201,7 @@ class Database:
                 raise StoreUnavailable(_EARLIER.format(revision) if revision else _NOT_OURS)
             config = _alembic_config()
             # Of several processes that come here, the first migrates; the others find it done when they may begin.
-            with self._migrating, self._begin("migrate") as connection:  # Alembic's context is one for all threads
+            with _MIGRATING, self._begin("migrate") as connection:
                 config.attributes["connection"] = connection
                 alembic.command.upgrade(config, "head")
         if self._identity is None:
