@@ -162,7 +162,8 @@ def test_postgresql_has_programs_of_its_own(tmp_path: Path, command: str, progra
     file = tmp_path / "copy.dump"
     with postgresql_server() as server:
         url = server.new_database()
-        Database(url, 30).check()
+        with closing(Database(url, 30)) as database:
+            database.check()
         assert store(url, "check").stdout.startswith("0 schedules read in postgresql+psycopg://")
         if command == "restore":
             file.touch()
