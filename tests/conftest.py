@@ -1,12 +1,15 @@
 """Fixtures that several tests share."""
 
+import atexit
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import certifi
 import httpx
 import hypothesis
 import pytest
@@ -18,7 +21,15 @@ from running_service import service
 for name in [name for name in os.environ if name.startswith("PREHEAT_")]:
     del os.environ[name]
 _DATA = tempfile.TemporaryDirectory(prefix="preheat-tests-")
+atexit.register(_DATA.cleanup)  # else the interpreter would clean up at its end, with a ResourceWarning
 os.environ["XDG_DATA_HOME"] = _DATA.name
+
+# Each client of httpx reads all authorities that certifi knows, which takes longer than what most tests do with it, and
+# nothing here speaks with the world: one will do.
+_END = "-----END CERTIFICATE-----\n"
+_AUTHORITY = Path(_DATA.name) / "authority.pem"
+_AUTHORITY.write_text(certifi.contents().partition(_END)[0] + _END, encoding="utf-8")
+os.environ["SSL_CERT_FILE"] = str(_AUTHORITY)
 
 # Nothing is judged by the time it takes: on a busy machine one example in a thousand is slow.
 hypothesis.settings.register_profile("untimed", deadline=None)

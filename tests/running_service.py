@@ -4,22 +4,23 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-import httpx
 import uvicorn
 
 from preheat.api import create_app
 from preheat.server import server_options
 from preheat.server.draining import DrainingServer
 from preheat.settings import Settings
+from support.forked import Forked, start_preheat
 
 START_TIMEOUT_S = 60.0
 GLOO_ABORTED = "terminate called without an active exception"
@@ -63,7 +64,7 @@ class ServiceProcess:
     """A service in a process of its own."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: "Forked | subprocess.Popen[bytes]"
 
     def kill(self) -> None:
         """SIGKILL, for the process and its workers."""
@@ -78,15 +79,15 @@ def service_process(
     """`preheat serve` on a database file; killed at the end. It computes in threads unless told otherwise."""
     port = port or free_port()
     settings = {"compute_workers": 0, **settings}
-    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port), "--workers", str(workers)]
+    arguments = ["serve", "--port", str(port), "--workers", str(workers)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{database}"}
     environment |= {f"PREHEAT_{name.upper()}": str(value) for name, value in settings.items()}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True
-    ) as process:
+    # One that has processes of its own is as a user has it: how they come to be is what its tests are about.
+    is_forked = workers == 1 and not settings["compute_workers"]
+    with start_preheat(arguments, environment, stderr=stderr, is_forked=is_forked) as process:
         running = ServiceProcess(f"http://127.0.0.1:{port}", process)
         try:
-            wait_until(lambda: _is_alive(running) or process.poll() is not None, START_TIMEOUT_S)
+            wait_until(lambda: _is_alive(port) or process.poll() is not None, START_TIMEOUT_S)
             assert process.poll() is None, "the service did not start"
             yield running
         finally:
@@ -110,8 +111,11 @@ def wait_until(condition: Any, timeout_s: float) -> None:
         time.sleep(0.02)
 
 
-def _is_alive(running: ServiceProcess) -> bool:
-    try:
-        return httpx.get(f"{running.url}/livez", timeout=1).is_success
-    except httpx.TransportError:
-        return False
+def _is_alive(port: int) -> bool:
+    # Asked often by a machine that is busy starting it: making a client of httpx takes longer than all of this.
+    with closing(HTTPConnection("127.0.0.1", port, timeout=1)) as connection:
+        try:
+            connection.request("GET", "/livez")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            return False

@@ -43,8 +43,9 @@ def _a_host_name(name: str) -> str:
     return name
 
 
-# Bounds far above what makes sense, so that no system call and no thread gets a number that it cannot take.
-_Seconds = Annotated[float, Field(le=86_400)]
+# Bounds far beyond what makes sense, so that no system call and no thread gets a number that it cannot take, and no
+# timer comes back at once.
+_Seconds = Annotated[float, Field(ge=0.01, le=86_400)]
 _Memory = Annotated[int, Field(le=10**13)]
 _HostName = Annotated[str, AfterValidator(_a_host_name)]
 _Origin = Annotated[str, AfterValidator(_as_browsers_write_it)]
@@ -75,7 +76,7 @@ class Settings(BaseSettings):
         "sqlite:///:memory: to forget them at the end, or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
     )
     database_timeout_s: _Seconds = Field(
-        5.0, gt=0, description="How long to wait for the database: for another writer, a lock or a connection."
+        5.0, description="How long to wait for the database: for another writer, a lock or a connection."
     )
     retention_days: int | None = Field(
         None,
@@ -115,7 +116,7 @@ class Settings(BaseSettings):
         description="Origins, separated by commas, whose pages a browser lets use this service: https://wiki.example.org.",
     )
     compute_timeout_s: _Seconds = Field(
-        20.0, gt=0, description="How long one request may compute; what does not stop then is killed a little later."
+        20.0, description="How long one request may compute; what does not stop then is killed a little later."
     )
     compute_workers: int = Field(
         2,
@@ -129,8 +130,13 @@ class Settings(BaseSettings):
         ge=50_000_000,
         description="Memory that each computing process may take beyond what it starts with, its caches included.",
     )
-    compute_queue: int = Field(128, ge=0, le=10_000, description="Most requests that wait for a computing process.")
-    compute_wait_s: _Seconds = Field(10.0, gt=0, description="How long a request may wait for a computing process.")
+    compute_queue: int = Field(
+        128,
+        ge=0,
+        le=10_000,
+        description="Most requests that wait for a computing process, in memory with bodies of max_body_bytes at most.",
+    )
+    compute_wait_s: _Seconds = Field(10.0, description="How long a request may wait for a computing process.")
     shutdown_delay_s: float = Field(
         0.0,
         ge=0,
@@ -172,11 +178,11 @@ class Settings(BaseSettings):
     max_pipelined_requests: int = Field(
         32, ge=1, le=100_000, description="Requests on one connection that may wait for the answer to an earlier one."
     )
-    head_timeout_s: _Seconds = Field(10.0, gt=0, description="How long a request's head may take to arrive.")
-    body_timeout_s: _Seconds = Field(60.0, gt=0, description="How long a request's body may take to arrive.")
-    keep_alive_timeout_s: _Seconds = Field(65.0, gt=0, description="How long a connection is kept without a request.")
+    head_timeout_s: _Seconds = Field(10.0, description="How long a request's head may take to arrive.")
+    body_timeout_s: _Seconds = Field(60.0, description="How long a request's body may take to arrive.")
+    keep_alive_timeout_s: _Seconds = Field(65.0, description="How long a connection is kept without a request.")
     send_timeout_s: _Seconds = Field(
-        30.0, gt=0, description="How long a client may take to read 64 KiB of an answer, or what is left of it."
+        30.0, description="How long a client may take to read 64 KiB of an answer, or what is left of it."
     )
     max_unsent_bytes: _Memory = Field(
         256_000_000,

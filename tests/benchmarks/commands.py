@@ -13,8 +13,8 @@ from reference import REFERENCE_SPEC
 def measure() -> Iterator[Ratio]:
     """Milliseconds of whole processes."""
     tasks = {
-        "lrs": partial(_run, "-m", "preheat.cli", "lrs", "-"),
-        "help": partial(_run, "-m", "preheat.cli", "--help"),
+        "lrs": partial(_run, "-m", "preheat", "lrs", "-"),
+        "help": partial(_run, "-m", "preheat", "--help"),
         "torch": partial(_run, "-c", "import torch"),
     }
     ms = {name: s * 1e3 for name, s in side_by_side(tasks, 9).items()}

@@ -87,9 +87,9 @@ def container_of(documents: list[Document]) -> Document:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_it_is_what_kubernetes_knows(documents: list[Document], version: str) -> None:
-    """Strictly: no field that this version does not have. ServiceMonitor is the Prometheus Operator's."""
+    """Strictly: no field that this version does not have. Two kinds are the Prometheus Operator's."""
     for document in documents:
-        if document["kind"] != "ServiceMonitor":
+        if document["kind"] not in {"ServiceMonitor", "PrometheusRule"}:
             kubernetes_validate.validate(document, version, strict=True)
         assert document["kind"] == "Namespace" or document["metadata"]["namespace"] == "preheat"
 
@@ -163,6 +163,13 @@ def test_who_probes_and_measures_needs_no_key(documents: list[Document]) -> None
     monitors = of_kind(documents, "ServiceMonitor")
     paths += [endpoint["path"] for monitor in monitors for endpoint in monitor["spec"]["endpoints"]]
     assert {access_of("GET", path, "anybody") for path in paths} == {"anybody"}
+
+
+def test_the_operator_has_the_same_alerts() -> None:
+    """As Prometheus has from a file; the first lines of the manifest say how to make it anew."""
+    manifest = yaml.safe_load((MANIFESTS / "components/prometheus/prometheus_rule.yaml").read_text(encoding="utf-8"))
+    assert (manifest["apiVersion"], manifest["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    assert manifest["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text(encoding="utf-8"))
 
 
 def test_a_pod_has_no_more_rights_than_it_needs(documents: list[Document]) -> None:

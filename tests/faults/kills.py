@@ -73,7 +73,7 @@ class Replica:
 
     def start(self) -> None:
         """Starts it, without waiting until it answers."""
-        command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(self.port)]
+        command = [sys.executable, "-m", "preheat", "serve", "--port", str(self.port)]
         environment = {**os.environ, **self.settings, "PREHEAT_DATABASE_URL": self.database_url}
         quiet = subprocess.DEVNULL
         self.process = subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)
@@ -182,6 +182,7 @@ def run(kind: Kind, kills: int, seed: int, **settings: str) -> str:
         ledger = Ledger()
         killed = Counter[str]()
         while killed.total() < kills:
+            print(f"{kind}: {killed.total()} of {kills} kills", file=sys.stderr, flush=True)  # noqa: T201 - minutes pass
             # Fewer kills than writes: every round waits for both replicas and for enough to lose.
             for replica in replicas:
                 replica.wait_until_ready()
@@ -246,7 +247,7 @@ def _assert_nothing_lost(replicas: list[Replica], ledger: Ledger) -> None:
 
 def _assert_sound(database_url: str) -> None:
     """By `preheat store check`, and by the newest form of the tables, without which it reads nothing."""
-    command = [sys.executable, "-m", "preheat.cli", "store", "check"]
+    command = [sys.executable, "-m", "preheat", "store", "check"]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": database_url}
     check = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert check.returncode == 0, check.stderr

@@ -3,6 +3,8 @@
 import os
 import shutil
 import sqlite3
+import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,9 +14,9 @@ from typer.testing import CliRunner, Result
 from preheat.cli import app
 from preheat.schedule import Schedule
 from preheat.store import Database, KeyStore, ScheduleStore
-from running_service import service_process
+from running_service import service
 from support.disks import disk
-from support.postgresql import postgresql_server
+from support.postgresql import PostgreSQL, postgresql_server
 
 FORMAT_1 = Path(__file__).parents[1] / "data/format_1.db"
 
@@ -41,31 +43,37 @@ def lengths(database: Path) -> list[int]:
 def test_a_backup_is_what_was_there(tmp_path: Path) -> None:
     """Written beside a running service, it brings a lost database back, and an older state over a newer one."""
     database, copy = tmp_path / "preheat.db", tmp_path / "copy.db"
-    with service_process(database):
+    with service(database_url=f"sqlite:///{database}"):
         fill(database, 1, 2)
         assert (store(database, "backup", copy).exit_code, lengths(copy)) == (0, [2, 1])
     fill(database, 3)
     refused = store(database, "restore", copy)
     assert (refused.exit_code, lengths(database)) == (2, [3, 2, 1])
-    assert f"sqlite:///{database} is in use: --replace deletes all 3 schedules and 0 keys that it has" in refused.stderr
+    assert f"sqlite:///{database} has 3 schedules and 0 keys: --replace puts the backup in" in refused.stderr
     assert (store(database, "restore", copy, "--replace").exit_code, lengths(database)) == (0, [2, 1])
     elsewhere = tmp_path / "new folder" / "preheat.db"
     assert (store(elsewhere, "restore", copy).exit_code, lengths(elsewhere)) == (0, [2, 1])
 
 
-def test_keys_are_not_deleted_unasked(tmp_path: Path) -> None:
-    """A database with keys alone is in use too; revoked ones count, since services ask because of them."""
+def test_keys_are_not_replaced_unasked(tmp_path: Path) -> None:
+    """A database with keys alone is in use too; those that the backup lacks stay, revoked: services ask due to them."""
     database, copy = tmp_path / "preheat.db", tmp_path / "copy.db"
     fill(copy, 1, 2)
     keys = KeyStore(Database(f"sqlite:///{database}", 5))
-    keys.make("only", {"admin"})
-    keys.revoke("only")
+    keys.make("first", {"admin"})
+    keys.revoke("first")
+    keys.make("second", {"read"})
     refused = store(database, "restore", copy)
-    assert (refused.exit_code, keys.count()) == (2, 1)
-    assert "--replace deletes all 0 schedules and 1 key that it has" in refused.stderr
+    assert (refused.exit_code, [each.revoked_at is None for each in keys.all()]) == (2, [False, True])
+    assert "has 0 schedules and 2 keys: --replace puts the backup in their place, and revokes keys" in refused.stderr
     restored = store(database, "restore", copy, "--replace")
-    assert (restored.exit_code, keys.count()) == (0, 0)
-    assert restored.stdout == f"restored sqlite:///{database}: 2 schedules and 0 keys\n"
+    assert (restored.exit_code, restored.stdout) == (0, f"restored sqlite:///{database}: 2 schedules and 2 keys\n")
+    now = time.time()
+    assert [(each.name, each.state(now)) for each in keys.all()] == [("first", "revoked"), ("second", "revoked")]
+    assert store(database, "backup", tmp_path / "later.db").exit_code == 0
+    keys.make("third", {"read"})
+    assert store(database, "restore", tmp_path / "later.db", "--replace").exit_code == 0
+    assert [each.name for each in keys.all()] == ["first", "second", "third"]
 
 
 def test_a_backup_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -154,8 +162,37 @@ def test_postgresql_has_programs_of_its_own(tmp_path: Path, command: str, progra
     file = tmp_path / "copy.dump"
     with postgresql_server() as server:
         url = server.new_database()
+        with closing(Database(url, 30)) as database:
+            database.check()
         assert store(url, "check").stdout.startswith("0 schedules read in postgresql+psycopg://")
         if command == "restore":
             file.touch()
         refused = store(url, command, file)
     assert (refused.exit_code, f"{program} --" in refused.stderr) == (2, True)
+
+
+def test_postgresql_is_brought_back_as_the_page_says(server: PostgreSQL) -> None:
+    """By pg_dump, and by pg_restore over a database that has changed since."""
+    url = server.new_database()
+    libpq = url.replace("+psycopg", "")
+
+    def fill_with(length: int) -> None:
+        with closing(Database(url, 30)) as database:
+            ScheduleStore(database).add(Schedule.of({"target_lr": 0.1, "total_iterations": length}))
+
+    fill_with(1)
+    dump = subprocess.run(
+        [str(server.programs / "pg_dump"), "--format=custom", libpq], capture_output=True, check=True, timeout=120
+    )
+    fill_with(2)
+    restore = [
+        str(server.programs / "pg_restore"),
+        "--clean",
+        "--if-exists",
+        "--single-transaction",
+        f"--dbname={libpq}",
+    ]
+    subprocess.run(restore, input=dump.stdout, check=True, timeout=120)
+    with closing(Database(url, 30)) as database:
+        assert [each.schedule.spec.total_iterations for each in ScheduleStore(database).newest(9).schedules] == [1]
+    assert store(url, "check").stdout.startswith("1 schedules read in ")

@@ -21,8 +21,9 @@ from preheat.cli import app
 from preheat.plot.options import PlotOptions
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from running_service import free_port, wait_until
+from support.forked import run_preheat
 
-COMMAND = (sys.executable, "-m", "preheat.cli")
+COMMAND = (sys.executable, "-m", "preheat")
 
 
 def preheat(*arguments: str, stdin: str = "", **environment: str) -> Result:
@@ -30,14 +31,6 @@ def preheat(*arguments: str, stdin: str = "", **environment: str) -> Result:
     result = CliRunner().invoke(app, arguments, input=stdin, env={"COLUMNS": "100", **environment})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
-
-
-def preheat_process(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command as a user does, in a process of its own, with further environment variables."""
-    environment = {**os.environ, **variables}
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False, env=environment
-    )
 
 
 @pytest.fixture
@@ -73,39 +66,80 @@ def test_names_are_no_markup() -> None:
 
 def test_a_reader_that_leaves_is_no_error() -> None:
     """`preheat lrs --csv | head -1` ends without a traceback."""
-    command = f'echo \'{{"target_lr": 1, "total_iterations": 100000}}\' | {sys.executable} -m preheat.cli lrs - --csv'
+    command = f'echo \'{{"target_lr": 1, "total_iterations": 100000}}\' | {sys.executable} -m preheat lrs - --csv'
     run = subprocess.run(["bash", "-c", f"{command} | head -1"], capture_output=True, text=True, timeout=60, check=True)
     assert (run.stdout, run.stderr) == ("iteration,default\n", "")
 
 
+ON_A_FULL_DISK = """
+import json, os, sys
+import preheat.conversions.exporters, preheat.formats, preheat.lint  # once, and not in each process again
+from preheat.cli import main
+found = []
+for arguments in json.loads(sys.argv[1]):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+        os.dup2(writing, 2)
+        os.close(writing)
+        sys.argv = ["preheat", *arguments]
+        main()
+    os.close(writing)
+    with open(reading) as said:
+        error = said.read()
+    found.append([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), error])
+print(json.dumps(found))
+"""
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-@pytest.mark.parametrize("arguments", [["lrs"], ["lrs", "--csv"], ["export"], ["lint"]], ids=" ".join)
-def test_a_full_disk_under_stdout_is_said_in_one_line(spec_file: str, arguments: list[str]) -> None:
+def test_a_full_disk_under_stdout_is_said_in_one_line(spec_file: str) -> None:
     """`preheat lrs > file` on a full disk ends with the reason, exit code 1 and no traceback."""
-    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
-        run = subprocess.run(
-            [*COMMAND, *arguments, spec_file], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
-        )
-    assert (run.returncode, run.stderr) == (1, "error: stdout cannot be written: No space left on device\n")
+    commands = [[*command, spec_file] for command in (["lrs"], ["lrs", "--csv"], ["export"], ["lint"])]
+    run = subprocess.run(
+        [sys.executable, "-c", ON_A_FULL_DISK, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert json.loads(run.stdout) == [[1, "error: stdout cannot be written: No space left on device\n"]] * 4
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux, to see what is open")
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_the_service_runs_with_closed_streams(closed: str, tmp_path: Path) -> None:
+def test_the_service_runs_with_closed_streams(tmp_path: Path) -> None:
     """What is closed becomes the null device: no log line reaches a file or a client that was given its number."""
     port = free_port()
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path / 'preheat.db'}"}
     environment |= {"PREHEAT_COMPUTE_WORKERS": "0", "PREHEAT_PORT": str(port)}
-    command = f"exec {sys.executable} -m preheat.cli serve {closed}"
-    with subprocess.Popen(["bash", "-c", command], env=environment, stderr=subprocess.PIPE) as process:
+    command = f"exec {sys.executable} -m preheat serve <&- >&- 2>&-"
+    with subprocess.Popen(["bash", "-c", command], env=environment) as process:
         try:
             wait_until(lambda: process.poll() is not None or _accepts(port), 60)
-            numbers = [{"<": 0, ">": 1, "2": 2}[each[0]] for each in closed.split()]
-            assert {Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in numbers} == {Path(os.devnull)}
+            assert {Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in range(3)} == {Path(os.devnull)}
             process.terminate()
             assert process.wait(60) == 0
         finally:
             process.kill()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux, to see what is open")
+@pytest.mark.parametrize(("closed", "number"), [("<&-", 0), (">&-", 1), ("2>&-", 2)])
+def test_one_closed_stream_becomes_the_null_device(closed: str, number: int, tmp_path: Path) -> None:
+    """Before anything else can have its number; what it did not close stays."""
+    script = """
+import os, sys
+import preheat.cli
+with open(sys.argv[1], "w") as seen:
+    print(*(os.path.realpath(f"/proc/self/fd/{number}") for number in range(3)), file=seen)
+"""
+    command = f'exec {sys.executable} -c "$1" "$2" {closed}'
+    subprocess.run(
+        ["bash", "-c", command, "bash", script, tmp_path / "seen"], input=b"", capture_output=True, check=True
+    )
+    seen = (tmp_path / "seen").read_text().split()
+    assert [n for n in (0, 1, 2) if seen[n] == os.devnull] == [number]
 
 
 def _accepts(port: int) -> bool:
@@ -201,7 +235,7 @@ def test_a_port_in_use_is_said() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        run = preheat_process("serve", "--port", str(taken.getsockname()[1]))
+        run = run_preheat("serve", "--port", str(taken.getsockname()[1]))
     assert run.returncode == 1
     assert "choose another with --host and --port, or for make: PREHEAT_PORT=9000 make serve" in run.stderr
 
@@ -224,30 +258,29 @@ def test_the_list_of_commands_is_not_cut(group: tuple[str, ...]) -> None:
     assert "…" not in listed
 
 
-@pytest.mark.parametrize(
-    ("arguments", "unwanted"),
-    [
-        (["--help"], {"torch", "fastapi", "matplotlib", "uvicorn"}),
-        (["lrs", "-", "--csv"], {"fastapi", "matplotlib", "sqlalchemy", "torch._dynamo"}),
-        (["lint", "-", "--json"], {"fastapi", "matplotlib", "sqlalchemy", "torch._dynamo"}),
-    ],
-)
-def test_a_command_imports_what_it_needs(arguments: list[str], unwanted: set[str]) -> None:
+def test_a_command_imports_what_it_needs(spec_file: str) -> None:
     """Help waits for no torch, and a list of LRs or findings for no web framework."""
-    code = f"""
+    code = """
 import sys, preheat.cli
-sys.argv = ["preheat", *{arguments}]
-try:
-    preheat.cli.main()
-except SystemExit as end:
-    assert not end.code, end.code
-print("imported", *({unwanted} & set(sys.modules)))
+
+def run(*arguments, without):
+    sys.argv = ["preheat", *arguments]
+    try:
+        preheat.cli.main()
+    except SystemExit as end:
+        assert not end.code, end.code
+    print("imported", *(without & set(sys.modules)))
+
+others = {"fastapi", "matplotlib", "sqlalchemy", "torch._dynamo"}
+path = sys.argv[1]
+run("--help", without=others | {"torch", "uvicorn"})
+run("lrs", path, "--csv", without=others)
+run("lint", path, "--json", without=others)
 """
-    spec = '{"target_lr": 1, "total_iterations": 5}'
     run = subprocess.run(
-        [sys.executable, "-c", code], input=spec, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code, spec_file], capture_output=True, text=True, timeout=120, check=True
     )
-    assert run.stdout.splitlines()[-1] == "imported"
+    assert [line for line in run.stdout.splitlines() if line.startswith("imported")] == ["imported"] * 3
 
 
 def test_options_are_the_fields_of_models() -> None:
@@ -268,17 +301,18 @@ def test_a_setting_of_the_environment_is_overruled_by_an_option() -> None:
     assert "workers (2) must be 1" in preheat("serve", "--workers", "2", **memory).stderr
 
 
-@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("[::1]", "[::1]")])
-def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str, shown: str) -> None:
+@pytest.mark.parametrize(("host", "compute_workers"), [("127.0.0.1", 2), ("[::1]", 0)])
+def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str, compute_workers: int) -> None:
     """The printed line works as soon as it is there, of an IPv6 host too; Ctrl-C ends the service, and is no error."""
     port = free_port()
     command = [*COMMAND, "serve", "--host", host, "--port", str(port)]
     environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db", "PREHEAT_LOG_FORMAT": "text"}
+    environment["PREHEAT_COMPUTE_WORKERS"] = str(compute_workers)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
             printed = [process.stdout.readline() for _ in range(5)][1:]
-            assert f"on http://{shown}:{port} " in printed[0]
+            assert f"on http://{host}:{port} " in printed[0]
             curl = subprocess.run(printed[2].strip(), shell=True, capture_output=True, text=True, check=True)  # noqa: S602 - our own line
             assert [str(lr) for lr in json.loads(curl.stdout)["groups"][0]["lr"][1:]] == list(REFERENCE_ROWS)
         finally:
@@ -292,7 +326,7 @@ def test_serve_prints_an_address_and_a_curl_that_works(tmp_path: Path, host: str
 def test_a_demo_whose_service_cannot_start_says_so(tmp_path: Path) -> None:
     """It does not wait for a process that has ended, and its trainers are never started."""
     picture = tmp_path / "demo.png"
-    run = preheat_process("demo", "-o", str(picture), PREHEAT_WORKERS="none")
+    run = run_preheat("demo", "-o", str(picture), PREHEAT_WORKERS="none")
     assert run.returncode != 0
     assert "the service ended with exit code" in run.stderr
     assert not picture.exists()
@@ -300,7 +334,7 @@ def test_a_demo_whose_service_cannot_start_says_so(tmp_path: Path) -> None:
 
 def test_demo_trains_and_draws(tmp_path: Path) -> None:
     """The demo's two processes read the same LRs, and its picture is there."""
-    run = preheat_process("demo", "--iterations", "60", "-o", str(tmp_path / "demo.png"))
+    run = run_preheat("demo", "--iterations", "60", "-o", str(tmp_path / "demo.png"))
     assert (run.returncode, run.stderr) == (0, "")
     assert "both trainers read the same 60 learning rates, digit for digit" in run.stdout
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
@@ -377,18 +411,28 @@ def test_nothing_is_cut_in_a_pipe() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_any_encoding_of_stdout_will_do(encoding: str) -> None:
+def test_any_encoding_of_stdout_will_do(encoding: str, tmp_path: Path) -> None:
     """What the encoding lacks is escaped in text; data are UTF-8 whatever it is."""
-    spec = '{"target_lr": 1, "total_iterations": 100, "label": "学习率 \U0001f525"}'
-    command = [*COMMAND, "lrs", "-"]
+    code = """
+import sys, preheat.cli
+
+path = sys.argv[1]
+for options in ((), ("--json",)):
+    sys.argv = ["preheat", "lrs", path, *options]
+    try:
+        preheat.cli.main()
+    except SystemExit as end:
+        assert not end.code, end.code
+    print("and")
+"""
+    spec = tmp_path / "spec.json"
+    spec.write_text('{"target_lr": 1, "total_iterations": 100, "label": "学习率 \U0001f525"}', encoding="utf-8")
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    table, data = (
-        subprocess.run([*command, *options], input=spec.encode(), capture_output=True, check=False, env=environment)
-        for options in ((), ("--json",))
-    )
-    assert (table.returncode, table.stderr) == (0, b"")
-    assert b"\\u5b66" in table.stdout
-    assert json.loads(data.stdout)["spec"]["label"] == "学习率 \U0001f525"
+    run = subprocess.run([sys.executable, "-c", code, spec], capture_output=True, check=True, env=environment)
+    table, data, _ = run.stdout.split(b"and\n")
+    assert run.stderr == b""
+    assert b"\\u5b66" in table
+    assert json.loads(data)["spec"]["label"] == "学习率 \U0001f525"
 
 
 def test_completion_knows_the_recipes() -> None:

@@ -1,6 +1,5 @@
 """What commands say of a database_url at which there can never be a database."""
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +11,9 @@ from typer.testing import CliRunner
 
 from preheat.cli import app
 from running_service import free_port
+from support.forked import run_preheat
 
+SCHEMAS = Path(__file__).parents[1] / "data/schemas"
 MADE_OR_READ = "must name a file that is there or can be made, and that may be read"
 READ = "must name a file that is there, and that may be read"
 OF_POSTGRESQL = "postgresql+psycopg://"
@@ -45,9 +46,7 @@ def wrong(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     return url, f"database_url ({url}) {RULES[request.param]}".format(file=file)
 
 
-@pytest.mark.parametrize(
-    "command", [("keys", "list"), ("keys", "make", "a"), ("store", "restore", __file__, "--replace")]
-)
+@pytest.mark.parametrize("command", [("keys", "make", "a"), ("store", "restore", __file__, "--replace")])
 def test_a_command_names_the_setting_the_value_and_the_rule(wrong: tuple[str, str], command: tuple[str, ...]) -> None:
     """Exit code 2, one line."""
     url, rule = wrong
@@ -59,7 +58,17 @@ def test_a_command_names_the_setting_the_value_and_the_rule(wrong: tuple[str, st
 _SCOPES = {"make": ("--scopes", "read")}
 
 
-@pytest.mark.parametrize("command", [("check",), ("backup", "copy.db")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("store", "check"),
+        ("store", "backup", "copy.db"),
+        ("keys", "list"),
+        ("keys", "rotate", "a"),
+        ("keys", "revoke", "a"),
+    ],
+    ids=" ".join,
+)
 @pytest.mark.parametrize(
     ("place", "rule"),
     [
@@ -74,17 +83,61 @@ _SCOPES = {"make": ("--scopes", "read")}
 def test_what_looks_at_a_database_makes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], place: str, rule: str
 ) -> None:
-    """A mistyped path ends a nightly check or backup with exit code 2, and leaves everything as it was."""
+    """A mistyped path ends a command, such as a nightly check, with exit code 2, and leaves everything as it was."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "a file").write_text("PK")
     (tmp_path / "empty.db").touch()
     before = sorted((each, each.stat().st_size) for each in tmp_path.rglob("*"))
     file = tmp_path / place
-    run = CliRunner().invoke(app, ["store", *command], env={"PREHEAT_DATABASE_URL": f"sqlite:///{file}"})
+    run = CliRunner().invoke(app, command, env={"PREHEAT_DATABASE_URL": f"sqlite:///{file}"})
     assert (run.exit_code, run.stdout, run.stderr.count("\n")) == (2, "", 1)
     assert f"database_url (sqlite:///{file}) {rule}".format(file=file) in run.stderr
     assert sorted((each, each.stat().st_size) for each in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", [("store", "check"), ("keys", "list"), ("keys", "revoke", "a")], ids=" ".join)
+def test_what_looks_at_an_older_database_leaves_it_as_it_is(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """A service of the version before may still use it: the command says who brings it forward."""
+    file = tmp_path / "preheat.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript((SCHEMAS / "0004.sqlite.sql").read_text(encoding="utf-8"))
+        before = list(connection.iterdump())
+        run = CliRunner().invoke(app, command, env={"PREHEAT_DATABASE_URL": f"sqlite:///{file}"})
+        assert (run.exit_code, run.stdout, run.stderr.count("\n")) == (1, "", 1)
+        assert "in form 0004: start the service, which brings them forward" in run.stderr
+        assert list(connection.iterdump()) == before
+
+
+def test_an_older_database_is_backed_up_as_it_is(tmp_path: Path) -> None:
+    """Before an upgrade, by the version that comes after it."""
+    file, copy = tmp_path / "preheat.db", tmp_path / "copy.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript((SCHEMAS / "0004.sqlite.sql").read_text(encoding="utf-8"))
+        before = list(connection.iterdump())
+        environment = {"PREHEAT_DATABASE_URL": f"sqlite:///{file}"}
+        assert CliRunner().invoke(app, ["store", "backup", str(copy)], env=environment).exit_code == 0
+        assert list(connection.iterdump()) == before
+    with closing(sqlite3.connect(copy)) as connection:
+        assert list(connection.iterdump()) == before
+
+
+@pytest.mark.parametrize(
+    "command", [("store", "check"), ("store", "backup", "copy.db"), ("keys", "list")], ids=" ".join
+)
+def test_a_database_of_somebody_else_gets_no_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """Nor is a backup of it one of Preheat."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "other.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE mine (a)")
+        run = CliRunner().invoke(app, command, env={"PREHEAT_DATABASE_URL": f"sqlite:///{file}"})
+        assert (run.exit_code, run.stdout) == (1, "")
+        assert "it has no tables of Preheat" in run.stderr
+        assert list(connection.execute("SELECT name FROM sqlite_master")) == [("mine",)]
+    assert not Path("copy.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -108,15 +161,7 @@ def test_a_url_of_no_kind_is_told_the_right_form(url: str, message: str) -> None
 def test_a_database_that_is_away_is_told_once() -> None:
     """In the line that the command ends with, and in no line of a log."""
     url = f"postgresql+psycopg://u:secret@127.0.0.1:{free_port()}/n"
-    command = [sys.executable, "-m", "preheat.cli", "keys", "list"]
-    run = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "PREHEAT_DATABASE_URL": url},
-    )
+    run = run_preheat("keys", "list", PREHEAT_DATABASE_URL=url)
     assert (run.returncode, run.stdout, run.stderr.count("is not available")) == (1, "", 1)
     assert run.stderr.startswith("error: the schedule database is not available: ")
 
@@ -125,8 +170,7 @@ def test_a_database_that_is_away_is_told_once() -> None:
 def test_a_service_does_not_start(wrong: tuple[str, str]) -> None:
     """It says so before it listens."""
     url, rule = wrong
-    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(free_port()), "--database-url", url]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    run = run_preheat("serve", "--port", str(free_port()), "--database-url", url)
     assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
     assert rule in run.stderr
 
@@ -143,7 +187,7 @@ def test_what_is_or_can_be_a_database_is_taken(tmp_path: Path, content: str) -> 
             connection.execute("PRAGMA user_version = 1")
         assert file.stat().st_size > 0
     environment = {"PREHEAT_DATABASE_URL": f"sqlite:///{file}"}
-    assert CliRunner().invoke(app, ["keys", "list"], env=environment).exit_code == 0
+    assert CliRunner().invoke(app, ["keys", "make", "a", "--scopes", "read"], env=environment).exit_code == 0
     run = CliRunner().invoke(app, ["store", "check"], env=environment)
     assert run.exit_code == 0
     assert "0 schedules" in run.stdout

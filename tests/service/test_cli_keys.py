@@ -1,10 +1,8 @@
 """`preheat keys`, and what `preheat serve` says where nothing protects it."""
 
 import json
-import os
 import re
-import subprocess
-import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -12,18 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from preheat.cli import app
+from preheat.store import Database
 from running_service import service, service_process, wait_until
+from support.forked import run_preheat
 from support.keys import bearer
 
 TOKEN = re.compile(r"preheat_\w{8}_\w{40}")
 OWN = "0123456789abcdef" * 3
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
-    command = [sys.executable, "-m", "preheat.cli", *arguments]
-    variables = {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=variables)
 
 
 def test_a_key_is_made_used_rotated_and_revoked_beside_a_service(tmp_path: Path) -> None:
@@ -36,7 +29,7 @@ def test_a_key_is_made_used_rotated_and_revoked_beside_a_service(tmp_path: Path)
             return http.get("/v1/schedules", headers=bearer(token)).status_code
 
         assert http.get("/v1/schedules").status_code == 200
-        made = run("keys", "make", "GPU 7", "--scopes", "write,run", "--expires", "90d", **database)
+        made = run_preheat("keys", "make", "GPU 7", "--scopes", "write,run", "--expires", "90d", **database)
         token = made.stdout.rstrip("\n")
         assert TOKEN.fullmatch(token)
         assert token not in made.stderr
@@ -44,19 +37,19 @@ def test_a_key_is_made_used_rotated_and_revoked_beside_a_service(tmp_path: Path)
         assert re.match(r"It works until \d{4}-\d\d-\d\dT", made.stderr)
         wait_until(lambda: http.get("/v1/schedules").status_code == 401, 60)
         assert status(token) == 200
-        rotated = json.loads(run("keys", "rotate", "GPU 7", "--overlap", "1h", "--json", **database).stdout)
+        rotated = json.loads(run_preheat("keys", "rotate", "GPU 7", "--overlap", "1h", "--json", **database).stdout)
         wait_until(lambda: status(rotated["token"]) == 200, 60)
         assert status(token) == 200
-        listed = run("keys", "list", **database).stdout
+        listed = run_preheat("keys", "list", **database).stdout
         assert not TOKEN.search(listed)
         assert [line.split()[:4] for line in listed.splitlines()[1:]] == [
             ["GPU", "7", each[:16], "write,run"] for each in (token, rotated["token"])
         ]
-        revoked = run("keys", "revoke", token[:16], **database)
+        revoked = run_preheat("keys", "revoke", token[:16], **database)
         assert revoked.stdout == f"revoked {token[:16]} (GPU 7)\n"
         wait_until(lambda: status(token) == 401, 60)
         assert status(rotated["token"]) == 200
-    entries = json.loads(run("keys", "list", "--json", **database).stdout)
+    entries = json.loads(run_preheat("keys", "list", "--json", **database).stdout)
     assert [entry["state"] for entry in entries] == ["revoked", "active"]
     assert all(entry["last_used_at"] and "token" not in entry and "hash" not in entry for entry in entries)
 
@@ -73,7 +66,10 @@ def test_a_key_is_made_used_rotated_and_revoked_beside_a_service(tmp_path: Path)
 )
 def test_what_cannot_be_done_is_told(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     """On stderr, with exit code 2, and nothing on stdout that a script could take for a key."""
-    ended = CliRunner().invoke(app, ["keys", *arguments], env={"PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db"})
+    url = f"sqlite:///{tmp_path}/p.db"
+    with closing(Database(url, 30)) as database:
+        database.check()
+    ended = CliRunner().invoke(app, ["keys", *arguments], env={"PREHEAT_DATABASE_URL": url})
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert message in ended.stderr
 
@@ -87,7 +83,7 @@ def test_a_database_in_memory_has_no_keys_to_make() -> None:
 def test_serve_refuses_a_network_without_keys(tmp_path: Path) -> None:
     """And says the two ways out."""
     everywhere = {"PREHEAT_HOST": "0.0.0.0"}  # noqa: S104 - what must be refused
-    ended = run("serve", PREHEAT_DATABASE_URL=f"sqlite:///{tmp_path}/p.db", **everywhere)
+    ended = run_preheat("serve", PREHEAT_DATABASE_URL=f"sqlite:///{tmp_path}/p.db", **everywhere)
     assert ended.returncode == 2
     assert "preheat keys make" in ended.stderr
     assert "--without-keys" in ended.stderr
@@ -116,14 +112,14 @@ def test_every_worker_knows_the_keys_after_a_kill(tmp_path: Path) -> None:
     """A service is killed after a key was made: what was printed works after the next start, in both workers."""
     database = {"PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db"}
     with service_process(tmp_path / "p.db") as running:
-        token = run("keys", "make", "a", "--scopes", "read", **database).stdout.strip()
+        token = run_preheat("keys", "make", "a", "--scopes", "read", **database).stdout.strip()
         wait_until(lambda: _statuses(running.url, None) == {401}, 60)
         running.kill()
     with (tmp_path / "log").open("w+") as log, service_process(tmp_path / "p.db", workers=2, stderr=log) as running:
         assert _statuses(running.url, token) == {200}
         assert _statuses(running.url, None) == {401}
         assert "server" not in httpx.get(f"{running.url}/livez").headers
-        run("keys", "revoke", "a", **database)
+        run_preheat("keys", "revoke", "a", **database)
         wait_until(lambda: _statuses(running.url, token) == {401}, 60)
     assert token[-40:] not in (tmp_path / "log").read_text()
 

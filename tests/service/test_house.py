@@ -25,6 +25,7 @@ LEVELS = [
     {"plot", "formats", "server"},
     {"api"},
     {"cli"},
+    {"__main__"},
 ]
 """Rooms of the service from the ground up: each may import those below it, and itself."""
 

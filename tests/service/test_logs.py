@@ -25,6 +25,7 @@ from preheat.store import Database, KeyStore
 from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id, problem
 from running_service import free_port, service, wait_until
+from support.forked import Forked, start_preheat
 from support.keys import bearer
 from support.raw_client import RawClient
 
@@ -37,7 +38,7 @@ class Logging:
     """A service in a process of its own, and what it has logged."""
 
     http: httpx.Client
-    process: subprocess.Popen[bytes]
+    process: "Forked | subprocess.Popen[bytes]"
     file: Path
 
     def lines(self) -> list[dict[str, Any]]:
@@ -61,11 +62,10 @@ def logging_service(folder: Path, stderr: Any = None, **variables: str) -> Itera
     """`preheat serve`, with its log in a file or whatever `stderr` is."""
     port, file = free_port(), folder / "log"
     environment = {**os.environ, "PREHEAT_DATABASE_URL": "sqlite:///:memory:", "PREHEAT_PORT": str(port), **variables}
-    command = [sys.executable, "-m", "preheat.cli", "serve"]
     with (
         file.open("wb") as log,
-        subprocess.Popen(
-            command, stdout=stderr or subprocess.DEVNULL, stderr=stderr or log, env=environment
+        start_preheat(
+            ["serve"], environment, stderr or subprocess.DEVNULL, stderr or log, is_forked=stderr is None
         ) as process,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http,
     ):

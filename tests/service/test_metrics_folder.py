@@ -113,5 +113,5 @@ def test_a_disk_on_which_nothing_can_be_written_is_one_line(tmp_path: Path) -> N
 def serve(shell: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
     """`preheat serve`, which is to end by itself, after something that a shell does to it."""
     environment = {**os.environ, "PREHEAT_DATABASE_URL": "sqlite:///:memory:", **variables}
-    command = ["sh", "-c", f'{shell} exec "$@"', "sh", sys.executable, "-m", "preheat.cli", "serve", "--port", "0"]
+    command = ["sh", "-c", f'{shell} exec "$@"', "sh", sys.executable, "-m", "preheat", "serve", "--port", "0"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)

@@ -13,13 +13,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from preheat.cli import app
 from preheat.plot.options import PlotOptions
 from preheat.settings import Settings, unknown_variables
 from preheat_client._core.configuration import configuration_rows
 from reference import REFERENCE_SPEC
 from rest import post
 from running_service import service_process, wait_until
+from support.forked import run_preheat
 
 BESIDE_A_SERVICE = {
     "PREHEAT_SERVICE_HOST": "10.96.0.10",
@@ -57,9 +60,7 @@ def test_the_variables_of_the_client_are_known() -> None:
 
 def test_serve_warns_of_an_unknown_variable() -> None:
     """The warning stands before whatever else it says."""
-    environment = {**os.environ, "PREHEAT_WORKER": "3", "PREHEAT_DATABASE_URL": "mysql://x"}
-    command = [sys.executable, "-m", "preheat.cli", "serve"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    run = run_preheat("serve", PREHEAT_WORKER="3", PREHEAT_DATABASE_URL="mysql://x")
     assert run.returncode == 2
     assert run.stderr.startswith("warning: PREHEAT_WORKER is no setting; did you mean PREHEAT_WORKERS?\n")
 
@@ -93,9 +94,7 @@ def test_an_option_does_not_give_way_to_a_file_without_a_word(tmp_path: Path) ->
     """Whoever says --database-url means it, whatever the environment of an image has."""
     file = tmp_path / "database_url"
     file.write_text(f"sqlite:///{tmp_path}/a.db")
-    command = [sys.executable, "-m", "preheat.cli", "serve", "--database-url", f"sqlite:///{tmp_path}/b.db"]
-    environment = {**os.environ, "PREHEAT_DATABASE_URL_FILE": str(file)}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    run = run_preheat("serve", "--database-url", f"sqlite:///{tmp_path}/b.db", PREHEAT_DATABASE_URL_FILE=str(file))
     assert run.returncode == 2
     assert "PREHEAT_DATABASE_URL_FILE must not both be given" in run.stderr
 
@@ -122,9 +121,7 @@ def test_a_file_of_a_setting_that_has_nothing_to_read_is_named(
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
-    command = [sys.executable, "-m", "preheat.cli", "serve"]
-    environment = {**os.environ, f"PREHEAT_{setting.upper()}": str(file)}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    run = run_preheat("serve", **{f"PREHEAT_{setting.upper()}": str(file)})
     assert run.returncode == 2
     assert run.stderr.endswith(f"{setting} ({file}) {reason}\n")
     assert run.stderr.count("\n") == 1
@@ -170,14 +167,24 @@ def test_a_number_has_a_largest_value(name: str, factor: float) -> None:
         assert [error["loc"] for error in caught.value.errors()] == [(name,)]
 
 
-def test_serve_says_how_large_a_number_may_be() -> None:
+TIMES = [name for name, field in Settings.model_fields.items() if field.annotation is float and name.endswith("_s")]
+
+
+@pytest.mark.parametrize("name", [name for name in TIMES if name not in {"shutdown_delay_s", "worker_timeout_s"}])
+def test_a_time_has_a_smallest_value(name: str) -> None:
+    """A hundredth of a second: less would be over before anything could be done, and have timers come without pause."""
+    assert getattr(Settings.model_validate({name: "0.01"}), name) == 0.01
+    for given_value in (math.nextafter(0.01, 0), 1e-9, 5e-324, 0, -1, "1e-9"):
+        with pytest.raises(ValidationError, match=r"greater than or equal to 0\.01"):
+            Settings.model_validate({name: given_value})
+
+
+@pytest.mark.parametrize(("value", "rule"), [("inf", "≤ 86400.0"), ("1e-9", "≥ 0.01")])
+def test_serve_says_how_large_and_how_small_a_number_may_be(value: str, rule: str) -> None:
     """In one line, with the setting and the value."""
-    command = [sys.executable, "-m", "preheat.cli", "serve"]
-    environment = {**os.environ, "PREHEAT_COMPUTE_TIMEOUT_S": "inf"}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
-    assert run.returncode == 2
-    assert run.stderr.endswith('compute_timeout_s ("inf") must be ≤ 86400.0\n')
-    assert run.stderr.count("\n") == 1
+    ended = CliRunner().invoke(app, ["serve"], env={"PREHEAT_COMPUTE_TIMEOUT_S": value})
+    assert (ended.exit_code, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.endswith(f'compute_timeout_s ("{value}") must be {rule}\n')
 
 
 def test_a_service_works_with_every_limit_at_its_largest(tmp_path: Path) -> None:

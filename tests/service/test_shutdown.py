@@ -1,6 +1,9 @@
 """Shutdown of a service whose clients do not let go of their connections."""
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +49,21 @@ def test_sigterm_ends_it_whatever_clients_do(tmp_path: Path, workers: int) -> No
     assert "told to stop" in said
     assert '"error"' not in said
     assert "traceback" not in said
+
+
+def test_sigterm_ends_it_while_it_is_still_being_imported(tmp_path: Path) -> None:
+    """With exit code 0, as later: a service manager would take the signal for a failure."""
+    command = [sys.executable, "-X", "importtime", "-m", "preheat", "serve"]
+    environment = {**os.environ, "PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:  # one for each module that has been imported
+                if line.endswith(" typer.models\n"):
+                    break
+            process.send_signal(signal.SIGTERM)
+            imported = process.stderr.read()
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+    assert "preheat.cli\n" not in imported

@@ -141,7 +141,8 @@ def routed_app(settings: Settings) -> FastAPI:
         version=__version__,
         summary="Learning-rate schedules as a service",
         lifespan=_lifespan,
-        docs_url=None,  # FastAPI's own pages load Swagger UI and ReDoc from another host
+        openapi_url=None,  # FastAPI's own route would hold up every other request while it makes the document
+        docs_url=None,  # its pages load Swagger UI and ReDoc from another host
         redoc_url=None,
         # Both differ in what is required alone, and generated clients would get two types for each model.
         separate_input_output_schemas=False,
@@ -207,7 +208,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
     """
     kept = app.state
     check_routes(app.routes)
-    await to_thread.run_sync(app.openapi)
     with suppress(StoreUnavailable):  # logged by the database
         await to_thread.run_sync(kept.database.check)
     if kept.settings.without_keys:

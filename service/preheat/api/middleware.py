@@ -3,6 +3,7 @@
 import re
 import time
 from http import HTTPStatus
+from typing import NamedTuple
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
@@ -19,7 +20,7 @@ from preheat.errors import UndefinedLR
 from preheat.formats import JSON, point_json
 from preheat.observability.request_id import HEADER as REQUEST_ID
 from preheat.observability.request_id import request_id_of
-from preheat.server import Answer
+from preheat.server import Answer, Header
 from preheat.store.curves import Catalogue
 
 _POINT = re.compile(r"/v1/schedules/([0-9a-f]{32})/lr/(0|[1-9][0-9]{0,15})")
@@ -31,11 +32,21 @@ _ACCESS = ROUTES[POINT_ROUTE]["GET"]
 _OUT_OF_THE_ORDINARY = frozenset({b"if-none-match", b"origin"})
 """Headers with which an answer may have another status, or other headers."""
 
-_SHARED = [(b"content-type", JSON.encode()), (b"cache-control", IMMUTABLE.encode())]
-add_security_headers(_SHARED)
-_PRIVATE = list(_SHARED)
-make_private(_PRIVATE)
-"""Headers that every point has: of a service without keys, and those that a key gets."""
+_OK = int(HTTPStatus.OK)  # an enum's member is looked up slowly
+_MOST_KNOWN = 4096
+"""Points whose answers are kept, of about half a kilobyte each: ranks of a job ask for the same ones."""
+
+
+def _shared_headers() -> tuple[tuple[Header, ...], tuple[Header, ...]]:
+    """Headers that every point has: of a service without keys, and those that a key gets."""
+    shared = [(b"content-type", JSON.encode()), (b"cache-control", IMMUTABLE.encode())]
+    add_security_headers(shared)
+    private = list(shared)
+    make_private(private)
+    return tuple(shared), tuple(private)
+
+
+_SHARED, _PRIVATE = _shared_headers()
 
 
 class PointLookup:
@@ -53,6 +64,7 @@ class PointLookup:
         self._catalogue = catalogue
         self._observer = observer
         self._admission = admission
+        self._known: dict[str, _Point] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or passes it on."""
@@ -62,29 +74,33 @@ class PointLookup:
     def responder(self, scope: Scope) -> ASGIApp:
         """What answers one request: the point as an `Answer`, which our server sends at once, or the routes."""
         begun = time.perf_counter()
-        match = _POINT.fullmatch(path_of(scope))
-        if match is None or scope["method"] != "GET" or scope["query_string"] or not self._admission.is_ready:
+        if scope["method"] != "GET" or scope["query_string"] or not self._admission.is_ready:
             return self._app
         given = dict(scope["headers"])
-        point = None if not _OUT_OF_THE_ORDINARY.isdisjoint(given) else self._point(match[1], int(match[2]))
+        point = self._point(path_of(scope)) if _OUT_OF_THE_ORDINARY.isdisjoint(given) else None
         # Last, since it counts the request; where others are asked for their admission again, it is not counted twice.
         admitted = None if point is None else self._admission.admit_once(scope, _ACCESS)
         if point is None or not isinstance(admitted, Admitted):
             return self._app
-        tag, body = point
         request_id = request_id_of(given.get(REQUEST_ID))
-        headers = [
-            (b"content-length", b"%d" % len(body)),
-            (b"etag", tag.encode()),
-            (REQUEST_ID, request_id),
-            *(_SHARED if admitted.key is None else _PRIVATE),
-            *admitted.headers,
-        ]
-        self._observer.point(scope, request_id, begun, len(body))
-        return Answer(HTTPStatus.OK, headers, body)
+        headers = [*point.headers, (REQUEST_ID, request_id), *admitted.headers]
+        self._observer.point(scope, request_id, begun, len(point.body))
+        return Answer(_OK, headers, point.body, _SHARED if admitted.key is None else _PRIVATE)
 
-    def _point(self, schedule_id: str, iteration: int) -> tuple[str, bytes] | None:
-        """Entity tag and body."""
+    def _point(self, path: str) -> "_Point | None":
+        # What is known stays true, since LRs follow from the id; but a schedule that was deleted is not at hand.
+        known = self._known.get(path)
+        if known is not None and self._catalogue.curve_at_hand(known.schedule_id) is not None:
+            return known
+        match = _POINT.fullmatch(path)
+        point = self._made(match[1], int(match[2])) if match else None
+        if point is not None:
+            if len(self._known) == _MOST_KNOWN:
+                del self._known[next(iter(self._known))]  # the oldest
+            self._known[path] = point
+        return point
+
+    def _made(self, schedule_id: str, iteration: int) -> "_Point | None":
         # The event loop must neither read the database nor step a scheduler: both are for the route, in a thread.
         curve = self._catalogue.curve_at_hand(schedule_id)
         if curve is None:
@@ -95,7 +111,17 @@ class PointLookup:
             return None
         if row is None:
             return None
-        return point_etag(self._service.version, schedule_id, iteration), point_json(curve, iteration, row)
+        body = bytes(memoryview(point_json(curve, iteration, row)))  # without the 4 KiB that orjson wrote it in
+        tag = point_etag(self._service.version, schedule_id, iteration)
+        return _Point(schedule_id, body, ((b"content-length", b"%d" % len(body)), (b"etag", tag.encode())))
+
+
+class _Point(NamedTuple):
+    """What answers a point: the schedule's id, the body, and the headers that follow from both."""
+
+    schedule_id: str
+    body: bytes
+    headers: tuple[Header, ...]
 
 
 class HTTPMethods:

@@ -1,5 +1,6 @@
 """Parts of the OpenAPI document: answers, problems, and what FastAPI cannot see by itself."""
 
+import threading
 from http import HTTPStatus
 from typing import Any
 
@@ -67,27 +68,31 @@ def problems(*statuses: int) -> Responses:
 def complete_openapi(app: FastAPI, *, is_key_required: bool) -> None:
     """Adds what FastAPI cannot see: bodies that we read ourselves, problem documents, and the scope of each route.
 
-    Without `is_key_required` a key is optional: it is asked for once there is one. Raises KeyError for a route that
-    `access.ROUTES` has not.
+    Without `is_key_required` a key is optional: it is asked for once there is one. The document is made when it is
+    first asked for, as this takes longer than a start. Then a route that `access.ROUTES` has not raises KeyError.
     """
     generate = app.openapi
+    making = threading.Lock()
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = generate()
-            # FastAPI finds the models of signatures, and none of bodies and problems that we read and write ourselves.
-            models: list[type[BaseModel]] = [Spec, Problem, ImportRequest, *BODIES]
-            _, extra = models_json_schema(
-                [(model, "validation") for model in models],
-                ref_template="#/components/schemas/{model}",
-            )
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            schemas |= extra["$defs"]
-            for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of 422, which we never send
-                schemas.pop(name, None)
-            _add_security(document, is_key_required)
-            app.openapi_schema = document
+        with making:
+            if app.openapi_schema is None:
+                app.openapi_schema = complete()
         return app.openapi_schema
+
+    def complete() -> dict[str, Any]:
+        document = generate()
+        # FastAPI finds the models of signatures, and none of bodies and problems that we read and write ourselves.
+        models: list[type[BaseModel]] = [Spec, Problem, ImportRequest, *BODIES]
+        _, extra = models_json_schema(
+            [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas |= extra["$defs"]
+        for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of 422, which we never send
+            schemas.pop(name, None)
+        _add_security(document, is_key_required)
+        return document
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend it
 

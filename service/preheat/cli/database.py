@@ -33,13 +33,13 @@ def opened_database(*, is_made: bool) -> "Iterator[Database]":
 def database_of(settings: Settings, *, is_made: bool = True) -> "Database":
     """The database, not opened yet; ends the command where there can never be one at its URL.
 
-    `is_made` says whether one that is not there is made; if not, that ends the command too.
+    `is_made` says whether one that is not there is made, and an older one brought forward; if not, that is an error.
     """
     from preheat.store import Database  # noqa: PLC0415
 
     try:
-        database = Database(settings.database_url, settings.database_timeout_s)
-        database.check_place(is_made=is_made)
+        database = Database(settings.database_url, settings.database_timeout_s, is_made=is_made)
+        database.check_place()
     except ValueError as error:
         fail(str(error), code=2)
     return database

@@ -93,7 +93,7 @@ def _service() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "preheat.cli", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "preheat", "serve", "--port", str(port)]
     environment = {
         **os.environ,
         "PREHEAT_DATABASE_URL": "sqlite:///:memory:",

@@ -43,7 +43,7 @@ def make(
     as_json: _JSON = False,
 ) -> None:
     """Make a key and print it, this once; services that run know it within seconds."""
-    with _store() as store:
+    with _store(is_made=True) as store:
         lifetime_s = None if expires is None else parse_seconds(expires, "expires")
         _show(store.make(name, parse_scopes(scopes), lifetime_s), as_json=as_json)
 
@@ -91,11 +91,14 @@ for _name, _command in (("make", make), ("list", list_keys), ("rotate", rotate),
 
 
 @contextmanager
-def _store() -> "Iterator[KeyStore]":
-    """The keys of the database of the settings; ends the command where what is asked cannot be done."""
+def _store(*, is_made: bool = False) -> "Iterator[KeyStore]":
+    """The keys of the database of the settings; ends the command where what is asked cannot be done.
+
+    One that is not there is made for a first key alone: elsewhere its path is mistyped.
+    """
     from preheat.store import KeyStore  # noqa: PLC0415
 
-    with opened_database(is_made=True) as database:
+    with opened_database(is_made=is_made) as database:
         if not database.is_shared:
             fail("database_url must not be a database in memory, which no service shares", code=2)
         yield KeyStore(database)

@@ -7,8 +7,8 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -34,18 +34,7 @@ _KEY_HEADER = ' -H "Authorization: Bearer $PREHEAT_TOKEN"'
 _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a service listens on, and where it is reached
 
 
-@contextmanager
-def _ending_at_once() -> Iterator[None]:
-    """SIGTERM ends the process, even in the midst of an import, which might swallow an exception."""
-    before = signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @with_options(Settings, ("host", "port", "workers", "database_url", "without_keys"))
-@_ending_at_once()
 def serve(given: dict[str, Any]) -> None:
     """Run the service. Every setting can also be an environment variable: PREHEAT_PORT=9000, say."""
     settings = valid(Settings, given)

@@ -33,13 +33,11 @@ def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to w
 @failing
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Even if the database has schedules or keys: they are deleted.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Even if the database has schedules or keys.")] = False,
 ) -> None:
     """Make the database what it was when the backup was written; services may go on using it.
 
-    Keys come back as they were that day too: those made since are gone, and those revoked since work again.
+    Keys come back as they were that day too: those made since are revoked, and those revoked since work again.
     """
     from preheat.store.changes import restore_backup  # noqa: PLC0415
 
@@ -47,7 +45,11 @@ def restore(
         fail(f"FILE ({file}) is no file", code=2)
     with opened_database(is_made=True) as database:
         if not replace and any(counts := _counts(database)):
-            fail(f"{database.shown_url} is in use: --replace deletes all {_text(*counts)} that it has", code=2)
+            fail(
+                f"{database.shown_url} has {_text(*counts)}: --replace puts the backup in their place, and revokes "
+                "keys that the backup lacks",
+                code=2,
+            )
         restore_backup(database, file)
         OUT.print(f"restored {escape(database.shown_url)}: {_text(*_counts(database))}", soft_wrap=True)
 

@@ -25,17 +25,27 @@ class Ring:
 
     def __init__(self, keys: Iterable[Key], *, asked: bool = False) -> None:
         self._keys = {key.hash: key for key in reversed(tuple(keys))}
+        self._seen: dict[bytes, Key] = {}
         self.asks = bool(self._keys) or asked
 
     def judge(self, token: bytes, now: float) -> Key | Rejected:
         """The key of a token, or why it is refused: a revoked one as one that never was.
 
-        What is looked up is a hash, whose digits nobody can choose, and what is found is compared in constant time.
+        What is looked up is a hash, whose digits nobody can choose, and what is found is compared in constant time. A
+        token that was found is remembered, no other: a dict compares it with what was sent only where both have the
+        same hash, which is keyed by a number that each process draws, so that its time tells nothing either.
         """
-        digest = token_hash(token)
-        key = self._keys.get(digest)
-        if key is None or not hmac.compare_digest(key.hash, digest):
+        key = self._seen.get(token) or self._found(token)
+        if key is None:
             return Rejected(KeyRefused("unknown" if has_form(token) else "malformed"))
         if key.revoked_at is not None:
             return Rejected(KeyRefused("unknown"), key)
         return Rejected(KeyRefused("expired"), key) if key.is_expired(now) else key
+
+    def _found(self, token: bytes) -> Key | None:
+        digest = token_hash(token)
+        key = self._keys.get(digest)
+        if key is None or not hmac.compare_digest(key.hash, digest):
+            return None
+        self._seen[token] = key
+        return key

@@ -1,6 +1,6 @@
 """The server: HTTP/1.1 with limits on what one client may take, shutdown, and workers that are replaced."""
 
-from preheat.server.answer import Answer
+from preheat.server.answer import Answer, Header
 from preheat.server.connections import PROBES
 from preheat.server.draining import DRAINING, end_process
 from preheat.server.options import API_LEVEL, OLDEST_API_LEVEL, server_options
@@ -15,6 +15,7 @@ __all__ = [
     "PROBES",
     "REFUSAL",
     "Answer",
+    "Header",
     "end_process",
     "run",
     "server_options",

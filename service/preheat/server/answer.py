@@ -2,26 +2,30 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
 
 _IN_NO_VALUE = bytes([*range(9), *range(10, 32), 127])
 _FOR_UVICORN = (b"connection", b"transfer-encoding")
+_LENGTH = b"content-length"
+
+Header = tuple[bytes, bytes]
 
 
 class Answer:
-    """A whole answer, as an ASGI application that sends it, whatever is asked."""
+    """A whole answer, as an ASGI application that sends it, whatever is asked; `shared` headers come before its own."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "shared", "status")
 
-    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        self.status, self.headers, self.body = status, headers, body
+    def __init__(self, status: int, headers: list[Header], body: bytes, shared: tuple[Header, ...] = ()) -> None:
+        self.status, self.headers, self.body, self.shared = status, headers, body, shared
 
     async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
         """Sends it."""
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        headers = [*self.shared, *self.headers]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
 
@@ -74,7 +78,7 @@ class Cycle(RequestResponseCycle):
 
     def _send_whole(self, answer: Answer) -> bool:
         """Sends an answer from its start to its end; returns whether that can be done without waiting."""
-        head = self._head(answer.status, answer.headers)
+        head = self._head(answer.status, answer.headers, answer.shared)
         if head is None or head[1] != len(answer.body) or self.scope["method"] == "HEAD":
             return False
         self.response_started = self.response_complete = True
@@ -86,18 +90,17 @@ class Cycle(RequestResponseCycle):
         self.on_response = lambda: None  # as uvicorn does: connection and cycle would keep each other in memory
         return True
 
-    def _head(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, int] | None:
+    def _head(self, status: int, given: Iterable[Header], shared: tuple[Header, ...] = ()) -> tuple[bytes, int] | None:
         """The head of an answer and the length of its body, if it is plain and can be sent now."""
         if self.flow.write_paused or self.disconnected or self.access_log:
             return None
-        headers = [*self.default_headers, *given]
-        place = _place_of_length(tuple([name for name, _ in headers]))
-        text = b"\r\n".join(map(b": ".join, headers))
-        # One look at all values: what separates the lines are the only control characters.
-        if place is None or len(text.translate(None, _IN_NO_VALUE)) != len(text) - 2 * (len(headers) - 1):
+        first, more, own = _lines(tuple(self.default_headers)), _lines(shared), list(given)
+        place = _place_of_length(tuple([name for name, _ in own]))
+        text = _plain_lines(own)
+        if first is None or more is None or place is None or text is None:
             return None
-        end = b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n"
-        return STATUS_LINE[status] + text + end, int(headers[place][1].decode())
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        return STATUS_LINE[status] + first + more + text + end, int(own[place][1].decode())
 
 
 class LingeringTransport:
@@ -107,8 +110,26 @@ class LingeringTransport:
         self.write, self.is_closing, self.close = transport.write, transport.is_closing, linger
 
 
+@functools.lru_cache(64)
+def _lines(headers: tuple[Header, ...]) -> bytes | None:
+    """The text of headers that many answers share; None where they are not plain, or have a Content-Length."""
+    names = [name for name, _ in headers]
+    return _plain_lines(headers) if _are_plain(names) and _LENGTH not in names else None
+
+
+def _plain_lines(headers: Sequence[Header]) -> bytes | None:
+    """The text of headers; None where a value has what no value may have."""
+    text = b"".join([b"%b: %b\r\n" % header for header in headers])
+    # One look at all values: what ends the lines are the only control characters.
+    return text if len(text.translate(None, _IN_NO_VALUE)) == len(text) - 2 * len(headers) else None
+
+
 @functools.lru_cache(256)
 def _place_of_length(names: tuple[bytes, ...]) -> int | None:
     """Which of these headers is the only Content-Length; None where the names are not plain."""
-    are_plain = all(name == name.lower() and not HEADER_RE.search(name) and name not in _FOR_UVICORN for name in names)
-    return names.index(b"content-length") if are_plain and names.count(b"content-length") == 1 else None
+    return names.index(_LENGTH) if _are_plain(names) and names.count(_LENGTH) == 1 else None
+
+
+def _are_plain(names: Iterable[bytes]) -> bool:
+    """Whether these names are written as they are sent, and say nothing that uvicorn must know."""
+    return all(name == name.lower() and not HEADER_RE.search(name) and name not in _FOR_UVICORN for name in names)

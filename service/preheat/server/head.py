@@ -36,6 +36,8 @@ def set_target(scope: Any, url: bytes, root: str) -> str:
         path = urllib.parse.unquote(path)
     own_path = path
     if root:  # a proxy has passed it on or has stripped it: applications are to see it (ASGI, HTTP scope)
+        if path == root:  # as somebody types it: the page at its root
+            path, raw_path = f"{path}/", raw_path + b"/"
         if path.startswith(f"{root}/"):
             own_path = path.removeprefix(root)
         else:

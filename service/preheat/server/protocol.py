@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -67,10 +68,11 @@ class LimitedHTTP(HttpToolsProtocol):
         self._max_headers, self._max_target_bytes = settings.max_headers, settings.max_target_bytes
         self._max_head_bytes = settings.max_head_bytes
         self.phase, self.since = HEAD, self.loop.time()
-        self._framing_bytes = 0
+        self._framing_bytes = self._read_bytes = 0
         self._in_head = self._is_last = self._is_deaf = False
         self._may_keep_alive = self.is_beyond_limit = False
         self._refusal: PreheatError | None = None
+        self._behind_bytes = 0
         self.unsent: Unsent
         self._next: tuple[Cycle, ASGI3Application] | None = None
         self._at_work: RequestResponseCycle | None = None
@@ -104,6 +106,10 @@ class LimitedHTTP(HttpToolsProtocol):
         if self.phase is IDLE:
             self._enter(HEAD)
         self._parse(data)
+        if self.pipeline:  # read on, or nobody would see the client leave; but take no more than that from it
+            self._behind_bytes += len(data)
+            if self._behind_bytes > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
         if self._next is not None:
             (cycle, app), self._next = self._next, None
             if (rest := cycle.begin(app)) is not None:
@@ -222,8 +228,11 @@ class LimitedHTTP(HttpToolsProtocol):
             self._at_work = cycle
             self._start_asgi_task(cycle, app)
         elif self._is_last:
+            if self._refusal is not None:
+                self.transport.write(refusal_bytes(self._refusal, self.server_state.default_headers))
             self.linger()
         else:
+            self._behind_bytes = 0
             self._enter(HEAD if self._in_head else IDLE)
 
     def shutdown(self) -> None:
@@ -249,7 +258,8 @@ class LimitedHTTP(HttpToolsProtocol):
             self.transport.close()
 
     def _parse(self, data: bytes) -> None:
-        self._framing_bytes += len(data)
+        self._read_bytes = len(data)
+        self._framing_bytes += self._read_bytes
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:  # the request is answered, and no other protocol is spoken after it
@@ -266,7 +276,8 @@ class LimitedHTTP(HttpToolsProtocol):
 
     def _check_head(self, version: str) -> str:
         """Writes the target into the scope, and gives the path; stops at a head that is too large or malformed."""
-        if self._framing_bytes > self._max_head_bytes:  # a part of it may be a body that has come with it
+        # A part of these bytes may be a body, or another request, that has come with it.
+        if max(self._framing_bytes, self._read_bytes) > self._max_head_bytes:
             head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if head_bytes > self._max_head_bytes:
                 self._stop(HeadTooLarge("request line and headers", "max_head_bytes", self._max_head_bytes))
@@ -283,7 +294,6 @@ class LimitedHTTP(HttpToolsProtocol):
         cycle.transport = LingeringTransport(self.transport, self.linger)  # type: ignore[assignment]
 
     def _queue(self, app: ASGI3Application) -> None:
-        self.flow.pause_reading()
         self.pipeline.appendleft((self.cycle, app))
         if len(self.pipeline) >= self._settings.max_pipelined_requests:
             # Answered with Connection: close, upon which a client sends the rest again (RFC 9112 §9.3.2).
@@ -304,6 +314,7 @@ class LimitedHTTP(HttpToolsProtocol):
         if self.phase is ANSWERING:
             if self.pipeline and self.pipeline[0][0].more_body:  # the broken one, which nobody has begun to answer
                 self.pipeline.popleft()
+            self._refusal = error
             return
         if self.phase is BODY:  # the application waits for the rest
             cycle.disconnected = True

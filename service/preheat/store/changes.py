@@ -7,6 +7,7 @@ is lost costs a second.
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from preheat.errors import StoreUnavailable
 from preheat.service_thread import ServiceThread
 from preheat.store.database import Database
-from preheat.store.tables import changes
+from preheat.store.tables import changes, keys
 
 _LOG = logging.getLogger("preheat")
 _EVERYTHING = "*"
@@ -43,17 +44,24 @@ def announce(database: Database, connection: Connection, topic: str, keys: Itera
 def restore_backup(database: Database, file: Path) -> None:
     """Replaces a database with a backup, and tells every process on it that everything may have changed.
 
+    Keys that the backup lacks stay as revoked ones: a service that finds no key at all asks for none.
     Raises StoreUnavailable; ValueError where there is another way to do it, or if the file is no backup.
     """
     newest = select(func.max(changes.c.number))
-    read = 0
+    read, known = 0, []
     with suppress(StoreUnavailable), database.transaction() as connection:
         read = connection.scalar(newest) or 0
+        known = [dict(row) for row in connection.execute(select(keys)).mappings()]
 
     def finish(connection: Connection) -> None:
         # Above all that anybody has read, or they would take what the backup has for known.
         number = max(connection.scalar(newest) or 0, read) + 1
         connection.execute(insert(changes).values(number=number, topic=_EVERYTHING, key=""))
+        there, now = set(connection.scalars(select(keys.c.hash))), int(time.time())
+        for row in known:
+            if row["hash"] not in there:
+                row["revoked_at"] = row["revoked_at"] or now
+                connection.execute(insert(keys).values({name: row[name] for name in row if name != "number"}))
 
     database.restore(file, finish)
 
@@ -89,7 +97,8 @@ class Changes:
             newest = connection.scalar(select(func.max(changes.c.number))) or 0
             # Before the first time, after a backup was restored, and where rows were removed unread.
             is_lost = self._last is None or not 0 <= newest - self._last <= _MOST_KEPT
-            query = select(changes.c.topic, changes.c.key).order_by(changes.c.number)
+            # Up to the newest: what PostgreSQL commits between the two queries would be read again the next time.
+            query = select(changes.c.topic, changes.c.key).order_by(changes.c.number).where(changes.c.number <= newest)
             rows = [] if is_lost else connection.execute(query.where(changes.c.number > self._last)).all()
         self._last = newest
         if is_lost or any(row.topic == _EVERYTHING for row in rows):

@@ -1,5 +1,6 @@
 """The database: its engine, transactions, migrations, and what its errors mean to us."""
 
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -20,10 +21,15 @@ from preheat.store.tables import metadata, service
 
 _LOG = logging.getLogger("preheat")
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATING = threading.Lock()
+"""Of the whole process: Alembic's context is one for all threads, and so for all databases."""
+
 _LEAST_FREE_BYTES = 8_000_000
 """Of a disk: some of the largest specs, and what is written beside them."""
 
 _EMPTY = "its tables are gone: it was deleted or replaced by an empty one; restore a backup, or restart to begin anew"
+_NOT_OURS = "it has no tables of Preheat: no service has used it yet, or it is somebody else's"
+_EARLIER = "its tables are of an earlier version of Preheat, in form {}: start the service, which brings them forward"
 _ANOTHER = "it is another database than the one that was there when this service started; restart the service to use it"
 
 Watch = Callable[[Purpose], AbstractContextManager[None]]
@@ -35,15 +41,17 @@ class Database:
     What a transaction wrote is on the disk when it returns. Several processes may share one database. Once it was seen
     it is known by an identity that is stored in it: one that was emptied, deleted or replaced meanwhile is an error.
     `watch` gives a context for each transaction, by its purpose: to time it, and to see its StoreUnavailable.
+    `is_made` says whether one that is not there is made, and older tables are brought forward; else both are errors.
     """
 
-    def __init__(self, url: str, timeout_s: float, watch: Watch = lambda _: nullcontext()) -> None:
-        self._watch = watch
+    def __init__(
+        self, url: str, timeout_s: float, watch: Watch = lambda _: nullcontext(), *, is_made: bool = True
+    ) -> None:
+        self._watch, self._is_made = watch, is_made
         self._url, self.dialect = _resolve(url)
         self._timeout_s = timeout_s
         self._engine = self.dialect.create_engine(self._url, timeout_s)
         self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *self.dialect.DRIVER_ERRORS)
-        self._migrating = threading.Lock()
         self._is_migrated = False
         self._identity: str | None = None
         self._failing: set[Purpose] = set()
@@ -72,13 +80,13 @@ class Database:
                 self._recognise(connection)
                 yield connection
 
-    def check_place(self, *, is_made: bool = True) -> None:
+    def check_place(self) -> None:
         """Raises ValueError where somebody must change the URL, or what is there: no waiting would help.
 
-        A database that is only away at the moment, or full, raises nothing here. `is_made` says whether a file that is
-        not there is made, if nothing but a file is needed; otherwise that raises ValueError too.
+        A database that is only away at the moment, or full, raises nothing here. A file that is not there is made, if
+        nothing but a file is needed and the database may be made; otherwise that raises ValueError too.
         """
-        self.dialect.check_place(self._url, is_made=is_made)
+        self.dialect.check_place(self._url, is_made=self._is_made)
 
     def check(self) -> None:
         """Returns if the database can be written at this moment, and each table read. Raises StoreUnavailable."""
@@ -93,12 +101,13 @@ class Database:
             connection.execute(update(service).values(probe=1 - service.c.probe))
 
     def backup(self, file: Path) -> None:
-        """Writes a copy of everything committed to a new file, whole or not at all.
+        """Writes a copy of everything committed to a new file, whole or not at all; older tables stay as they are.
 
         Raises StoreUnavailable; ValueError with another way, or if the file cannot be written.
         """
         with self._translated():
-            self._migrate()
+            if self.is_shared and self._revision() is None:
+                raise StoreUnavailable(_NOT_OURS)
             self.dialect.backup(self._url, file)
 
     def restore(self, file: Path, finish: Callable[[Connection], None]) -> None:
@@ -182,28 +191,34 @@ class Database:
         """Brings the tables to their newest form; a database that has it already is only read."""
         if self._is_migrated:
             return
-        if self._identity is None:
+        if self._is_made and self._identity is None:
             self.dialect.prepare(self._url)  # only one that was never seen is made: it may be somewhere else
-        # Without a lock: requests that wait for a locked database wait beside each other, not one after the other.
-        with self._begin("read") as connection:
-            revision = MigrationContext.configure(connection).get_current_revision()
-        config = _alembic_config()
-        known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
-        if revision is not None and revision not in known:
-            raise StoreUnavailable(
-                f"its tables are of another version of Preheat, in form {revision}, and this version knows forms up to "
-                f"{known[0]}: upgrade Preheat, or restore a backup from before"
-            )
-        if revision != known[0]:
+        revision = self._revision()
+        if revision != _revisions()[0]:
             if self._identity is not None:
                 raise StoreUnavailable(_ANOTHER if revision else _EMPTY)
+            if not self._is_made:
+                raise StoreUnavailable(_EARLIER.format(revision) if revision else _NOT_OURS)
+            config = _alembic_config()
             # Of several processes that come here, the first migrates; the others find it done when they may begin.
-            with self._migrating, self._begin("migrate") as connection:  # Alembic's context is one for all threads
+            with _MIGRATING, self._begin("migrate") as connection:
                 config.attributes["connection"] = connection
                 alembic.command.upgrade(config, "head")
         if self._identity is None:
             self._identity = self._read_identity()
         self._is_migrated = True
+
+    def _revision(self) -> str | None:
+        """The form that the tables are in; None if there are none."""
+        # Without a lock: requests that wait for a locked database wait beside each other, not one after the other.
+        with self._begin("read") as connection:
+            revision = MigrationContext.configure(connection).get_current_revision()
+        if revision is not None and revision not in _revisions():
+            raise StoreUnavailable(
+                f"its tables are of another version of Preheat, in form {revision}, and this version knows forms up to "
+                f"{_revisions()[0]}: upgrade Preheat, or restore a backup from before"
+            )
+        return revision
 
     def _read_identity(self) -> str:
         with self._begin("read") as connection:
@@ -211,6 +226,12 @@ class Database:
         if identity is None:
             raise StoreUnavailable("it is damaged: the table `service` has lost its row")
         return identity
+
+
+@functools.cache
+def _revisions() -> list[str]:
+    """The forms that tables of this version and earlier ones have, newest first."""
+    return [each.revision for each in ScriptDirectory.from_config(_alembic_config()).walk_revisions()]
 
 
 def _alembic_config() -> alembic.config.Config:

@@ -54,8 +54,12 @@ class Retention:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread, once what was used is written down."""
+        """Ends the thread, and writes down what was used."""
         self._thread.stop()
+        try:
+            self.write_down()
+        except StoreUnavailable:
+            _LOG.warning("which schedules were used in the last minute is not written down")
 
     def write_down(self) -> None:
         """Writes that schedules were used today, where it is not written yet. Raises StoreUnavailable."""
@@ -137,10 +141,6 @@ class Retention:
                         self.sweep()
             except StoreUnavailable:  # logged by the database; done the next time
                 continue
-        try:
-            self.write_down()
-        except StoreUnavailable:
-            _LOG.warning("which schedules were used in the last minute is not written down")
 
 
 def _take(ids: set[str], most: int) -> list[str]:

@@ -5,6 +5,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ def keyed() -> Iterator[Keyed]:
 def app_with(**settings: Any) -> Any:
     """An app whose schedules are in memory, unless told otherwise."""
     return create_app(Settings(**{"database_url": "sqlite:///:memory:", **settings}))
+
+
+shared_app = cache(app_with)
+"""The same for tests that change nothing in it."""
 
 
 def test_no_key_is_a_challenge_without_an_error(keyed: Keyed) -> None:
@@ -157,10 +162,10 @@ def test_a_service_without_keys_says_public(http: httpx.Client) -> None:
 )
 def test_without_keys_the_loopback_address_alone_is_open(server: Any, status: int) -> None:
     """Whichever server runs the app, by the address at which a connection came in; --without-keys opens all."""
-    assert asked(app_with(), server=server)[0] == status
-    assert asked(app_with(without_keys=True), server=server)[0] == 200
-    assert asked(app_with(), "/livez", server=server)[0] == 200
-    assert asked(app_with(first_key=OWN), server=server)[0] == 401
+    assert asked(shared_app(), server=server)[0] == status
+    assert asked(shared_app(without_keys=True), server=server)[0] == 200
+    assert asked(shared_app(), "/livez", server=server)[0] == 200
+    assert asked(shared_app(first_key=OWN), server=server)[0] == 401
 
 
 @pytest.mark.parametrize(
@@ -188,21 +193,21 @@ def test_no_web_page_reaches_a_service_without_keys(host: str, status: int) -> N
     """Its name may resolve to the loopback address, and is still not among those of this machine or the setting."""
     headers = [(b"host", host.encode())]
     local: dict[str, Any] = {"headers": headers, "server": ("127.0.0.1", 8000)}
-    app = app_with(allowed_hosts="preheat.example.org")
+    app = shared_app(allowed_hosts="preheat.example.org")
     assert asked(app, **local)[0] == status
     assert asked(app, "/livez", **local)[0] == 200
-    assert asked(app_with(without_keys=True), **local)[0] == 200
-    assert asked(app_with(first_key=OWN), **local)[0] == 401
-    assert asked(app_with(), headers=headers, server=("/run/preheat.sock", None))[0] == 200
+    assert asked(shared_app(without_keys=True), **local)[0] == 200
+    assert asked(shared_app(first_key=OWN), **local)[0] == 401
+    assert asked(shared_app(), headers=headers, server=("/run/preheat.sock", None))[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/livez", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/metrics"])
 def test_what_anybody_may_read_answers_to_every_name(path: str) -> None:
     """A scraper and a probe use the name that their network has; `metrics_need_key` keeps web pages from /metrics."""
     foreign: dict[str, Any] = {"headers": [(b"host", b"evil.example.org")], "server": ("127.0.0.1", 8000)}
-    assert asked(app_with(), path, **foreign)[0] == 200
+    assert asked(shared_app(), path, **foreign)[0] == 200
     expected = 421 if path == "/metrics" else 200
-    assert asked(app_with(metrics_need_key=True), path, **foreign)[0] == expected
+    assert asked(shared_app(metrics_need_key=True), path, **foreign)[0] == expected
 
 
 def test_a_name_that_is_not_allowed_is_told_of_the_setting(http: httpx.Client) -> None:

@@ -113,9 +113,13 @@ def test_a_restored_backup_has_the_keys_of_its_day(tmp_path: Path) -> None:
 
 
 def test_a_backup_without_keys_does_not_open_a_service(tmp_path: Path) -> None:
-    """One that asked for a key goes on asking, knows none, and takes one that is made then."""
+    """One that asked for a key goes on asking, and takes one that is made then; so does a process that starts then.
+
+    One that takes the place of another knows no more than what is in the database.
+    """
     url, copy = f"sqlite:///{tmp_path}/preheat.db", tmp_path / "copy.db"
     with closing(Database(url, 30)) as database:
+        database.check()
         database.backup(copy)
         store = KeyStore(database)
         old = store.make("old", {"read"}).token
@@ -126,6 +130,8 @@ def test_a_backup_without_keys_does_not_open_a_service(tmp_path: Path) -> None:
             wait_until(lambda: http.get("/v1/recipes", headers=bearer(old)).status_code == 401, 30)
             problem(http.get("/v1/recipes"), 401, "key-required")
             problem(http.get("/v1/recipes", headers=bearer(old)), 401, "key-refused")
+            with service(database_url=url) as other:
+                problem(httpx.get(f"{other}/v1/recipes", timeout=30), 401, "key-required")
             new = store.make("new", {"read"}).token
             wait_until(lambda: http.get("/v1/recipes", headers=bearer(new)).status_code == 200, 30)
 

@@ -1,10 +1,11 @@
+import tracemalloc
 from typing import Any
 
 import httpx
 import pytest
 
 from preheat.api.app import served_app
-from preheat.server import server_options
+from preheat.server import Answer, server_options
 from preheat.settings import Settings
 from reference import REFERENCE_ROWS, REFERENCE_SPEC
 from rest import UNKNOWN, posted_id
@@ -87,3 +88,31 @@ def test_what_is_out_of_the_ordinary_reaches_the_routes(watched: Any, method: st
     answer = watched.http.request(method, f"/v1/schedules/{schedule}{suffix}")
     assert answer.status_code == watched.seen[-1]["status"] == status
     assert watched.http.get(f"/v1/schedules/{UNKNOWN}/lr/7").status_code == 404
+
+
+def test_a_point_that_is_known_is_gone_with_its_schedule(watched: Any) -> None:
+    """What answered a point before answers nothing once the schedule is deleted, and is there again with it."""
+    path = f"/v1/schedules/{posted_id(watched.http, REFERENCE_SPEC)}"
+    points = [watched.http.get(f"{path}/lr/7") for _ in range(2)]
+    assert points[0].content == points[1].content
+    watched.http.delete(path)
+    assert watched.http.get(f"{path}/lr/7").status_code == 404
+    posted_id(watched.http, REFERENCE_SPEC)
+    assert watched.http.get(f"{path}/lr/7").content == points[0].content
+
+
+def test_points_take_a_bounded_part_of_memory() -> None:
+    """However many different ones are asked for: all 20,000, of about 700 bytes each, would be 14 MB."""
+    settings = Settings(database_url="sqlite:///:memory:")
+    short_way = served_app(settings)
+    with serving(short_way, **server_options(settings)) as url, httpx.Client(base_url=url, timeout=60) as http:
+        path = f"/v1/schedules/{posted_id(http, {**REFERENCE_SPEC, 'total_iterations': 30_000})}/lr/"
+        scope = {"type": "http", "method": "GET", "query_string": b"", "headers": [], "server": ("127.0.0.1", 80)}
+        tracemalloc.start()
+        try:
+            for iteration in range(20_000):
+                assert isinstance(short_way.responder({**scope, "path": f"{path}{iteration}"}), Answer)
+            held_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert held_bytes < 6_000_000

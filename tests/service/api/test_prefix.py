@@ -112,9 +112,19 @@ def test_the_documentation_is_found_under_the_prefix(url: str) -> None:
     """The page, what it loads, and the servers of the OpenAPI document."""
     page = httpx.get(f"{url}/", follow_redirects=True)
     assert page.status_code == 200
+    assert httpx.get(url, follow_redirects=True).text == page.text
     for address in re.findall(r"""(?:src|href)="(/[^"]*)"|url: '([^']*)'""", page.text):
         assert httpx.get(url.removesuffix(ROOT) + "".join(address)).status_code == 200
     assert httpx.get(f"{url}/openapi.json").json()["servers"][0]["url"] == ROOT
+
+
+def test_the_prefix_alone_is_the_page_and_asks_for_no_key() -> None:
+    """As `/` is for everybody, where keys are asked for too; what only begins as it does is another path."""
+    with service(root_path=ROOT, first_key="0123456789abcdef" * 3) as inner:
+        for path in (ROOT, f"{ROOT}/", "/"):
+            answer = httpx.get(f"{inner}{path}?a=1")
+            assert (answer.status_code, answer.headers["location"]) == (307, f"{ROOT}/docs")
+        assert httpx.get(f"{inner}{ROOT}x").status_code == 401
 
 
 def test_a_redirect_leads_back_to_the_proxy(url: str) -> None:

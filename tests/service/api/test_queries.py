@@ -1,3 +1,6 @@
+import itertools
+import string
+
 import httpx
 import pytest
 
@@ -26,6 +29,14 @@ def test_a_repeated_parameter_is_refused(http: httpx.Client, schedule_id: str) -
         answer = http.get(f"/v1/schedules/{schedule_id}/lr?{name}=3&{name}=4")
         (error,) = problem(answer, 422, "invalid-parameter")["errors"]
         assert (error["parameter"], error["rule"]) == (name, "must be given once")
+
+
+def test_thousands_of_parameters_have_a_small_answer(http: httpx.Client, schedule_id: str) -> None:
+    """A hundred of the errors are told, and how many more there are; once it was all of them, in 748 KB."""
+    names = ("".join(each) for each in itertools.product(string.ascii_lowercase, repeat=3))
+    answer = http.get(f"/v1/schedules/{schedule_id}/lr?{'&'.join(itertools.islice(names, 5000))}")
+    assert len(problem(answer, 422, "invalid-parameter")["errors"]) == 101  # the last says how many more there are
+    assert len(answer.content) < 50_000
 
 
 @pytest.mark.parametrize("cursor", ["x", "!!!", "AAAA", "LTE", "é"])

@@ -62,11 +62,6 @@ EXPRESSIBLE = [
 ]
 
 
-def test_torch_scripts_give_the_same_sequences(tmp_path: Path) -> None:
-    """A LambdaLR of the exported functions has the schedule's LRs, for every type that has a formula."""
-    assert_same_lrs([asked(after) for after in EXPRESSIBLE], "torch", tmp_path)
-
-
 WARMUPS: list[dict[str, Any]] = [
     {"iterations": 0},
     {"iterations": 10, "start_lr": 0.001, "shape": "cosine"},
@@ -78,17 +73,17 @@ WARMUPS: list[dict[str, Any]] = [
 ]
 
 
-def test_torch_scripts_have_the_warmup_and_every_group(tmp_path: Path) -> None:
-    """A script has each convention of warm-up, and a function for each group with a schedule of its own."""
+def test_torch_scripts_give_the_same_sequences(tmp_path: Path) -> None:
+    """A LambdaLR of the exported functions has the schedule's LRs, for every type that has a formula.
+
+    So it has for each convention of warm-up, and for a group with a schedule of its own.
+    """
     groups = [
         {"name": "a"},
         {"name": 'b\'s "own"', "factor": 0.1, "after_scheduler": {"type": "StepLR", "step_size": 9}},
     ]
-    assert_same_lrs(
-        [asked({"type": "CosineLR"}, warmup=warmup, param_groups=groups, label="ä\nb") for warmup in WARMUPS],
-        "torch",
-        tmp_path,
-    )
+    warmups = [asked({"type": "CosineLR"}, warmup=warmup, param_groups=groups, label="ä\nb") for warmup in WARMUPS]
+    assert_same_lrs([*map(asked, EXPRESSIBLE), *warmups], "torch", tmp_path)
 
 
 IN_TRANSFORMERS: list[tuple[dict[str, Any] | None, dict[str, Any]]] = [

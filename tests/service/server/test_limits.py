@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -205,11 +206,36 @@ def test_requests_that_wait_for_an_answer_are_counted(url_of_each_loop: str) -> 
 
 
 def test_a_broken_request_does_not_break_into_the_answer_before_it(url_of_each_loop: str) -> None:
-    """The answers to the requests before are whole."""
+    """The answers to the requests before are whole, and its own is the last."""
     with RawClient(url_of_each_loop) as client:
         received = client.send(b"GET /bytes/300000 HTTP/1.1\r\nHost: x\r\n\r\n" + b"BROKEN\r\n\r\n").until_closed()
-        assert statuses(received) == [200]
-        assert len(received.partition(b"\r\n\r\n")[2]) == 300_000
+        assert statuses(received) == [200, 400]
+        assert received.partition(b"\r\n\r\n")[2].startswith(bytes(300_000) + b"HTTP/1.1 400 ")
+        assert document(received)["type"] == "urn:preheat:bad-request"
+
+
+@pytest.mark.parametrize(
+    ("broken", "status"),
+    [
+        (CHUNKED + b"1\r\nxy\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET /" + b"x" * 600 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 5000 + b"\r\n\r\n", 431),
+    ],
+    ids=["body", "head", "target", "header"],
+)
+def test_a_broken_request_is_answered_after_those_before_it(url_of_each_loop: str, broken: bytes, status: int) -> None:
+    """Whichever part of it is at fault; what follows it is thrown away."""
+    with RawClient(url_of_each_loop) as client:
+        received = client.send(b"GET /bytes/9 HTTP/1.1\r\nHost: x\r\n\r\n" + GET + broken, GET).until_closed()
+        assert statuses(received) == [200, 200, status]
+
+
+def test_nothing_follows_the_last_answer_that_a_client_wants(url_of_each_loop: str) -> None:
+    """A broken request behind one with Connection: close is not answered (RFC 9112 §9.6)."""
+    with RawClient(url_of_each_loop) as client:
+        last = b"GET /bytes/9 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert statuses(client.send(last + b"BROKEN\r\n\r\n").until_closed()) == [200]
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 100000000", b"Transfer-Encoding: chunked"])
@@ -333,6 +359,35 @@ def test_a_request_at_work_is_told_that_its_client_has_left(behind: bytes) -> No
             wait_until(lambda: app.paths, PATIENCE_S)
         wait_until(lambda: app.disconnected == 1, PATIENCE_S)
         assert app.paths == ["/wait"]
+
+
+@pytest.mark.parametrize("behind", [GET, GET * 3, b"BROKEN\r\n\r\n"])
+def test_a_client_is_seen_to_leave_behind_what_it_has_sent_since(behind: bytes) -> None:
+    """A request that is queued, or refused, while another is at work does not hide that nobody waits any more."""
+    app = Application()
+    with limited(app) as url:
+        with RawClient(url) as leaving:
+            leaving.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+            wait_until(lambda: app.paths, PATIENCE_S)
+            leaving.send(behind)
+            assert is_answered(url)
+        wait_until(lambda: app.disconnected == 1, PATIENCE_S)
+        assert "/" not in app.paths
+
+
+def test_what_waits_behind_a_request_at_work_has_a_limit() -> None:
+    """A connection's queue is not filled up with large bodies meanwhile: what is not read waits with the client."""
+    app = Application()
+    with limited(app, shutdown_timeout_s=1) as url, RawClient(url) as client:
+        client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_until(lambda: app.paths, PATIENCE_S)
+        body = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
+        client.socket.settimeout(1.0)
+        taken = 0
+        with suppress(TimeoutError):
+            for _ in range(1000):
+                taken += client.socket.send(body * 10)
+        assert taken < 30_000_000  # what the system keeps for both sides
 
 
 def test_bodies_that_are_over_have_left_room() -> None:

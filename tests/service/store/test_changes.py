@@ -118,6 +118,16 @@ def test_it_can_be_started_again(database_url: str, database: Database) -> None:
     assert told == [None, "first", "after first", "second", "after second"]
 
 
+def test_a_change_that_comes_while_others_are_read_is_told_once(server_url: str) -> None:
+    """PostgreSQL shows each query what was committed before it: the second may see a row that the first did not."""
+    with closing(Database(server_url, 5)) as database, reader(server_url, 0) as told:
+        expected = [str(n) for n in range(300)]
+        for each in expected:
+            tell(database, each)
+        wait_until(lambda: told[-1:] == expected[-1:], 30)
+    assert told == expected
+
+
 def test_postgresql_notifies_at_once(server_url: str) -> None:
     """Long before the next poll would come."""
     with closing(Database(server_url, 5)) as database, reader(server_url, poll_s=HOURS) as told:

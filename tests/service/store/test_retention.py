@@ -1,5 +1,6 @@
 """Retention: what nothing used for a number of days is removed, and nothing else, whatever clocks do."""
 
+import threading
 from contextlib import closing
 
 import httpx
@@ -101,6 +102,28 @@ def test_an_error_does_not_end_the_writing(
         with database.transaction() as connection:
             assert connection.scalar(text("SELECT used_on FROM schedules")) == 0
     assert caplog.text.count("the thread retention failed") == 2
+
+
+def test_what_was_used_is_written_at_the_end_of_a_pause_too(database: Database, store: ScheduleStore) -> None:
+    """A service that stops while the thread waits after an error, with which this has nothing to do."""
+    store.add(schedule(1))
+    used, is_read = set[str](), threading.Event()
+
+    def clock() -> float:
+        if threading.current_thread() is threading.main_thread():
+            return 0.0
+        is_read.set()
+        raise ZeroDivisionError
+
+    retention = Retention(database, used, 1, clock, write_every_s=0.5)
+    with database.transaction("write") as connection:
+        connection.execute(text("UPDATE schedules SET used_on = -1"))
+    retention.start()
+    assert is_read.wait(30)
+    used.add(schedule(1).id)
+    retention.stop()
+    with database.transaction() as connection:
+        assert connection.scalar(text("SELECT used_on FROM schedules")) == 0
 
 
 @pytest.mark.parametrize("jump", [365 * DAY, -365 * DAY, float(10**12)])

@@ -93,6 +93,13 @@ def test_many_services_make_the_tables_and_add_the_same(database_url: str) -> No
         assert len(stores[0].newest(10).schedules) == 1
 
 
+def test_databases_of_one_process_are_made_at_once() -> None:
+    """Each has its tables and no other's, although what migrates them works on one at a time."""
+    with ExitStack() as stack, ThreadPoolExecutor(8) as pool:
+        databases = [stack.enter_context(closing(Database("sqlite:///:memory:", 30))) for _ in range(24)]
+        assert all(pool.map(lambda database: ScheduleStore(database).add(schedule()), databases))
+
+
 def test_writers_do_not_disturb_each_other(store: ScheduleStore) -> None:
     """Eight threads add and delete their own: what each left is there, in whatever order, and nothing else."""
 

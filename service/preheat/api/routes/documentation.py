@@ -1,4 +1,4 @@
-"""Routes: the page that shows the OpenAPI document (Swagger UI), for which a browser asks no other host."""
+"""Routes: the OpenAPI document, and the page that shows it (Swagger UI), for which a browser asks no other host."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from functools import partial
 
 from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 
 from preheat.api.caching import REVALIDATE, conditional
 from preheat.api.dependencies import Context
@@ -48,6 +48,13 @@ def documentation(context: Context) -> Response:
     return conditional(
         context.request, context.etag(html), lambda: html, REVALIDATE, "text/html", content_security_policy=policy
     )
+
+
+@router.get("/openapi.json")
+def openapi(context: Context) -> Response:
+    """The OpenAPI document, of the service at the place where it was asked for."""
+    servers = {"servers": [{"url": context.root_path}]} if context.root_path else {}
+    return JSONResponse(context.request.app.openapi() | servers)
 
 
 def _content_security_policy(page: str) -> str:
