@@ -14,6 +14,7 @@ import pytest
 
 from preheat_client import (
     CheckpointMismatch,
+    InvalidFallback,
     IterationOutOfRange,
     KnowsMore,
     Preheat,
@@ -87,6 +88,21 @@ class TestLooking:
             preheat.run("llama", {"target_lr": 0.1, "total_iterations": 20})
         with Preheat(mode="offline") as preheat, pytest.raises(ValueError, match=r"mode \(offline\) must be online"):
             preheat.run("llama", SPEC)
+
+    def test_an_override_file_is_refused_and_not_passed_over(self, runs: Any, tmp_path: Path) -> None:
+        """Who put it there must not believe that it is used; a name alone, without a file, is none."""
+        path = tmp_path / "override.json"
+        with Preheat(runs.url, override_file=path) as preheat:
+            assert preheat.run("llama", SPEC).plan(7) == 0.000007
+            path.write_text("0.0003")
+            with pytest.raises(InvalidFallback, match=r"override_file \(.*override\.json\) must not be there"):
+                preheat.run("llama", SPEC)
+        with (
+            Preheat(runs.url, override_file=path / "below") as preheat,
+            pytest.raises(InvalidFallback, match="cannot be looked for"),
+        ):
+            preheat.run("llama", SPEC)
+        assert runs.toy.attempts == []
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -224,6 +240,21 @@ class TestReports:
             assert run.status.dropped_reports >= MOST_WAITING - 1
             runs.service.is_away = False
             wait_until(lambda: (1, 3 * MOST_WAITING - 1, "loss") in runs.toy.reports, SOON_S)
+
+    def test_many_of_them_are_compressed(self, runs: Any) -> None:
+        """A plain request goes as it is, thousands of reports as gzip; all of them arrive."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            runs.service.is_away = True
+            for n in range(1, 3001):
+                run.report(n, loss=n / 4)
+            runs.service.is_away = False
+            wait_until(lambda: (1, 3000, "loss") in runs.toy.reports, SOON_S)
+        assert {n: runs.toy.reports[1, n, "loss"] for n in range(1, 3001)} == {n: n / 4 for n in range(1, 3001)}
+        sent = [each for each in runs.service.sent if each[0] in {"attempts", "windows", "reports"}]
+        assert {encoding for _, encoding, size in sent if size < 1000} == {None}
+        assert max(size for _, encoding, size in sent if encoding == "gzip") < 40_000  # of some 150,000
 
     def test_reports_that_the_service_refuses_do_not_stop_the_heartbeat(
         self, runs: Any, caplog: pytest.LogCaptureFixture
