@@ -89,6 +89,20 @@ class TestLooking:
         with Preheat(mode="offline") as preheat, pytest.raises(ValueError, match=r"mode \(offline\) must be online"):
             preheat.run("llama", SPEC)
 
+    def test_a_snapshot_begins_no_run(self, runs: Any, tmp_path: Path) -> None:
+        """It is kept of every revision, as of a schedule; but nobody could tell what was changed since."""
+        with Preheat(runs.url, snapshot_dir=tmp_path) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            runs.toy.change(0.5)
+            wait_until(lambda: len(list(tmp_path.glob("*.preheat"))) == 2, SOON_S)
+        runs.service.is_away = True
+        with (
+            Preheat(runs.url, snapshot_dir=tmp_path, start_timeout_s=0.1) as preheat,
+            pytest.raises(ServiceUnavailable),
+        ):
+            preheat.run("llama", SPEC)
+
     def test_an_override_file_is_refused_and_not_passed_over(self, runs: Any, tmp_path: Path) -> None:
         """Who put it there must not believe that it is used; a name alone, without a file, is none."""
         path = tmp_path / "override.json"
@@ -178,6 +192,16 @@ class TestWindows:
         ((label, change),) = heard
         assert (label, change.author, change.why, change.effect) == ("llama", "ann", "spike", effect)
         assert change.operation == {"op": "scale", "factor": 0.5}
+
+    def test_a_callback_that_fails_reaches_nothing_else(self, runs: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """It is logged, and the loop goes on."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC, on_change=lambda _run, _change: 1 // 0)
+            used(run, 1, 20, 0.001)
+            effect = runs.toy.change(0.5)
+            assert used(run, 20, effect + 100, 0.001)[-1] == planned(effect + 99, effect + 100, 0.5)[0]
+            wait_until(lambda: "run llama: a callback failed" in caplog.text, SOON_S)
+            assert run.status.state is RunState.READY
 
     def test_an_end_that_moves_is_the_runs(self, runs: Any) -> None:
         """What lies behind the new end is held, and reported as what it is."""
