@@ -10,7 +10,6 @@ from typing import Any
 
 import h5py
 import keras
-import numpy as np
 
 from preheat_client._core.logged import report_logged
 from preheat_client._core.run_use import is_live
@@ -102,7 +101,7 @@ class _RunState(keras.layers.Layer):
         """Called where a model or weights are saved."""
         run, optimizer = self._of()
         state = json.dumps(run.state_dict(int(optimizer.iterations) + 1))
-        store["state"] = np.frombuffer(state.encode(), dtype=np.uint8)
+        store["state"] = list(state.encode())
 
     def load_own_variables(self, store: Any) -> None:
         """Called where weights are loaded; files that were saved without the callback have no state."""
@@ -126,7 +125,7 @@ def _state_in_file(path: str) -> Any:
 
 
 def _state_of(content: Any) -> Any:
-    return json.loads(np.asarray(content, dtype=np.uint8).tobytes())
+    return json.loads(bytes(map(int, content)))
 
 
 @keras.saving.register_keras_serializable(package="preheat_client")
