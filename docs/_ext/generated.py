@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import live_run
 import pages
 import pictures
 
@@ -22,8 +23,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def _draw(app: Sphinx) -> None:
     folder = Path(app.srcdir) / "_generated"
     folder.mkdir(exist_ok=True)
-    for name in pictures.PICTURES:
-        for theme in ("light", "dark"):
+    for theme in ("light", "dark"):
+        drawn = live_run.picture("svg", theme=theme, width_px=760, height_px=420)
+        (folder / f"live-run-{theme}.svg").write_bytes(drawn)
+        for name in pictures.PICTURES:
             drawn = pictures.draw(name, "svg", theme=theme, width_px=760, height_px=360)
             (folder / f"{name}-{theme}.svg").write_bytes(drawn)
 

@@ -10,6 +10,7 @@ import yaml
 
 import curves
 import facts
+import live_run
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks.json"
 
@@ -207,6 +208,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "routes": routes,
     "commands": commands,
     "benchmarks": benchmarks,
+    "run-horizon": live_run.horizon_svg,
 }
 """What a page can ask for."""
 

@@ -44,6 +44,36 @@ def test_the_oldest_are_dropped_where_there_is_no_room() -> None:
     assert sum(len(each["values"]) for each in reports.batch()) == MOST_AT_ONCE
 
 
+def test_a_batch_is_no_longer_than_the_service_takes() -> None:
+    """By its bytes: names may have a hundred characters, and each of them six bytes in JSON; nothing is left behind."""
+    reports = Reports()
+    for n in range(3000):
+        reports.add(n, {"é" * LONGEST_NAME: float(n)})
+    seen = []
+    while not reports.is_empty:
+        batch = reports.batch()
+        assert batch == reports.batch()
+        assert len(json.dumps(batch)) < 1_100_000
+        seen += [each["iteration"] for each in batch]
+        reports.sent()
+    assert seen == list(range(3000))
+
+
+def test_one_that_waits_for_the_next_batch_is_not_dropped_by_those_that_come() -> None:
+    """Nor counted twice."""
+    reports = Reports()
+    reports.add(0, {f"x{n}": 1.0 for n in range(MOST_AT_ONCE)})
+    reports.add(1, {"loss": 1.0})
+    assert [each["iteration"] for each in reports.batch()] == [0]
+    for n in range(MOST_WAITING):
+        reports.add(2 + n, {"loss": 1.0})
+    reports.sent()
+    assert [each["iteration"] for each in reports.batch()[:2]] == [1, 2]
+    assert reports.dropped == 0
+    reports.discard()
+    assert (reports.dropped, reports.is_empty) == (1 + MOST_WAITING, True)
+
+
 @pytest.mark.parametrize(
     ("iteration", "values", "error", "message"),
     [

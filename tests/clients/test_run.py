@@ -14,6 +14,7 @@ import pytest
 
 from preheat_client import (
     CheckpointMismatch,
+    InvalidFallback,
     IterationOutOfRange,
     KnowsMore,
     Preheat,
@@ -87,6 +88,35 @@ class TestLooking:
             preheat.run("llama", {"target_lr": 0.1, "total_iterations": 20})
         with Preheat(mode="offline") as preheat, pytest.raises(ValueError, match=r"mode \(offline\) must be online"):
             preheat.run("llama", SPEC)
+
+    def test_a_snapshot_begins_no_run(self, runs: Any, tmp_path: Path) -> None:
+        """It is kept of every revision, as of a schedule; but nobody could tell what was changed since."""
+        with Preheat(runs.url, snapshot_dir=tmp_path) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            runs.toy.change(0.5)
+            wait_until(lambda: len(list(tmp_path.glob("*.preheat"))) == 2, SOON_S)
+        runs.service.is_away = True
+        with (
+            Preheat(runs.url, snapshot_dir=tmp_path, start_timeout_s=0.1) as preheat,
+            pytest.raises(ServiceUnavailable),
+        ):
+            preheat.run("llama", SPEC)
+
+    def test_an_override_file_is_refused_and_not_passed_over(self, runs: Any, tmp_path: Path) -> None:
+        """Who put it there must not believe that it is used; a name alone, without a file, is none."""
+        path = tmp_path / "override.json"
+        with Preheat(runs.url, override_file=path) as preheat:
+            assert preheat.run("llama", SPEC).plan(7) == 0.000007
+            path.write_text("0.0003")
+            with pytest.raises(InvalidFallback, match=r"override_file \(.*override\.json\) must not be there"):
+                preheat.run("llama", SPEC)
+        with (
+            Preheat(runs.url, override_file=path / "below") as preheat,
+            pytest.raises(InvalidFallback, match="cannot be looked for"),
+        ):
+            preheat.run("llama", SPEC)
+        assert runs.toy.attempts == []
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -163,6 +193,16 @@ class TestWindows:
         assert (label, change.author, change.why, change.effect) == ("llama", "ann", "spike", effect)
         assert change.operation == {"op": "scale", "factor": 0.5}
 
+    def test_a_callback_that_fails_reaches_nothing_else(self, runs: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """It is logged, and the loop goes on."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC, on_change=lambda _run, _change: 1 // 0)
+            used(run, 1, 20, 0.001)
+            effect = runs.toy.change(0.5)
+            assert used(run, 20, effect + 100, 0.001)[-1] == planned(effect + 99, effect + 100, 0.5)[0]
+            wait_until(lambda: "run llama: a callback failed" in caplog.text, SOON_S)
+            assert run.status.state is RunState.READY
+
     def test_an_end_that_moves_is_the_runs(self, runs: Any) -> None:
         """What lies behind the new end is held, and reported as what it is."""
         with Preheat(runs.url) as preheat:
@@ -221,9 +261,24 @@ class TestReports:
             for n in range(1, 3 * MOST_WAITING):
                 run.report(n, loss=1.0)
             assert time.monotonic() - started < 10
-            assert run.status.dropped_reports >= MOST_WAITING - 1
+            assert run.status.dropped_reports >= MOST_WAITING - 2  # one is sent, one waits
             runs.service.is_away = False
             wait_until(lambda: (1, 3 * MOST_WAITING - 1, "loss") in runs.toy.reports, SOON_S)
+
+    def test_many_of_them_are_compressed(self, runs: Any) -> None:
+        """A plain request goes as it is, thousands of reports as gzip; all of them arrive."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            runs.service.is_away = True
+            for n in range(1, 3001):
+                run.report(n, loss=n / 4)
+            runs.service.is_away = False
+            wait_until(lambda: (1, 3000, "loss") in runs.toy.reports, SOON_S)
+        assert {n: runs.toy.reports[1, n, "loss"] for n in range(1, 3001)} == {n: n / 4 for n in range(1, 3001)}
+        sent = [each for each in runs.service.sent if each[0] in {"attempts", "windows", "reports"}]
+        assert {encoding for _, encoding, size in sent if size < 1000} == {None}
+        assert max(size for _, encoding, size in sent if encoding == "gzip") < 40_000  # of some 150,000
 
     def test_reports_that_the_service_refuses_do_not_stop_the_heartbeat(
         self, runs: Any, caplog: pytest.LogCaptureFixture

@@ -1,5 +1,6 @@
 """The toy service of live runs over HTTP, as the wire contract has it; and whatever goes wrong on the way."""
 
+import gzip
 import json
 import threading
 import time
@@ -24,6 +25,8 @@ class FakeRuns:
         self.hidden: set[int] = set()
         """Revisions whose schedules are not answered."""
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.sent: list[tuple[str, str | None, int]] = []
+        """The last part of the path, Content-Encoding and length of the body, of each request."""
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -36,6 +39,9 @@ class FakeRuns:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
+        encoding = dict(scope["headers"]).get(b"content-encoding", b"").decode() or None
+        self.sent.append((scope["path"].rsplit("/", 1)[-1], encoding, len(body)))
+        body = gzip.decompress(body) if encoding == "gzip" else body
         status, content, headers = self._answer(scope, json.loads(body) if body else {})
         if scope["path"].rsplit("/", 1)[-1] in self.loses:
             return  # the connection ends without an answer

@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 import urllib.request
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from preheat_client.errors import (
 )
 
 _MAX_BYTES = 16_000_000
+_PACKED_FROM_BYTES = 2_000  # below that a packet is not saved
 _KEEPALIVE_S = 2.0  # less than servers do, so that no request goes out on a connection that is being closed
 _SUCCESS, _UNPROCESSABLE, _SERVER_ERROR = range(200, 300), 422, 500
 _RETRYABLE = {408, 425, 429}
@@ -79,11 +81,17 @@ class Transport:
         max_bytes: int = _MAX_BYTES,
         *,
         content: object = None,
+        may_pack: bool = False,
     ) -> Answer:
-        """The answer to a request. Raises ServiceUnavailable or RequestRefused, nothing else."""
+        """The answer to a request. Raises ServiceUnavailable or RequestRefused, nothing else.
+
+        `may_pack`: a long body is compressed with gzip, which the service takes of reports alone.
+        """
         headers, body = self._headers | {"accept": accept}, None
         if content is not None:
             headers["content-type"], body = "application/json", json.dumps(content).encode()
+        if may_pack and body is not None and len(body) >= _PACKED_FROM_BYTES:
+            headers["content-encoding"], body = "gzip", zlib.compress(body, 1, wbits=zlib.MAX_WBITS | 16)
         try:
             if self._pool is None:  # before the deadline begins: reading certificates takes its time
                 self._pool = _pool(self._configuration, self._url, self._backend)

@@ -105,7 +105,8 @@ class Preheat:
             on_restart: called with the run and the restart that a person asks for, on the client's thread.
 
         Raises RunDiffers, which has both specs' differences, InvalidSpec, RequestRefused; ServiceUnavailable after
-        `start_timeout_s`: a run's LRs are the service's alone. ValueError for a client that is not online, and for many
+        `start_timeout_s`: a run's LRs are the service's alone; for the same reason InvalidFallback where there is an
+        override file, instead of which people change the run. ValueError for a client that is not online, and for many
         speakers whose launcher (torchelastic, SLURM) does not say which job they are.
         """
         from preheat_client._runs.opening import Opening  # noqa: PLC0415 - with a run, as formulas

@@ -12,7 +12,7 @@ PreheatError
 │   ├── RunSuperseded      another process has taken the run over: this one must stop
 │   ├── CheckpointMismatch a checkpoint that the run cannot be resumed from
 │   └── KnowsMore          the service has lost what this process knows
-├── InvalidFallback        a fallback or an override file from which no LRs follow
+├── InvalidFallback        a fallback or an override file from which no LRs follow, or which is for no run
 ├── IterationOutOfRange    an iteration outside 0 … total_iterations
 ├── ParamGroupMismatch     optimizer and schedule have different param groups
 ├── ScheduleMismatch       a saved state belongs to another schedule
@@ -89,7 +89,7 @@ class KnowsMore(RequestRefused):
 
 
 class InvalidFallback(PreheatError, ValueError):
-    """No LRs follow from a fallback, or from the content of an override file."""
+    """No LRs follow from a fallback, or from the content of an override file; or there is one, and a run is opened."""
 
 
 class IterationOutOfRange(PreheatError):

@@ -93,8 +93,9 @@ class PreheatCallback(Callback):
         self._report({name: new[name] for name in self._evaluated & new.keys()})
 
     def _report(self, metrics: dict[str, Any]) -> None:
-        done = max((remote.iteration for remote in self._remotes.values()), default=1) - 1
-        report_logged(self.schedule, done, metrics)
+        if self._remotes:  # else the model may be any checkpoint's, as where a trainer only validates
+            done = max(remote.iteration for remote in self._remotes.values()) - 1
+            report_logged(self.schedule, done, metrics)
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """Sets it again, after schedulers of the module's own that have stepped at the end of an epoch."""

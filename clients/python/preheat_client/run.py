@@ -86,6 +86,11 @@ class Run(Described):
         return self._known.metadata.spec
 
     @property
+    def is_new(self) -> bool:
+        """Whether this process has neither used an LR of it nor loaded a state, for adapters."""
+        return not self._parts and self._pending is None
+
+    @property
     def planned(self) -> Plan:
         """What `plan` looks at, for adapters."""
         return self._opened.plan

@@ -33,11 +33,12 @@ class PreheatCallback(TrainerCallback):
         self.schedule: Any = schedule
         self._group_lrs = group_lrs
         self._remote: OverridingRemoteLR
+        self._has_begun = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Binds to the optimizer."""
         del args, control
-        first = state.global_step + 1
+        first, self._has_begun = state.global_step + 1, True
         self._remote = OverridingRemoteLR(objects["optimizer"], self.schedule, first, group_lrs=self._group_lrs)
         saved = state.stateful_callbacks.get(_SAVED_AS)
         if saved is not None:
@@ -64,9 +65,9 @@ class PreheatCallback(TrainerCallback):
         self._stop(control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **objects: Any) -> None:
-        """Reports to a run."""
+        """Reports to a run; nothing of an evaluation before training, whose model may be any checkpoint's."""
         del args, control, objects
-        if is_live(self.schedule):
+        if is_live(self.schedule) and self._has_begun:
             report_logged(self.schedule, state.global_step, logs)
 
     def _stop(self, control: Any) -> None:

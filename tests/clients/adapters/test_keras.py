@@ -210,3 +210,72 @@ def test_a_live_run_is_attached_by_its_first_update(runs: Any, tmp_path: Path, b
     assert "its LRs may change" in answer["refused"]
     assert [attempt.start for attempt in runs.toy.attempts] == [1]
     assert [n for _, n, name in runs.toy.reports if name == "loss"] == [20, 220]
+
+
+STATES = """
+import logging
+logs = []
+handler = logging.Handler()
+handler.emit = lambda record: logs.append(record.getMessage())
+logging.getLogger("preheat_client").addHandler(handler)
+
+path, backup = f"{folder}/model.keras", f"{folder}/backup"
+with Preheat(URL) as client:
+    run = client.run("llama", spec)
+    trained = model()
+    kept = keras.callbacks.BackupAndRestore(backup, delete_checkpoint=False)
+    used = fit(trained, 9, [PreheatCallback(run), kept])
+    trained.save(path)
+    saved = run.state_dict(10)
+    fit(trained, 5, [PreheatCallback(run)], used)
+answers = [used.lrs]
+
+def resumed(trained, *callbacks, epochs=1):
+    used = Used()
+    trained.fit(inputs[:3], far_below[:3], batch_size=1, epochs=epochs, callbacks=[*callbacks, used], verbose=0)
+    answers.append(used.lrs)
+
+errors = []
+with Preheat(URL) as client:  # as of a process that is started again
+    run = client.run("llama", spec)
+    resumed(keras.models.load_model(path), PreheatCallback(run, checkpoint=path))
+    trained = model()
+    restored = keras.callbacks.BackupAndRestore(backup, delete_checkpoint=False)
+    resumed(trained, restored, PreheatCallback(run), epochs=2)  # the first of them is done
+    trained.load_weights(path)
+    resumed(trained, PreheatCallback(run), epochs=2)
+    plain = model()
+    plain.optimizer.build(plain.trainable_variables)
+    plain.save_weights(f"{folder}/plain.weights.h5")
+    for path in (path, f"{folder}/plain.weights.h5"):
+        try:
+            resumed(plain, PreheatCallback(run, checkpoint=path))
+        except Exception as error:
+            errors.append(f"{type(error).__name__}: {error}")
+unsaid = [line for line in logs if "nothing says" in line]
+with Preheat(URL) as client:
+    resumed(trained, PreheatCallback(client.run("llama", spec)), epochs=2)
+say(answers=answers, saved=saved, errors=errors, unsaid=unsaid, last=[line for line in logs if "nothing says" in line])
+"""
+
+
+def test_the_runs_state_is_saved_and_loaded_with_the_checkpoint(runs: Any, tmp_path: Path, backend: str) -> None:
+    """Rule 10: a model that is loaded, a backup that is restored, and weights each open an attempt of their own."""
+    answer = said(tmp_path, backend, STATES.replace("URL", repr(runs.url)), None, SPEC)
+
+    def planned(start: int, stop: int) -> list[float]:
+        return [float(np.float32(n / 1_000_000)) for n in range(start, stop)]
+
+    assert answer["answers"] == [planned(1, 15), *[planned(10, 13)] * 3, planned(13, 16)]
+    names = ("run", "attempt", "revision", "acknowledged", "overrun")
+    expected = {**{name: answer["saved"][name] for name in names}, "position": 10}
+    bodies = runs.service.asked("attempts")
+    assert [body["position"] for body in bodies] == [1, 10, 10, 10, 1, 13]
+    assert [body["checkpoint"] for body in bodies] == [None, expected, expected, expected, expected, None]
+    mismatch, missing = answer["errors"]  # a model of no updates with the state of nine; a file of no run's
+    assert mismatch.startswith("CheckpointMismatch")
+    assert missing.startswith("ScheduleMismatch")
+    assert "has no state of a run" in missing
+    assert answer["unsaid"] == []
+    (unsaid,) = answer["last"]  # who does not name the file goes on from the last attempt, and reads it in the log
+    assert "the optimizer has made 12 updates, and nothing says in which attempt" in unsaid

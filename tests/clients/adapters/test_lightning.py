@@ -364,6 +364,37 @@ def test_what_the_module_logs_is_reported(tmp_path: Path, runs: Any) -> None:
     assert {n: value for (_, n, name), value in reported.items() if name == "val_updates"} == {10: 10.0, 20: 20.0}
 
 
+def test_a_trainer_that_only_validates_attaches_nobody_and_reports_nothing(tmp_path: Path, runs: Any) -> None:
+    """Its model may be that of any checkpoint."""
+    with Preheat(runs.url) as preheat:
+        run: Any = preheat.run("llama", SPEC)
+        quiet = {"accelerator": "cpu", "logger": False, "default_root_dir": tmp_path, "enable_progress_bar": False}
+        trainer = lightning.Trainer(callbacks=[PreheatCallback(run)], enable_checkpointing=False, **quiet)
+        assert trainer.validate(Logging(), batches(2), verbose=False) == [{"val_updates": 0.0}]
+        run.lr(1)
+    assert [attempt.start for attempt in runs.toy.attempts] == [1]  # that of run.lr
+    assert runs.toy.reports == {}
+
+
+def test_two_optimizers_share_one_attempt(tmp_path: Path, runs: Any) -> None:
+    """As of a GAN, one of them updated every other time; a resume opens one more, and not two."""
+
+    def once(folder: str, from_checkpoint: str | None = None) -> Any:
+        with Preheat(runs.url) as preheat:
+            run: Any = preheat.run("llama", SPEC)
+            return trained(tmp_path / folder, Pair(), [PreheatCallback(run)], from_checkpoint=from_checkpoint)
+
+    first, second = once("first")
+    assert (first, second) == (PLANNED[:14], PLANNED[:7])
+    checkpoint = next((tmp_path / "first").glob("*.ckpt"))
+    saved = torch.load(checkpoint, weights_only=False)["callbacks"]["PreheatCallback"]["remotes"]
+    done = [state["iteration"] - 1 for state in saved]
+    assert [state["attempt"] for state in saved] == [1, 1]
+    again, other = once("again", str(checkpoint))
+    assert (again[0], other[0]) == (PLANNED[done[0]], PLANNED[done[1]])
+    assert [attempt.number for attempt in runs.toy.attempts] == [1, 2]
+
+
 def test_a_restart_that_is_asked_for_ends_training(tmp_path: Path, runs: Any) -> None:
     """Within a few updates."""
     runs.toy.restart = {"position": 2, "changes": "drop", "why": "bad GPU", "author": "ann"}

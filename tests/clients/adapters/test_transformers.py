@@ -215,6 +215,8 @@ def test_what_the_trainer_logs_is_reported(tmp_path: Path, runs: Any) -> None:
     """Loss and evaluation of each update; not the LR, which the service knows."""
     with Preheat(runs.url) as preheat:
         training = Training(tmp_path, "callback", preheat.run("llama", SPEC))  # type: ignore[arg-type]
+        training.trainer.evaluate(training.trainer.train_dataset)  # of a model that may be any checkpoint's
+        assert runs.toy.attempts == []
         training.trainer.train()
         training.trainer.evaluate(training.trainer.train_dataset)
     losses = {entry["step"]: entry["loss"] for entry in training.trainer.state.log_history if "loss" in entry}

@@ -62,7 +62,8 @@ class Configuration:
     snapshot_dir: Annotated[str | None, "Folder of snapshots; none are kept without one.", str] = None
     override_file: Annotated[
         str | None,
-        "JSON file that, if it is there at the start, wins over everything: a fallback in the operator's hand.",
+        "JSON file that, if it is there at the start, wins over everything: a fallback in the operator's hand. "
+        "A run refuses it.",
         str,
     ] = None
     on_outage: Annotated[

@@ -37,11 +37,11 @@ class RunApi:
 
     def window(self, run_id: str, body: Mapping[str, Any], columns: Columns) -> Handed:
         """The next window; the request acknowledges the one before. Raises RunSuperseded, RunFinished, KnowsMore."""
-        return handed_of(self._post(f"/v1/runs/{run_id}/windows", body), columns)
+        return handed_of(self._post(f"/v1/runs/{run_id}/windows", body, may_pack=True), columns)
 
     def report(self, run_id: str, body: Mapping[str, Any]) -> None:
         """Gives reports outside of a window. Raises RunSuperseded."""
-        self._post(f"/v1/runs/{run_id}/reports", body)
+        self._post(f"/v1/runs/{run_id}/reports", body, may_pack=True)
 
     def close(self, run_id: str, attempt: int, token: str, position: int) -> None:
         """Says goodbye: another process may attach at once. Raises RunSuperseded."""
@@ -58,5 +58,5 @@ class RunApi:
         groups = answer.get("groups")
         return window_of_groups(groups if isinstance(groups, list) else [], columns, start, stop)
 
-    def _post(self, path: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        return self._transport.request("POST", path, content=content).json_object()
+    def _post(self, path: str, content: Mapping[str, Any], *, may_pack: bool = False) -> dict[str, Any]:
+        return self._transport.request("POST", path, content=content, may_pack=may_pack).json_object()

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from preheat_client._core.api import Api
 from preheat_client._core.configuration import Configuration
 from preheat_client._core.curve import Metadata, Row
 from preheat_client._core.request import Request
-from preheat_client._core.worker import Worker
+from preheat_client._core.worker import Worker, run_in_thread
 from preheat_client._runs.answers import RunDescription
 from preheat_client._runs.attachment import Attachment
 from preheat_client._runs.heartbeat import Link, Options
@@ -19,6 +20,7 @@ from preheat_client._runs.plan import NewestRevision, ToldPlan
 from preheat_client._runs.processes import Processes
 from preheat_client._runs.ranks import ranks_now
 from preheat_client._runs.revisions import Revisions
+from preheat_client.errors import InvalidFallback, ServiceUnavailable
 from preheat_client.run_status import RunHealth
 from preheat_client.schedule import Schedule
 
@@ -42,7 +44,11 @@ class Opening:
     reopen: Callable[[], Any]
 
     def open(self) -> Opened:
-        """Finds or makes the run. Raises RunDiffers, InvalidSpec, RequestRefused; ServiceUnavailable in time."""
+        """Finds or makes the run.
+
+        Raises InvalidFallback where there is an override file, RunDiffers, InvalidSpec, RequestRefused;
+        ServiceUnavailable in time.
+        """
         ranks = ranks_now(self.group, self.options.speakers, self.processes)
         if not ranks.is_shared:
             return self._open_here()
@@ -64,6 +70,7 @@ class Opening:
 
     def _open_here(self) -> Opened:
         name = f"run {self.label}"
+        self._refuse_override()
         health, place = RunHealth(name, self.worker.enqueue), Place()
         spec, seconds = self.request.spec_dict, self.configuration.start_timeout_s
         make = lambda: self.api.runs.find_or_make(self.label, spec)  # noqa: E731
@@ -77,6 +84,22 @@ class Opening:
         columns = metadata.all_columns
         link = Link(description, columns, self.options, self.api.runs, self.worker, revisions, health, place)
         return self._opened(description, metadata, NewestRevision(revisions), health, place, Attachment(link))
+
+    def _refuse_override(self) -> None:
+        """An LR out of a file would be on record nowhere: who has put it there must not believe that it is used."""
+        name = self.configuration.override_file
+        if not name:
+            return
+        try:
+            run_in_thread(Path(name).stat, self.configuration.timeout_s)
+        except FileNotFoundError:
+            return
+        except (OSError, ServiceUnavailable) as error:
+            raise InvalidFallback(f"override_file ({name}) cannot be looked for: {error}") from error
+        raise InvalidFallback(
+            f"override_file ({name}) must not be there for a run: its LRs are changed at the service. Hold it there; "
+            "the file is for a schedule, create(spec)"
+        )
 
     def _opened(
         self,

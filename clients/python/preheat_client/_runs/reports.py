@@ -1,5 +1,6 @@
 """Reports: what a loop says of its updates (loss, any named number), kept until the service has it; bounded."""
 
+import json
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from typing import Any
 
 MOST_WAITING = 10_000
 MOST_AT_ONCE = 10_000
+MOST_BYTES_AT_ONCE = 1_000_000  # of JSON, before it is compressed: half of what the service takes by default
 LONGEST_NAME = 100
 
 Report = tuple[int, dict[str, float]]
@@ -20,7 +22,10 @@ class Reports:
 
     def __init__(self) -> None:
         self._waiting: deque[Report] = deque(maxlen=MOST_WAITING)
-        self._sending: list[Report] = []
+        self._next: Report | None = None
+        """Taken out, so that the loop does not drop it, and left for the next batch."""
+        self._sending: list[dict[str, Any]] = []
+        self._sending_values = self._sending_bytes = 0
         self.dropped = 0
 
     def add(self, iteration: int, values: Mapping[str, Any]) -> None:
@@ -36,32 +41,39 @@ class Reports:
 
     def discard(self) -> None:
         """Drops all of them: the attempt that they are of is over."""
-        self.dropped += len(self._waiting) + len(self._sending)
+        self.dropped += len(self._waiting) + len(self._sending) + (self._next is not None)
         self._waiting.clear()
-        self._sending = []
+        self._next = None
+        self.sent()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to send."""
-        return not self._waiting and not self._sending
+        return not self._waiting and not self._sending and self._next is None
 
     def batch(self) -> list[dict[str, Any]]:
         """What is to be sent next, as the service takes it; the same again until `sent`."""
-        count = sum(len(values) for _, values in self._sending)
-        while self._waiting and count < MOST_AT_ONCE:
-            if count + len(self._waiting[0][1]) > MOST_AT_ONCE and count:
+        while (report := self._next or self._first()) is not None:
+            self._next, (iteration, values) = report, report
+            told = {"iteration": iteration, "values": {name: _json(value) for name, value in values.items()}}
+            count = self._sending_values + len(values)
+            size = self._sending_bytes + len(json.dumps(told))
+            if self._sending and (count > MOST_AT_ONCE or size > MOST_BYTES_AT_ONCE):
                 break
-            report = self._waiting.popleft()
-            self._sending.append(report)
-            count += len(report[1])
-        return [
-            {"iteration": iteration, "values": {name: _json(value) for name, value in values.items()}}
-            for iteration, values in self._sending
-        ]
+            self._next = None
+            self._sending.append(told)
+            self._sending_values, self._sending_bytes = count, size
+        return list(self._sending)
 
     def sent(self) -> None:
         """Notes that the service has what `batch` gave."""
-        self._sending = []
+        self._sending, self._sending_values, self._sending_bytes = [], 0, 0
+
+    def _first(self) -> Report | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
 
 
 def _name(name: str) -> str:
