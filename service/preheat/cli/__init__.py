@@ -40,7 +40,7 @@ for name, command in (
 ):
     app.command(name, short_help=summary(command))(command)
 app.add_typer(keys, name="keys")
-app.add_typer(runs, name="runs")
+app.add_typer(runs, name="runs", short_help="Look at live runs of a service, and change them.")
 app.add_typer(store, name="store")
 
 

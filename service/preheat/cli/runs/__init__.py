@@ -30,5 +30,5 @@ for _name, _command in (
     ("delete", delete),
 ):
     runs.command(_name, short_help=summary(_command))(_command)
-runs.add_typer(change, name="change")
-runs.add_typer(controllers, name="controllers")
+runs.add_typer(change, name="change", short_help="Change what is still to come of a run.")
+runs.add_typer(controllers, name="controllers", short_help="Let ReduceLROnPlateau follow what a job reports.")
