@@ -1,5 +1,6 @@
 """A command on a terminal of its own, as a person sees it; Ctrl-C is the signal that a terminal sends for it."""
 
+import codecs
 import fcntl
 import os
 import re
@@ -23,6 +24,7 @@ class Terminal:
     def __init__(self, process: "subprocess.Popen[bytes]", descriptor: int) -> None:
         self.process, self.written = process, ""
         self._descriptor = descriptor
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
     def text(self) -> str:
@@ -62,7 +64,7 @@ class Terminal:
                 piece = os.read(self._descriptor, 65_536)
             except OSError:  # what Linux says at the end
                 return False
-            self.written += piece.decode(errors="replace")
+            self.written += self._decoder.decode(piece)
             return bool(piece)
         return self.process.poll() is None
 

@@ -9,8 +9,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from preheat.cli.output import ERR, OUT, fail
+from preheat.cli.runs.answers import Refused, ServiceError
 from preheat.cli.runs.found import path_of
-from preheat.cli.runs.service import Refused, Service, ServiceError
+from preheat.cli.runs.service import Service
 from preheat.cli.runs.words import event_words, time_words
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

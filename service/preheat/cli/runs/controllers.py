@@ -6,11 +6,12 @@ from urllib.parse import quote
 import typer
 
 from preheat.cli.output import ERR, print_table, summary, write_data
+from preheat.cli.runs.answers import Refused
 from preheat.cli.runs.asking import say
 from preheat.cli.runs.changing import ParamGroups, finite, per_group
 from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import Json, print_json
-from preheat.cli.runs.service import Refused, Service, with_service
+from preheat.cli.runs.service import Service, with_service
 from preheat.cli.runs.words import controller_words, number
 
 controllers = typer.Typer(

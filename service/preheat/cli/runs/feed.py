@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from preheat.cli.runs.service import Refused, refusal
+from preheat.cli.runs.answers import Refused, refusal
 
 if TYPE_CHECKING:  # httpx takes a while to import; --help does not need it
     import httpx

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from preheat.cli.runs.service import Refused, Service, ServiceError
+from preheat.cli.runs.answers import Refused, ServiceError
+from preheat.cli.runs.service import Service
 
 RunName = Annotated[
     str,
@@ -15,7 +16,7 @@ RunName = Annotated[
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MOST_NAMED = 5
-_AT_ONCE = 100
+_AT_ONCE = 50
 
 
 def find_run(service: Service, name: str) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import typer
 from preheat.cli.arguments import valid, with_options
 from preheat.cli.output import OUT, print_table, write_data
 from preheat.cli.pictures import picture_kind, write_picture
+from preheat.cli.runs.answers import Refused
 from preheat.cli.runs.found import RunName, find_run, list_runs, path_of
-from preheat.cli.runs.service import Refused, Service, with_service
+from preheat.cli.runs.service import Service, with_service
 from preheat.cli.runs.words import (
     controller_words,
     event_words,

@@ -6,10 +6,11 @@ import typer
 
 from preheat.cli.arguments import SpecArgument, failing, with_specs
 from preheat.cli.output import ERR, fail, write_data
+from preheat.cli.runs.answers import Refused
 from preheat.cli.runs.asking import Key, Steering, Why, Yes, ask, say, steering
 from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import Attempt
-from preheat.cli.runs.service import Refused, Service, with_service
+from preheat.cli.runs.service import Service, with_service
 from preheat.cli.runs.words import number, rollback_words, state_words
 
 _MOST_DIFFERENCES = 10

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from preheat.cli.runs.service import NoAnswer, content_of, refusal
+from preheat.cli.runs.answers import NoAnswer, content_of, refusal
 
 if TYPE_CHECKING:  # httpx takes a while to import; --help does not need it
     import httpx
@@ -40,6 +40,6 @@ async def look(http: "httpx.AsyncClient", address: str, run_id: str, metric: str
         changes = (await get("/changes"))["changes"]
         series = await get("/reports", name=metric, start=max(iteration - _REPORTS_LOOKED_AT, 0))
     except httpx.HTTPError as error:
-        raise NoAnswer(address, error, is_sent=False) from error
+        raise NoAnswer(address, error, may_be_done=False) from error
     last = (series["iterations"][-1], series["values"][-1]) if series["iterations"] else None
     return View(run, groups, changes, metric, last)

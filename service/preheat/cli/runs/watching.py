@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from preheat.cli.output import OUT
+from preheat.cli.runs.answers import NoAnswer, Refused
+from preheat.cli.runs.connection import Connection
 from preheat.cli.runs.feed import Event, events_as_they_happen
 from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import events_of
 from preheat.cli.runs.screen import Lines, LiveTable, Screen
-from preheat.cli.runs.service import NoAnswer, Refused, Service, ServiceSettings, with_service
+from preheat.cli.runs.service import Service, with_service
 from preheat.cli.runs.view import look
 
 if TYPE_CHECKING:  # httpx takes a while to import; --help does not need it
@@ -40,7 +42,7 @@ def watch(
     # That somebody has seen enough is no error.
     with suppress(KeyboardInterrupt), screen:
         last = _tell(screen, events_of(service, run, max(run["events"] - _EVENTS_BEFORE, 0)), run["events"])
-        last = asyncio.run(_watch(service.settings, run, last, metric, every_s, screen))
+        last = asyncio.run(_watch(service.connection, run, last, metric, every_s, screen))
         # That it is finished may have been seen before everything was told.
         _tell(screen, events_of(service, run, last), last)
 
@@ -54,18 +56,18 @@ def _tell(screen: Screen, events: Iterable[Event], last: int) -> int:
 
 
 async def _watch(
-    settings: ServiceSettings, run: Mapping[str, Any], last: int, metric: str, every_s: float, screen: Screen
+    connection: Connection, run: Mapping[str, Any], last: int, metric: str, every_s: float, screen: Screen
 ) -> int:
     """Shows a run until it is finished, and events after the last one; the number of the last that was shown.
 
     Raises ServiceError for what asking again does not mend.
     """
     news: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
-    async with settings.async_client() as http:
+    async with connection.async_client() as http:
         events = events_as_they_happen(http, f"{path_of(run)}/events", last)
         feeding = asyncio.create_task(_feed(events, news))
         try:
-            while not await _is_over(http, settings, run, metric, screen):
+            while not await _is_over(http, connection, run, metric, screen):
                 found = await _next(news, every_s)
                 last = _tell(screen, (each for each in found if isinstance(each, dict)), last)
                 for each in found:
@@ -78,11 +80,11 @@ async def _watch(
 
 
 async def _is_over(
-    http: "httpx.AsyncClient", settings: ServiceSettings, run: Mapping[str, Any], metric: str, screen: Screen
+    http: "httpx.AsyncClient", connection: Connection, run: Mapping[str, Any], metric: str, screen: Screen
 ) -> bool:
     """Whether the run is finished, after showing it as it is, or why there is no answer."""
     try:
-        view = await look(http, settings.address, run["id"], metric)
+        view = await look(http, connection.address, run["id"], metric)
     except (NoAnswer, Refused) as error:
         if isinstance(error, Refused) and not error.may_pass:
             raise
