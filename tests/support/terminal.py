@@ -24,6 +24,7 @@ class Terminal:
     def __init__(self, process: "subprocess.Popen[bytes]", descriptor: int) -> None:
         self.process, self.written = process, ""
         self._descriptor = descriptor
+        # A frame that Ctrl-C cuts may end within a character.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
@@ -52,9 +53,10 @@ class Terminal:
         self.process.send_signal(signal.SIGINT)
 
     def exit_code(self) -> int:
-        """How it ended, after reading what is left."""
+        """How it ended, after reading what is left; fails the test if it does not end within the time."""
+        give_up = time.monotonic() + _TIMEOUT_S
         while self._read():
-            pass
+            assert time.monotonic() < give_up, f"it has not ended, but wrote {self.text!r}"
         return self.process.wait(_TIMEOUT_S)
 
     def _read(self) -> bool:

@@ -106,7 +106,9 @@ async def _feed(events: AsyncIterator[Event | None], news: "asyncio.Queue[Event 
 async def _next(news: "asyncio.Queue[Any]", wait_s: float) -> list[Any]:
     """Whatever is new, as soon as something is, or nothing after a time."""
     try:
-        found = [await asyncio.wait_for(news.get(), wait_s)]
+        # Not wait_for: before Python 3.12 it loses a Ctrl-C that comes together with news (cpython#86296).
+        async with asyncio.timeout(wait_s):
+            found = [await news.get()]
     except TimeoutError:
         return []
     while not news.empty():
