@@ -141,10 +141,16 @@ def problems() -> list[tuple[str, int, str, str]]:
 
 
 def commands() -> dict[str, Any]:
-    """The command line's commands by name, as click has them; those of a group behind its name."""
+    """The command line's commands by name, as click has them; those of a group behind its name and its arguments."""
+    return _commands("", typer.main.get_command(command_line))
+
+
+def _commands(path: str, command: Any) -> dict[str, Any]:
+    below = getattr(command, "commands", None)
+    if below is None:
+        return {path: command}
+    words = [path, *(each.metavar for each in command.params if each.param_type_name == "argument")]
     found: dict[str, Any] = {}
-    group: Any = typer.main.get_command(command_line)
-    for name, command in group.commands.items():
-        below = getattr(command, "commands", None)
-        found |= {name: command} if below is None else {f"{name} {each}": sub for each, sub in below.items()}
+    for name, each in below.items():
+        found |= _commands(" ".join([*words, name]).strip(), each)
     return found

@@ -166,7 +166,9 @@ def _parameter(parameter: Any) -> tuple[str, str]:
         return f"`{parameter.metavar or parameter.name.upper()}`", _escaped(parameter.help or "")
     about = parameter.help or ""
     is_told = parameter.default is None or parameter.default is False or "[default" in about
-    shown = about if is_told else f"{about} [default: {parameter.default}]"
+    default = parameter.show_default if isinstance(parameter.show_default, str) else parameter.default
+    is_told = is_told and default is parameter.default
+    shown = about if is_told else f"{about} [default: {default}]"
     return ", ".join(f"`{option}`" for option in parameter.opts), _escaped(shown)
 
 

@@ -243,17 +243,31 @@ def test_a_port_in_use_is_said() -> None:
 def test_help_names_every_command() -> None:
     """Help and version are printed, with every command by name."""
     output = preheat("--help").stdout
-    commands = ("serve", "lrs", "plot", "lint", "diff", "resume", "recipes", "export", "import", "store", "demo")
+    commands = (
+        "serve",
+        "lrs",
+        "plot",
+        "lint",
+        "diff",
+        "resume",
+        "recipes",
+        "export",
+        "import",
+        "store",
+        "demo",
+        "keys",
+        "runs",
+    )
     assert all(command in output for command in commands)
     assert preheat("--version").stdout == "0.1.0\n"
     assert preheat("-h").stdout == output
 
 
-@pytest.mark.parametrize("group", [(), ("store",)])
+@pytest.mark.parametrize("group", [(), ("store",), ("runs",), ("runs", "change")])
 def test_the_list_of_commands_is_not_cut(group: tuple[str, ...]) -> None:
     """Each command's line in the list is a whole clause; none ends in an ellipsis."""
     listed = preheat(*group, "-h", COLUMNS="80").stdout.partition("Commands:")[2]
-    assert "demo" in listed or "restore" in listed
+    assert any(name in listed for name in ("demo", "restore", "rollback", "cooldown"))
     assert "..." not in listed
     assert "…" not in listed
 

@@ -311,7 +311,8 @@ class SideDescription(BaseModel):
     """The run before or after a change."""
 
     values: dict[str, dict[str, float]] = Field(
-        description="Values at E − 1, E and E + 1, by iteration and column.", examples=[{"12": {"default": 0.01}}]
+        description="Values at E − 1, E, E + 1 and the last iteration, by iteration and column.",
+        examples=[{"12": {"default": 0.01}}],
     )
     total_iterations: int = Field(description="The last iteration.", examples=[60_000])
     sums: dict[str, float] | None = Field(

@@ -11,6 +11,7 @@ from preheat.cli.demo import demo
 from preheat.cli.keys import keys
 from preheat.cli.output import open_closed_streams, refused_output, summary, take_any_encoding
 from preheat.cli.resume import resume
+from preheat.cli.runs import runs
 from preheat.cli.schedules import diff, lint, lrs, plot
 from preheat.cli.serve import serve
 from preheat.cli.store import store
@@ -39,6 +40,7 @@ for name, command in (
 ):
     app.command(name, short_help=summary(command))(command)
 app.add_typer(keys, name="keys")
+app.add_typer(runs, name="runs", short_help="Look at live runs of a service, and change them.")
 app.add_typer(store, name="store")
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # torch takes a second to import; --help does not need it
     from preheat.curve import Curve
 
 Model = TypeVar("Model", bound=BaseModel)
-Command = Callable[..., None]
+Command = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -61,28 +61,29 @@ _TOTAL = typer.Option("--total-iterations", metavar="DURATION", help="Length of 
 RecipeName = Annotated[str | None, typer.Argument(help="Show this one, as a spec.", autocompletion=_recipe_names)]
 
 
-def with_specs(least: int, most: int | None = None) -> Callable[[Command], Command]:
-    """Gives a command, as its first parameter `specs`, the SPEC files and recipes that it is called with.
+def with_specs(least: int, most: int | None = None, *, is_first: bool = True) -> Callable[[Command], Command]:
+    """Gives a command, as its parameter `specs`, the SPEC files and recipes that it is called with.
 
-    There must be at least `least` of them and, where `most` is not None, at most `most`.
+    There must be at least `least` of them and, where `most` is not None, at most `most`. They come before its own
+    arguments, or after them.
     """
     added = [
-        _parameter("files", Annotated[list[str] | None, _FILES]),
-        _parameter("recipe", Annotated[list[str] | None, _RECIPES]),
-        _parameter("target_lr", Annotated[float | None, _TARGET_LR]),
-        _parameter("total_iterations", Annotated[str | None, _TOTAL]),
+        parameter("files", Annotated[list[str] | None, _FILES]),
+        parameter("recipe", Annotated[list[str] | None, _RECIPES]),
+        parameter("target_lr", Annotated[float | None, _TARGET_LR]),
+        parameter("total_iterations", Annotated[str | None, _TOTAL]),
     ]
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
-        def wrapper(**arguments: Any) -> None:
+        def wrapper(**arguments: Any) -> Any:
             specs = _specs(*(arguments.pop(parameter.name) for parameter in added))
             if len(specs) < least or (most is not None and len(specs) > most):
                 wanted = "one SPEC" if most == 1 else f"{least} SPECs" if least == most else f"at least {least} SPEC"
                 fail(f"{wanted} or --recipe must be given, not {len(specs)}", code=2)
-            command(specs=specs, **arguments)
+            return command(specs=specs, **arguments)
 
-        return _with_parameters(wrapper, command, "specs", added, is_first=True)
+        return with_parameters(wrapper, command, "specs", added, is_first=is_first)
 
     return decorate
 
@@ -93,7 +94,7 @@ def with_options(model: type[BaseModel], names: Iterable[str]) -> Callable[[Comm
     The command's parameter `given` gets those of them that were set, by name.
     """
     options = [_option(name, model.model_fields[name]) for name in names]
-    context_parameter = _parameter("context", typer.Context, inspect.Parameter.empty)
+    context_parameter = parameter("context", typer.Context, inspect.Parameter.empty)
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -103,7 +104,7 @@ def with_options(model: type[BaseModel], names: Iterable[str]) -> Callable[[Comm
             given = {name: value for name, value in values.items() if _is_given(context, name)}
             command(**arguments, given=given)
 
-        return _with_parameters(wrapper, command, "given", [context_parameter, *options])
+        return with_parameters(wrapper, command, "given", [context_parameter, *options])
 
     return decorate
 
@@ -153,6 +154,23 @@ def failing(command: Command) -> Command:
     return wrapper
 
 
+def with_parameters(
+    wrapper: Command, command: Command, replaced: str, added: list[inspect.Parameter], *, is_first: bool = False
+) -> Command:
+    """The wrapper with the command's parameters, but for the replaced one, and those that were added."""
+    parameters = inspect.signature(command).parameters.values()
+    # By keyword alone: typer calls so, and then any order will do.
+    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters if each.name != replaced]
+    signature = inspect.Signature([*added, *own] if is_first else [*own, *added])
+    wrapper.__signature__ = signature  # type: ignore[attr-defined]
+    return wrapper
+
+
+def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    """A parameter of a command, as typer's annotation has it."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
 def _specs(
     files: list[str] | None, names: list[str] | None, target_lr: float | None, total_iterations: str | None
 ) -> list[SpecArgument]:
@@ -173,18 +191,6 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def _with_parameters(
-    wrapper: Command, command: Command, replaced: str, added: list[inspect.Parameter], *, is_first: bool = False
-) -> Command:
-    """The wrapper with the command's parameters, but for the replaced one, and those that were added."""
-    parameters = inspect.signature(command).parameters.values()
-    # By keyword alone: typer calls so, and then any order will do.
-    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters if each.name != replaced]
-    signature = inspect.Signature([*added, *own] if is_first else [*own, *added])
-    wrapper.__signature__ = signature  # type: ignore[attr-defined]
-    return wrapper
-
-
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """The option of one field, with its default if that is a plain value."""
     default = None if field.is_required() or field.default_factory else field.default
@@ -192,11 +198,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     # A flag says what is so by being there: typer would add one that says the opposite.
     names = [f"--{name.replace('_', '-')}"] if field.annotation is bool else []
     option = typer.Option(*names, help=field.description)
-    return _parameter(name, Annotated[_bare(field.annotation) | None, option], default)
-
-
-def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    return parameter(name, Annotated[_bare(field.annotation) | None, option], default)
 
 
 def _bare(annotation: Any) -> Any:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -53,7 +53,7 @@ def refused_output() -> Iterator[None]:
         sys.exit(1)
 
 
-def summary(command: Callable[..., None]) -> str:
+def summary(command: Callable[..., Any]) -> str:
     """The first clause of a command's help, whole: click would cut it to a line of the list of commands."""
     return inspect.cleandoc(command.__doc__ or "").replace("\n", " ").split(";")[0].rstrip(".") + "."
 

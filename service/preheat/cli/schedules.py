@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from preheat.cli.arguments import SpecArgument, checked_curve, failing, valid, with_options, with_specs
 from preheat.cli.output import OUT, fail, print_table, write_data
+from preheat.cli.pictures import picture_kind, write_picture
 from preheat.errors import NotComparable
 from preheat.plot.options import PlotOptions, Window
 from preheat.settings import Settings
@@ -67,7 +68,7 @@ def plot(
     given: dict[str, Any],
 ) -> None:
     """Draw a spec, or several in the same axes."""
-    suffix = _suffix(output)
+    suffix = picture_kind(output)
     options = valid(PlotOptions, given)
     curves = [_named_curve(spec) for spec in specs]
 
@@ -75,7 +76,7 @@ def plot(
     from preheat.plot.render import render  # noqa: PLC0415
 
     check_picture(options.width_px, options.height_px, valid(Settings, {}))
-    _write_picture(output, render(curves, options, suffix))
+    write_picture(output, render(curves, options, suffix))
 
 
 @failing
@@ -113,7 +114,7 @@ def diff(
     ] = None,
 ) -> None:
     """Say where two specs differ first and most; the difference is the second minus the first."""
-    suffix = "" if output is None else _suffix(output)
+    suffix = "" if output is None else picture_kind(output)
     a, b = (_named_curve(spec) for spec in specs)
 
     from preheat.analysis.difference import difference  # noqa: PLC0415
@@ -125,7 +126,7 @@ def diff(
     found = difference(a, b, window, rows)
     if output is not None:
         options = PlotOptions(start=window.start, stop=window.stop)
-        _write_picture(output, render_difference(a, b, options, suffix))
+        write_picture(output, render_difference(a, b, options, suffix))
     for which, pair in (("first", found.first), ("largest", found.largest)):
         if pair is not None:
             words = f"{pair.column.name} {pair.a!r} and {pair.b!r}, {pair.difference:+.6g}"
@@ -141,25 +142,6 @@ def _named_curve(spec: SpecArgument) -> "Curve":
     """The curve of a spec; without a label of its own the file's name stands for it in pictures and tables."""
     own = spec.parsed()
     return checked_curve(own if own.label else own.model_copy(update={"label": Path(spec.name).stem}))
-
-
-def _suffix(output: str) -> str:
-    """The kind of picture that a file's name asks for."""
-    suffix = "png" if output == "-" else Path(output).suffix.lower().removeprefix(".")
-    if suffix not in {"png", "svg"}:
-        fail(f"-o ({output}) must end in .png or .svg", code=2)
-    return suffix
-
-
-def _write_picture(output: str, picture: bytes) -> None:
-    if output == "-":
-        write_data(picture)
-        return
-    try:
-        Path(output).write_bytes(picture)
-    except OSError as error:
-        fail(f"-o ({output}) cannot be written: {error.strerror}")
-    OUT.print(f"{escape(output)}: {len(picture):,} bytes", soft_wrap=True)
 
 
 def _print_lrs(curve: "Curve", window: range, values: list[list[float]]) -> None:

@@ -16,9 +16,10 @@ MOST_SUMMED = 2_000_000
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two revisions: values at E − 1, E and E + 1 by column, last iteration, sums from E on, phases.
+    """One of the two revisions: values at E − 1, E, E + 1 and T by column, last iteration, sums from E on, phases.
 
-    Iterations before 0 and past the end are left out; the sums are None where there are too many iterations.
+    Iterations before 0 and past the end are left out. Where there are too many iterations the sums are None, and there
+    is no value at T unless there is a closed form of it.
     """
 
     values: dict[int, dict[str, float]]
@@ -47,9 +48,11 @@ def preview(run: Run, outcome: Outcome[Accepted], curves: Curves, deadline: Dead
 def _side(curve: Curve, effect: int, deadline: Deadline) -> Side:
     total = curve.total_iterations
     names = [column.name for column in curve.columns]
-    around = [n for n in (effect - 1, effect, effect + 1) if 0 <= n <= total]
-    values = {n: dict(zip(names, curve.lr(n, deadline), strict=True)) for n in around}
+    is_summed = effect <= total and total - effect < MOST_SUMMED
+    ends = [total] if is_summed or curve.has_closed_form else []
+    shown = sorted({n for n in (effect - 1, effect, effect + 1, *ends) if 0 <= n <= total})
+    values = {n: dict(zip(names, curve.lr(n, deadline), strict=True)) for n in shown}
     sums = None
-    if effect <= total and total - effect < MOST_SUMMED:
+    if is_summed:
         sums = {each.column.name: each.sum for each in totals(curve, effect, total + 1, deadline)}
     return Side(values, total, sums, curve.schedule.spec.phases)

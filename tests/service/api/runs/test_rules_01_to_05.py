@@ -183,10 +183,13 @@ def test_rule_05_a_dry_run_shows_everything_and_keeps_nothing(live: httpx.Client
     job.ask(1)
     before, events = job.run(), job.events()
     shown = job.dry_run("cooldown", iterations=10, at=100).json()
-    plain = job.lrs(99, 100, 101)
+    plain = job.lrs(99, 100, 101, 200)
     assert (shown["effect"]["iteration"], shown["needs_confirmation"], shown["lint"]) == (100, [], shown["lint"])
-    assert shown["before"]["values"] == {str(n): {"default": lr} for n, lr in zip((99, 100, 101), plain, strict=True)}
+    assert shown["before"]["values"] == {
+        str(n): {"default": lr} for n, lr in zip((99, 100, 101, 200), plain, strict=True)
+    }
     assert shown["after"]["values"]["100"]["default"] == pytest.approx(plain[0] * 0.9)
+    assert shown["after"]["values"]["109"]["default"] == 0.0
     assert (shown["before"]["total_iterations"], shown["after"]["total_iterations"]) == (200, 109)
     assert [phase["name"] for phase in shown["after"]["phases"]][-1] == "cool-down"
     assert shown["after"]["sums"]["default"] < shown["before"]["sums"]["default"]

@@ -1,0 +1,175 @@
+"""Words for runs: states, operations, changes and events as a line of text."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+MOST_NAMED = 4
+"""Param groups that are named in a line; of more there is a number."""
+
+
+def number(value: Any) -> str:
+    """A count with commas, as the service writes it; nothing for None."""
+    return "" if value is None else f"{value:,}"
+
+
+def time_words(text: str) -> str:
+    """A time of the service, in UTC, to the second."""
+    return text[:19].replace("T", " ")
+
+
+def state_words(run: Mapping[str, Any]) -> str:
+    """What a run's job does, and what else keeps it from being changed."""
+    words = [run["state"]]
+    words += ["locked"] if run["lock"] == "locked" else []
+    words += ["restart asked for"] if run["rollback"] else []
+    return ", ".join(words)
+
+
+def operation_words(operation: Mapping[str, Any]) -> str:
+    """What an operation does."""
+    words = _OPERATIONS.get(operation["op"])
+    return str(operation["op"]) if words is None else words(operation)
+
+
+def span_words(change: Mapping[str, Any]) -> str:
+    """The iterations at which a change is in force; nothing for one that is out."""
+    if change["effect"] is None:
+        return ""
+    begin, stop = number(change["effect"]), change["stop"]
+    return f"from {begin}" if stop is None else f"{begin} … {number(stop - 1)}"
+
+
+def reason_words(change: Mapping[str, Any]) -> str:
+    """Who made a change, and why."""
+    return f"{change['author']}: {change['why']}"
+
+
+def rollback_words(rollback: Mapping[str, Any]) -> str:
+    """A restart that was asked for."""
+    position, changes = number(rollback["position"]), _FROM_HERE[rollback["changes"]]
+    return f"at iteration {position}, {changes}, asked for by {rollback['author']}: {rollback['why']}"
+
+
+def controller_words(controller: Mapping[str, Any]) -> str:
+    """What a controller follows, and how."""
+    parameters = ", ".join(f"{name} {value}" for name, value in controller["parameters"].items())
+    return f"{controller['kind']} of {controller['metric']} ({parameters})"
+
+
+def event_words(event: Mapping[str, Any]) -> str:
+    """What happened, without its kind where that says it all."""
+    data, words = event["data"], _EVENTS.get(event["kind"])
+    shown = {name: _plain(value) if isinstance(value, dict) else value for name, value in data.items()}
+    try:
+        if event["kind"] == "change-accepted":
+            what = operation_words(data["operation"])
+            return f"{what} from iteration {data['effect']:,}, by {data['author']}: {data['why']} ({data['change']})"
+        if words is not None:
+            return words.format_map(shown)
+    except (KeyError, TypeError, ValueError):  # of another version of the service
+        pass
+    return ", ".join(f"{name} {_plain(value)}" for name, value in data.items() if value is not None)
+
+
+def lr_words(groups: list[Mapping[str, Any]]) -> str:
+    """LRs of one iteration: the only one, or each with its param group's name."""
+    if len(groups) == 1:
+        return repr(groups[0]["lr"])
+    shown = ", ".join(f"{group['name']} {group['lr']!r}" for group in groups[:MOST_NAMED])
+    return shown if len(groups) <= MOST_NAMED else f"{shown}, and {len(groups) - MOST_NAMED} more"
+
+
+_FROM_HERE = {"drop": "changes from there on dropped", "from-here": "with the changes from there on"}
+
+_EVENTS = {
+    "made": "made with the label {label}",
+    "forked": "forked as run {run} after iteration {iteration:,}",
+    "attached": "attempt {attempt} goes on from iteration {position:,}",
+    "closed": "attempt {attempt} said goodbye before iteration {position:,}",
+    "first-lr": "attempt {attempt} begins at iteration {iteration:,} with LR {lr}",
+    "lr-jump": "the LR of attempt {attempt} jumps at iteration {iteration:,}: {jumps}",
+    "change-moved": "{change} moved from iteration {before:,} to {effect:,}: {why}",
+    "change-from-here": "{change} moved from iteration {before:,} to {effect:,}",
+    "change-cancelled": "{change} cancelled, was to begin at {before:,}",
+    "change-dropped": "{change} dropped, was from {before:,} on",
+    "change-missed": "{change} missed, was to begin at {before:,}",
+    "revision": "revision {revision}",
+    "overrun": "attempt {attempt} went on alone from iteration {start:,} until {end:,}, by revision {revision}",
+    "restart-requested": "attempt {attempt} is told to restart at iteration {position:,}",
+    "rollback-asked": "restart at iteration {position:,} ({changes}) asked for by {author}: {why}",
+    "rollback-withdrawn": "the restart is taken back by {author}",
+    "rollback-missed": "the job restarted at iteration {came:,}, not at {asked:,}",
+    "rolled-back": "restarted at iteration {position:,} ({changes}), asked for by {author}: {why}",
+    "controller-added": "{controller} follows {metric}, by {author}",
+    "controller-removed": "{controller} removed by {author}",
+    "locked": "by {author}",
+    "opened": "by {author}",
+    "finished": "by {author}",
+}
+"""Sentences for kinds of events; others are told by their data."""
+
+
+def _scale(operation: Mapping[str, Any]) -> str:
+    floor = operation.get("floor")
+    least = "" if floor is None else f", not below {_plain(floor)}"
+    return f"scale{_what(operation)} by {operation['factor']!r}{least}"
+
+
+def _hold(operation: Mapping[str, Any]) -> str:
+    value = operation["value"]
+    return f"hold{_what(operation)} at {'its present value' if value == 'current' else _plain(value)}"
+
+
+def _replace(operation: Mapping[str, Any]) -> str:
+    spec = operation["schedule"]
+    scheduler = spec.get("after_scheduler")
+    kind = scheduler.get("type") if isinstance(scheduler, dict) else scheduler
+    by = spec.get("label") or spec.get("recipe") or kind or "another schedule"
+    clock = ", counted from there" if operation.get("clock") == "here" else ""
+    return f"replace{_what(operation)} by {by}{clock}"
+
+
+def _rewarm(operation: Mapping[str, Any]) -> str:
+    start = operation.get("start_factor") or 0.0
+    begin = f" from a factor of {start!r}" if start else ""
+    return f"rewarm{_what(operation)} over {_length(operation['iterations'])}{begin}"
+
+
+def _cooldown(operation: Mapping[str, Any]) -> str:
+    shape, to = operation.get("shape", "linear"), operation.get("to", 0.0)
+    return f"cool{_what(operation)} down to {to!r} over {_length(operation['iterations'])}, {shape}"
+
+
+def _extend(operation: Mapping[str, Any]) -> str:
+    moved = ", with its last phase moved" if operation.get("policy") == "move-cooldown" else ""
+    return f"extend to {_length(operation['total_iterations'])}{moved}"
+
+
+_OPERATIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "scale": _scale,
+    "hold": _hold,
+    "replace": _replace,
+    "rewarm": _rewarm,
+    "cooldown": _cooldown,
+    "extend": _extend,
+    "revert": lambda operation: f"revert {operation['change']}",
+}
+
+
+def _what(operation: Mapping[str, Any]) -> str:
+    """What an operation is of, if that is not the LR of all param groups."""
+    hyperparameter, groups = operation.get("hyperparameter") or "lr", operation.get("param_groups") or []
+    words = "" if hyperparameter == "lr" else f" {hyperparameter}"
+    if len(groups) > MOST_NAMED:
+        return f"{words} of {len(groups)} groups"
+    return f"{words} of {', '.join(groups)}" if groups else words
+
+
+def _length(iterations: Any) -> str:
+    return f"{iterations:,} iterations" if isinstance(iterations, int) else str(iterations)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(each)}" for name, each in value.items())
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
