@@ -16,7 +16,7 @@ from running_service import wait_until
 from support.runs_cli import cosine
 from support.terminal import Terminal, on_a_terminal
 
-COMMAND = (sys.executable, "-m", "preheat.cli", "runs")
+COMMAND = (sys.executable, "-m", "preheat", "runs")
 
 
 @contextmanager
