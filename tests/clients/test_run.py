@@ -33,7 +33,7 @@ from running_service import free_port, wait_until
 from support.fake_runs import SPEC
 from support.toy_runs import RUN
 
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 def used(run: Run, start: int, stop: int, pause_s: float = 0.0) -> list[Any]:

@@ -15,7 +15,7 @@ from running_service import wait_until
 from support.fake_runs import SPEC
 from support.toy_runs import RUN
 
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 def optimizer(lr: Any = 1.0) -> SGD:
