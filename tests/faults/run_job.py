@@ -99,9 +99,17 @@ class Job:
             self._look_after()
 
     def end(self) -> None:
-        """A last life, which ends by itself, all being well; then everybody has gone."""
+        """Two last lives, which end by themselves, all being well; then everybody has gone."""
         self._proxy.set(NONE)
-        self._kill(self._lives[-1])
+        for _ in range(2):
+            self._kill(self._lives[-1])
+            self._end_well()
+        for life in self._lives:
+            self._kill(life)
+            superseded = [error for error, _ in life.errors() if error == "RunSuperseded"]
+            self._caller.journal.traffic["superseded"] += len(superseded)
+
+    def _end_well(self) -> None:
         state = self._state()
         position = 1 if state is None else state["iteration"]
         last = self._start(state, stop=position + _LAST_UPDATES)
@@ -109,10 +117,6 @@ class Job:
         while not last.is_over:
             assert time.monotonic() < give_up, f"{self.label}: the last life does not end"
             time.sleep(0.05)
-        for life in self._lives:
-            self._kill(life)
-            superseded = [error for error, _ in life.errors() if error == "RunSuperseded"]
-            self._caller.journal.traffic["superseded"] += len(superseded)
         assert not last.errors(), f"{self.label}: {last.errors()[0][1]}"
 
     def close(self) -> None:

@@ -64,8 +64,9 @@ def record_is_what_was_used(journal: Journal) -> Iterator[str]:
             yield f"attempt {each.attempt}, which used {each.iteration}, is not on record"
         elif each.lr != recorded.lr and (recorded.certainty == "used" or each.iteration < lane.acknowledged):
             yield (
-                f"attempt {each.attempt} used {each.lr!r} at {each.iteration}, and the record says {recorded.lr!r}, "
-                f"{recorded.certainty}"
+                f"attempt {each.attempt} used {each.lr!r} at {each.iteration}, by revision {each.revision}"
+                f"{' in an overrun' if each.is_overrun else ''}, and the record says {recorded.lr!r}, "
+                f"{recorded.certainty}, of {lane}"
             )
     for lane in journal.looks[-1] if journal.looks else ():
         unused = [n for n in range(lane.start, lane.position) if (lane.number, n) not in used]
