@@ -72,7 +72,7 @@ def _place_of_used(now: Placement, known: int, known_stop: int | None, overrun: 
     first, end = max(known, overrun.start), overrun.end
     if now.effect is None:
         return Placement(0, 0, first, "used", end)
-    effect = known if now.effect == known else min(now.effect, first)
+    effect = now.effect if now.effect == known or now.effect < overrun.start else first
     stop = end if now.stop is not None and now.stop < end and now.stop != known_stop else now.stop
     pauses = _merged(now.pauses, (overrun.start, known)) if effect < overrun.start < known else now.pauses
     if (effect, stop, pauses) == (now.effect, now.stop, now.pauses):

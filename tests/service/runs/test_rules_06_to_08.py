@@ -134,6 +134,19 @@ def test_rule_06_what_windows_had_without_a_change_stays() -> None:
     assert [job.lr(n) for n in (59, 60, 74, 75, 900)] == [0.1, 0.05, 0.05, 0.05, 0.05]
 
 
+def test_rule_06_what_a_rollback_has_moved_is_where_the_job_knew_it_in_an_overrun() -> None:
+    """It attaches, and goes on out of reach along the revision that it has looked at, of before the rollback."""
+    job = started()
+    change = job.change(factor=0.5).change  # from 11 on
+    job.ask(11, 11)
+    looked = job.run.revision
+    job.roll_back(4, "from-here")
+    job.attach(5, checkpoint=True)
+    assert job.run.change_of(change.id).effect == 5  # type: ignore[union-attr]
+    job.ask(5, 5, revision=looked, overrun=Overrun(5, 15, looked))
+    assert [job.lr(n) for n in (5, 10, 11, 14, 15)] == [0.1, 0.1, 0.05, 0.05, 0.05]
+
+
 def test_rule_06_a_change_that_is_moved_past_its_own_bound_is_missed() -> None:
     """An event says so; the run goes on without it."""
     job = started()
