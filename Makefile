@@ -68,8 +68,9 @@ lock: $(TOOLS)/.made ## make requirements.lock anew: the newest versions of all 
 	    --python-version 3.11 --no-emit-package torch $(TORCH_FOR_LOCK) \
 	    --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
-soak: $(VENV)/.dev ## kill, load and attack service and client at random, for longer than the tests do (SECONDS=600 KILLS=200)
+soak: $(VENV)/.dev ## kill, load and attack service and client at random, for longer than the tests do (SECONDS=600 KILLS=200 RUNS=204)
 	$(BIN)/python tests/faults/kills.py $(or $(KILLS),200) $(SEED)
+	$(BIN)/python tests/faults/runs.py $(or $(RUNS),204) $(SEED)
 	$(BIN)/python tests/faults/memory.py $(SECONDS) $(SEED)
 	$(BIN)/python tests/faults/soak.py $(SECONDS) $(SEED)
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/attack $(ARGS)

@@ -56,6 +56,10 @@ class FaultProxy:
         """From now on; connections that are open are reset, as when a network changes."""
         asyncio.run_coroutine_threadsafe(self._change(fault), self._loop).result(10)
 
+    def lead_to(self, url: str) -> None:
+        """Leads new connections to another address."""
+        self._upstream = _place(url)
+
     async def _change(self, fault: Fault) -> None:
         self._fault = fault
         for writer in list(self._connections):
@@ -138,11 +142,15 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return str(parts.hostname), int(parts.port or 80)
+
+
 @contextmanager
 def proxied(loop: asyncio.AbstractEventLoop, url: str) -> Iterator[FaultProxy]:
     """A proxy in front of an address, without a fault to begin with."""
-    parts = urlsplit(url)
-    proxy = FaultProxy(loop, (str(parts.hostname), int(parts.port or 80)))
+    proxy = FaultProxy(loop, _place(url))
     proxy.set(NONE)
     try:
         yield proxy

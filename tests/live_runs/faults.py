@@ -1,12 +1,14 @@
-"""Ten ways to get live runs wrong: faulty variants of the room's functions, of the clients' habits and of the disk."""
+"""Ways to get live runs wrong, each with its promise: faulty functions of the room, habits of clients, and a disk."""
 
 from dataclasses import replace
 from typing import Any
 
+from live_runs.promises import EFFECT, EVENTS, FENCING, ON_DISK, ONCE, ONE_LR, PLATEAU, RECORD, REPLAY
 from live_runs.world import Habits, Room
-from preheat.runs import changes, reports, windows
+from preheat.runs import attempts, changes, reports, windows
 from preheat.runs.draft import Outcome
 from preheat.runs.run import Run
+from preheat.schedule import Schedule, id_of
 
 
 def _unacknowledged(run: Run, request: windows.WindowRequest, *args: Any) -> Outcome[windows.Window]:
@@ -78,16 +80,33 @@ def _per_rank(run: Run, attempt: int, token: str, batch: Any, _known: Any, *args
     return replace(second, events=(*outcome.events, *second.events), revisions=(*outcome.revisions, *second.revisions))
 
 
-FAULTS: dict[str, tuple[Room, Habits]] = {
-    "commit after answer": (Room(), Habits(commits_first=False)),
-    "no acknowledgement": (Room(hand_out=_unacknowledged), Habits()),
-    "answers not thrown away after an overrun": (Room(), Habits(throws_away=False)),
-    "E = position + 1": (Room(change=_effect_at_position), Habits()),
-    "== for at": (Room(), Habits(takes_at_by_value=False)),
-    "a margin instead of H": (Room(change=_effect_by_margin), Habits()),
-    "If-Match before the key": (Room(change=_precondition_first), Habits()),
-    "no fencing": (Room(hand_out=_anybody), Habits()),
-    "a fenced token taken back": (Room(hand_out=_returning), Habits()),
-    "plateau stepped per rank": (Room(report=_per_rank), Habits()),
+def _forgetful(run: Run, request: attempts.AttachRequest, *args: Any) -> Outcome[attempts.Attached]:
+    """The job goes on after a restart with the base as it was made, and the changes are in the list alone."""
+    outcome = attempts.attach(run, request, *args)
+    base = Schedule.stored(id_of(run.base), run.base)
+    present = replace(outcome.run.attempts[-1], schedule_id=base.id)
+    forgotten = replace(outcome.run, schedule_id=base.id, attempts=(*outcome.run.attempts[:-1], present))
+    return replace(outcome, run=forgotten, answer=replace(outcome.answer, schedule_id=base.id))
+
+
+def _silent(run: Run, attempt: int, token: str, batch: Any, *args: Any) -> Any:
+    """The last event of a report is counted and not kept."""
+    outcome = reports.report(run, attempt, token, batch, *args)
+    return replace(outcome, events=outcome.events[:-1])
+
+
+FAULTS: dict[str, tuple[Room, Habits, str]] = {
+    "commit after answer": (Room(), Habits(commits_first=False), ON_DISK),
+    "no acknowledgement": (Room(hand_out=_unacknowledged), Habits(), RECORD),
+    "answers not thrown away after an overrun": (Room(), Habits(throws_away=False), ONE_LR),
+    "E = position + 1": (Room(change=_effect_at_position), Habits(), EFFECT),
+    "== for at": (Room(), Habits(takes_at_by_value=False), RECORD),
+    "a margin instead of H": (Room(change=_effect_by_margin), Habits(), EFFECT),
+    "If-Match before the key": (Room(change=_precondition_first), Habits(), ONCE),
+    "no fencing": (Room(hand_out=_anybody), Habits(), FENCING),
+    "a fenced token taken back": (Room(hand_out=_returning), Habits(), FENCING),
+    "plateau stepped per rank": (Room(report=_per_rank), Habits(), PLATEAU),
+    "a replay without the changes": (Room(attach=_forgetful), Habits(), REPLAY),
+    "an event too few": (Room(report=_silent), Habits(), EVENTS),
 }
-"""Every fault as a room and habits that have it, and are right else."""
+"""Every fault as a room and habits that have it and are right else, and the promise that it breaks."""

@@ -77,6 +77,17 @@ def _deliver(world: World, chance: random.Random, _job: Any) -> None:
         world.deliver(world.flights.pop(chance.randrange(len(world.flights))))
 
 
+def _deliver_too_late(world: World, chance: random.Random, job: Any) -> None:
+    """The answer that brings a change comes when the ranks have been told to go on without it."""
+    world.change("ann", {"op": "scale", "factor": 0.5}, "ok")
+    world.ask(job, "late")
+    world.overrun(job, 6)
+    world.run_on(job, 3)
+    if world.flights and world.flights[-1].job is job:
+        world.deliver(world.flights.pop())
+    world.run_on(job, chance.randint(1, 6))
+
+
 def _report(world: World, chance: random.Random, job: Any) -> None:
     world.report(job, chance.choice([1.0, 0.9, 0.5, float("nan"), 2.0]), chance.choice(FATES))
 
@@ -96,20 +107,23 @@ _HAPPENINGS: dict[str, tuple[Callable[[World, random.Random, Any], None], int]] 
     "kill": (_kill, 2),
     "restart": (_restart, 2),
     "deliver": (_deliver, 8),
+    "deliver-too-late": (_deliver_too_late, 1),
     "report": (_report, 6),
     "rollback": (_roll_back, 1),
 }
 """What may happen, and how often."""
 
 
-def history(seed: int, room: Room, habits: Habits, steps: int = 120) -> World:
-    """A world after so many things have happened, by chance of a seed."""
+def history(
+    seed: int, room: Room, habits: Habits, look: Callable[[World], object] = World.check, steps: int = 120
+) -> World:
+    """A world after so many things have happened, by chance of a seed; somebody looks at it now and then."""
     chance = random.Random(seed)
     speakers = "all" if seed % 4 == 3 else "one"
     world = World(room, habits, speakers=speakers, with_plateau=seed % 2 == 0)
     for number in range(steps):
         step(world, chance)
         if number % 8 == 0:
-            world.check()
-    world.check()
+            look(world)
+    look(world)
     return world

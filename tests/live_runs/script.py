@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from live_runs.world import Shelf
+from live_runs.shelf import Shelf
 from preheat.runs import attempts, changes, making, plateau, reports, windows
 from preheat.runs.draft import Outcome
 from preheat.runs.events import Event

@@ -1,14 +1,19 @@
-"""A world around the pure room: a disk, a network that loses and repeats, jobs that die, and a checker of histories.
+"""A world around the pure room: a disk, a network that loses and repeats, jobs that die, people; it keeps a journal.
 
 Everything a rule depends on is an argument: the room's functions, the clients' habits, the disk. A faulty variant of
 any of them is another argument.
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from live_runs.job import Flight, Job, Told
+from live_runs.journal import Changed, Controlled, Happened, Intent, Journal, Lane, Placed, Recorded, Used
+from live_runs.promises import EVENTS, FENCING, ONCE, findings
+from live_runs.shelf import Shelf, Violation
 from preheat.curve import Curve
 from preheat.errors import PreheatError
 from preheat.runs import attempts, changes, making, plateau, reports, windows
@@ -16,16 +21,16 @@ from preheat.runs.draft import Outcome
 from preheat.runs.errors import (
     AttemptMoved,
     KeyReused,
+    KnowsMore,
     Occupied,
     PositionAhead,
-    PreconditionFailed,
     RollbackPending,
     Superseded,
 )
 from preheat.runs.facts import Overrun
 from preheat.runs.limits import Limits
-from preheat.runs.record import entry, line
-from preheat.runs.run import Lineage, Run, from_json, to_json
+from preheat.runs.record import entry
+from preheat.runs.run import Change, Lineage, Run, from_json, to_json
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec
 
@@ -37,38 +42,6 @@ BASE = {
     "warmup": 10,
     "after_scheduler": {"type": "PolynomialDecayLR", "min_lr": 0.01},
 }
-
-
-class Violation(AssertionError):
-    """A promise that was broken."""
-
-
-class Shelf:
-    """Curves by id: what was kept with a run is stored; the others are made, and computed once."""
-
-    def __init__(self) -> None:
-        self._curves: dict[str, Curve] = {}
-        self._stored: set[str] = set()
-
-    def curve(self, schedule_id: str) -> Curve:
-        """The curve of a stored schedule."""
-        if schedule_id not in self._stored:
-            raise Violation(f"{schedule_id} was not stored")
-        return self._curves[schedule_id]
-
-    def curve_of(self, schedule: Schedule) -> Curve:
-        """The curve of a schedule, which need not be stored."""
-        return self._curves.setdefault(schedule.id, Curve(schedule))
-
-    def keep(self, outcome: Outcome[Any]) -> None:
-        """Stores the revisions of an outcome, after which every attempt's schedule must be there."""
-        for _, schedule in outcome.revisions:
-            self.curve_of(schedule)
-            self._stored.add(schedule.id)
-        run = outcome.run
-        lost = {run.schedule_id, *(each.schedule_id for each in run.attempts)} - self._stored
-        if lost:
-            raise Violation(f"schedules of {lost} are not stored")
 
 
 @dataclass(frozen=True)
@@ -90,73 +63,61 @@ class Habits:
     takes_at_by_value: bool = True
 
 
-@dataclass
-class Job:
-    """A process that speaks for its ranks (or one rank of many, alone), and what it has been told."""
-
-    token: str
-    attempt: int
-    position: int
-    have: int
-    revision: int
-    schedule_id: str
-    ranks: tuple[int, ...]
-    told: dict[int, float] = field(default_factory=dict)
-    end: int = 0
-    overrun: Overrun | None = None
-    is_dead: bool = False
-
-
-@dataclass(frozen=True)
-class Flight:
-    """An answer on its way."""
-
-    job: Job
-    window: windows.Window
-    overrun: Overrun | None
-
-
 class World:
     """One run, its disk, its jobs and a network, driven by whoever calls its methods."""
 
     def __init__(self, room: Room, habits: Habits, *, speakers: Any = "one", with_plateau: bool = False) -> None:
         self.room, self.habits, self.speakers = room, habits, speakers
         self.shelf, self.now, self.ids = Shelf(), 0.0, 0
-        self.pending: Run | None = None
         self.run = Run("none", "", "", "", 0, 0.0)
-        self.events: list[int] = []
         self.jobs: list[Job] = []
         self.flights: list[Flight] = []
         self.checkpoints: list[attempts.Checkpoint] = []
-        self.used: dict[tuple[int, int], dict[int, float]] = {}
         self.stored: dict[tuple[int, int, str], float] = {}
-        self.keys: dict[str, tuple[changes.ChangeRequest, str]] = {}
-        self.traffic: dict[str, int] = {}
+        self.journal = Journal(record=self.recorded)
         base = Schedule.of(BASE)
         self._save(making.make("run", "llama", base, self.now))
         if with_plateau:
             parameters = plateau.PlateauParameters(factor=0.5, patience=1, min_lr=0.002)
             self._save(plateau.control(self.run, "loss", "loss", parameters, "ann", self.now))
 
+    @property
+    def traffic(self) -> Counter[str]:
+        """How often what has happened: a history of nothing proves nothing."""
+        return self.journal.traffic
+
     # the service
 
     def _save(self, outcome: Outcome[Any]) -> None:
         if outcome.run.events % 8 == 0 and from_json(to_json(outcome.run)) != outcome.run:
             raise Violation("a run is not what is read back from disk")
-        self.events += [event.number for event in outcome.events]
-        if self.events != list(range(1, outcome.run.events + 1)):
-            raise Violation(f"events have a gap, or come twice: {self.events[-5:]}, {outcome.run.events}")
+        self.journal.events += [Happened(each.number, each.kind, each.data) for each in outcome.events]
+        if len(self.journal.events) != outcome.run.events:
+            self._note(EVENTS, f"there are {len(self.journal.events)} events, and the run has {outcome.run.events}")
         self.shelf.keep(outcome)
         self.run = outcome.run
+        look = tuple(
+            Lane(each.number, each.parent, each.start, each.handed, each.acknowledged, each.position)
+            for each in self.run.attempts
+        )
+        if not self.journal.looks or look != self.journal.looks[-1]:
+            self.journal.looks.append(look)
 
-    def count(self, kind: str) -> None:
-        """Counts traffic: a history of nothing proves nothing."""
-        self.traffic[kind] = self.traffic.get(kind, 0) + 1
+    def _note(self, promise: str, text: str) -> None:
+        self.journal.wrongs.append((promise, text))
 
     def reports_of(self, metric: str, attempt: int, start: int, stop: int) -> Iterable[tuple[int, float]]:
         """What is stored of a metric, in order."""
         found = sorted((n, value) for (a, n, name), value in self.stored.items() if (a, name) == (attempt, metric))
         return [(n, value) for n, value in found if start <= n < stop]
+
+    def recorded(self, attempt: int, iteration: int) -> Recorded | None:
+        """What the record says of an iteration in an attempt's own lane."""
+        found = entry(self.run, attempt, iteration)
+        if found is None or found.attempt != attempt:
+            return None
+        curve = self.shelf.curve(found.schedule_id)
+        return Recorded(curve.lr(min(iteration, curve.total_iterations))[0], found.certainty)
 
     # jobs
 
@@ -173,38 +134,27 @@ class World:
             take_over=take_over,
             checkpoint=checkpoint,
         )
-        before, curve = self.run, self.shelf.curve(self.run.schedule_id)
         try:
             outcome = self.room.attach(self.run, request, self.now, self.shelf, self.reports_of, LIMITS)
         except (AttemptMoved, Occupied, PositionAhead):  # the last one: the run ends before that checkpoint now
-            self.count("refused")
+            self.traffic["refused"] += 1
+            return
+        except KnowsMore as error:
+            self.journal.lost.append(f"a job that attaches at {k} is told: {error}")
             return
         self._save(outcome)
-        self.count("attached")
+        self.traffic["attached"] += 1
         for job in self.jobs:
             job.is_dead = job.is_dead or random.Random(self.ids).random() < 0.5
         answer = outcome.answer
-        if not any(event.kind.startswith(("change-", "rolled")) for event in outcome.events):
-            self._check_replay(before, curve, k)
         groups = [(0, 1, 2)] if self.speakers == "one" else [(0,), (1,), (2,)]
         for ranks in groups:
             self.jobs.append(
-                Job(request.token, answer.attempt, k, k, answer.revision, answer.schedule_id, ranks, end=k)
+                Job(request.token, answer.attempt, k, k, answer.revision, answer.schedule_id, ranks, k, end=k)
             )
-        self._again(request, answer)
-
-    def _again(self, request: attempts.AttachRequest, answer: attempts.Attached) -> None:
-        """The same attach again, as after a lost answer, opens nothing."""
         again = self.room.attach(self.run, request, self.now, self.shelf, self.reports_of, LIMITS)
         if again.answer.attempt != answer.attempt or again.run != self.run:
-            raise Violation("an attach that came twice opened two attempts")
-
-    def _check_replay(self, before: Run, was: Curve, k: int) -> None:
-        curve = self.shelf.curve(self.run.schedule_id)
-        for n in range(k, before.horizon):
-            old, new = (each.lr(min(n, each.total_iterations)) for each in (was, curve))
-            if old != new:
-                raise Violation(f"replay of {n} has {new}, not {old}")
+            self._note(ONCE, "an attach that came twice, as after a lost answer, opened two attempts")
 
     def ask(self, job: Job, fate: str) -> None:
         """A speaker asks; its answer arrives, gets lost, comes later, or comes twice."""
@@ -221,29 +171,26 @@ class World:
         try:
             outcome = self.room.hand_out(self.run, request, self.now, self.shelf, LIMITS)
         except Superseded:
-            self.count("fenced")
+            self.traffic["fenced"] += 1
             if job.attempt == self.run.attempt_number:
-                raise Violation("the present attempt was fenced") from None
+                self._note(FENCING, f"attempt {job.attempt}, the newest, was told that it is not")
             job.is_dead = True
             return
-        except PreheatError as error:
-            raise Violation(f"a job that does everything right is refused: {error}") from None
-        self._check_present(job)
+        except (KnowsMore, PositionAhead) as error:
+            self.journal.lost.append(f"attempt {job.attempt} is told: {error}")
+            job.is_dead = True
+            return
         flight = Flight(job, outcome.answer, job.overrun)
         if fate == "lost" and not self.habits.commits_first:  # the process dies between answer and commit
             self.shelf.keep(outcome)
             self.deliver(flight)
             return
         self._save(outcome)
-        self.count(f"window-{fate}")
+        self.traffic[f"window-{fate}"] += 1
         if fate in {"ok", "twice"}:
             self.deliver(flight)
         if fate in {"late", "twice"}:
             self.flights.append(flight)
-
-    def _check_present(self, job: Job) -> None:
-        if job.attempt != self.run.attempt_number:
-            raise Violation(f"attempt {job.attempt} got a window, and {self.run.attempt_number} is the present one")
 
     def deliver(self, flight: Flight) -> None:
         """An answer arrives: adopted if it begins where the ranks have been told to, else thrown away."""
@@ -251,17 +198,18 @@ class World:
         if job.is_dead or window.attempt != job.attempt:
             return
         if self.habits.throws_away and window.start < job.end:
-            self.count("thrown-away")
+            self.traffic["thrown-away"] += 1
             return
         curve = self.shelf.curve(window.schedule_id)
         for n in range(window.start, window.stop):
-            job.told[n] = self._lr(curve, window, n)
+            job.told[n] = Told(self._lr(curve, window, n), window.revision, is_overrun=False)
         if not self.habits.throws_away:
             job.end, job.have = max(job.end, window.stop), max(job.have, window.stop)
         else:
             job.end = job.have = window.stop
         job.revision, job.schedule_id = window.revision, window.schedule_id
-        job.overrun = None
+        if flight.overrun == job.overrun:
+            job.overrun = None
 
     def _lr(self, curve: Curve, window: windows.Window, n: int) -> float:
         if self.habits.takes_at_by_value:
@@ -279,26 +227,34 @@ class World:
         iterations = min(iterations, job.position + LIMITS.window_cap - job.end)
         if job.is_dead or self.speakers == "all" or iterations < 1:
             return
-        self.count("overrun")
+        self.traffic["overrun"] += 1
         start = job.overrun.start if job.overrun else job.end
         job.overrun = Overrun(start, job.end + iterations, job.overrun.revision if job.overrun else job.revision)
         curve = self.shelf.curve(job.schedule_id)
         for n in range(job.end, job.end + iterations):
-            job.told[n] = curve.lr(min(n, curve.total_iterations))[0]
+            lr = curve.lr(min(n, curve.total_iterations))[0]
+            job.told[n] = Told(lr, job.overrun.revision, is_overrun=True)
         job.end += iterations
 
     def run_on(self, job: Job, iterations: int) -> None:
-        """Every rank of a job runs on, as far as it has been told."""
-        for n in range(job.position, min(job.position + iterations, job.end)):
-            if job.is_dead or n not in job.told:
-                return
-            self.count("used")
-            ranks = self.used.setdefault((job.attempt, n), {})
-            for rank in job.ranks:
-                # a rank that runs an iteration again has its own last word, as in a log
-                if ranks.setdefault(rank, job.told[n]) != job.told[n] or len({*ranks.values(), job.told[n]}) > 1:
-                    raise Violation(f"attempt {job.attempt} has two LRs at {n}: {ranks}, {job.told[n]}")
+        """A job runs on, as far as its ranks have been told; the others come to where the first one was."""
+        if job.is_dead:
+            return
+        came_from = job.position
+        for n in range(job.others_at, came_from):
+            for rank in job.ranks[1:]:
+                self._use(job, n, rank)
+        for n in range(came_from, min(came_from + iterations, job.end)):
+            if n not in job.told:
+                break
+            self.traffic["used"] += 1
+            self._use(job, n, job.ranks[0])
             job.position = n + 1
+        job.others_at = came_from
+
+    def _use(self, job: Job, n: int, rank: int) -> None:
+        told = job.told[n]
+        self.journal.used.append(Used(job.attempt, n, rank, told.lr, told.revision, told.is_overrun))
 
     def save_checkpoint(self, job: Job) -> None:
         """A checkpoint of where a job is, if it is alive."""
@@ -311,47 +267,51 @@ class World:
     def change(self, author: str, operation: dict[str, Any], fate: str, **when: Any) -> None:
         """A change by an author who has just looked; with a fate its answer gets lost, and the author asks again."""
         self.ids += 1
-        request = changes.ChangeRequest(operation, "why not", author, confirm=True, **when)
+        request = changes.ChangeRequest(operation, f"wish {self.ids}", author, confirm=True, **when)
         precondition = changes.Precondition(self.run.etag, f"key-{self.ids}")
         change_id = f"c{self.ids}"
-        before = self.run
-        try:
-            outcome = self.room.change(self.run, request, precondition, change_id, self.now, self.shelf, LIMITS)
-        except (PreheatError, InvalidSpec) as error:
-            self.count(f"change-refused-{type(error).__name__}")
+        intent, before = Intent(request.why, self.run.horizon), self.run
+        if not self._send(intent, request, precondition, change_id):
             return
-        self._save(outcome)
-        self.count("change")
-        effect = outcome.answer.effect
-        if effect is None or effect < before.horizon:
-            raise Violation(f"a change is in force from {effect} on, and {before.horizon} has been handed out")
+        self.traffic["change"] += 1
         if fate == "lost":
-            self._retry(request, precondition, change_id)
+            self._retry(intent, request, precondition)
         stale = changes.Precondition(before.etag, f"stale-{self.ids}")
         try:
             self.room.change(self.run, request, stale, "stale", self.now, self.shelf, LIMITS)
-        except PreconditionFailed:
-            return
         except (PreheatError, InvalidSpec):
             return
-        raise Violation("a change was accepted on what its author had not seen")
+        self._note(ONCE, "a change was accepted on what its author had not seen")
 
-    def _retry(self, request: changes.ChangeRequest, precondition: changes.Precondition, change_id: str) -> None:
-        self.count("retry")
-        count = len(self.run.changes)
+    def _send(
+        self, intent: Intent, request: changes.ChangeRequest, precondition: changes.Precondition, change_id: str
+    ) -> bool:
         try:
-            outcome = self.room.change(self.run, request, precondition, "again", self.now, self.shelf, LIMITS)
-        except PreconditionFailed:
-            # whoever gets a 412 looks, and sends it once more
-            raise Violation("a retry of an accepted change was refused: people scale twice") from None
-        if len(outcome.run.changes) != count or outcome.answer.change.id != change_id:
-            raise Violation("a change was made twice")
+            outcome = self.room.change(self.run, request, precondition, change_id, self.now, self.shelf, LIMITS)
+        except (PreheatError, InvalidSpec) as error:
+            self.traffic[f"change-refused-{type(error).__name__}"] += 1
+            return False
+        self._save(outcome)
+        if not intent.answers:
+            self.journal.intents.append(intent)
+        intent.answers.add(outcome.answer.change.id)
+        return True
+
+    def _retry(self, intent: Intent, request: changes.ChangeRequest, precondition: changes.Precondition) -> None:
+        self.traffic["retry"] += 1
+        if not self._send(intent, request, precondition, "again"):
+            # Who gets a 412 looks, and sends it once more, as new.
+            again = changes.Precondition(self.run.etag, f"another-{self.ids}")
+            self._send(intent, request, again, f"c{self.ids}-again")
         try:
             other = replace(request, why="another")
             self.room.change(self.run, other, precondition, "other", self.now, self.shelf, LIMITS)
         except KeyReused:
             return
-        raise Violation("a key took another request")
+        except PreheatError as error:
+            self._note(ONCE, f"a key with another request was answered: {error}")
+        else:
+            self._note(ONCE, "a key took another request")
 
     def cancel(self, index: int) -> None:
         """Somebody cancels or reverts one of the changes."""
@@ -374,15 +334,14 @@ class World:
             self._save(making.roll_back(self.run, request, precondition, self.now, LIMITS))
         except (RollbackPending, InvalidSpec):
             return
-        self.count("rollback")
+        self.traffic["rollback"] += 1
 
     def report(self, job: Job, value: float, fate: str) -> None:
         """A job reports its loss; with a fate twice, or from every rank."""
         if job.is_dead or job.position == 0:
             return
-        n = job.position - 1
-        for batch in [((n, value),), ((n, value),)][: 2 if fate == "twice" else 1]:
-            made = tuple(reports.Report(n, "loss", value) for n, value in batch)
+        made = (reports.Report(job.position - 1, "loss", value),)
+        for _ in range(2 if fate == "twice" else 1):
             known = {
                 (each.iteration, each.name): self.stored[job.attempt, each.iteration, each.name]
                 for each in made
@@ -394,47 +353,39 @@ class World:
                 job.is_dead = True
                 return
             self._save(outcome)
-            self.count("report")
+            self.traffic["report"] += 1
             self.stored |= {(job.attempt, each.iteration, each.name): each.value for each in outcome.answer}
 
     # the checker
 
+    def findings(self) -> dict[str, list[str]]:
+        """What breaks a promise, by its name."""
+        journal = self.journal
+        journal.changes = [_changed(each) for each in self.run.changes]
+        journal.controllers = [
+            Controlled(
+                each.parameters,
+                each.first,
+                each.state,
+                {(attempt, n): value for (attempt, n, name), value in self.stored.items() if name == each.metric},
+            )
+            for each in self.run.controllers
+        ]
+        return findings(journal)
+
     def check(self) -> None:
-        """Holds the record against what every rank has used."""
-        for (attempt, n), ranks in self.used.items():
-            found = entry(self.run, attempt, n)
-            if found is None:
-                raise Violation(f"attempt {attempt} is not in the record")
-            owner = self.run.attempt_of(found.attempt)
-            if owner is None or found.certainty == "unknown" or n >= owner.acknowledged:
-                continue
-            curve = self.shelf.curve(found.schedule_id)
-            recorded = curve.lr(min(n, curve.total_iterations))[0]
-            if {*ranks.values()} != {recorded} and found.attempt == attempt:
-                raise Violation(f"attempt {attempt} used {ranks} at {n}, and the record says {recorded}")
-        self._check_horizon()
-        self._check_plateau()
-
-    def _check_horizon(self) -> None:
+        """Holds what everybody wrote down against every promise."""
+        found = self.findings()
+        if found:
+            raise Violation(found)
         attempt = self.run.attempt
-        if attempt is None:
-            return
-        is_free = not attempt.overruns
-        if is_free and attempt.handed - max(attempt.position, attempt.start) > LIMITS.window_cap:
-            raise Violation(f"{attempt.handed} is handed out, and the position is {attempt.position}")
-        for job in self.jobs:
-            if job.attempt == attempt.number and not job.is_dead and job.overrun is None and job.end > attempt.handed:
-                raise Violation(f"ranks were told up to {job.end}, and {attempt.handed} is on disk")
+        if attempt is not None and not attempt.overruns:
+            ahead = attempt.handed - max(attempt.position, attempt.start)
+            if ahead > LIMITS.window_cap:
+                raise Violation(f"{attempt.handed} is handed out, and the position is {attempt.position}")
 
-    def _check_plateau(self) -> None:
-        """Torch's class, fed by hand with what is on the line to the root, is where the controller is."""
-        for controller in self.run.controllers:
-            expected: dict[str, Any] = {}
-            ways = line(self.run, self.run.attempt_number)
-            for attempt, stop in reversed(ways):
-                for _, value in self.reports_of("loss", attempt.number, 0, 1 << 60 if stop is None else stop):
-                    expected, _ = plateau.stepped(
-                        controller.parameters, controller.param_groups, expected, value, [1.0]
-                    )
-            if expected != controller.state:
-                raise Violation(f"the controller is at {controller.state}, torch's at {expected}")
+
+def _changed(change: Change) -> Changed:
+    cause = None if change.cause is None else (change.cause.attempt, change.cause.iteration)
+    placements = tuple(Placed(each.revision, each.attempt, each.effect) for each in change.placements)
+    return Changed(change.id, change.why, change.author, cause, placements)

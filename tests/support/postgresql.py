@@ -59,13 +59,31 @@ class PostgreSQL:
 
     def kill(self) -> None:
         """SIGKILL, for the server and every process of a connection."""
-        parent = self._server.get_pid()
-        children = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False).stdout
-        for pid in (parent, *map(int, children.split())):
-            os.kill(pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         # Until somebody reaps it the process has its number, and a new server would hold its locks for somebody's.
         for lock in ("postmaster.pid", ".s.PGSQL.5432.lock"):
             (self._server.pgdata / lock).unlink(missing_ok=True)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """SIGSTOP for all of it, as of a machine that hangs; it goes on at the end."""
+        stopped = self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> list[int]:
+        """Sends a signal to the server and every process of a connection; returns their numbers."""
+        parent = self._server.get_pid()
+        children = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False).stdout
+        pids = [parent, *map(int, children.split())]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pids
 
     def start(self) -> None:
         """Starts again, if it does not run; after a kill it first syncs its data, and that takes several tries."""

@@ -119,7 +119,7 @@ def change_content(run: Run, change: Change, now: float, attempt: int | None = N
         "status": status,
         "when": moment_content(run, change.effect, now) if is_to_come and change.effect is not None else None,
         "placements": [
-            {name: getattr(each, name) for name in ("revision", "attempt", "effect", "kind", "stop")}
+            {name: getattr(each, name) for name in ("revision", "attempt", "effect", "kind", "stop", "pauses")}
             for each in change.placements
         ],
     }

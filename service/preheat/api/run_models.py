@@ -248,6 +248,10 @@ class PlacementDescription(BaseModel):
     effect: int | None = Field(description="E, null if it is out.", examples=[12_345])
     kind: PlacementKind = Field(description="Why it stands there.", examples=["accepted"])
     stop: int | None = Field(description="Where it ends earlier than was asked for.", examples=[None])
+    pauses: list[tuple[int, int]] = Field(
+        description="Iterations start … stop − 1 which a job that had used it ran out of reach, without it.",
+        examples=[[]],
+    )
 
 
 class CauseDescription(BaseModel):

@@ -82,10 +82,18 @@ class Draft:
         self.set(attempts=(*self.run.attempts, attempt))
 
     def place(
-        self, change: Change, effect: int | None, kind: PlacementKind, *, stop: int | None = None, **why: Any
+        self,
+        change: Change,
+        effect: int | None,
+        kind: PlacementKind,
+        *,
+        stop: int | None = None,
+        pauses: tuple[tuple[int, int], ...] = (),
+        **why: Any,
     ) -> None:
         """Puts a change somewhere else from the next revision on, and says so in an event."""
-        placement = Placement(self.run.revision + 1, self.run.attempt_number, effect, kind, stop)
+        value = change.placement.value if effect == change.effect else None
+        placement = Placement(self.run.revision + 1, self.run.attempt_number, effect, kind, stop, value, pauses)
         placed = replace(change, placements=(*change.placements, placement))
         self.set(changes=tuple(placed if each.id == change.id else each for each in self.run.changes))
         self.has_placed = True

@@ -43,7 +43,7 @@ def take_facts(draft: Draft, attempt: Attempt, overrun: Overrun, curves: Curves)
         attempt.number,
         handed=max(attempt.handed, overrun.end),
         acknowledged=max(attempt.acknowledged, overrun.end),
-        overruns=_merged(attempt.overruns, overrun),
+        overruns=_merged(attempt.overruns, (overrun.start, overrun.end))[-_MOST_OVERRUNS:],
     )
     for change, place in moves:
         _move(draft, change, place, overrun)
@@ -54,15 +54,30 @@ def take_facts(draft: Draft, attempt: Attempt, overrun: Overrun, curves: Curves)
 def _place(change: Change, overrun: Overrun) -> Placement | None:
     """Where a change must stand after the facts; None where it stands there already."""
     now, known = change.placement, change.placed_at(overrun.revision)
-    end = overrun.end
-    if known is not None and known.effect is not None and known.effect < end:
-        # The job used it, from the iteration that it knew on.
-        if now.effect == known.effect and (now.stop is None or now.stop >= end or now.stop == known.stop):
-            return None
-        stop = end if now.effect is None else max(now.stop or end, end)
-        return Placement(0, 0, known.effect, "used", stop)
+    if known is not None and known.effect is not None and known.effect < overrun.end:
+        return _place_of_used(now, known.effect, known.stop, overrun)
     # What it did not know, or knew as something for later, it did not use.
-    return Placement(0, 0, end, "moved") if now.effect is not None and now.effect < end else None
+    stop = change.stop_of(now)
+    if now.effect is None or now.effect >= overrun.end or (stop is not None and stop <= overrun.start):
+        return None
+    if now.effect >= overrun.start:
+        return Placement(0, 0, overrun.end, "moved")
+    # It had, by windows before the overrun, whose record stands.
+    pauses = _merged(now.pauses, (overrun.start, overrun.end))
+    return None if pauses == now.pauses else Placement(0, 0, now.effect, "used", now.stop, pauses=pauses)
+
+
+def _place_of_used(now: Placement, known: int, known_stop: int | None, overrun: Overrun) -> Placement | None:
+    """Where a change must stand that the job used in an overrun, as it knew it to be in force from `known` on."""
+    first, end = max(known, overrun.start), overrun.end
+    if now.effect is None:
+        return Placement(0, 0, first, "used", end)
+    effect = now.effect if now.effect == known or now.effect < overrun.start else first
+    stop = end if now.stop is not None and now.stop < end and now.stop != known_stop else now.stop
+    pauses = _merged(now.pauses, (overrun.start, known)) if effect < overrun.start < known else now.pauses
+    if (effect, stop, pauses) == (now.effect, now.stop, now.pauses):
+        return None
+    return Placement(0, 0, effect, "used", stop, pauses=pauses)
 
 
 def _move(draft: Draft, change: Change, place: Placement, overrun: Overrun) -> None:
@@ -71,7 +86,7 @@ def _move(draft: Draft, change: Change, place: Placement, overrun: Overrun) -> N
     if place.kind == "moved" and (limit := too_late(change, effect)) is not None:
         draft.place(change, None, "missed", why=f"{why}: {limit[0]} is {limit[1]}")
     else:
-        draft.place(change, effect, place.kind, stop=place.stop, why=why)
+        draft.place(change, effect, place.kind, stop=place.stop, pauses=place.pauses, why=why)
 
 
 def too_late(change: Change, effect: int) -> tuple[str, int] | None:
@@ -87,12 +102,12 @@ def _covers(overruns: tuple[tuple[int, int], ...], overrun: Overrun) -> bool:
     return any(start <= overrun.start and overrun.end <= end for start, end in overruns)
 
 
-def _merged(overruns: tuple[tuple[int, int], ...], overrun: Overrun) -> tuple[tuple[int, int], ...]:
-    """The overruns with one more; those that meet are one."""
+def _merged(ranges: tuple[tuple[int, int], ...], added: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Ranges with one more, ascending; those that meet are one."""
     merged: list[tuple[int, int]] = []
-    for start, end in sorted([*overruns, (overrun.start, overrun.end)]):
+    for start, end in sorted([*ranges, added]):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
             merged.append((start, end))
-    return tuple(merged[-_MOST_OVERRUNS:])
+    return tuple(merged)

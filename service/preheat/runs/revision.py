@@ -1,7 +1,7 @@
 """Revision: the schedule of a run, which is its base with the list of (change, E) as amendments."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -10,6 +10,8 @@ from preheat.runs.draft import Curves, Draft
 from preheat.runs.run import Change, Run
 from preheat.schedule import Schedule, id_of
 from preheat.specs import InvalidSpec, Spec, Violation, spec_of
+
+_FOR_GOOD = 1 << 62
 
 
 def base_of(run: Run) -> Schedule:
@@ -23,22 +25,34 @@ def _base(text: str) -> Schedule:
 
 
 def in_fold(run: Run) -> list[tuple[Change, dict[str, Any]]]:
-    """Every change that is an amendment of the present revision, in order of acceptance, with that amendment."""
-    reverted: dict[str, int] = defaultdict(lambda: 1 << 62)
+    """Every change that is in force in the present revision, in order of acceptance, with its amendment.
+
+    One that was paused, or whose revert was, has several.
+    """
+    reverted: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for change in run.changes:
         if change.operation["op"] == "revert" and change.effect is not None:
-            target = change.operation["change"]
-            reverted[target] = min(reverted[target], change.effect)
+            reverted[change.operation["change"]] += _without((change.effect, _FOR_GOOD), change.placement.pauses)
     found = []
     for change in run.changes:
         if change.effect is None or change.operation["op"] == "revert":
             continue
-        stop = change.stop_of(change.placement)
-        if change.id in reverted:
-            stop = reverted[change.id] if stop is None else min(stop, reverted[change.id])
-        if stop is None or stop > change.effect:
-            found.append((change, amendment_of(change, change.effect, stop)))
+        end = change.stop_of(change.placement)
+        whole = (change.effect, _FOR_GOOD if end is None else end)
+        for start, stop in _without(whole, [*change.placement.pauses, *reverted[change.id]]):
+            found.append((change, amendment_of(change, start, None if stop == _FOR_GOOD else stop)))
     return found
+
+
+def _without(whole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is left of a range (start, stop) without others."""
+    start, end = whole
+    left = []
+    for first, stop in sorted(ranges):
+        if start < min(first, end):
+            left.append((start, min(first, end)))
+        start = max(start, stop)
+    return [*left, (start, end)] if start < end else left
 
 
 def amendment_of(change: Change, effect: int, stop: int | None) -> dict[str, Any]:
@@ -58,10 +72,10 @@ def amended(run: Run, amendments: list[dict[str, Any]]) -> Schedule:
     try:
         return Schedule(spec_of({**content, "amendments": [*own, *amendments]}) if amendments else base.spec)
     except InvalidSpec as error:
-        raise InvalidSpec([_without(each, len(own)) for each in error.violations]) from None
+        raise InvalidSpec([_relocated(each, len(own)) for each in error.violations]) from None
 
 
-def _without(violation: Violation, own: int) -> Violation:
+def _relocated(violation: Violation, own: int) -> Violation:
     match violation.location:
         case ("amendments", int(index), *rest):
             return replace(violation, location=("amendments", index - own, *rest))

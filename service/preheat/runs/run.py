@@ -21,7 +21,8 @@ PlacementKind = Literal["accepted", "moved", "cancelled", "dropped", "from-here"
 class Placement:
     """Where a change stands from a revision of the run on; `effect` is E, None if it is out of the fold.
 
-    `stop` ends it earlier than it was asked to; `value` is what a hold of the current LR holds, by param group.
+    `stop` ends it earlier than it was asked to; `value` is what a hold of the current LR holds, by param group. In
+    `pauses` (start, stop) it is out of force: a job had used it, and then went on out of reach along an older revision.
     """
 
     revision: int
@@ -30,6 +31,7 @@ class Placement:
     kind: PlacementKind
     stop: int | None = None
     value: dict[str, float] | None = None
+    pauses: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def hand_out(
     Raises Superseded for any but the present attempt and its token, RunFinished, KnowsMore, PositionAhead, NoOverrun.
     """
     check_knowledge(run, request.generation, request.revision, request.attempt)
+    _check_generation(run, request)
     attempt = present(run, request.attempt, request.token)
     if run.is_finished:
         raise RunFinished(run.id)
@@ -108,6 +109,15 @@ def check_knowledge(run: Run, generation: int, revision: int, attempt: int) -> N
         lost["attempt"] = [attempt, run.attempt_number]
     if lost:
         raise KnowsMore(max(generation, run.generation) + 1, lost)
+
+
+def _check_generation(run: Run, request: WindowRequest) -> None:
+    """Raises KnowsMore, again, for the attempt that was fenced by one: the answer that said so may have got lost."""
+    attempt = run.attempt
+    if attempt is None or not attempt.is_closed or request.generation >= run.generation:
+        return
+    if (attempt.number, attempt.token) == (request.attempt, request.token):
+        raise KnowsMore(run.generation, {"generation": [request.generation, run.generation]})
 
 
 def iterations_per_window(iteration_s: float | None, lease_s: float, limits: Limits) -> int:

@@ -83,6 +83,70 @@ def test_rule_06_what_the_job_knew_stays_and_what_it_used_cannot_be_cancelled() 
     assert [job.lr(n) for n in (14, 15, 19, 20)] == [0.1, 0.05, 0.05, 0.1]
 
 
+def test_rule_06_what_windows_had_before_an_overrun_without_it_stays() -> None:
+    """A change that was used by windows, and not in the overrun: it is paused for it, and on again behind it.
+
+    What is longer at the second telling makes a longer pause; a replay of it is bit for bit; reverting ends it.
+    """
+    job = started()
+    change = job.change(factor=0.5, for_iterations=100).change
+    assert job.ask(11, 11).stop == 21
+    job.ask(25, 21, revision=1, overrun=Overrun(21, 30, 1))
+    assert [job.lr(n) for n in (10, 11, 20, 21, 29, 30, 110, 111)] == [0.1, 0.05, 0.05, 0.1, 0.1, 0.05, 0.05, 0.1]
+    job.ask(35, 21, revision=1, overrun=Overrun(21, 40, 1))
+    before = [job.lr(n) for n in range(11, 50)]
+    assert [before.count(lr) for lr in (0.1, 0.05)] == [19, 20]
+    assert job.run.change_of(change.id).placement.pauses == ((21, 40),)  # type: ignore[union-attr]
+    run = job.run
+    job.ask(35, 21, revision=1, overrun=Overrun(21, 40, 1))
+    assert job.run == run
+    job.run_to(50)
+    job.attach(15, checkpoint=job.checkpoint(15))
+    assert [job.lr(n) for n in range(11, 50)] == before
+    job.change("revert", change=change.id, at=60)
+    assert [job.lr(n) for n in (20, 39, 40, 59, 60)] == [0.05, 0.1, 0.05, 0.05, 0.1]
+
+
+def test_rule_06_a_revert_that_windows_had_before_an_overrun_without_it_stays() -> None:
+    """The change is in force again in the overrun alone, which knew nothing of the revert."""
+    job = started()
+    change = job.change("hold", value=0.03).change
+    job.ask(11, 11)  # 11 … 20 are handed out by revision 2
+    job.change("revert", change=change.id)
+    job.ask(21, 21)  # 21 … 30 by revision 3
+    job.ask(35, 31, revision=3, overrun=Overrun(31, 40, 2))
+    assert [job.lr(n) for n in (11, 20, 21, 30, 31, 39, 40)] == [0.03, 0.03, 0.1, 0.1, 0.03, 0.03, 0.1]
+
+
+def test_rule_06_what_windows_had_without_a_change_stays() -> None:
+    """Cancelled before it was handed out, and in force in the overrun alone; a moved one is where it was used."""
+    job = started()
+    change = job.change(factor=0.5, at=15).change
+    job.cancel(change.id)
+    job.ask(11, 11)  # 11 … 20 without it
+    job.ask(25, 21, revision=3, overrun=Overrun(21, 40, 2))
+    assert [job.lr(n) for n in (15, 20, 21, 39, 40)] == [0.1, 0.1, 0.05, 0.05, 0.1]
+    moved = job.change(factor=0.5, at=60).change
+    known = job.run.revision
+    job.ask(25, 40, revision=1, overrun=Overrun(40, 75, 1))
+    assert job.run.change_of(moved.id).effect == 75  # type: ignore[union-attr]
+    job.ask(25, 40, revision=known, overrun=Overrun(40, 75, known))
+    assert [job.lr(n) for n in (59, 60, 74, 75, 900)] == [0.1, 0.05, 0.05, 0.05, 0.05]
+
+
+def test_rule_06_what_a_rollback_has_moved_is_where_the_job_knew_it_in_an_overrun() -> None:
+    """It attaches, and goes on out of reach along the revision that it has looked at, of before the rollback."""
+    job = started()
+    change = job.change(factor=0.5).change  # from 11 on
+    job.ask(11, 11)
+    looked = job.run.revision
+    job.roll_back(4, "from-here")
+    job.attach(5, checkpoint=True)
+    assert job.run.change_of(change.id).effect == 5  # type: ignore[union-attr]
+    job.ask(5, 5, revision=looked, overrun=Overrun(5, 15, looked))
+    assert [job.lr(n) for n in (5, 10, 11, 14, 15)] == [0.1, 0.1, 0.05, 0.05, 0.05]
+
+
 def test_rule_06_a_change_that_is_moved_past_its_own_bound_is_missed() -> None:
     """An event says so; the run goes on without it."""
     job = started()

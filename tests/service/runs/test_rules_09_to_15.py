@@ -179,6 +179,25 @@ def test_rule_14_a_database_that_knows_less_fences_everything_and_takes_the_fact
     assert [job.lr(n) for n in range(1, 200)] == used
 
 
+def test_rule_14_who_was_fenced_for_knowing_more_is_told_so_again() -> None:
+    """The answer got lost, and nothing but the bound with the tail: the same window is no zombie's, and may recover."""
+    job = started()
+    backup = job.run
+    job.run_to(30)
+    bound, job.run = job.run.horizon, backup
+    lost: dict[str, Any] = {"position": 30, "acknowledged": bound, "generation": 1, "attempt": 1, "token": job.token}
+    with pytest.raises(KnowsMore) as told:
+        job.ask(**lost)
+    job.save(knowledge.raise_generation(job.run, told.value.members["generation"], job.now))
+    with pytest.raises(KnowsMore) as again:
+        job.ask(**lost)
+    assert again.value.members == {"generation": 2, "lost": {"generation": [1, 2]}}
+    answer = job.attach(bound, seen_attempt=1, take_over=False, knowledge=Knowledge(1, 1, bound, CONSTANT))
+    assert (answer.attempt, answer.start, answer.generation) == (2, bound, 2)
+    with pytest.raises(Superseded):
+        job.ask(**lost)
+
+
 def test_rule_14_what_is_not_ahead_is_no_knowledge() -> None:
     """A client that sends what it knows along, as always, attaches as always; a checkpoint that is ahead tells."""
     job = started()

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from live_runs.script import CONSTANT, LIMITS
-from live_runs.world import Shelf
+from live_runs.shelf import Shelf
 from preheat.errors import ScheduleInUse, ScheduleNotFound, StoreUnavailable
 from preheat.runs import attempts, changes, making, windows
 from preheat.runs.draft import Outcome

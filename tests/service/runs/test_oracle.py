@@ -1,0 +1,208 @@
+"""The room beside an oracle that knows the rules by heart: a dict of LRs for each attempt, from amendments in a loop."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from live_runs.script import Script
+from preheat.runs.facts import Overrun
+from preheat.runs.limits import Limits
+
+TOTAL, WARMUP, TARGET, WINDOW = 60, 10, 0.1, 10
+SPEC = {"target_lr": TARGET, "total_iterations": TOTAL, "warmup": WARMUP}
+
+
+@dataclass
+class Wish:
+    """A change as the oracle has it: in force at iterations effect … stop − 1; out without an effect.
+
+    `ends_at` is what an overrun has cut it to; `held` what a hold of the current LR holds.
+    """
+
+    id: str
+    op: str
+    number: float = 0.0
+    at: int | None = None
+    for_iterations: int | None = None
+    target: str = ""
+    effect: int | None = None
+    ends_at: int | None = None
+    held: float = 0.0
+
+
+def value(wishes: list[Wish], n: int) -> float:
+    """The LR of an iteration: the base, and then each change in order of acceptance."""
+    lr = TARGET * n / WARMUP if n <= WARMUP else TARGET
+    for wish in wishes:
+        if wish.effect is None or not wish.effect <= n < stop_of(wishes, wish):
+            continue
+        if wish.op == "scale":
+            lr *= wish.number
+        elif wish.op == "hold":
+            lr = wish.number
+        elif wish.op == "current":
+            lr = wish.held
+        elif wish.op == "rewarm" and n < wish.effect + wish.number:
+            lr *= (n - wish.effect + 1) / wish.number
+    return lr
+
+
+def stop_of(wishes: list[Wish], wish: Wish) -> float:
+    """The first iteration at which a change is no longer in force."""
+    effect = wish.effect or 0
+    ends = [math.inf if wish.for_iterations is None else effect + wish.for_iterations]
+    ends += [math.inf if wish.ends_at is None else wish.ends_at]
+    ends += [other.effect for other in wishes if other.target == wish.id and other.effect is not None]
+    return min(ends)
+
+
+def hold(wishes: list[Wish], moved: set[str]) -> None:
+    """Computes what holds of the current LR hold, where they have moved; in order, since one may follow another."""
+    for index, wish in enumerate(wishes):
+        if wish.op == "current" and wish.id in moved and wish.effect is not None:
+            wish.held = value(wishes[:index], wish.effect)
+
+
+class Oracle(RuleBasedStateMachine):
+    """One job and one person, whose requests all arrive, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.script = Script(SPEC, Limits(window_cap=64, first_window=WINDOW))
+        self.wishes: list[Wish] = []
+        self.lanes: dict[int, dict[int, float]] = {}
+        self.starts: dict[int, int] = {}
+        self.ids = 0
+        self.begin(1)
+
+    @property
+    def attempt(self) -> int:
+        """The present attempt."""
+        return len(self.lanes)
+
+    def begin(self, k: int) -> None:
+        """The job attaches."""
+        self.script.attach(k, checkpoint=self.attempt > 0)
+        number = self.attempt + 1
+        self.lanes[number], self.starts[number] = {}, k
+        self.position = self.have = self.handed = k
+        self.know()
+
+    def know(self) -> None:
+        """The job has heard of the present revision."""
+        self.known = (self.script.run.revision, [replace(each) for each in self.wishes])
+
+    @rule(advance=st.integers(0, WINDOW), arrives=st.booleans())
+    def ask(self, advance: int, arrives: bool) -> None:  # noqa: FBT001 - drawn
+        """The job runs on, and asks; the answer may get lost."""
+        self.position = min(self.position + advance, self.have)
+        window = self.script.ask(self.position, self.have, revision=self.known[0])
+        stop = max(min(self.position + WINDOW, TOTAL + 1), self.have)
+        assert (window.start, window.stop) == (self.have, stop)
+        self.handed = max(self.handed, stop)
+        if arrives:
+            self.lanes[self.attempt] |= {n: value(self.wishes, n) for n in range(self.have, stop)}
+            self.have = stop
+            self.know()
+
+    @rule(length=st.integers(1, WINDOW))
+    def overrun(self, length: int) -> None:
+        """The job goes on along what it knows, and tells when it is back."""
+        start, end = self.have, min(self.have + length, TOTAL + 1)
+        if end <= start:
+            return
+        revision, known = self.known
+        self.lanes[self.attempt] |= {n: value(known, n) for n in range(start, end)}
+        for wish in self.wishes:
+            before = next((each for each in known if each.id == wish.id), None)
+            if before is not None and before.effect is not None and before.effect < end:
+                if wish.effect is None:  # cancelled meanwhile, and used
+                    wish.effect, wish.ends_at = max(before.effect, start), end
+            elif wish.effect is not None and wish.effect < end:
+                wish.effect = end
+        moved = {each.id for each in self.wishes if each.effect == end}
+        hold(self.wishes, moved)
+        self.position = start
+        window = self.script.ask(start, start, revision=revision, overrun=Overrun(start, end, revision))
+        stop = max(min(start + WINDOW, TOTAL + 1), end)
+        assert (window.start, window.stop) == (end, stop)
+        self.lanes[self.attempt] |= {n: value(self.wishes, n) for n in range(end, stop)}
+        self.have, self.handed = stop, max(self.handed, stop)
+        self.know()
+
+    @precondition(lambda self: self.handed <= TOTAL)
+    @rule(
+        what=st.sampled_from([("scale", 0.5), ("scale", 1.5), ("hold", 0.03), ("current", 0.0), ("rewarm", 6)]),
+        at=st.none() | st.integers(0, TOTAL),
+        for_iterations=st.none() | st.integers(1, 20),
+    )
+    def change(self, what: tuple[str, float], at: int | None, for_iterations: int | None) -> None:
+        """Somebody changes what is still to come: E = max(wanted, H)."""
+        op, number = what
+        fields = {"scale": {"factor": number}, "hold": {"value": number}, "rewarm": {"iterations": int(number)}}
+        asked: dict[str, Any] = fields.get(op, {"value": "current"})
+        when = {"at": at, "for_iterations": for_iterations}
+        accepted = self.script.change("hold" if op == "current" else op, confirm=True, **asked, **when)
+        wish = Wish(accepted.change.id, op, number, at, for_iterations, effect=max(at or 0, self.handed))
+        assert accepted.effect == wish.effect
+        self.wishes.append(wish)
+        hold(self.wishes, {wish.id})
+
+    @precondition(lambda self: self.wishes and self.handed <= TOTAL)
+    @rule(index=st.integers(0, 9), at=st.none() | st.integers(0, TOTAL))
+    def revert(self, index: int, at: int | None) -> None:
+        """Somebody reverts one that is in force, or is to be."""
+        wish, effect = self.wishes[index % len(self.wishes)], max(at or 0, self.handed)
+        is_reverted = any(each.target == wish.id and each.effect is not None for each in self.wishes)
+        if wish.op == "revert" or wish.effect is None or is_reverted or stop_of(self.wishes, wish) <= effect:
+            return
+        accepted = self.script.change("revert", change=wish.id, at=at)
+        self.wishes.append(Wish(accepted.change.id, "revert", at=at, target=wish.id, effect=effect))
+
+    @precondition(lambda self: self.wishes)
+    @rule(index=st.integers(0, 9))
+    def cancel(self, index: int) -> None:
+        """Somebody cancels one that was not handed out."""
+        wish = self.wishes[index % len(self.wishes)]
+        if wish.effect is not None and wish.effect >= self.handed:
+            self.script.cancel(wish.id)
+            wish.effect = None
+
+    @rule(back=st.integers(0, 15))
+    def restart(self, back: int) -> None:
+        """The job dies, and goes on from a checkpoint: everything stays where it is."""
+        self.begin(max(self.position - back, self.starts[self.attempt]))
+
+    @rule(back=st.integers(0, 15), policy=st.sampled_from(["drop", "from-here"]))
+    def roll_back(self, back: int, policy: str) -> None:
+        """A person chooses what becomes of the changes from k on."""
+        k = max(self.position - back, self.starts[self.attempt])
+        self.script.roll_back(k - 1, policy)
+        moved = set()
+        for wish in self.wishes:
+            if wish.effect is None or wish.effect < k:
+                continue
+            if policy == "drop":
+                wish.effect = None
+            elif wish.effect > k and not (wish.at is not None and wish.at >= max(self.handed, k)):
+                wish.effect, wish.ends_at = k, None
+                moved.add(wish.id)
+        hold(self.wishes, moved)
+        self.begin(k)
+
+    @invariant()
+    def the_record_is_the_oracles(self) -> None:
+        """Of every attempt what it had been handed or has told, and of the present one what is planned."""
+        for attempt, lane in self.lanes.items():
+            for n, lr in lane.items():
+                assert math.isclose(self.script.lr(n, attempt), lr, rel_tol=1e-12), (attempt, n)
+        for n in range(self.handed, TOTAL + 1):
+            assert math.isclose(self.script.lr(n), value(self.wishes, n), rel_tol=1e-12), n
+
+
+Oracle.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+TestOracle = Oracle.TestCase
