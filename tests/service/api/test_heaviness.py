@@ -138,7 +138,8 @@ def test_a_thousand_amendments_are_light_and_more_are_not() -> None:
     assert (AMENDED.is_light, amended(1001).is_light) == (True, False)
     row, plain = AMENDED.row_at_hand(10**8), CLOSED.lr(10**8)
     assert row == pytest.approx([lr * 0.999**1000 for lr in plain], rel=1e-9)
-    steps = {"type": "MultiStepLR", "milestones": list(range(1, 5000))}
-    long = {"target_lr": 0.1, "total_iterations": 10_000, "after_scheduler": steps}
+    steps = {"type": "MultiStepLR", "milestones": list(range(1, 1000))}
+    groups = [{"name": f"g{n}", "after_scheduler": steps} for n in range(6)]
+    long = {"target_lr": 0.1, "total_iterations": 10_000, "param_groups": groups}
     few = [{"op": "scale", "start": 10, "factor": 0.5}]
     assert not Curve(Schedule.of({**long, "amendments": few})).is_light

@@ -1,6 +1,7 @@
 """Events of runs as they reach who watches: from the channel of a run, and over HTTP with and without streams."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,28 +124,32 @@ def lines_of(job: RestJob, client: httpx.Client, heard: Callable[[str], object])
             heard(line)
 
 
-def test_a_connection_is_used_again_after_a_stream(job: RestJob) -> None:
-    """The stream tells what was, and what happens; it ends whole with its run, and another answer comes after it."""
-    kinds: list[str] = []
-    has_begun = threading.Event()
-
-    def heard(line: str) -> None:
-        if line.startswith("event: "):
-            kinds.append(line.removeprefix("event: "))
-            has_begun.set()
-
-    limits = httpx.Limits(max_connections=1)
-    with httpx.Client(base_url=job.http.base_url, timeout=30, limits=limits) as client:
-        watching = threading.Thread(target=lines_of, args=(job, client, heard))
-        watching.start()
-        assert has_begun.wait(20)
-        job.http.put(f"{job.path}/lock", json={"lock": "locked"}).raise_for_status()
+def test_a_request_behind_a_stream_is_answered_after_it(job: RestJob) -> None:
+    """The stream tells what was, and what happens; it ends whole with its run, and the connection goes on."""
+    url = job.http.base_url
+    watch = (
+        f"GET {job.path}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\nLast-Event-ID: 0\r\n\r\n"
+    )
+    with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
+        connection.sendall(watch.encode())
+        told = until(connection, b"event: made")
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         job.http.post(f"{job.path}/finish").raise_for_status()
         assert job.http.delete(job.path).status_code == 204
-        watching.join(20)
-        assert not watching.is_alive()
-        assert client.get("/livez").is_success
-    assert (kinds[0], kinds[-2:]) == ("made", ["locked", "finished"])
+        told += until(connection, b'"alive"')
+    stream, _, answer = told.partition(b"\r\n0\r\n\r\n")
+    assert b"event: finished" in stream
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+def until(connection: socket.socket, end: bytes) -> bytes:
+    """What comes, up to something that it must have."""
+    told = b""
+    while end not in told:
+        received = connection.recv(65536)
+        assert received, told
+        told += received
+    return told
 
 
 def test_those_who_watch_do_not_keep_a_service_that_stops(tmp_path: Path) -> None:
