@@ -71,7 +71,7 @@ def measure() -> Iterator[Ratio]:
 def _latency_ms(http: httpx.Client, watchers: int) -> float:
     """The median over changes of the 99th percentile over watchers."""
     job, keys = RestJob(http), count()
-    found = []
+    found: list[float] = []
     with _watching(http, job, watchers) as process:
         assert process.stdout is not None
         for _ in range(ROUNDS):

@@ -33,7 +33,7 @@ def measure() -> Iterator[Ratio]:
         yield from _ratios("PostgreSQL", {"database_url": server.new_database()}, folder / "unused.db", of_postgresql)
 
 
-def _ratios(name: str, settings: dict[str, str], file: Path, insert: Callable[[], object]) -> Iterator[Ratio]:
+def _ratios(name: str, settings: dict[str, Any], file: Path, insert: Callable[[], object]) -> Iterator[Ratio]:
     with service_process(file, **settings) as running, httpx.Client(base_url=running.url, timeout=30) as http:
         plain, reporting = _asking(http, 0), _asking(http, REPORTED)
         tasks = {"plain": plain, "reporting": reporting, "insert": lambda: _repeat(insert)}
