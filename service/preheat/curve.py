@@ -25,6 +25,9 @@ _VALUES_KEPT = 64 * _MAX_BLOCK
 _MOST_LIGHT_SCHEDULERS, _MOST_LIGHT_CHARACTERS = 100, 20_000
 """Of a spec whose point takes a millisecond at most, and its curve a few: longer texts have long formulas and lists."""
 
+_MOST_LIGHT_AMENDMENTS, _CHARACTERS_OF_AN_AMENDMENT = 1_000, 60
+"""They make the text longer, and a point by a bisection and a multiplication each."""
+
 _MOST_NEAR = 10_000
 """Steps of single schedulers that are taken within a tenth of a second."""
 
@@ -62,6 +65,7 @@ class Curve:
         self._table = table_of(schedule.spec)
         self.has_closed_form = self._table.has_closed_form
         self.is_light = is_light(schedule.text)
+        self.amendments = _amendments(schedule.text)
         self._point_lock = threading.Lock()
         self._lock = threading.Lock()
         self._block_table: Table | None = None
@@ -309,7 +313,15 @@ class Curve:
 
 def is_light(text: str) -> bool:
     """Whether a schedule with this text takes some milliseconds to be made computable, and less for a point."""
-    return len(text) <= _MOST_LIGHT_CHARACTERS and text.count('"type":') <= _MOST_LIGHT_SCHEDULERS
+    amendments = _amendments(text)
+    characters = len(text) - _CHARACTERS_OF_AN_AMENDMENT * amendments
+    are_few = text.count('"type":') <= _MOST_LIGHT_SCHEDULERS and amendments <= _MOST_LIGHT_AMENDMENTS
+    return are_few and characters <= _MOST_LIGHT_CHARACTERS
+
+
+def _amendments(text: str) -> int:
+    """How many amendments a schedule has, those of schedules that replace it included."""
+    return text.count('"op":')
 
 
 def _weights(schedule: Schedule, columns: int) -> tuple[int, int]:
@@ -319,7 +331,7 @@ def _weights(schedule: Schedule, columns: int) -> tuple[int, int]:
     """
     numbers, schedulers = schedule.text.count(","), schedule.text.count('"type":')
     content = (len(schedule.text) + 32 * numbers) * (2 if schedule.has_formulas else 1)
-    amendments = 600 * schedule.text.count('"op":')  # in a table: a step, the chains of two segments
+    amendments = 600 * _amendments(schedule.text)  # in a table: a step, the chains of two segments
     return content + 4_000 + 800 * columns + 700 * schedulers, 4_000 + 1_000 * columns + 3_100 * schedulers + amendments
 
 

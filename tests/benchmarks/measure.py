@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 Task = Callable[[], object]
@@ -47,3 +47,9 @@ def side_by_side(tasks: Mapping[str, Task], rounds: int) -> dict[str, float]:
             task()
             seconds[name].append(time.perf_counter() - started)
     return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value below which so many of a hundred are."""
+    ordered = sorted(values)
+    return float(ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)])

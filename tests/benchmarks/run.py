@@ -28,6 +28,10 @@ NAMES = (
     "commands",
     "memory",
     "heavy",
+    "runs_reading",
+    "runs_windows",
+    "runs_watching",
+    "runs_points",
 )
 
 

@@ -176,10 +176,11 @@ def successor(server: PostgreSQL) -> Iterator[PostgreSQL]:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[PostgreSQL]:
-    """A server whose data are in a folder of its own."""
+def postgresql_server(*, on_disk: bool = False) -> Iterator[PostgreSQL]:
+    """A server whose data are in a folder of its own; in memory, where there is room, unless it is to sync a disk."""
     # Not in pytest's: as root the server runs as another user, and pytest takes the rights on its folder away from all.
-    with TemporaryDirectory(prefix="preheat-postgresql-", ignore_cleanup_errors=True, dir=_place()) as folder:
+    place = None if on_disk else _place()
+    with TemporaryDirectory(prefix="preheat-postgresql-", ignore_cleanup_errors=True, dir=place) as folder:
         server = get_server(Path(folder) / "data")
         try:
             yield PostgreSQL(server)

@@ -28,8 +28,11 @@ _LOG = logging.getLogger("preheat_client")
 _UNCHANGING = Known(Metadata())
 """Of a schedule that is not ours, which has the same param groups during a whole run."""
 
-_UNSEEN = SimpleNamespace(view=())
-"""Stands for a schedule whose rows are not to be taken from memory: its view is that of none."""
+_AtHand = tuple[Any, Any, int, int, Sequence[float] | None, list[dict[str, Any]], int]
+"""What a step reads from: what has the view, the view, its first iteration and length, LRs, and the param groups."""
+
+_NOTHING: _AtHand = SimpleNamespace(view=()), None, 0, 0, None, [], 0
+"""Its view is that of no schedule: the next step goes the long way."""
 
 
 class RemoteLR(RunUse, LRScheduler):
@@ -70,11 +73,8 @@ class RemoteLR(RunUse, LRScheduler):
     _group_count: int
     _known: Any
     _bound_to: Any
-    _viewed: Any
-    _view: Any
+    _at_hand: _AtHand
     _series: Series
-    _start: int
-    _length: int
     _one_lr: Sequence[float] | None
     _lr: float
     _is_first: bool
@@ -128,15 +128,16 @@ class RemoteLR(RunUse, LRScheduler):
                 return
         updates.count = 0
         # Nearly every step takes this way, so it is kept short. Another curve of the schedule has another view.
-        if self._viewed.view is self._view and iteration.__class__ is int:
-            offset = iteration - self._start
+        viewed, view, start, length, one_lr, known_groups, group_count = self._at_hand
+        if viewed.view is view and type(iteration) is int:
+            offset = iteration - start
             groups = self.optimizer.param_groups
-            if 0 <= offset < self._length and groups is self._groups and len(groups) == self._group_count:
-                if self._one_lr is None:
+            if 0 <= offset < length and groups is known_groups and len(groups) == group_count:
+                if one_lr is None:
                     self._set_from(self._series, offset)
                 else:
-                    last, self._lr = self._lr, self._one_lr[offset]
-                    lr = self._lr
+                    last = self._lr
+                    self._lr = lr = one_lr[offset]
                     for group in groups:
                         if group["lr"] is last:
                             group["lr"] = lr
@@ -188,7 +189,7 @@ class RemoteLR(RunUse, LRScheduler):
         if state_dict.get("is_current", True):
             self._begin(iteration)
         else:
-            self.last_epoch, self._view, self._has_turn = iteration, None, False
+            self.last_epoch, self._at_hand, self._has_turn = iteration, _NOTHING, False
 
     def _initial_step(self) -> None:
         """Torch's constructor begins with it, and a SequentialLR whose first scheduler this is."""
@@ -205,7 +206,7 @@ class RemoteLR(RunUse, LRScheduler):
     def _begin(self, iteration: int) -> None:
         self._set(iteration)
         self._updates.start(self.optimizer, self._hook)
-        self._view, self._is_first, self._has_turn = None, True, True
+        self._at_hand, self._is_first, self._has_turn = _NOTHING, True, True
 
     def _set_used(self, iteration: int) -> None:
         self._set(iteration, is_used=True)
@@ -302,13 +303,13 @@ class RemoteLR(RunUse, LRScheduler):
     def _look(self) -> None:
         """Notes which part of the schedule is in memory, for the steps that follow."""
         view = getattr(self._known, "view", None)  # before the metadata: a curve that arrives changes it last
-        self._viewed, self._view, self._one_lr = _UNSEEN, None, None
+        self._at_hand, self._one_lr = _NOTHING, None
         if view is not None and self._known.metadata is self._bound_to and self.is_in_use:
-            self._viewed, self._view = self._known, view
             self._series = series = Series.of(view, self._binding)
-            self._start, self._length = series.start, series.length
             if self._binding.is_one_lr:
                 self._one_lr, self._lr = series.lrs[0][0], self._lrs[0]
+            place = series.start, series.length, self._one_lr
+            self._at_hand = self._known, view, *place, self._groups, self._group_count
 
     def _bind(self, optimizer: Optimizer, known: Binding | None) -> None:
         """Matches param groups and columns."""
@@ -333,7 +334,7 @@ class RemoteLR(RunUse, LRScheduler):
 
     def __getstate__(self) -> dict[str, Any]:
         """What can be copied: a copy counts the updates of its own optimizer, and looks at the schedule anew."""
-        left_out = {"_updates", "_known", "_bound_to", "_groups", "_viewed", "_view", "_series", "_one_lr"}
+        left_out = {"_updates", "_known", "_bound_to", "_groups", "_at_hand", "_series", "_one_lr"}
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
         return {**state, "_lrs": self.get_last_lr(), "_count": self._updates.count}
 
@@ -344,7 +345,7 @@ class RemoteLR(RunUse, LRScheduler):
         self._groups = self.optimizer.param_groups
         self._known = getattr(self.schedule, "_known", _UNCHANGING)
         self._bound_to = None
-        self._viewed, self._view, self._one_lr = _UNSEEN, None, None
+        self._at_hand, self._one_lr = _NOTHING, None
         if count != REPLACED and not is_counted(self.optimizer):
             self._updates.start(self.optimizer, self._hook)
             self._updates.count = count

@@ -25,6 +25,9 @@ _SMALL_NUMBER = re.compile(r"[0-9]{1,16}")
 _MOST_PARAMETERS = 100
 """No route has as many; to name each one that is too many takes a while."""
 
+_MOST_AMENDED = 1_000_000
+"""Iterations times amendments, each of which may be in force: it takes some hundredths of a second."""
+
 
 def may_be_heavy(method: str, path: str) -> bool:
     """Whether a request may take long, by its method and path: whatever is not known to be cheap."""
@@ -68,7 +71,9 @@ def _has(curve: Curve, window: range) -> bool:
     window = range(window.start, min(window.stop, curve.total_iterations + 1), window.step)
     if not window:
         return True
-    return len(window) * len(curve.columns) <= MOST_VALUES_UNASKED and curve.is_near(window[0], window[-1])
+    if len(window) * len(curve.columns) > MOST_VALUES_UNASKED or len(window) * curve.amendments > _MOST_AMENDED:
+        return False
+    return curve.is_near(window[0], window[-1])
 
 
 def _window(query: Mapping[str, str], total_iterations: int) -> range | None:

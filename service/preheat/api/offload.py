@@ -142,7 +142,7 @@ class Offload:
         match = BY_ID.fullmatch(path_of(scope))
         what = printable(f"{scope['method']} {scope['path']}")
         working = asyncio.ensure_future(self._pool.run(job, what, match[1] if match else ""))
-        leaving = asyncio.ensure_future(_has_left(receive))
+        leaving = asyncio.ensure_future(has_left(receive))
         try:
             await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
             return working.result() if working.done() else None
@@ -185,7 +185,8 @@ async def answered(app: FastAPI, job: Job) -> Answer:
     return Answer(start["status"], list(start["headers"]), body, used)
 
 
-async def _has_left(receive: Receive) -> None:
+async def has_left(receive: Receive) -> None:
+    """Returns once the client has hung up."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

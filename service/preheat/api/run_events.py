@@ -1,9 +1,10 @@
-"""Events of live runs as they happen (server-sent events): read once for all who watch a run."""
+"""Events of live runs as they happen: read once for all who watch a run, and written to each of them at once."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 import orjson
 from anyio import to_thread
@@ -17,45 +18,125 @@ from preheat.store.run_history import RunHistory
 _BEAT_S = 15.0
 """How often something is sent where nothing happens, so that nobody in between takes a connection for dead."""
 
+_BEAT = b":\n\n"
 _AGAIN_S = 1.0
 _AT_ONCE, _KEPT = 1_000, 1_000
-_RETRY = b"retry: 1000\n\n"
+_WRITTEN_AT_ONCE = 200
+"""Watchers that are written to before other requests have their turn."""
 
-_News = Literal["news", "beat", "over"]
+
+class Sink(Protocol):
+    """Where a watcher's events are written to, without waiting."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody may still read them."""
+        ...
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether there is much that was written and not read yet."""
+        ...
+
+    def write(self, chunk: bytes) -> None:
+        """Sends some bytes."""
+        ...
+
+    def end(self) -> None:
+        """Says that there will be no more."""
+        ...
 
 
-class _Channel:
-    """The last events of a run, as they are sent, and what wakes those who watch it."""
+class _Watcher:
+    """Who watches a run, and the number of the last event that was written to them."""
+
+    __slots__ = ("number", "sink")
+
+    def __init__(self, sink: Sink, number: int) -> None:
+        self.sink, self.number = sink, number
+
+
+class Channel:
+    """The last events of a run, as they are sent, and who watches it."""
 
     def __init__(self) -> None:
         self.events: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
         self.last: int | None = None
         """The number of the last event that was read."""
 
-        self.watchers = 0
+        self.joining = 0
+        """Requests that are about to watch."""
+
         self.is_over = False
         self.is_behind = False
         self.reader: asyncio.Task[None] | None = None
-        self.waiting: asyncio.Future[_News] = asyncio.get_running_loop().create_future()
+        self._watchers: set[_Watcher] = set()
+        self._joined: tuple[tuple[int, int], bytes] = ((0, 0), b"")
 
-    def wake(self, news: _News) -> None:
-        """Wakes everybody who waits."""
-        woken, self.waiting = self.waiting, asyncio.get_running_loop().create_future()
-        woken.set_result(news)
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody is there, or comes."""
+        return bool(self._watchers or self.joining)
+
+    def add(self, sink: Sink, number: int) -> None:
+        """Writes what has come since an event, and from now on everything, until the channel is over."""
+        watcher = _Watcher(sink, number)
+        self._watchers.add(watcher)
+        self._tell(watcher, b"")
+
+    def take(self, events: list[Event]) -> None:
+        """Adds what was read."""
+        self.events.extend((event.number, as_sent(event)) for event in events)
+        self.last = events[-1].number
 
     def has_all_after(self, number: int) -> bool:
         """Whether every event after a number is in memory, or still to come."""
         first = self.events[0][0] if self.events else (self.last or 0) + 1
         return number >= first - 1
 
+    async def tell(self, otherwise: bytes = b"") -> None:
+        """Writes to everybody what they do not have yet, or something else where there is nothing."""
+        for place, watcher in enumerate(list(self._watchers), 1):
+            self._tell(watcher, otherwise)
+            if place % _WRITTEN_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def end(self) -> None:
+        """Says to everybody that it is over."""
+        self.is_over = True
+        for watcher in self._watchers:
+            watcher.sink.end()
+        self._watchers.clear()
+
+    def _tell(self, watcher: _Watcher, otherwise: bytes) -> None:
+        sink = watcher.sink
+        if not sink.is_open:
+            self._watchers.discard(watcher)
+        elif self.is_over or not self.has_all_after(watcher.number):  # the client asks again, from where it is
+            sink.end()
+            self._watchers.discard(watcher)
+        elif not sink.is_slow and (chunk := self._after(watcher.number) or otherwise):
+            sink.write(chunk)
+            watcher.number = max(watcher.number, self.last or 0)
+
+    def _after(self, number: int) -> bytes:
+        """The events after a number; nearly everybody needs the same."""
+        last = self.last or 0
+        if number >= last:
+            return b""
+        if self._joined[0] != (number, last):
+            self._joined = (number, last), b"".join(chunk for each, chunk in self.events if each > number)
+        return self._joined[1]
+
 
 class EventHub:
-    """Streams of events. Everything but `changed` belongs to the event loop on which the first stream began."""
+    """The channels of the runs that are watched. All but `changed` belongs to the event loop of the first watcher."""
 
-    def __init__(self, history: RunHistory, draining: asyncio.Event | None = None) -> None:
-        self._history, self._draining = history, draining
-        self._channels: dict[str, _Channel] = {}
+    def __init__(self, history: RunHistory) -> None:
+        self._history = history
+        self._channels: dict[str, Channel] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Event | None = None
         self._beating: asyncio.Task[None] | None = None
 
     def changed(self, run_id: str | None) -> None:
@@ -63,43 +144,30 @@ class EventHub:
         if self._loop is not None and self._channels:
             self._loop.call_soon_threadsafe(self._read_soon, run_id)
 
-    async def stream(self, run_id: str, after: int | None, draining: asyncio.Event | None) -> AsyncIterator[bytes]:
-        """The events after a number, or from now on, as they happen, until the run is deleted or the service stops."""
+    @contextmanager
+    def joined(self, run_id: str, draining: asyncio.Event | None) -> Iterator[Channel]:
+        """The channel of a run, for who is about to watch it. It is over when `draining` is set."""
         self._begin(draining)
-        channel = self._channels.setdefault(run_id, _Channel())
-        channel.watchers += 1
+        channel = self._channels.setdefault(run_id, Channel())
+        channel.joining += 1
         try:
-            yield _RETRY
-            if channel.last is None:
-                channel.last = await to_thread.run_sync(self._history.last_event, run_id)
-                self._read_soon(run_id)  # what came meanwhile
-            number = channel.last if after is None else after
-            async for told, chunk in self._from(run_id, channel, number):
-                number = told
-                yield chunk
-        except (RunNotFound, EventsTrimmed, StoreUnavailable):
-            return  # the client asks again, and is told why
+            yield channel
         finally:
-            channel.watchers -= 1
-            if not channel.watchers and self._channels.get(run_id) is channel:
-                del self._channels[run_id]
+            channel.joining -= 1
+            self._drop(run_id)
 
-    async def _from(self, run_id: str, channel: _Channel, number: int) -> AsyncIterator[tuple[int, bytes]]:
-        """Events after a number, joined where there are several, each time with the number of the last."""
-        while True:
-            waiting = channel.waiting  # before looking: what comes from now on wakes it
-            if not channel.has_all_after(number):
-                events = await to_thread.run_sync(self._history.events, run_id, number, _AT_ONCE)
-                found = [(event.number, _sent(event)) for event in events]
-            else:
-                found = [each for each in channel.events if each[0] > number]
-            if found:
-                number = found[-1][0]
-                yield number, b"".join(chunk for _, chunk in found)
-            elif channel.is_over:
-                return
-            elif await asyncio.shield(waiting) == "beat":
-                yield number, b":\n\n"
+    async def last_of(self, run_id: str, channel: Channel) -> int:
+        """The number of the last event. Raises RunNotFound, StoreUnavailable."""
+        if channel.last is None:
+            last = await to_thread.run_sync(self._history.last_event, run_id)
+            if channel.last is None:  # another one may have been here meanwhile
+                channel.last = last
+            self._read_soon(run_id)  # what has come meanwhile
+        return channel.last
+
+    async def earlier(self, run_id: str, number: int) -> list[Event]:
+        """The next events after a number, from the database. Raises RunNotFound, EventsTrimmed, StoreUnavailable."""
+        return await to_thread.run_sync(self._history.events, run_id, number, _AT_ONCE)
 
     def _begin(self, draining: asyncio.Event | None) -> None:
         loop = asyncio.get_running_loop()
@@ -108,6 +176,11 @@ class EventHub:
         if self._beating is None or self._beating.done():
             self._beating = loop.create_task(self._beat())
 
+    def _drop(self, run_id: str) -> None:
+        channel = self._channels.get(run_id)
+        if channel is not None and not channel.is_watched:
+            del self._channels[run_id]
+
     async def _beat(self) -> None:
         """Sends something from time to time as long as anybody watches, and ends all when the service stops."""
         draining = self._draining or asyncio.Event()
@@ -115,11 +188,11 @@ class EventHub:
             try:
                 await asyncio.wait_for(draining.wait(), _BEAT_S)
             except TimeoutError:
-                for channel in self._channels.values():
-                    channel.wake("beat")
+                for run_id, channel in list(self._channels.items()):
+                    await channel.tell(_BEAT)
+                    self._drop(run_id)
         for channel in self._channels.values():
-            channel.is_over = True
-            channel.wake("over")
+            channel.end()
 
     def _read_soon(self, run_id: str | None) -> None:
         for each in [*self._channels] if run_id is None else [run_id]:
@@ -130,32 +203,31 @@ class EventHub:
             if channel.last is not None and channel.reader is None:
                 channel.reader = asyncio.get_running_loop().create_task(self._read(each, channel))
 
-    async def _read(self, run_id: str, channel: _Channel) -> None:
+    async def _read(self, run_id: str, channel: Channel) -> None:
         """Reads what is new of a run, once for all."""
         try:
-            while channel.is_behind and channel.watchers:
+            while channel.is_behind and channel.is_watched:
                 channel.is_behind = False
                 await self._read_some(run_id, channel)
         except (RunNotFound, EventsTrimmed):
-            channel.is_over = True
+            channel.end()
         finally:
             channel.reader = None
-            channel.wake("over" if channel.is_over else "news")
+            self._drop(run_id)
 
-    async def _read_some(self, run_id: str, channel: _Channel) -> None:
+    async def _read_some(self, run_id: str, channel: Channel) -> None:
         try:
-            events = await to_thread.run_sync(self._history.events, run_id, channel.last or 0, _AT_ONCE)
+            events = await self.earlier(run_id, channel.last or 0)
         except StoreUnavailable:  # logged by the database
             channel.is_behind = True
             await asyncio.sleep(_AGAIN_S)
             return
         if events:
-            channel.events.extend((event.number, _sent(event)) for event in events)
-            channel.last = events[-1].number
+            channel.take(events)
             channel.is_behind = channel.is_behind or len(events) == _AT_ONCE
-            channel.wake("news")
+            await channel.tell()
 
 
-def _sent(event: Event) -> bytes:
+def as_sent(event: Event) -> bytes:
     """An event as the HTML standard's event streams have it."""
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, event.kind.encode(), orjson.dumps(event_content(event)))

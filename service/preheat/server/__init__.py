@@ -6,6 +6,7 @@ from preheat.server.draining import DRAINING, end_process
 from preheat.server.options import API_LEVEL, OLDEST_API_LEVEL, server_options
 from preheat.server.refusal import ON_REFUSAL, REFUSAL
 from preheat.server.run import run
+from preheat.server.stream import STREAM
 
 __all__ = [
     "API_LEVEL",
@@ -14,6 +15,7 @@ __all__ = [
     "ON_REFUSAL",
     "PROBES",
     "REFUSAL",
+    "STREAM",
     "Answer",
     "Header",
     "end_process",

@@ -7,9 +7,12 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
 
+from preheat.server.stream import STREAM, Stream
+
 _IN_NO_VALUE = bytes([*range(9), *range(10, 32), 127])
 _FOR_UVICORN = (b"connection", b"transfer-encoding")
 _LENGTH = b"content-length"
+_EXTENSIONS: dict[str, dict[object, object]] = {STREAM: {}}
 
 Header = tuple[bytes, bytes]
 
@@ -37,6 +40,8 @@ class Cycle(RequestResponseCycle):
     Content-Length, or two, headers that decide about the connection, and those that it refuses.
     """
 
+    _has_stream = False
+
     def begin(self, app: Any) -> Any:
         """The application that a task is to run for this request; None if the answer was there at once, and is sent.
 
@@ -50,22 +55,45 @@ class Cycle(RequestResponseCycle):
             responder = choose(self.scope)
         except Exception:  # noqa: BLE001 - it fails again in its task, where that is logged and answered
             return app
-        return None if isinstance(responder, Answer) and self._send_whole(responder) else responder
+        if isinstance(responder, Answer) and self._send_whole(responder):
+            return None
+        self.scope["extensions"] = _EXTENSIONS
+        return responder
 
     async def run_asgi(self, app: Any) -> None:
         """Has an application answer. A client whose answer is cancelled, since the server ends, is cut: no error."""
+        on_response, goes_on = self.on_response, False
 
         async def answer(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal goes_on
             try:
                 await app(scope, receive, send)
             except asyncio.CancelledError:
                 self.disconnected = True
                 self.transport.close()
+            else:
+                goes_on = self._has_stream and not self.response_complete
+                self.response_complete |= goes_on  # for uvicorn, which looks for it now
 
         await super().run_asgi(answer)
+        if goes_on:
+            self.response_complete, self.on_response = False, on_response
+
+    def complete(self) -> None:
+        """Ends an answer that goes on as a stream, as uvicorn does after the last part of a body."""
+        self.response_complete = True
+        self.transport.write(b"0\r\n\r\n")
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        self.on_response = lambda: None
 
     async def send(self, message: Any) -> None:
-        """Sends the start of an answer, or a part of its body."""
+        """Sends the start of an answer, or a part of its body; or gives its rest away as a stream."""
+        if message["type"] == STREAM:
+            self._has_stream = True
+            message["to"](Stream(self))
+            return
         is_start = message["type"] == "http.response.start" and not self.response_started
         head = self._head(message["status"], message.get("headers", ())) if is_start else None
         if head is None:

@@ -68,15 +68,17 @@ class Database:
         return self._url.render_as_string(hide_password=True)
 
     @contextmanager
-    def transaction(self, purpose: Purpose = "read") -> Iterator[Connection]:
+    def transaction(self, purpose: Purpose = "read", *, keeps: bool = False) -> Iterator[Connection]:
         """A connection that commits at the end, and rolls back if there is an error.
+
+        `keeps` says that many more like it are to follow, for which the connection had better stay.
 
         Raises StoreUnavailable if the database is locked, read-only, full, corrupt, gone, another one or of another
         version; the first time of an outage it is logged, and its end.
         """
         with self._watch(purpose), self._translated(purpose):
             self._migrate()
-            with self._begin(purpose) as connection:
+            with self._begin(purpose, keeps=keeps) as connection:
                 self._recognise(connection)
                 yield connection
 
@@ -177,8 +179,8 @@ class Database:
                 self._logged.clear()
                 _LOG.warning("the schedule database is available again (%s)", self.shown_url)
 
-    def _begin(self, purpose: Purpose) -> AbstractContextManager[Connection]:
-        return self._engine.execution_options(purpose=purpose).begin()
+    def _begin(self, purpose: Purpose, *, keeps: bool = False) -> AbstractContextManager[Connection]:
+        return self._engine.execution_options(purpose=purpose, keeps=keeps).begin()
 
     def _recognise(self, connection: Connection) -> None:
         """Fails if a connection that was opened since leads to another database than before."""

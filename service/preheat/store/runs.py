@@ -134,7 +134,7 @@ class RunStore:
 
         Raises RunNotFound.
         """
-        with self.database.transaction("write") as connection:
+        with self.database.transaction("write", keeps=True) as connection:
             if makes_another:
                 _make_alone(connection)
             row = connection.execute(

@@ -14,6 +14,15 @@ STEPPED = Curve(
 )
 
 
+def amended(scales: int) -> Curve:
+    """A cosine with so many changes in force at its end."""
+    amendments = [{"op": "scale", "start": 10 + n, "factor": 0.999} for n in range(scales)]
+    return Curve(Schedule.of({**REFERENCE_SPEC, "total_iterations": 10**9, "amendments": amendments}))
+
+
+AMENDED = amended(1000)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "expected"),
     [
@@ -86,6 +95,9 @@ def test_what_is_not_known_to_be_cheap_may_be_heavy(method: str, path: str, *, e
         (STEPPED, "/lr", "start=0&stop=1000", True),
         (STEPPED, "/lr", "start=4000&stop=5000", False),
         (STEPPED, "/at", "epoch=3", False),
+        (AMENDED, "/lr/999999999", "", True),
+        (AMENDED, "/lr", "stop=1000", True),
+        (AMENDED, "/lr", "stop=1001", False),
     ],
 )
 def test_little_of_a_light_schedule_is_at_hand(curve: Curve, rest: str, query: str, *, expected: bool) -> None:
@@ -119,3 +131,15 @@ def test_what_would_be_drawn_is_not_at_hand(accept: str | None, *, expected: boo
 def test_all_else_asks_for_much(rest: str) -> None:
     """What reads, draws or writes down a whole schedule is never at hand."""
     assert not asks_for_little(f"/v1/schedules/{ID}{rest}")
+
+
+def test_a_thousand_amendments_are_light_and_more_are_not() -> None:
+    """Their text is long, but a point is quick; it is that of the closed form times every factor in force."""
+    assert (AMENDED.is_light, amended(1001).is_light) == (True, False)
+    row, plain = AMENDED.row_at_hand(10**8), CLOSED.lr(10**8)
+    assert row == pytest.approx([lr * 0.999**1000 for lr in plain], rel=1e-9)
+    steps = {"type": "MultiStepLR", "milestones": list(range(1, 1000))}
+    groups = [{"name": f"g{n}", "after_scheduler": steps} for n in range(6)]
+    long = {"target_lr": 0.1, "total_iterations": 10_000, "param_groups": groups}
+    few = [{"op": "scale", "start": 10, "factor": 0.5}]
+    assert not Curve(Schedule.of({**long, "amendments": few})).is_light

@@ -5,11 +5,11 @@ from typing import Annotated
 import orjson
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Response
-from fastapi.responses import StreamingResponse
 
 from preheat import formats
-from preheat.api.caching import NO_STORE, response
+from preheat.api.caching import response
 from preheat.api.dependencies import Context
+from preheat.api.event_stream import EventStream
 from preheat.api.middleware import IS_HEAD
 from preheat.api.openapi import answer, problems
 from preheat.api.queries import AttemptQuery, EventsQuery, RunWindowQuery, SeriesQuery
@@ -19,7 +19,6 @@ from preheat.api.run_job_content import lr_content, lrs_content, series_content
 from preheat.api.run_models import EventList, RunLRAnswer, RunLRsAnswer, SeriesAnswer
 from preheat.api.run_record import record_of
 from preheat.budget import check_values
-from preheat.server import DRAINING
 from preheat.specs.fields import MAX_ITERATION
 
 router = APIRouter(tags=["runs"], default_response_class=Response)
@@ -94,7 +93,4 @@ async def get_events(
     events, last = await to_thread.run_sync(runs.events, run_id, after, query.limit)
     if media_type == formats.JSON or IS_HEAD in request.scope:
         return response(orjson.dumps({"events": [event_content(each) for each in events], "last": last}))
-    draining = request.scope.get("state", {}).get(DRAINING)
-    chunks = request.app.state.run_events.stream(run_id, after, draining)
-    headers = {"cache-control": NO_STORE, "x-accel-buffering": "no"}
-    return StreamingResponse(chunks, media_type=formats.EVENT_STREAM, headers=headers)
+    return EventStream(request.app.state.run_events, run_id, after)

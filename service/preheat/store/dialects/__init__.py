@@ -35,7 +35,8 @@ class Dialect(Protocol):
         """An engine that waits up to `timeout_s` for other writers; nothing is opened yet.
 
         Its transactions see only what was committed, are on the disk when they return, and begin as their purpose
-        needs it: two that migrate must not run at the same time. Raises ValueError if the URL is not one.
+        needs it: two that migrate must not run at the same time. The execution option `keeps` is set for those that are
+        many and small, for which a connection had better stay open. Raises ValueError if the URL is not one.
         """
         ...
 

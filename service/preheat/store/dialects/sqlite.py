@@ -12,7 +12,9 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table, and_, event, func
 from sqlalchemy import create_engine as create_engine_of_url
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 BEGINNING_OF_URL = "sqlite:///"
 DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
@@ -20,6 +22,7 @@ DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
 _LAST_CHARACTER = "\U0010ffff"
 _FIRST_SURROGATE, _FIRST_AFTER_SURROGATES = 0xD800, 0xE000
 _LEAST_FREE_BYTES = 1_000_000
+_KEPT, _IS_KEPT = 4, "is_kept"
 _BEGINNING = b"SQLite format 3\0"  # sqlite.org/fileformat.html §1.3
 _MAY_PASS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE}
 _MEANINGS = {
@@ -45,26 +48,81 @@ _NOT_WRITTEN = {
 
 
 def create_engine(url: URL, timeout_s: float) -> Engine:
-    """An engine whose every transaction opens the file anew.
+    """An engine whose every transaction opens the file anew, except for those that are many and small (`keeps`).
 
     So a database that was locked, full, read-only or corrupt is used again as soon as it is mended.
     """
     if url.drivername != "sqlite" or url.host or url.query:
         raise ValueError(f"database_url ({url}) must be sqlite:///FILE, or sqlite:///:memory:")
 
-    def connect() -> sqlite3.Connection:
+    file = _File(Path(str(url.database)))
+
+    def connect() -> _FileConnection:
+        state = file.state() if is_shared(url) else None  # before it is opened: it must not be a later file's
         # rw and not rwc: a file that was deleted is not made anew by whoever comes next.
         address = f"{_file(url).absolute().as_uri()}?mode=rw" if is_shared(url) else ":memory:"
         # isolation_level None: sqlite3 begins no transactions of its own, so that `_begin` chooses their kind.
-        return sqlite3.connect(address, uri=True, timeout=timeout_s, check_same_thread=False, isolation_level=None)
+        connection = sqlite3.connect(
+            address, uri=True, timeout=timeout_s, check_same_thread=False, isolation_level=None, factory=_FileConnection
+        )
+        connection.state = state
+        return connection
 
     if is_shared(url):
-        engine = create_engine_of_url(url, creator=connect, poolclass=NullPool)
+        # The first write of a connection syncs the folder too, and the last one to close copies the write-ahead log
+        # into the file: a small transaction with a connection of its own would wait for five syncs, and not for one.
+        engine = create_engine_of_url(
+            url, creator=connect, poolclass=QueuePool, pool_size=_KEPT, max_overflow=-1, pool_use_lifo=True
+        )
+        event.listen(engine, "begin", _note_kept)
+        event.listen(engine, "checkin", _close_others)
+        event.listen(engine, "checkout", file.check)
+        event.listen(engine, "handle_error", file.failed)
     else:  # a database that lives in its connection: there must be one, used by one thread at a time
         engine = create_engine_of_url(url, creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0)
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+class _FileConnection(sqlite3.Connection):
+    """A connection that knows in which state its file was when it was opened."""
+
+    state: object = None
+
+
+class _File:
+    """A file, and whether a connection to it is as good as one that is opened now."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._failures = path, 0
+
+    def state(self) -> object:
+        """What is another one after an error, and once the file is replaced or written to past its log."""
+        try:
+            found = self._path.stat()
+        except OSError:  # which opening it will say
+            return None
+        return self._failures, found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns
+
+    def check(self, connection: _FileConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        """Has a connection that was kept opened anew, if it is no longer as good."""
+        if record.info.get(_IS_KEPT) and connection.state != self.state():
+            raise DisconnectionError
+
+    def failed(self, _context: ExceptionContext) -> None:
+        """Notes an error: what it was may be mended by the next transaction."""
+        self._failures += 1
+
+
+def _note_kept(connection: Connection) -> None:
+    if connection.get_execution_options().get("keeps"):
+        connection.info[_IS_KEPT] = True
+
+
+def _close_others(_connection: object, record: ConnectionPoolEntry) -> None:
+    if not record.info.get(_IS_KEPT):
+        record.invalidate()
 
 
 def prepare(url: URL) -> None:

@@ -61,19 +61,20 @@ def test_who_watches_one_is_told_of_the_other(replicas: tuple[httpx.Client, http
     """At once where the database notifies, within a second or so where it does not."""
     first, second = replicas
     job = RestJob(first)
-    found = threading.Event()
+    is_watching, found = threading.Event(), threading.Event()
 
     def watch() -> None:
         address = f"{second.base_url}{job.path}/events"
         with httpx.stream("GET", address, headers={"accept": "text/event-stream"}, timeout=30) as stream:
             for line in stream.iter_lines():
+                is_watching.set()
                 if line == "event: change-accepted":
                     found.set()
                     return
 
     thread = threading.Thread(target=watch)
     thread.start()
-    threading.Event().wait(0.5)
+    assert is_watching.wait(20)
     job.change(factor=0.9)
     assert found.wait(20)
     thread.join(20)
