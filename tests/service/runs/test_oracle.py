@@ -164,7 +164,7 @@ class Oracle(RuleBasedStateMachine):
         is_reverted = any(each.target == wish.id and each.effect is not None for each in self.wishes)
         if wish.op == "revert" or wish.effect is None or is_reverted or stop_of(self.wishes, wish) <= effect:
             return
-        accepted = self.script.change("revert", change=wish.id, at=at)
+        accepted = self.script.change("revert", change=wish.id, at=at, confirm=True)
         self.wishes.append(Wish(accepted.change.id, "revert", at=at, target=wish.id, effect=effect))
 
     @precondition(lambda self: self.wishes)
