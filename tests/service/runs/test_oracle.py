@@ -1,4 +1,4 @@
-"""The room beside an oracle that knows the rules by heart: a dict of LRs for each attempt, from amendments in a loop."""
+"""The room beside an oracle that knows the rules by heart: LRs of each attempt in a dict, by amendments in a loop."""
 
 import math
 from dataclasses import dataclass, replace
@@ -97,7 +97,7 @@ class Oracle(RuleBasedStateMachine):
         self.known = (self.script.run.revision, [replace(each) for each in self.wishes])
 
     @rule(advance=st.integers(0, WINDOW), arrives=st.booleans())
-    def ask(self, advance: int, arrives: bool) -> None:  # noqa: FBT001 - drawn
+    def ask(self, advance: int, arrives: bool) -> None:
         """The job runs on, and asks; the answer may get lost."""
         self.position = min(self.position + advance, self.have)
         window = self.script.ask(self.position, self.have, revision=self.known[0])
@@ -143,9 +143,13 @@ class Oracle(RuleBasedStateMachine):
     def change(self, what: tuple[str, float], at: int | None, for_iterations: int | None) -> None:
         """Somebody changes what is still to come: E = max(wanted, H)."""
         op, number = what
-        fields = {"scale": {"factor": number}, "hold": {"value": number}, "rewarm": {"iterations": int(number)}}
+        fields: dict[str, dict[str, Any]] = {
+            "scale": {"factor": number},
+            "hold": {"value": number},
+            "rewarm": {"iterations": int(number)},
+        }
         asked: dict[str, Any] = fields.get(op, {"value": "current"})
-        when = {"at": at, "for_iterations": for_iterations}
+        when: dict[str, Any] = {"at": at, "for_iterations": for_iterations}
         accepted = self.script.change("hold" if op == "current" else op, confirm=True, **asked, **when)
         wish = Wish(accepted.change.id, op, number, at, for_iterations, effect=max(at or 0, self.handed))
         assert accepted.effect == wish.effect
@@ -160,7 +164,7 @@ class Oracle(RuleBasedStateMachine):
         is_reverted = any(each.target == wish.id and each.effect is not None for each in self.wishes)
         if wish.op == "revert" or wish.effect is None or is_reverted or stop_of(self.wishes, wish) <= effect:
             return
-        accepted = self.script.change("revert", change=wish.id, at=at)
+        accepted = self.script.change("revert", change=wish.id, at=at, confirm=True)
         self.wishes.append(Wish(accepted.change.id, "revert", at=at, target=wish.id, effect=effect))
 
     @precondition(lambda self: self.wishes)

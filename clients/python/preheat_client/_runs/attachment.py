@@ -175,7 +175,8 @@ class Attachment:
         most = min(speaker.longest, _MOST_IN_OVERRUN)
         count = iterations_ahead(heartbeat.pace.iteration_s, speaker.lease_s / 2, most)
         found = self._link.revisions.rows(start, count, None if overrun is None else overrun.revision)
-        if found is None:
+        # Not along an older one than that of the attach: what this moved had another clock there.
+        if found is None or found[0] < speaker.revision:
             return None
         revision, window = found
         with heartbeat.lock:
