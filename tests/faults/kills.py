@@ -3,7 +3,8 @@
 Two services share one database; clients post and delete schedules through both and note what was acknowledged (201,
 200, 204). SIGKILL hits one service, both, or the database with every process of it, at random. In the end every
 schedule that was acknowledged is there with its content, none that was deleted is, `preheat store check` finds nothing,
-and the tables have their newest form.
+and the tables have their newest form. Of each database's kills one in ten is of services that are started as users do,
+with processes that compute; the others are of services that compute in threads, of which many more can be killed.
 
 To see it fail, let an answer leave before the commit: in `ScheduleStore.add`, run the transaction that writes on a
 thread that first sleeps for 0.2 s, and return True at once. It then says what was lost, as soon as a client deletes
@@ -29,12 +30,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import httpx
 
 from running_service import free_port, wait_until
+from support.forked import Forked, start_preheat
 from support.postgresql import PostgreSQL, postgresql_server
 
 Kind = Literal["sqlite", "postgresql"]
 
 LEAST_WRITES_PER_KILL = 20
 """Acknowledged; with fewer a run has shown nothing and does not count."""
+
+WITHOUT_WORKERS = {"PREHEAT_COMPUTE_WORKERS": "0"}
+"""Services that compute in threads, forked from a process that has imported everything: there in half a second."""
 
 _CLIENTS = 4
 
@@ -64,7 +69,7 @@ class Replica:
     port: int
     database_url: str
     settings: dict[str, str]
-    process: "subprocess.Popen[bytes] | None" = None
+    process: "Forked | subprocess.Popen[bytes] | None" = None
 
     @property
     def url(self) -> str:
@@ -73,10 +78,10 @@ class Replica:
 
     def start(self) -> None:
         """Starts it, without waiting until it answers."""
-        command = [sys.executable, "-m", "preheat", "serve", "--port", str(self.port)]
         environment = {**os.environ, **self.settings, "PREHEAT_DATABASE_URL": self.database_url}
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)
+        self.process = start_preheat(
+            ["serve", "--port", str(self.port)], environment, is_forked=self.settings == WITHOUT_WORKERS
+        )
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -267,4 +272,7 @@ if __name__ == "__main__":
     all_kills = int(sys.argv[1])
     first_seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
     for each, number in (("sqlite", all_kills // 2), ("postgresql", all_kills - all_kills // 2)):
-        print(run(each, number, first_seed), flush=True)  # type: ignore[arg-type] # noqa: T201 - what it is for
+        as_users_have_it = number // 10
+        for part, settings in ((number - as_users_have_it, WITHOUT_WORKERS), (as_users_have_it, {})):
+            if part:
+                print(run(each, part, first_seed, **settings), flush=True)  # type: ignore[arg-type] # noqa: T201

@@ -2,7 +2,7 @@
 
 import pytest
 
-from faults.kills import Kind, run
+from faults.kills import WITHOUT_WORKERS, Kind, run
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -11,4 +11,4 @@ def test_kills_lose_nothing_acknowledged(kind: Kind) -> None:
 
     Without worker processes, with which a service takes twice as long to start; `make soak` has them.
     """
-    assert run(kind, kills=5, seed=11, PREHEAT_COMPUTE_WORKERS="0").startswith(f"{kind}: 5 kills (")
+    assert run(kind, kills=5, seed=11, **WITHOUT_WORKERS).startswith(f"{kind}: 5 kills (")
