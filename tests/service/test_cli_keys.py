@@ -82,7 +82,7 @@ def test_a_database_in_memory_has_no_keys_to_make() -> None:
 
 def test_serve_refuses_a_network_without_keys(tmp_path: Path) -> None:
     """And says the two ways out."""
-    everywhere = {"PREHEAT_HOST": "0.0.0.0"}  # noqa: S104 - what must be refused
+    everywhere = {"PREHEAT_HOST": "0.0.0.0", "PREHEAT_PORT": "0"}  # noqa: S104 - what must be refused
     ended = run_preheat("serve", PREHEAT_DATABASE_URL=f"sqlite:///{tmp_path}/p.db", **everywhere)
     assert ended.returncode == 2
     assert "preheat keys make" in ended.stderr
@@ -91,7 +91,7 @@ def test_serve_refuses_a_network_without_keys(tmp_path: Path) -> None:
 
 def test_serve_refuses_a_weak_first_key_and_does_not_show_it(tmp_path: Path) -> None:
     """Nor a good one, where another setting is at fault."""
-    database = {"PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db"}
+    database = {"PREHEAT_DATABASE_URL": f"sqlite:///{tmp_path}/p.db", "PREHEAT_PORT": "0"}
     for variables in ({"PREHEAT_FIRST_KEY": "hunter2"}, {"PREHEAT_FIRST_KEY": OWN, "PREHEAT_WORKERS": "x"}):
         ended = CliRunner().invoke(app, ["serve"], env=database | variables)
         assert ended.exit_code == 2

@@ -121,7 +121,7 @@ def test_a_file_of_a_setting_that_has_nothing_to_read_is_named(
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
-    run = run_preheat("serve", **{f"PREHEAT_{setting.upper()}": str(file)})
+    run = run_preheat("serve", **{"PREHEAT_PORT": "0", f"PREHEAT_{setting.upper()}": str(file)})
     assert run.returncode == 2
     assert run.stderr.endswith(f"{setting} ({file}) {reason}\n")
     assert run.stderr.count("\n") == 1

@@ -215,7 +215,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
     else:
         await to_thread.run_sync(kept.keyring.begin)
     kept.metrics.start_sharing()
-    kept.changes.start()
+    await to_thread.run_sync(kept.changes.start)
     kept.retention.start()
     if kept.workers is not None:
         kept.workers.start()  # which takes its time beside the first requests

@@ -83,8 +83,13 @@ class Changes:
         self._receivers[topic].append(receive)
 
     def start(self) -> None:
-        """Begins to read, if others can see the database."""
+        """Begins to read, if others can see the database; where that is away, once it is back.
+
+        The first time everything in memory is dropped, so that it has to be before there is something.
+        """
         if self._database.is_shared:
+            with suppress(StoreUnavailable):
+                self.read()
             self._thread.start()
 
     def stop(self) -> None:
