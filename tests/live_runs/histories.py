@@ -52,6 +52,8 @@ def _change(world: World, chance: random.Random, job: Any) -> None:
         when["at"] = job.position + chance.randint(0, 30)
     if chance.random() < 0.3:
         when["for_iterations"] = chance.randint(1, 20)
+    elif chance.random() < 0.3:
+        when[chance.choice(["until", "not_after"])] = job.position + chance.randint(0, 40)
     world.change(chance.choice(["ann", "bob", "cy"]), chance.choice(OPERATIONS), chance.choice(FATES), **when)
 
 

@@ -378,6 +378,12 @@ class World:
         found = self.findings()
         if found:
             raise Violation(found)
+        for each in self.run.changes:
+            if each.effect is None or each.placement.kind == "used":
+                continue
+            is_over = each.until is not None and each.effect >= each.until
+            if is_over or (each.not_after is not None and each.effect > each.not_after):
+                raise Violation(f"{each} is in force past its own bound")
         attempt = self.run.attempt
         if attempt is not None and not attempt.overruns:
             ahead = attempt.handed - max(attempt.position, attempt.start)

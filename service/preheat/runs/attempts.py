@@ -15,7 +15,7 @@ from preheat.runs.errors import (
     RunFinished,
     Superseded,
 )
-from preheat.runs.facts import Overrun, take_facts
+from preheat.runs.facts import Overrun, put_behind, take_facts
 from preheat.runs.first_lr import note_first_lr
 from preheat.runs.knowledge import Knowledge, recover
 from preheat.runs.limits import DEFAULT_LIMITS, Limits
@@ -85,21 +85,21 @@ def attach(
     """Opens the next attempt, or, as one of many speakers of the same job, joins the present one.
 
     Raises RunFinished; Superseded for a token that is fenced; AttemptMoved, Occupied; CheckpointMismatch;
-    KnowsMore; PositionAhead for a position past the end of the run; InvalidSpec.
+    KnowsMore; PositionAhead for a position past the end of the run; InvalidSpec; LimitExceeded.
     """
     if run.is_finished:
         raise RunFinished(run.id)
     _check_request(request)
-    if len(run.attempts) >= limits.most_attempts:
-        way = "fork the run, which shares its history"
-        raise LimitExceeded(
-            "attempts of a run", len(run.attempts) + 1, "max_attempts_per_run", limits.most_attempts, way
-        )
     if request.knowledge is not None and not request.knowledge.is_ahead_of(run):
         request = replace(request, knowledge=None)
     draft = Draft(run, now)
     if (joined := _joined(run, request)) is not None:
         return draft.outcome(_answer(draft.run, joined))
+    if len(run.attempts) >= limits.most_attempts:
+        way = "fork the run, which shares its history"
+        raise LimitExceeded(
+            "attempts of a run", len(run.attempts) + 1, "max_attempts_per_run", limits.most_attempts, way
+        )
     _check_attach(run, request, now)
     if request.knowledge is not None:
         recover(draft, request.knowledge, curves)
@@ -267,7 +267,7 @@ def _place_changes(draft: Draft, request: AttachRequest, handed: int) -> None:
         draft.note("rollback-missed", asked=rollback.position, came=k)
     for change in draft.run.changes:
         if change.effect is not None and change.effect in range(handed, k):
-            draft.place(change, k, "moved", why=f"the job goes on from iteration {k}")
+            put_behind(draft, change, k, f"the job goes on from iteration {k}")
 
 
 def _answer(run: Run, attempt: Attempt) -> Attached:

@@ -83,10 +83,19 @@ def _place_of_used(now: Placement, known: int, known_stop: int | None, overrun: 
 def _move(draft: Draft, change: Change, place: Placement, overrun: Overrun) -> None:
     why = f"the job was out of reach through iterations {overrun.start} to {overrun.end - 1}"
     effect = place.effect or 0
-    if place.kind == "moved" and (limit := too_late(change, effect)) is not None:
-        draft.place(change, None, "missed", why=f"{why}: {limit[0]} is {limit[1]}")
+    if place.kind == "moved":
+        put_behind(draft, change, effect, why)
     else:
         draft.place(change, effect, place.kind, stop=place.stop, pauses=place.pauses, why=why)
+
+
+def put_behind(draft: Draft, change: Change, effect: int, why: str) -> None:
+    """Moves a change to a later effect; it is missed where that breaks what it says itself."""
+    limit = too_late(change, effect)
+    if limit is None:
+        draft.place(change, effect, "moved", why=why)
+    else:
+        draft.place(change, None, "missed", why=f"{why}: {limit[0]} is {limit[1]}")
 
 
 def too_late(change: Change, effect: int) -> tuple[str, int] | None:

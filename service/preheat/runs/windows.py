@@ -9,6 +9,7 @@ from preheat.runs.facts import Overrun, take_facts
 from preheat.runs.knowledge import check_plausible
 from preheat.runs.limits import DEFAULT_LIMITS, Limits
 from preheat.runs.run import Attempt, Rollback, Run
+from preheat.specs import InvalidSpec, violation
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def hand_out(
 ) -> Outcome[Window]:
     """The next window of the present attempt; H is its end at least. To be answered when the run is on disk.
 
-    Raises Superseded for any but the present attempt and its token, RunFinished, KnowsMore, PositionAhead, NoOverrun.
+    Raises Superseded for any but the present attempt and its token, RunFinished, KnowsMore, PositionAhead, NoOverrun;
+    InvalidSpec for what lies before the attempt.
     """
     check_knowledge(run, request.generation, request.revision, request.attempt)
     _check_generation(run, request)
@@ -62,7 +64,8 @@ def hand_out(
     if request.overrun is not None:
         take_facts(draft, attempt, request.overrun, curves)
     attempt = _heard(draft, request, limits)
-    stop = _end(draft, attempt, request, limits)
+    start = max(request.acknowledged, 0 if request.overrun is None else request.overrun.end)
+    stop = _end(draft, attempt, request, start, limits)
     restart = draft.run.rollback
     if restart is not None and not attempt.is_asked:
         draft.note("restart-requested", attempt=attempt.number, position=restart.position)
@@ -72,9 +75,6 @@ def hand_out(
         is_asked=attempt.is_asked or restart is not None,
     )
     run = draft.run
-    start = max(request.acknowledged, 0)
-    if request.overrun is not None:
-        start = max(start, request.overrun.end)
     return draft.outcome(
         Window(
             attempt.number,
@@ -128,7 +128,14 @@ def iterations_per_window(iteration_s: float | None, lease_s: float, limits: Lim
 
 
 def _check_bounds(run: Run, attempt: Attempt, request: WindowRequest, limits: Limits) -> None:
-    """Raises KnowsMore, PositionAhead."""
+    """Raises InvalidSpec, KnowsMore, PositionAhead."""
+    told_first = {("acknowledged",): request.acknowledged}
+    if request.overrun is not None:
+        told_first["overrun", "start"] = request.overrun.start
+    rule = f"must be ≥ {attempt.start}, where attempt {attempt.number} began"
+    wrong = [violation(location, rule, n) for location, n in told_first.items() if n < attempt.start]
+    if wrong:
+        raise InvalidSpec(wrong)
     # What was acknowledged was handed out once: a database that does not know of it has lost it.
     known = max(request.acknowledged, 0 if request.overrun is None else request.overrun.start)
     if known > attempt.handed:
@@ -158,7 +165,12 @@ def _heard(draft: Draft, request: WindowRequest, limits: Limits) -> Attempt:
     return draft.run.attempts[-1]
 
 
-def _end(draft: Draft, attempt: Attempt, request: WindowRequest, limits: Limits) -> int:
-    """The end of the window: a lease after the position, at most a cap after the highest, not past the run's end."""
+def _end(draft: Draft, attempt: Attempt, request: WindowRequest, start: int, limits: Limits) -> int:
+    """The end of the window: a lease after the position, not past the run's end.
+
+    It is at most a cap after the highest position, and after the window's own start: who has come to `position` has
+    what is before it, and says so by what it acknowledges.
+    """
     wanted = iterations_per_window(attempt.iteration_s, attempt.lease_s, limits)
-    return min(request.position + wanted, attempt.position + limits.window_cap, draft.run.total_iterations + 1)
+    furthest = min(attempt.position, start) + limits.window_cap
+    return min(request.position + wanted, furthest, draft.run.total_iterations + 1)

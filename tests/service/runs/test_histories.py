@@ -88,7 +88,15 @@ class Histories(RuleBasedStateMachine):
         operation=st.sampled_from(OPERATIONS),
         author=st.sampled_from(["ann", "bob", "cy"]),
         fate=st.sampled_from(FATES),
-        when=st.fixed_dictionaries({}, optional={"at": st.integers(0, 60), "for_iterations": st.integers(1, 20)}),
+        when=st.fixed_dictionaries(
+            {},
+            optional={
+                "at": st.integers(0, 60),
+                "for_iterations": st.integers(1, 20),
+                "until": st.integers(0, 80),
+                "not_after": st.integers(0, 60),
+            },
+        ),
     )
     def change(self, operation: dict[str, Any], author: str, fate: str, when: dict[str, int]) -> None:
         """Somebody changes something."""

@@ -28,6 +28,8 @@ class Wish:
     number: float = 0.0
     at: int | None = None
     for_iterations: int | None = None
+    until: int | None = None
+    not_after: int | None = None
     target: str = ""
     effect: int | None = None
     ends_at: int | None = None
@@ -55,9 +57,20 @@ def stop_of(wishes: list[Wish], wish: Wish) -> float:
     """The first iteration at which a change is no longer in force."""
     effect = wish.effect or 0
     ends = [math.inf if wish.for_iterations is None else effect + wish.for_iterations]
-    ends += [math.inf if wish.ends_at is None else wish.ends_at]
+    ends += [end for end in (wish.ends_at, wish.until) if end is not None]
     ends += [other.effect for other in wishes if other.target == wish.id and other.effect is not None]
     return min(ends)
+
+
+def is_too_late(wish: Wish, effect: int) -> bool:
+    """Whether it would come later than it says itself."""
+    is_over = wish.until is not None and effect >= wish.until
+    return is_over or (wish.not_after is not None and effect > wish.not_after)
+
+
+def put_behind(wish: Wish, effect: int) -> None:
+    """Moves a wish to where the job has come to, or out, past its own bound or the end of the run."""
+    wish.effect = None if is_too_late(wish, effect) or effect > TOTAL else effect
 
 
 def hold(wishes: list[Wish], moved: set[str]) -> None:
@@ -123,7 +136,7 @@ class Oracle(RuleBasedStateMachine):
                 if wish.effect is None:  # cancelled meanwhile, and used
                     wish.effect, wish.ends_at = max(before.effect, start), end
             elif wish.effect is not None and wish.effect < end:
-                wish.effect = end
+                put_behind(wish, end)
         moved = {each.id for each in self.wishes if each.effect == end}
         hold(self.wishes, moved)
         self.position = start
@@ -138,9 +151,9 @@ class Oracle(RuleBasedStateMachine):
     @rule(
         what=st.sampled_from([("scale", 0.5), ("scale", 1.5), ("hold", 0.03), ("current", 0.0), ("rewarm", 6)]),
         at=st.none() | st.integers(0, TOTAL),
-        for_iterations=st.none() | st.integers(1, 20),
+        bound=st.none() | st.tuples(st.sampled_from(["for_iterations", "until", "not_after"]), st.integers(1, 40)),
     )
-    def change(self, what: tuple[str, float], at: int | None, for_iterations: int | None) -> None:
+    def change(self, what: tuple[str, float], at: int | None, bound: tuple[str, int] | None) -> None:
         """Somebody changes what is still to come: E = max(wanted, H)."""
         op, number = what
         fields: dict[str, dict[str, Any]] = {
@@ -149,9 +162,13 @@ class Oracle(RuleBasedStateMachine):
             "rewarm": {"iterations": int(number)},
         }
         asked: dict[str, Any] = fields.get(op, {"value": "current"})
-        when: dict[str, Any] = {"at": at, "for_iterations": for_iterations}
+        effect, limit = max(at or 0, self.handed), {} if bound is None else {bound[0]: bound[1]}
+        when: dict[str, Any] = {"at": at, **limit}
+        wish = Wish("", op, number, effect=effect, **when)
+        if is_too_late(wish, effect):
+            return
         accepted = self.script.change("hold" if op == "current" else op, confirm=True, **asked, **when)
-        wish = Wish(accepted.change.id, op, number, at, for_iterations, effect=max(at or 0, self.handed))
+        wish.id = accepted.change.id
         assert accepted.effect == wish.effect
         self.wishes.append(wish)
         hold(self.wishes, {wish.id})
@@ -180,6 +197,17 @@ class Oracle(RuleBasedStateMachine):
     def restart(self, back: int) -> None:
         """The job dies, and goes on from a checkpoint: everything stays where it is."""
         self.begin(max(self.position - back, self.starts[self.attempt]))
+
+    @precondition(lambda self: self.handed < TOTAL)
+    @rule(ahead=st.integers(1, 20))
+    def skip(self, ahead: int) -> None:
+        """The job goes on further than anything was handed out: what was planned for the gap comes behind it."""
+        k = min(self.handed + ahead, TOTAL)
+        skipped = [each for each in self.wishes if each.effect is not None and self.handed <= each.effect < k]
+        for wish in skipped:
+            put_behind(wish, k)
+        hold(self.wishes, {each.id for each in skipped})
+        self.begin(k)
 
     @rule(back=st.integers(0, 15), policy=st.sampled_from(["drop", "from-here"]))
     def roll_back(self, back: int, policy: str) -> None:

@@ -85,6 +85,31 @@ def test_rule_01_a_position_beyond_everything_is_an_error() -> None:
         job.ask(12)
 
 
+def test_rule_01_a_window_is_no_longer_than_the_cap_whatever_is_acknowledged() -> None:
+    """Who says to have come far, and to have nothing, gets a cap of it at a time; what others have is not taken."""
+    job = started()
+    job.run_to(500)
+    handed = job.run.horizon
+    window = job.ask(500, 1)
+    assert (window.start, window.stop, job.run.horizon) == (1, 65, handed)
+
+
+def test_rule_01_what_lies_before_the_attempt_is_not_acknowledged() -> None:
+    """Nor told as an overrun: both name the field, and where the attempt began."""
+    job = started()
+    job.run_to(50)
+    job.attach(40, checkpoint=True)
+    wrong: list[tuple[dict[str, Any], list[str]]] = [
+        ({"acknowledged": 39}, ["/acknowledged"]),
+        ({"acknowledged": 0, "overrun": Overrun(39, 50, 1)}, ["/acknowledged", "/overrun/start"]),
+    ]
+    for fields, pointers in wrong:
+        with pytest.raises(InvalidSpec, match="must be ≥ 40, where attempt 2 began") as refused:
+            job.ask(40, **fields)
+        assert [each.pointer for each in refused.value.violations] == pointers
+    assert job.ask(40, 40).start == 40
+
+
 # 2. effect
 
 
@@ -247,8 +272,9 @@ def test_rule_05_a_dry_run_is_the_same_transaction_thrown_away() -> None:
     outcome = job.tried(factor=0.5, at=500)
     found = preview(job.run, outcome, job.shelf)
     assert found.effect == 500
-    assert found.before.values == {n: {"default": 0.1} for n in (499, 500, 501)}
-    assert found.after.values == {499: {"default": 0.1}, 500: {"default": 0.05}, 501: {"default": 0.05}}
+    assert found.before.values == {n: {"default": 0.1} for n in (499, 500, 501, 1000)}
+    halved = {"default": 0.05}
+    assert found.after.values == {499: {"default": 0.1}, 500: halved, 501: halved, 1000: halved}
     assert (found.before.total_iterations, found.after.total_iterations) == (1000, 1000)
     assert found.before.sums is not None
     assert found.after.sums is not None

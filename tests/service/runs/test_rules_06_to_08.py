@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from live_runs.script import CONSTANT, Script
+from preheat.errors import LimitExceeded
 from preheat.runs import attempts
 from preheat.runs.errors import (
     AttemptMoved,
@@ -22,6 +23,7 @@ from preheat.runs.facts import Overrun
 from preheat.runs.limits import Limits
 from preheat.runs.record import entry
 from preheat.runs.run import Lineage
+from preheat.runs.status import status_now
 from preheat.specs import InvalidSpec
 
 COSINE = {"target_lr": 0.1, "total_iterations": 200, "after_scheduler": {"type": "CosineAnnealingLR"}}
@@ -255,6 +257,16 @@ def test_rule_08_the_same_attach_again_is_one_attempt() -> None:
     assert job.run.attempt_number == 1
 
 
+def test_rule_08_the_last_attempt_that_a_run_may_have_is_answered_again_and_joined() -> None:
+    """The limit is one of new attempts."""
+    job = Script(limits=Limits(most_attempts=1))
+    first = job.attach(speakers="all", lineage=Lineage("slurm-7", 0))
+    assert job.attach(token=job.token, seen_attempt=0, speakers="all", lineage=Lineage("slurm-7", 0)) == first
+    assert job.attach(seen_attempt=0, take_over=False, speakers="all", lineage=Lineage("slurm-7", 0)) == first
+    with pytest.raises(LimitExceeded, match="max_attempts_per_run"):
+        job.attach(lineage=Lineage("slurm-8", 0))
+
+
 def test_rule_08_after_a_crash_everything_is_replayed_bit_for_bit() -> None:
     """No change is applied a second time, none is lost, and the old attempt keeps what it had used."""
     job = started(COSINE)
@@ -310,6 +322,20 @@ def test_rule_08_what_was_skipped_comes_behind() -> None:
     job.attach(30)
     assert [change.effect for change in job.run.changes] == [30]
     assert certainties(job, 5, 15, 30) == ["unknown", "unknown", "planned"]
+
+
+def test_rule_08_what_was_skipped_and_would_come_past_its_own_bound_is_missed() -> None:
+    """Behind the gap it is as behind an overrun: `not_after` and `until` hold, and the record says what was not."""
+    job = started()
+    bounds: list[dict[str, int]] = [{"not_after": 60}, {"until": 80}, {"not_after": 100}, {"until": 101}]
+    made = [job.change(factor=0.5, at=50, **bound).change.id for bound in bounds]
+    job.attach(100)
+    found = [job.run.change_of(each) for each in made]
+    places = [(each.effect, each.placement.kind) for each in found if each]
+    assert places == [(None, "missed"), (None, "missed"), (100, "moved"), (100, "moved")]
+    assert [status_now(job.run, each) for each in found if each] == ["missed"] * 2 + ["scheduled"] * 2
+    assert "not_after is 60" in next(event for event in job.events if event.kind == "change-missed").data["why"]
+    assert [job.lr(n) for n in (100, 101)] == [0.025, 0.05]
 
 
 # errors of operations
