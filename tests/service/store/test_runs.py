@@ -1,12 +1,13 @@
 """Live runs in the database: what was saved is what is read, one transaction after the other, on both kinds."""
 
+import re
 import sqlite3
 import threading
 from contextlib import closing, suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from live_runs.script import CONSTANT, LIMITS
 from live_runs.shelf import Shelf
@@ -20,7 +21,7 @@ from preheat.runs.run import Run
 from preheat.schedule import Schedule
 from preheat.store import Database, ScheduleStore
 from preheat.store.retention import Retention
-from preheat.store.run_history import RunHistory
+from preheat.store.run_history import RunHistory, reports_under
 from preheat.store.run_lists import RunSearch, count_by_state, list_runs
 from preheat.store.runs import RunStore
 
@@ -253,6 +254,26 @@ def test_reports_come_back_as_they_were_told(runs: RunStore, curves: Curves) -> 
     assert [repr(value) for value in series.values] == ["inf", "-0.0", "5e-324", "nan"]
     with runs.held(run_id) as held:
         assert held.report_count == 7
+
+
+def test_looking_for_what_a_batch_has_reads_no_more_than_that(runs: RunStore, curves: Curves) -> None:
+    """However much an attempt has reported: by every column of the index, in statements of a bounded size."""
+    run_id = made(runs).id
+    attach(runs, run_id, curves)
+    ask(runs, run_id, curves, 1)
+    tell(runs, run_id, curves, *((n, n / 8) for n in range(1, 301)))
+    batch = [Report(n, name, 0.0) for n in range(200, 400) for name in ("acc", "loss")]
+    asked: list[tuple[str, Any]] = []
+    with runs.database.transaction() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+        found = reports_under(connection, run_id, 1, batch)
+        statements = list(asked)
+        explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+        plans = [str([*map(tuple, connection.exec_driver_sql(explain + sql, given))]) for sql, given in statements]
+    assert found == {(n, "loss"): n / 8 for n in range(200, 301)}
+    assert len(statements) == 4
+    for plan in plans:
+        assert re.search(r"attempt=\? AND name=\? AND iteration=\?|Index Cond: .*name = .*iteration = ", plan), plan
 
 
 def test_the_newest_events_are_kept(database: Database, curves: Curves) -> None:
