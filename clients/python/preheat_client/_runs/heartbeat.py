@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from preheat_client._core.prefetch import Backoff
 from preheat_client._core.worker import Worker
-from preheat_client._runs.answers import RunDescription
+from preheat_client._runs.answers import Attached, RunDescription
 from preheat_client._runs.pace import Pace
 from preheat_client._runs.place import Place
 from preheat_client._runs.processes import Lineage, Processes
 from preheat_client._runs.reports import Reports
 from preheat_client._runs.revisions import Revisions
 from preheat_client._runs.speaker import Asked, Speaker
-from preheat_client.errors import KnowsMore, PreheatError, RunFinished, RunSuperseded
+from preheat_client.errors import KnowsMore, PreheatError, RequestRefused, RunFinished, RunSuperseded
 from preheat_client.run_status import RunHealth
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ class Heartbeat:
         self.pace, self._backoff = Pace(position, time.monotonic()), Backoff()
         self.answers, self._ask_at, self._look_s, self._wait_s = 0, 0.0, _FIRST_LOOK_S, _SOONEST_S / 2
         self.error = self.ended = None
+        self._unanswered: dict[str, Any] | None = None
+        """The attach, told what this process knows, whose answer has not come: it may have opened an attempt."""
         with self.lock:
             self.speaker = speaker
 
@@ -180,7 +182,7 @@ class Heartbeat:
             return min(self._look_s, self._ask_at - now)
         again_after_s: float | None
         try:
-            again_after_s = self._ask(speaker, position)
+            again_after_s = self._ask(speaker, position) if self._unanswered is None else self._go_on_as(speaker)
         except PreheatError as error:
             again_after_s = self._failed(speaker, error)
         self.notify()
@@ -231,16 +233,17 @@ class Heartbeat:
         health = self.link.health
         if self.is_over(speaker):  # closing is what made it fail
             return None
+        if isinstance(error, KnowsMore):
+            try:
+                self._unanswered = self._facts(speaker)
+                return self._go_on_as(speaker)
+            except PreheatError as refusal:
+                error = refusal
         if isinstance(error, RunSuperseded | RunFinished):
             self.ended = error
             health.ended(error)
             self.on_end()
             return None
-        if isinstance(error, KnowsMore):
-            try:
-                return self._tell_what_is_known(speaker)
-            except PreheatError as refusal:
-                error = refusal
         if getattr(error, "status", None) in _NOT_TAKEN and not self.reports.is_empty:
             _LOG.error("%s: reports are dropped, which the service refuses: %s", health.name, error)
             self.reports.sent()
@@ -252,23 +255,42 @@ class Heartbeat:
         pause_s: float = min(self._backoff.failed(error), 2 * speaker.lease_s)
         return max(pause_s, self._backoff.retry_after_s)
 
-    def _tell_what_is_known(self, speaker: Speaker) -> float:
-        """Attaches to a service that has lost this attempt, or more: it takes what this process knows as facts."""
+    def settle(self) -> Attached | None:
+        """Asks again for the attempt that an attach may have opened whose answer got lost; None if there was no such.
+
+        With the same token, since with another one it would be refused, as a window of the attempt before it would be.
+        Raises ServiceUnavailable, RunSuperseded, KnowsMore, RequestRefused.
+        """
+        if self._unanswered is None:
+            return None
+        try:
+            attached = self.link.api.attach(self.link.run.id, self._unanswered)
+        except RequestRefused:
+            self._unanswered = None
+            raise
+        self._unanswered, self.seen_attempt = None, attached.attempt
+        _LOG.warning(
+            "%s: the service had lost this attempt, which is attempt %d now", self.link.health.name, attached.attempt
+        )
+        return attached
+
+    def _go_on_as(self, speaker: Speaker) -> float:
+        """Goes on as the attempt that a service has opened which had lost this one, or more."""
+        attached = self.settle()
+        with self.lock:
+            if attached is not None and self.speaker is speaker:
+                self.speaker = speaker.renewed(attached)
+        return 0.0
+
+    def _facts(self, speaker: Speaker) -> dict[str, Any]:
+        """An attach by which a service that has lost an attempt takes what this process knows as facts."""
         link, end = self.link, speaker.end
         revision = speaker.overrun.revision if speaker.overrun else speaker.revision
         spec = link.revisions.spec(revision)
         if spec is None:
             _LOG.error("%s: the service has lost revision %d, and its LRs are not here", link.health.name, revision)
         knowledge = {"attempt": speaker.attempt, "revision": revision, "bound": end, "spec": spec}
-        body = self.attach_body(end, os.urandom(16).hex(), knowledge=knowledge)
-        attached = link.api.attach(link.run.id, body)
-        message = "%s: the service had lost attempt %d, which is attempt %d now"
-        _LOG.warning(message, link.health.name, speaker.attempt, attached.attempt)
-        self.seen_attempt = attached.attempt
-        with self.lock:
-            if self.speaker is speaker:
-                self.speaker = speaker.renewed(attached)
-        return 0.0
+        return self.attach_body(end, os.urandom(16).hex(), knowledge=knowledge)
 
 
 def _beat(reference: "weakref.ref[Heartbeat]") -> float | None:
