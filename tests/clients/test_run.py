@@ -261,15 +261,13 @@ class TestReports:
         assert runs.toy.reports == {(1, 1, "loss"): 0.5}
 
     def test_a_service_that_is_away_costs_memory_that_is_bounded(self, runs: Any) -> None:
-        """The newest are kept, and how many were dropped is said; a loop waits for none of them."""
+        """The newest are kept, and how many were dropped is said."""
         with Preheat(runs.url) as preheat:
             run = preheat.run("llama", SPEC)
             run.lr(1)
             runs.service.is_away = True
-            started = time.monotonic()
             for n in range(1, 3 * MOST_WAITING):
                 run.report(n, loss=1.0)
-            assert time.monotonic() - started < 10
             assert run.status.dropped_reports >= MOST_WAITING - 2  # one is sent, one waits
             runs.service.is_away = False
             wait_until(lambda: (1, 3 * MOST_WAITING - 1, "loss") in runs.toy.reports, SOON_S)
@@ -292,16 +290,20 @@ class TestReports:
     def test_reports_that_the_service_refuses_do_not_stop_the_heartbeat(
         self, runs: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """They are dropped, which is logged, and windows go on."""
+        """They alone are dropped, which is logged and counted, and windows go on."""
         with Preheat(runs.url) as preheat:
             run = preheat.run("llama", SPEC)
             run.lr(1)
+            runs.service.is_away = True
+            run.report(1, loss=0.25)
             run.report(1, poison=1.0)
-            wait_until(lambda: "reports are dropped" in caplog.text, SOON_S)
             run.report(2, loss=0.5)
+            runs.service.is_away = False
+            wait_until(lambda: "1 reports are dropped" in caplog.text, SOON_S)
             assert used(run, 2, 100, 0.001) == planned(2, 100)
-            wait_until(lambda: (1, 2, "loss") in runs.toy.reports, SOON_S)
-            assert run.status.state is RunState.READY
+            wait_until(lambda: {(1, 1, "loss"), (1, 2, "loss")} <= runs.toy.reports.keys(), SOON_S)
+            used_until_answered(run, 100)
+            assert run.status.dropped_reports == 1
 
     def test_what_is_no_number_is_refused(self, runs: Any) -> None:
         """By name and value, where it is reported."""

@@ -12,12 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from preheat_client._core.prefetch import Backoff
-from preheat_client._core.worker import Worker
+from preheat_client._core.worker import Result, Worker
 from preheat_client._runs.answers import Attached, RunDescription
 from preheat_client._runs.pace import Pace
 from preheat_client._runs.place import Place
 from preheat_client._runs.processes import Lineage, Processes
-from preheat_client._runs.reports import Reports
+from preheat_client._runs.reports import Reports, is_about_reports
 from preheat_client._runs.revisions import Revisions
 from preheat_client._runs.speaker import Asked, Speaker
 from preheat_client.errors import KnowsMore, PreheatError, RequestRefused, RunFinished, RunSuperseded
@@ -163,10 +163,9 @@ class Heartbeat:
         Raises ServiceUnavailable, RequestRefused.
         """
         self._ask(speaker, position)
+        body = {"attempt": speaker.attempt, "token": speaker.token, "told": []}
         while self.link.options.reports and not self.reports.is_empty:
-            body = {"attempt": speaker.attempt, "token": speaker.token, "reports": self.reports.batch(), "told": []}
-            self.link.api.report(self.link.run.id, body)
-            self.reports.sent()
+            self._with_reports(lambda reports: self.link.api.report(self.link.run.id, {**body, "reports": reports}))
 
     def beat(self) -> float | None:
         """Makes one request, if it is time to; seconds until the next call, None if there will be none."""
@@ -193,8 +192,10 @@ class Heartbeat:
         with self.lock:
             asked = speaker.ask(position)
             body = speaker.body(asked)
-        handed = link.api.window(link.run.id, {**body, **self._extras(asked)}, link.columns)
-        self.reports.sent()
+        body |= {"iteration_s": self.pace.iteration_s, "told": self._told_now(asked)}
+        handed = self._with_reports(
+            lambda reports: link.api.window(link.run.id, {**body, "reports": reports}, link.columns)
+        )
         self.error = None
         self.answers += 1
         self._backoff.succeeded()
@@ -214,11 +215,25 @@ class Heartbeat:
         self.on_window(before, speaker.revision)
         return self._next_s(speaker, position)
 
-    def _extras(self, asked: Asked) -> dict[str, Any]:
+    def _with_reports(self, ask: Callable[[list[dict[str, Any]]], Result]) -> Result:
+        """The answer to a request with the reports that wait, but for those that the service refuses."""
+        reports = self.reports
+        while True:
+            try:
+                answer = ask(reports.batch() if self.link.options.reports else [])
+            except RequestRefused as error:
+                if error.status not in _NOT_TAKEN or reports.is_empty or not is_about_reports(error.problem):
+                    raise
+                if dropped := reports.refused(error.problem):
+                    _LOG.error("%s: %d reports are dropped, as refused: %s", self.link.health.name, dropped, error)
+            else:
+                reports.sent()
+                return answer
+
+    def _told_now(self, asked: Asked) -> list[Mapping[str, Any]]:
         # In an overrun the service has yet to learn what was told.
         told = self.told(asked.position) if asked.overrun is None else None
-        reports = self.reports.batch() if self.link.options.reports else []
-        return {"iteration_s": self.pace.iteration_s, "reports": reports, "told": [] if told is None else [told]}
+        return [] if told is None else [told]
 
     def _next_s(self, speaker: Speaker, position: int) -> float:
         half_s, iteration_s = speaker.lease_s / 2, self.pace.iteration_s
@@ -244,10 +259,6 @@ class Heartbeat:
             health.ended(error)
             self.on_end()
             return None
-        if getattr(error, "status", None) in _NOT_TAKEN and not self.reports.is_empty:
-            _LOG.error("%s: reports are dropped, which the service refuses: %s", health.name, error)
-            self.reports.sent()
-            return 0.0
         self.error = error
         health.failed(error)
         if getattr(error, "status", None) == _CONFLICT:
