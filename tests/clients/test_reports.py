@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from preheat_client._runs.reports import LONGEST_NAME, MOST_AT_ONCE, MOST_WAITING, Reports
+from preheat_client._core.logged import LONGEST_NAME
+from preheat_client._runs.reports import MOST_AT_ONCE, MOST_VALUES, MOST_WAITING, Reports, is_about_reports
 
 
 def test_a_batch_is_the_same_until_it_was_sent() -> None:
@@ -64,7 +65,7 @@ def test_one_that_waits_for_the_next_batch_is_not_dropped_by_those_that_come() -
     reports = Reports()
     reports.add(0, {f"x{n}": 1.0 for n in range(MOST_AT_ONCE)})
     reports.add(1, {"loss": 1.0})
-    assert [each["iteration"] for each in reports.batch()] == [0]
+    assert {each["iteration"] for each in reports.batch()} == {0}
     for n in range(MOST_WAITING):
         reports.add(2 + n, {"loss": 1.0})
     reports.sent()
@@ -72,6 +73,53 @@ def test_one_that_waits_for_the_next_batch_is_not_dropped_by_those_that_come() -
     assert reports.dropped == 0
     reports.discard()
     assert (reports.dropped, reports.is_empty) == (1 + MOST_WAITING, True)
+
+
+def test_one_of_more_values_than_the_service_takes_becomes_several() -> None:
+    """A hundred each, in their order; as many reports of the same iteration as it takes."""
+    reports = Reports()
+    values = {f"x{n}": float(n) for n in range(2 * MOST_VALUES + 1)}
+    reports.add(7, values)
+    batch = reports.batch()
+    assert [(each["iteration"], len(each["values"])) for each in batch] == [(7, 100), (7, 100), (7, 1)]
+    assert {name: value for each in batch for name, value in each["values"].items()} == values
+
+
+def test_of_a_batch_that_is_refused_those_alone_are_dropped_that_the_service_names() -> None:
+    """The others are the next batch, in their order, before what has come since."""
+    reports = Reports()
+    for n in range(5):
+        reports.add(n, {"loss": 1.0})
+    assert len(reports.batch()) == 5
+    reports.add(5, {"loss": 1.0})
+    assert reports.refused({"errors": [{"pointer": "/reports/3/values/loss"}, {"pointer": "/reports/1"}]}) == 2
+    assert [each["iteration"] for each in reports.batch()] == [0, 2, 4, 5]
+    assert reports.dropped == 2
+
+
+@pytest.mark.parametrize("bad", [0, 6, 12])
+def test_one_that_the_service_refuses_without_naming_it_is_found_by_halves(bad: int) -> None:
+    """As where a batch is too large for a proxy: it alone is dropped, and all others arrive, in their order."""
+    reports, arrived = Reports(), []
+    for n in range(13):
+        reports.add(n, {"loss": 1.0})
+    while batch := reports.batch():
+        iterations = [each["iteration"] for each in batch]
+        if bad in iterations:
+            reports.refused({})
+        else:
+            arrived += iterations
+            reports.sent()
+    assert arrived == [n for n in range(13) if n != bad]
+    assert (reports.dropped, reports.is_empty) == (1, True)
+
+
+def test_a_refusal_that_names_something_else_is_not_one_of_reports() -> None:
+    """No report is to be dropped for it."""
+    assert is_about_reports({"errors": [{"pointer": "/reports/3/values"}, {"pointer": "/told/0/lrs"}]})
+    assert is_about_reports({"errors": [{"pointer": "/reports"}]})
+    assert is_about_reports({})
+    assert not is_about_reports({"errors": [{"pointer": "/position"}]})
 
 
 @pytest.mark.parametrize(
@@ -83,6 +131,8 @@ def test_one_that_waits_for_the_next_batch_is_not_dropped_by_those_that_come() -
         (1, {"loss": 10**400}, TypeError, "must be a number"),
         (-1, {"loss": 1.0}, ValueError, r"iteration \(-1\) must be ≥ 0"),
         (1, {"": 1.0}, ValueError, r"a name \(''\) must have 1 to 100 characters"),
+        (1, {"loss\n": 1.0}, ValueError, "printable and not all blank"),
+        (1, {" ": 1.0}, ValueError, "printable and not all blank"),
         (1, {"x" * (LONGEST_NAME + 1): 1.0}, ValueError, "must have 1 to 100 characters"),
         (1, {f"x{n}": 1.0 for n in range(MOST_AT_ONCE + 1)}, ValueError, "more than 10000"),
     ],

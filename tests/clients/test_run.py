@@ -45,6 +45,15 @@ def used(run: Run, start: int, stop: int, pause_s: float = 0.0) -> list[Any]:
     return lrs
 
 
+def used_until_answered(run: Run, start: int, attempt: int = 1) -> list[Any]:
+    """LRs from `start` on, until the service has answered an attempt again."""
+    lrs: list[Any] = []
+    while run.status.attempt != attempt or run.status.state is not RunState.READY:
+        lrs += used(run, start + len(lrs), start + len(lrs) + 1, 0.001)
+        assert len(lrs) < 60_000
+    return lrs
+
+
 def planned(start: int, stop: int, factor: float = 1.0) -> list[float]:
     """What the spec says of them."""
     return [n / 1_000_000 * factor for n in range(start, stop)]
@@ -252,15 +261,13 @@ class TestReports:
         assert runs.toy.reports == {(1, 1, "loss"): 0.5}
 
     def test_a_service_that_is_away_costs_memory_that_is_bounded(self, runs: Any) -> None:
-        """The newest are kept, and how many were dropped is said; a loop waits for none of them."""
+        """The newest are kept, and how many were dropped is said."""
         with Preheat(runs.url) as preheat:
             run = preheat.run("llama", SPEC)
             run.lr(1)
             runs.service.is_away = True
-            started = time.monotonic()
             for n in range(1, 3 * MOST_WAITING):
                 run.report(n, loss=1.0)
-            assert time.monotonic() - started < 10
             assert run.status.dropped_reports >= MOST_WAITING - 2  # one is sent, one waits
             runs.service.is_away = False
             wait_until(lambda: (1, 3 * MOST_WAITING - 1, "loss") in runs.toy.reports, SOON_S)
@@ -283,16 +290,20 @@ class TestReports:
     def test_reports_that_the_service_refuses_do_not_stop_the_heartbeat(
         self, runs: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """They are dropped, which is logged, and windows go on."""
+        """They alone are dropped, which is logged and counted, and windows go on."""
         with Preheat(runs.url) as preheat:
             run = preheat.run("llama", SPEC)
             run.lr(1)
+            runs.service.is_away = True
+            run.report(1, loss=0.25)
             run.report(1, poison=1.0)
-            wait_until(lambda: "reports are dropped" in caplog.text, SOON_S)
             run.report(2, loss=0.5)
+            runs.service.is_away = False
+            wait_until(lambda: "1 reports are dropped" in caplog.text, SOON_S)
             assert used(run, 2, 100, 0.001) == planned(2, 100)
-            wait_until(lambda: (1, 2, "loss") in runs.toy.reports, SOON_S)
-            assert run.status.state is RunState.READY
+            wait_until(lambda: {(1, 1, "loss"), (1, 2, "loss")} <= runs.toy.reports.keys(), SOON_S)
+            used_until_answered(run, 100)
+            assert run.status.dropped_reports == 1
 
     def test_what_is_no_number_is_refused(self, runs: Any) -> None:
         """By name and value, where it is reported."""
@@ -340,8 +351,9 @@ class TestOutOfReach:
             timer.start()
             lrs = used(run, 1, 200, 0.001)
             timer.join()
-            wait_until(lambda: run.status.state is RunState.READY, SOON_S)
-            assert lrs == recorded(runs, 1, 1, 200) == planned(1, 200)
+            lrs += used_until_answered(run, len(lrs) + 1)
+            wait_until(lambda: runs.toy.attempts[0].position == len(lrs), SOON_S)
+            assert lrs == recorded(runs, 1, 1, len(lrs) + 1) == planned(1, len(lrs) + 1)
         assert len(runs.service.asked("attempts")) > 1
         assert len(runs.toy.attempts) == 1
 
@@ -544,6 +556,46 @@ def test_a_service_that_was_restored_takes_what_the_job_knows(runs: Any) -> None
         assert knowledge["spec"]["target_lr"] == 0.1
         assert knowledge["bound"] == backup.attempts[0].start
         assert run.status.state is RunState.READY
+
+
+class TestLostAnswerAfterARestore:
+    """Rule 14, and the answer to the attach that tells what the job knows is lost: it may have opened an attempt."""
+
+    def test_it_is_asked_for_again_before_anything_else(self, runs: Any) -> None:
+        """With the same token: a window of the attempt before would be refused, and end a job that is well."""
+        backup = copy.deepcopy(runs.toy)
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            lrs = used(run, 1, 20, 0.001)
+            runs.service.loses = {"attempts"}
+            runs.service.toy = backup
+            wait_until(lambda: len(runs.service.asked("attempts")) >= 4, SOON_S)
+            lrs += used(run, 20, 40, 0.001)
+            runs.service.loses = set()
+            lrs += used_until_answered(run, len(lrs) + 1, attempt=2)
+            wait_until(lambda: backup.attempts[0].position == len(lrs), SOON_S)
+            assert lrs == planned(1, len(lrs) + 1)
+            start = backup.attempts[0].start
+            assert [backup.attempts[0].record[n] for n in range(start, len(lrs) + 1)] == lrs[start - 1 :]
+        assert len({body["token"] for body in runs.service.asked("attempts")}) == 2
+        assert [attempt.is_closed for attempt in backup.attempts] == [True]
+
+    def test_a_rewind_leaves_that_attempt(self, runs: Any) -> None:
+        """Another token with what was seen before would be refused: somebody else's attempt, it would seem."""
+        backup = copy.deepcopy(runs.toy)
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            used(run, 1, 20)
+            state = run.state_dict(10)
+            runs.service.loses = {"attempts"}
+            runs.service.toy = backup
+            wait_until(lambda: len(runs.service.asked("attempts")) >= 3, SOON_S)
+            run.load_state_dict(state)
+            timer = threading.Timer(0.5, runs.service.loses.clear)
+            timer.start()
+            assert used(run, 10, 40) == planned(10, 40)
+            timer.join()
+        assert [(attempt.number, attempt.is_closed) for attempt in backup.attempts][-1] == (3, True)
 
 
 def test_a_checkpoint_of_a_lost_attempt_is_taken_as_a_fact(runs: Any) -> None:

@@ -231,10 +231,11 @@ class ToyRun:
         attempt.acknowledged = max(attempt.acknowledged, end)
 
     def _take_reports(self, attempt: Attempt, body: dict[str, Any]) -> None:
+        found = [place for place, report in enumerate(body["reports"]) if "poison" in report["values"]]
+        if found:
+            raise Refused(422, "invalid-spec", errors=[{"pointer": f"/reports/{place}/values"} for place in found])
         for report in body["reports"]:
             for name, value in report["values"].items():
-                if name == "poison":
-                    raise Refused(422, "invalid-spec", errors=[])
                 self.reports.setdefault((attempt.number, report["iteration"], name), value)
 
     def report(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -164,8 +164,8 @@ class Run(Described):
         Never waits, and never fails for what the service says: reports are kept in memory, the last 10,000. Under
         torch.distributed only rank 0's count. NaN and infinities are values too.
 
-        Raises TypeError for what is no number, ValueError for a negative iteration or a name of more than 100
-        characters.
+        Raises TypeError for what is no number, ValueError for a negative iteration or a name that is blank, not
+        printable or longer than 100 characters.
         """
         iteration = whole_number(iteration)
         if (

@@ -3,19 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-_LONGEST_NAME = 100
+LONGEST_NAME = 100
 _NOT_REPORTED = {"learning_rate", "lr", "epoch", "step"}
 """What the service knows, or what is no result."""
 
 
 def report_logged(run: Any, iteration: int, logs: Mapping[str, Any] | None) -> None:
-    """Reports the numbers in what was logged after an iteration, but for names that are too long."""
+    """Reports the numbers in what was logged after an iteration, but for names that the service does not take."""
     values = {}
     for name, value in (logs or {}).items():
         number = _number(value)
-        if number is not None and name not in _NOT_REPORTED and 0 < len(name) <= _LONGEST_NAME:
+        if number is not None and name not in _NOT_REPORTED and is_name(name):
             values[name] = number
     run.report(iteration, **values)
+
+
+def is_name(name: str) -> bool:
+    """Whether the service takes a name of a number."""
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable() and not name.isspace()
 
 
 def _number(value: Any) -> float | None:

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from preheat_client._core.worker import Result
@@ -41,6 +42,8 @@ class Attachment:
         if self.leave():
             more["take_over"] = True  # of this process's own attempt, if the goodbye got lost
             heartbeat.reports.discard()  # what it could not say then, the next attempt must not say as its own
+            with suppress(KnowsMore):  # then the attach says it
+                self.patiently(lambda _: heartbeat.settle())
         body = heartbeat.attach_body(position, os.urandom(16).hex(), **more)
         try:
             attached = self.patiently(lambda api: api.attach(run, body))
@@ -140,6 +143,10 @@ class Attachment:
         return {"attempt": checkpoint["attempt"], "revision": checkpoint["revision"], "bound": bound, "spec": spec}
 
     def _say_goodbye(self, speaker: Speaker, position: int) -> None:
+        attached = self.heartbeat.settle()
+        if attached is not None:
+            speaker = speaker.renewed(attached)
+            position = max(position, speaker.start)
         self.heartbeat.confirm(speaker, position)
         if self._options.speakers == "one":  # of many, the others go on
             self._link.api.close(self._link.run.id, speaker.attempt, speaker.token, position)

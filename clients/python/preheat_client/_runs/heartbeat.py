@@ -12,15 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from preheat_client._core.prefetch import Backoff
-from preheat_client._core.worker import Worker
-from preheat_client._runs.answers import RunDescription
+from preheat_client._core.worker import Result, Worker
+from preheat_client._runs.answers import Attached, RunDescription
 from preheat_client._runs.pace import Pace
 from preheat_client._runs.place import Place
 from preheat_client._runs.processes import Lineage, Processes
-from preheat_client._runs.reports import Reports
+from preheat_client._runs.reports import Reports, is_about_reports
 from preheat_client._runs.revisions import Revisions
 from preheat_client._runs.speaker import Asked, Speaker
-from preheat_client.errors import KnowsMore, PreheatError, RunFinished, RunSuperseded
+from preheat_client.errors import KnowsMore, PreheatError, RequestRefused, RunFinished, RunSuperseded
 from preheat_client.run_status import RunHealth
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ class Heartbeat:
         self.pace, self._backoff = Pace(position, time.monotonic()), Backoff()
         self.answers, self._ask_at, self._look_s, self._wait_s = 0, 0.0, _FIRST_LOOK_S, _SOONEST_S / 2
         self.error = self.ended = None
+        self._unanswered: dict[str, Any] | None = None
+        """The attach, told what this process knows, whose answer has not come: it may have opened an attempt."""
         with self.lock:
             self.speaker = speaker
 
@@ -161,10 +163,9 @@ class Heartbeat:
         Raises ServiceUnavailable, RequestRefused.
         """
         self._ask(speaker, position)
+        body = {"attempt": speaker.attempt, "token": speaker.token, "told": []}
         while self.link.options.reports and not self.reports.is_empty:
-            body = {"attempt": speaker.attempt, "token": speaker.token, "reports": self.reports.batch(), "told": []}
-            self.link.api.report(self.link.run.id, body)
-            self.reports.sent()
+            self._with_reports(lambda reports: self.link.api.report(self.link.run.id, {**body, "reports": reports}))
 
     def beat(self) -> float | None:
         """Makes one request, if it is time to; seconds until the next call, None if there will be none."""
@@ -180,7 +181,7 @@ class Heartbeat:
             return min(self._look_s, self._ask_at - now)
         again_after_s: float | None
         try:
-            again_after_s = self._ask(speaker, position)
+            again_after_s = self._ask(speaker, position) if self._unanswered is None else self._go_on_as(speaker)
         except PreheatError as error:
             again_after_s = self._failed(speaker, error)
         self.notify()
@@ -191,8 +192,10 @@ class Heartbeat:
         with self.lock:
             asked = speaker.ask(position)
             body = speaker.body(asked)
-        handed = link.api.window(link.run.id, {**body, **self._extras(asked)}, link.columns)
-        self.reports.sent()
+        body |= {"iteration_s": self.pace.iteration_s, "told": self._told_now(asked)}
+        handed = self._with_reports(
+            lambda reports: link.api.window(link.run.id, {**body, "reports": reports}, link.columns)
+        )
         self.error = None
         self.answers += 1
         self._backoff.succeeded()
@@ -212,11 +215,25 @@ class Heartbeat:
         self.on_window(before, speaker.revision)
         return self._next_s(speaker, position)
 
-    def _extras(self, asked: Asked) -> dict[str, Any]:
+    def _with_reports(self, ask: Callable[[list[dict[str, Any]]], Result]) -> Result:
+        """The answer to a request with the reports that wait, but for those that the service refuses."""
+        reports = self.reports
+        while True:
+            try:
+                answer = ask(reports.batch() if self.link.options.reports else [])
+            except RequestRefused as error:
+                if error.status not in _NOT_TAKEN or reports.is_empty or not is_about_reports(error.problem):
+                    raise
+                if dropped := reports.refused(error.problem):
+                    _LOG.error("%s: %d reports are dropped, as refused: %s", self.link.health.name, dropped, error)
+            else:
+                reports.sent()
+                return answer
+
+    def _told_now(self, asked: Asked) -> list[Mapping[str, Any]]:
         # In an overrun the service has yet to learn what was told.
         told = self.told(asked.position) if asked.overrun is None else None
-        reports = self.reports.batch() if self.link.options.reports else []
-        return {"iteration_s": self.pace.iteration_s, "reports": reports, "told": [] if told is None else [told]}
+        return [] if told is None else [told]
 
     def _next_s(self, speaker: Speaker, position: int) -> float:
         half_s, iteration_s = speaker.lease_s / 2, self.pace.iteration_s
@@ -231,20 +248,17 @@ class Heartbeat:
         health = self.link.health
         if self.is_over(speaker):  # closing is what made it fail
             return None
+        if isinstance(error, KnowsMore):
+            try:
+                self._unanswered = self._facts(speaker)
+                return self._go_on_as(speaker)
+            except PreheatError as refusal:
+                error = refusal
         if isinstance(error, RunSuperseded | RunFinished):
             self.ended = error
             health.ended(error)
             self.on_end()
             return None
-        if isinstance(error, KnowsMore):
-            try:
-                return self._tell_what_is_known(speaker)
-            except PreheatError as refusal:
-                error = refusal
-        if getattr(error, "status", None) in _NOT_TAKEN and not self.reports.is_empty:
-            _LOG.error("%s: reports are dropped, which the service refuses: %s", health.name, error)
-            self.reports.sent()
-            return 0.0
         self.error = error
         health.failed(error)
         if getattr(error, "status", None) == _CONFLICT:
@@ -252,23 +266,42 @@ class Heartbeat:
         pause_s: float = min(self._backoff.failed(error), 2 * speaker.lease_s)
         return max(pause_s, self._backoff.retry_after_s)
 
-    def _tell_what_is_known(self, speaker: Speaker) -> float:
-        """Attaches to a service that has lost this attempt, or more: it takes what this process knows as facts."""
+    def settle(self) -> Attached | None:
+        """Asks again for the attempt that an attach may have opened whose answer got lost; None if there was no such.
+
+        With the same token, since with another one it would be refused, as a window of the attempt before it would be.
+        Raises ServiceUnavailable, RunSuperseded, KnowsMore, RequestRefused.
+        """
+        if self._unanswered is None:
+            return None
+        try:
+            attached = self.link.api.attach(self.link.run.id, self._unanswered)
+        except RequestRefused:
+            self._unanswered = None
+            raise
+        self._unanswered, self.seen_attempt = None, attached.attempt
+        _LOG.warning(
+            "%s: the service had lost this attempt, which is attempt %d now", self.link.health.name, attached.attempt
+        )
+        return attached
+
+    def _go_on_as(self, speaker: Speaker) -> float:
+        """Goes on as the attempt that a service has opened which had lost this one, or more."""
+        attached = self.settle()
+        with self.lock:
+            if attached is not None and self.speaker is speaker:
+                self.speaker = speaker.renewed(attached)
+        return 0.0
+
+    def _facts(self, speaker: Speaker) -> dict[str, Any]:
+        """An attach by which a service that has lost an attempt takes what this process knows as facts."""
         link, end = self.link, speaker.end
         revision = speaker.overrun.revision if speaker.overrun else speaker.revision
         spec = link.revisions.spec(revision)
         if spec is None:
             _LOG.error("%s: the service has lost revision %d, and its LRs are not here", link.health.name, revision)
         knowledge = {"attempt": speaker.attempt, "revision": revision, "bound": end, "spec": spec}
-        body = self.attach_body(end, os.urandom(16).hex(), knowledge=knowledge)
-        attached = link.api.attach(link.run.id, body)
-        message = "%s: the service had lost attempt %d, which is attempt %d now"
-        _LOG.warning(message, link.health.name, speaker.attempt, attached.attempt)
-        self.seen_attempt = attached.attempt
-        with self.lock:
-            if self.speaker is speaker:
-                self.speaker = speaker.renewed(attached)
-        return 0.0
+        return self.attach_body(end, os.urandom(16).hex(), knowledge=knowledge)
 
 
 def _beat(reference: "weakref.ref[Heartbeat]") -> float | None:
