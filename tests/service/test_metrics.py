@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from preheat.api import create_app
 from preheat.observability.metrics import Metrics
 from preheat.observability.requests import BUCKETS_S
+from preheat.runs.states import State
 from preheat.settings import Settings
 from reference import REFERENCE_SPEC
 from rest import UNKNOWN, posted_id
@@ -406,6 +407,7 @@ def test_dashboard_and_alerts_ask_for_metrics_that_there_are() -> None:
     metrics = Metrics("2.13.0")
     metrics.watch_caches({})
     metrics.watch_lost_log_lines(int)
+    metrics.watch_runs(dict)
     known = {"up"}
     for family in metrics.registry.collect():
         suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",)}
@@ -414,6 +416,27 @@ def test_dashboard_and_alerts_ask_for_metrics_that_there_are() -> None:
     asked = {name for expression in expressions for name in _names(expression)}
     assert len(asked) > 15
     assert asked <= known
+
+
+def test_alerts_ask_for_events_that_are_counted_from_the_start() -> None:
+    """A counter that begins at 1 has not risen for PromQL, so that its first event would go unseen."""
+    expressions = " ".join(rule["expr"] for rule in _rules())
+    asked = set(re.findall(r'preheat_run_events_total\{kind="([^"]+)"', expressions))
+    counted = {
+        labels[0]: value
+        for (name, labels), value in samples(Metrics("2.13.0").exposition()[0].decode()).items()
+        if name == "preheat_run_events_total"
+    }
+    assert asked
+    assert counted == dict.fromkeys(asked, 0)
+
+
+def test_dashboard_and_alerts_ask_for_states_that_there_are() -> None:
+    """Each value of the label `state` is a state of a live run."""
+    expressions = [rule["expr"] for rule in _rules()] + [each["expr"] for each in _targets()]
+    asked = set(re.findall(r'state!?="([^"]+)"', " ".join(expressions)))
+    assert asked >= {"SILENT", "STALLED"}
+    assert asked <= set(get_args(State))
 
 
 def test_every_panel_has_a_title_a_unit_and_the_data_source_that_is_chosen() -> None:

@@ -33,6 +33,9 @@ from preheat.observability.workers import SharedMetrics
 Refusal = Literal["busy", "time", "memory", "limit"]
 """Why a request was refused: too many wait, it took too long or too much memory, or it is larger than a setting."""
 
+_ALERTED_EVENTS = ("alarm", "overrun", "recovered")
+"""Kinds of events that alerts ask for: counted from 0 on, so that the first is seen as a rise."""
+
 
 class ObservedCache(Protocol):
     """What is read from a cache: its counts since the start, and its bytes."""
@@ -88,6 +91,8 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        for kind in _ALERTED_EVENTS:
+            self._run_events.labels(kind)
         self._workers = Gauge("preheat_workers", "Processes that answer requests.", registry=self.registry)
         Info("preheat_build", "Versions of what is running.", registry=self.registry).info(
             {"version": __version__, "torch": torch_version, "python": platform.python_version()}
