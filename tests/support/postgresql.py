@@ -62,7 +62,8 @@ class PostgreSQL:
         parent = self._server.get_pid()
         children = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False).stdout
         for pid in (parent, *map(int, children.split())):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # a connection that has ended meanwhile
+                os.kill(pid, signal.SIGKILL)
         # Until somebody reaps it the process has its number, and a new server would hold its locks for somebody's.
         for lock in ("postmaster.pid", ".s.PGSQL.5432.lock"):
             (self._server.pgdata / lock).unlink(missing_ok=True)
