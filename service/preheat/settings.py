@@ -211,26 +211,28 @@ class Settings(BaseSettings):
     picture_cache_bytes: _Memory = Field(64_000_000, ge=0, description="Memory for pictures, per worker.")
 
     run_lease_s: float = Field(
-        5.0, gt=0, le=3600, description="How far ahead LRs are handed out to a live run; so long its changes wait."
+        5.0, ge=0.01, le=3600, description="How far ahead LRs are handed out to a live run; so long its changes wait."
     )
     run_lease_all_s: float = Field(
-        60.0, gt=0, le=86_400, description="The same where every rank asks for itself: so long it can do without us."
+        60.0, ge=0.01, le=86_400, description="The same where every rank asks for itself: so long it can do without us."
     )
-    run_stalled_after_s: float = Field(
-        300.0, gt=0, description="When a job that is heard of and does not move counts as stalled."
+    run_stalled_after_s: _Seconds = Field(
+        300.0, description="When a job that is heard of and does not move counts as stalled."
     )
     max_window_iterations: int = Field(
         4096, ge=2, le=1_000_000, description="Most iterations that are handed out past the one that a job has come to."
     )
     max_changes_per_run: int = Field(2_000, ge=1, le=2_000, description="Most changes of a run.")
-    max_attempts_per_run: int = Field(10_000, ge=1, description="Most restarts of a run's job.")
-    max_controllers_per_run: int = Field(10, ge=0, description="Most controllers of a run.")
-    max_events_per_run: int = Field(100_000, ge=100, description="Events of a run that are kept, the newest.")
+    max_attempts_per_run: int = Field(10_000, ge=1, le=10_000, description="Most restarts of a run's job.")
+    max_controllers_per_run: int = Field(10, ge=0, le=100, description="Most controllers of a run.")
+    max_events_per_run: int = Field(
+        100_000, ge=100, le=100_000_000, description="Events of a run that are kept, the newest."
+    )
     max_reports_per_run: int = Field(
-        5_000_000, ge=0, description="Reported values of a run that are kept, beside those that a controller follows."
+        5_000_000, ge=0, le=10**12, description="Reported values of a run that are kept, beside those that a controller follows."
     )
     automated_changes_per_thousand: int = Field(
-        10, ge=0, description="Most changes of a run by one program within a thousand iterations."
+        10, ge=0, le=1000, description="Most changes of a run by one program within a thousand iterations."
     )
 
     log_format: Literal["auto", "json", "text"] = Field(
