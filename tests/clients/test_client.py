@@ -413,8 +413,9 @@ def test_a_callback_can_ask_the_service(url: str, tmp_path: Path) -> None:
         pictures.append(path)
 
     with Preheat(url, on_state_change=draw) as preheat:
-        preheat.create(REFERENCE_SPEC)
+        schedule = preheat.create(REFERENCE_SPEC)
         wait_until(lambda: pictures, 30)
+        assert schedule.status.state is State.READY
     assert pictures[0].read_bytes().startswith(b"\x89PNG")
 
 

@@ -241,8 +241,9 @@ def test_retry_after_is_waited_for_in_both_forms(retry_after: Callable[[float], 
     """Seconds and dates are kept, also by a clock a year off; without them a second is the longest."""
     busy = Busy(retry_after, clock_s)
     with serving(busy, date_header=False) as url, Preheat(url, start_timeout_s=0.1) as preheat:
-        preheat.create(REFERENCE_SPEC, fallback=0.5)
+        schedule = preheat.create(REFERENCE_SPEC, fallback=0.5)
         wait_until(lambda: len(busy.asked) == 2, 30)
+        assert "503" in str(schedule.status.last_error)  # kept until here: a schedule that is dropped asks no more
     assert 2.9 < busy.asked[1] - busy.asked[0] < waited_s(3) + BUSY_S
 
 

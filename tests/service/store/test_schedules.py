@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,28 @@ from preheat.store import Database, Page, ScheduleStore, Search
 from reference import REFERENCE_SPEC
 
 LABELS = ["é 日本", "a\0b", "%", "\N{GRINNING FACE}\u202e", "'; DROP TABLE schedules; --", "\\", "line\nline"]
+
+OPENED_AT_ONCE = """
+import os, sys, time
+from pathlib import Path
+from sqlalchemy import URL, text
+from preheat.store.dialects import sqlite
+
+for number in range(100):
+    file = Path(sys.argv[1], f"{number}.db")
+    file.touch()
+    at_once, children = time.monotonic() + 0.02, []
+    for _ in range(4):
+        if not (child := os.fork()):
+            while time.monotonic() < at_once:
+                pass
+            with sqlite.create_engine(URL.create("sqlite", database=str(file)), 30).connect() as connection:
+                connection.execute(text("SELECT * FROM sqlite_master")).all()
+            os._exit(0)
+        children.append(child)
+    if any([os.waitpid(child, 0)[1] for child in children]):
+        sys.exit("a process could not open it")
+"""
 
 
 def schedule(total_iterations: int = 20, **fields: Any) -> Schedule:
@@ -91,6 +116,13 @@ def test_many_services_make_the_tables_and_add_the_same(database_url: str) -> No
         added = list(pool.map(lambda store: store.add(schedule()), stores))
         assert sorted(added) == [False] * 7 + [True]
         assert len(stores[0].newest(10).schedules) == 1
+
+
+def test_processes_open_a_new_file_at_once(tmp_path: Path) -> None:
+    """Of those that set SQLite's mode at the same moment it refuses all but one at once: none of them fails by that."""
+    command = [sys.executable, "-c", OPENED_AT_ONCE, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_databases_of_one_process_are_made_at_once() -> None:

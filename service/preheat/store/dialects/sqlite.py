@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ _LAST_CHARACTER = "\U0010ffff"
 _FIRST_SURROGATE, _FIRST_AFTER_SURROGATES = 0xD800, 0xE000
 _LEAST_FREE_BYTES = 1_000_000
 _KEPT, _IS_KEPT = 4, "is_kept"
+_PAUSE_S = 0.01
 _BEGINNING = b"SQLite format 3\0"  # sqlite.org/fileformat.html §1.3
 _MAY_PASS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE}
 _MEANINGS = {
@@ -80,7 +82,7 @@ def create_engine(url: URL, timeout_s: float) -> Engine:
         event.listen(engine, "handle_error", file.failed)
     else:  # a database that lives in its connection: there must be one, used by one thread at a time
         engine = create_engine_of_url(url, creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0)
-    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "connect", lambda connection, _record: _set_up(connection, timeout_s))
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -294,12 +296,26 @@ def _after(prefix: str) -> str:
     return shortened[:-1] + chr(_FIRST_AFTER_SURROGATES if following == _FIRST_SURROGATE else following)
 
 
-def _set_up(connection: sqlite3.Connection, _record: object) -> None:
+def _set_up(connection: sqlite3.Connection, timeout_s: float) -> None:
     # By default one damaged byte that is not UTF-8 would fail the query, and with it every sound row of a list.
     connection.text_factory = lambda data: data.decode(errors="replace")
     # With WAL readers and the writer do not wait for each other; without FULL it does not sync every commit.
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection, timeout_s)
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _write_ahead(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Sets the mode; of several that set it at the same moment SQLite refuses all but one at once, without waiting."""
+    give_up = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:
