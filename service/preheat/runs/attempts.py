@@ -100,7 +100,7 @@ def attach(
         raise LimitExceeded(
             "attempts of a run", len(run.attempts) + 1, "max_attempts_per_run", limits.most_attempts, way
         )
-    _check_attach(run, request, now)
+    _check_attach(run, request, now, limits)
     if request.knowledge is not None:
         recover(draft, request.knowledge, curves)
         furthest = max(draft.run.total_iterations + 1, run.horizon) + limits.window_cap
@@ -150,14 +150,16 @@ def _joined(run: Run, request: AttachRequest) -> Attempt | None:
     return attempt if attempt.token == request.token or is_same_life else None
 
 
-def _check_attach(run: Run, request: AttachRequest, now: float) -> None:
+def _check_attach(run: Run, request: AttachRequest, now: float, limits: Limits) -> None:
     attempt = run.attempt
     if request.seen_attempt != run.attempt_number and request.knowledge is None:
         raise AttemptMoved(request.seen_attempt, run.attempt_number)
     if attempt is not None and is_alive(attempt, now) and not request.take_over and not _is_restart(attempt, request):
         raise Occupied(attempt.number)
     overrun = None if request.checkpoint is None else request.checkpoint.overrun
-    furthest = max(run.total_iterations + 1, run.horizon, 0 if overrun is None else overrun.end)
+    furthest = max(run.total_iterations + 1, run.horizon)
+    if overrun is not None:
+        furthest = max(furthest, min(overrun.end, furthest + limits.window_cap))
     if request.position > furthest and request.knowledge is None:
         raise PositionAhead("position", request.position, furthest)
     if request.checkpoint is not None:

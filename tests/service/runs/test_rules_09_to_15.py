@@ -10,6 +10,7 @@ from preheat.runs import attempts, knowledge, making, reports
 from preheat.runs.errors import (
     EventsTrimmed,
     KnowsMore,
+    PositionAhead,
     Superseded,
 )
 from preheat.runs.events import check_kept
@@ -69,6 +70,20 @@ def test_rule_10_attaching_corrects_the_record_of_what_the_checkpoint_knows() ->
         ("used", True),
         ("planned", False),
     ]
+
+
+def test_rule_10_an_overrun_in_a_checkpoint_leads_at_most_a_cap_past_the_end() -> None:
+    """Further on would be a horizon behind which nothing can be changed any more: the planned change stays."""
+    job = started()
+    change = job.change(factor=0.5, at=900).change
+    for position in (10**14, 1001 + 65):
+        with pytest.raises(PositionAhead) as refused:
+            job.attach(position, checkpoint=job.checkpoint(position, Overrun(11, position, 1)))
+        assert refused.value.members["handed"] == 1001 + 64
+    assert (job.run.horizon, [each.effect for each in job.run.changes]) == (11, [change.effect])
+    end = 1001 + 64
+    job.attach(end, checkpoint=job.checkpoint(end, Overrun(11, end, 1)))
+    assert job.run.horizon == end
 
 
 def test_rule_10_the_first_lr_is_logged_and_a_jump_is_an_event() -> None:
