@@ -12,8 +12,8 @@ BASE = Path(__file__).parents[2] / "clients/python/preheat_client"
 
 LEVELS = [
     {"errors", "_core.fields", "_core.request", "_core.run_use", "_core.logged"}
-    | {f"_runs.{name}" for name in ("pace", "place", "processes", "reports")},
-    {"_core.version", "_core.scheduler_state"},
+    | {f"_runs.{name}" for name in ("pace", "place", "processes")},
+    {"_core.version", "_core.scheduler_state", "_runs.reports"},
     {
         "status",
         "_core.configuration",

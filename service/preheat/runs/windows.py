@@ -54,8 +54,8 @@ def hand_out(
     Raises Superseded for any but the present attempt and its token, RunFinished, KnowsMore, PositionAhead, NoOverrun;
     InvalidSpec for what lies before the attempt.
     """
-    check_knowledge(run, request.generation, request.revision, request.attempt)
     _check_generation(run, request)
+    check_knowledge(run, request.generation, request.revision, request.attempt)
     attempt = present(run, request.attempt, request.token)
     if run.is_finished:
         raise RunFinished(run.id)

@@ -84,7 +84,7 @@ def reports_under(
     places = sorted({(each.iteration, each.name) for each in batch})
     for begin in range(0, len(places), _AT_ONCE):
         iterations, names = map(set, zip(*places[begin : begin + _AT_ONCE], strict=True))
-        # Not a term for each place: for that SQLite reads all that the attempt has, while nobody else may write.
+        # Not a term for each place: for that a database may read all that the attempt has, while nobody else may write.
         near = (run_reports.c.name.in_(sorted(names)), run_reports.c.iteration.in_(sorted(iterations)))
         query = select(run_reports.c.iteration, run_reports.c.name, run_reports.c.value)
         rows = connection.execute(query.where(run_reports.c.run == run_id, run_reports.c.attempt == attempt, *near))
