@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,6 +24,9 @@ for name in [name for name in os.environ if name.startswith("PREHEAT_")]:
 _DATA = tempfile.TemporaryDirectory(prefix="preheat-tests-")
 atexit.register(_DATA.cleanup)  # else the interpreter would clean up at its end, with a ResourceWarning
 os.environ["XDG_DATA_HOME"] = _DATA.name
+
+# A shell without job control has what it starts in the background ignore Ctrl-C, and so would each command under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Each client of httpx reads all authorities that certifi knows, which takes longer than what most tests do with it, and
 # nothing here speaks with the world: one will do.
