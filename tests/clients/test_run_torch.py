@@ -2,6 +2,10 @@
 
 import copy
 import gc
+import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +101,93 @@ def test_an_evaluation_that_loads_a_checkpoint_opens_none(runs: Any) -> None:
         del scheduler
         gc.collect()
     assert runs.service.asked("attempts") == []
+
+
+def test_a_copy_looks_and_never_speaks_for_the_run(runs: Any) -> None:
+    """Its steps leave the run's position to the loop; its update is refused, and its state is that of the moment."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        trained(on, scheduler, 20)
+        twin: RemoteLR = copy.deepcopy(scheduler)
+        saved = scheduler.state_dict()
+        assert twin.state_dict() == saved
+        for n in range(5_000, 5_050):
+            twin.step(n)
+        assert twin.get_last_lr() == planned(5_049, 5_050)
+        with pytest.raises(
+            RuntimeError, match=r"copy of one that trains <run llama.*train with the one that was copied"
+        ):
+            twin.optimizer.step()
+        assert trained(on, scheduler, 40) == planned(21, 61)
+        wait_until(lambda: runs.toy.attempts[0].position == 61, SOON_S)
+        assert runs.toy.attempts[0].handed < 5_000
+        assert twin.state_dict() == {**saved, "iteration": 5_049}
+        scheduler.load_state_dict({**twin.state_dict(), "iteration": 21})
+        assert trained(on, scheduler, 10) == planned(21, 31)
+        assert [attempt.start for attempt in runs.toy.attempts] == [1, 21]
+
+
+def test_a_copy_of_before_the_first_update_trains(runs: Any) -> None:
+    """Frameworks copy what they are given, and throw the original away."""
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        twin = copy.deepcopy(RemoteLR(optimizer(), run))
+        assert isinstance(twin.optimizer, SGD)
+        assert trained(twin.optimizer, twin, 40) == planned(1, 41)
+        wait_until(lambda: runs.toy.attempts[0].position == 41, SOON_S)
+
+
+def test_a_pickled_one_attaches_at_its_first_update_elsewhere(runs: Any) -> None:
+    """In another process, from where it was, as from a checkpoint; also if the last update was not stepped for yet."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        trained(on, scheduler, 20)
+        pickles = [pickle.dumps(scheduler)]
+        on.step()
+        pickles.append(pickle.dumps(scheduler))
+    script = (
+        "import pickle, sys; scheduler = pickle.loads(bytes.fromhex(sys.argv[1])); on = scheduler.optimizer\n"
+        "for _ in range(3): on.step(); print(on.param_groups[0]['lr']); scheduler.step()\n"
+    )
+    for pickled, first in zip(pickles, (21, 22), strict=True):
+        command = [sys.executable, "-c", script, pickled.hex()]
+        told = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True, timeout=120)
+        assert [float(lr) for lr in told.stdout.split()] == planned(first, first + 3)
+        attempt = runs.toy.attempts[-1]
+        assert (attempt.start, attempt.position, attempt.is_closed) == (first, first + 3, True)
+        checkpoint = runs.service.asked("attempts")[-1]["checkpoint"]
+        assert (checkpoint["attempt"], checkpoint["position"]) == (1, first)
+
+
+def test_a_state_of_before_the_first_update_opens_an_attempt(runs: Any) -> None:
+    """A loop that begins again at the beginning is another life, as one that goes back to any other checkpoint."""
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        pairs = [(on, RemoteLR(on, run)) for on in (optimizer(), optimizer())]
+        state = pairs[0][1].state_dict()
+        for on, scheduler in pairs:
+            trained(on, scheduler, 20)
+        for _, scheduler in pairs:
+            scheduler.load_state_dict(state)
+        for on, scheduler in pairs:
+            assert trained(on, scheduler, 10) == planned(1, 11)
+        assert [attempt.start for attempt in runs.toy.attempts] == [1, 1]
+        wait_until(lambda: runs.toy.attempts[1].position == 11, SOON_S)
+
+
+def test_a_state_that_is_saved_again_before_an_update_is_of_the_same_attempt(runs: Any) -> None:
+    """A job that is stopped right after it was resumed loses nothing of what its checkpoint knew."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        trained(on, scheduler, 20)
+        state = scheduler.state_dict()
+    with Preheat(runs.url) as preheat:
+        scheduler = RemoteLR(optimizer(), preheat.run("llama", SPEC))
+        scheduler.load_state_dict(state)
+        assert scheduler.state_dict() == state
 
 
 def test_a_state_of_another_schedule_is_refused_both_ways(runs: Any, url: str) -> None:

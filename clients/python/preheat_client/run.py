@@ -13,7 +13,7 @@ from preheat_client._runs.opened import Feed, Opened
 from preheat_client._runs.plan import Plan
 from preheat_client._runs.ranks import Ranks, check_alone, ranks_now
 from preheat_client._runs.speaker import Part
-from preheat_client._runs.states import check_run, checkpoint_of, state_of, used_before
+from preheat_client._runs.states import check_run, checkpoint_of, is_same, state_of, used_before
 from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
 from preheat_client.run_status import RunState, RunStatus
 from preheat_client.schedule import whole_number
@@ -89,6 +89,11 @@ class Run(Described):
     def is_new(self) -> bool:
         """Whether this process has neither used an LR of it nor loaded a state, for adapters."""
         return not self._parts and self._pending is None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether this process has attached since a state was loaded, for adapters."""
+        return self._is_begun
 
     @property
     def planned(self) -> Plan:
@@ -186,9 +191,7 @@ class Run(Described):
         run, CheckpointMismatch, RunFinished; ValueError for one of several processes that could not agree.
         """
         checkpoint = None if state is None else checkpoint_of(state)
-        if self._is_begun and (
-            checkpoint is None or (_is_same(checkpoint, self._begun_from) and user not in self._users)
-        ):
+        if self._is_begun and (state is None or (is_same(checkpoint, self._begun_from) and user not in self._users)):
             if user is not None:
                 self._users.add(user)
             return
@@ -337,11 +340,6 @@ class Run(Described):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._opened.reopen, ()
-
-
-def _is_same(checkpoint: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
-    """Whether two states were saved at once; the iterations of two optimizers may differ."""
-    return other is not None and {**checkpoint, "position": 0} == {**other, "position": 0}
 
 
 def _next_part(attachment: Attachment | None, iteration: int) -> Part:

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from preheat_client._core.curve import Known, Metadata
 from preheat_client._core.param_groups import Binding, bind, fill, has_lr
 from preheat_client._core.run_use import RunUse, is_live
-from preheat_client._core.scheduler_state import iteration_of, state_of
+from preheat_client._core.scheduler_state import iteration_of
 from preheat_client._core.series import Series
 from preheat_client._core.shares import GroupLrs, Shares, check_choice, note_initial_lrs
 from preheat_client._core.updates import REPLACED, Updates, is_counted, unwrapped
@@ -170,9 +170,11 @@ class RemoteLR(RunUse, LRScheduler):
         """
         is_current = self._is_current()
         due = max(self._updates.count, 0) if is_current and self._unit == "update" else 0
-        state = {**state_of(self.schedule, self.last_epoch + due), "unit": self._unit}
+        iteration = self.last_epoch + due
+        is_run = is_live(self.schedule)
+        state = self._use_state(iteration) if is_run else {"iteration": iteration, "schedule_id": self.schedule.id}
         shares = {"shares": self._binding.shares.factors} if self._group_lrs == "scale" else {}
-        return {**state, **shares, "is_current": is_current}
+        return {**state, "unit": self._unit, **shares, "is_current": is_current}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from where the state was taken: sets the LR of the same update.
@@ -336,7 +338,7 @@ class RemoteLR(RunUse, LRScheduler):
         """What can be copied: a copy counts the updates of its own optimizer, and looks at the schedule anew."""
         left_out = {"_updates", "_known", "_bound_to", "_groups", "_at_hand", "_series", "_one_lr"}
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
-        return {**state, "_lrs": self.get_last_lr(), "_count": self._updates.count}
+        return {**state, **self._copied_use(), "_lrs": self.get_last_lr(), "_count": self._updates.count}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         count = state.pop("_count")
@@ -346,6 +348,9 @@ class RemoteLR(RunUse, LRScheduler):
         self._known = getattr(self.schedule, "_known", _UNCHANGING)
         self._bound_to = None
         self._at_hand, self._one_lr = _NOTHING, None
+        self._resume_use()
         if count != REPLACED and not is_counted(self.optimizer):
             self._updates.start(self.optimizer, self._hook)
             self._updates.count = count
+            if self._resumed is not None and self._resumed["iteration"] > self.last_epoch:  # not stepped for yet
+                self._begin(self._resumed["iteration"])

@@ -45,6 +45,13 @@ def checkpoint_of(state: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**{name: state[name] for name in names}, "position": state["iteration"]}
 
 
+def is_same(checkpoint: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Whether two checkpoints were saved at once; the iterations of two optimizers may differ."""
+    if checkpoint is None or other is None:
+        return checkpoint is other
+    return {**checkpoint, "position": 0} == {**other, "position": 0}
+
+
 def used_before(position: int, parts: Sequence[Part], names: Sequence[str], rank: int) -> dict[str, Any] | None:
     """What a rank says that it used last, for the service to compare with others; None if that is not in memory."""
     used = position - 1
