@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch.optim import SGD
-from torch.optim.lr_scheduler import SequentialLR
+from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, ExponentialLR, SequentialLR
 
 from preheat_client import ParamGroupMismatch, Preheat, RunState, RunSuperseded, ScheduleMismatch
 from preheat_client.torch import RemoteLR
@@ -115,9 +115,7 @@ def test_a_copy_looks_and_never_speaks_for_the_run(runs: Any) -> None:
         for n in range(5_000, 5_050):
             twin.step(n)
         assert twin.get_last_lr() == planned(5_049, 5_050)
-        with pytest.raises(
-            RuntimeError, match=r"copy of one that trains <run llama.*train with the one that was copied"
-        ):
+        with pytest.raises(RuntimeError, match=r"copy of one that trains <run llama.*with the original"):
             twin.optimizer.step()
         assert trained(on, scheduler, 40) == planned(21, 61)
         wait_until(lambda: runs.toy.attempts[0].position == 61, SOON_S)
@@ -321,14 +319,41 @@ def test_a_zombie_raises_at_its_next_step(runs: Any) -> None:
             trained(on, scheduler, 1)
 
 
-def test_a_run_in_a_sequential_lr_is_refused(runs: Any) -> None:
-    """Its turn would be no update's."""
-    with Preheat(runs.url) as preheat:
-        on = optimizer()
-        first = torch.optim.lr_scheduler.ConstantLR(on)
-        sequence = SequentialLR(on, [first, RemoteLR(on, preheat.run("llama", SPEC))], [1])
-        with pytest.raises(ValueError, match="put all phases into its spec"):
-            sequence.step()
+class TestAmongOthers:
+    """Torch's combined schedulers set LRs of which a record would know nothing: a run must not be in one."""
+
+    def test_the_first_of_a_sequential_lr_is_refused_where_that_is_made(self, runs: Any) -> None:
+        """Before any update, also by a SequentialLR of one."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            first = RemoteLR(on, preheat.run("llama", SPEC))
+            with pytest.raises(ValueError, match="put all phases into its spec"):
+                SequentialLR(on, [first, ConstantLR(on)], [1])
+            with pytest.raises(ValueError, match="put all phases into its spec"):
+                SequentialLR(on, [first], [])
+        assert runs.toy.attempts == []
+
+    def test_a_later_one_of_a_sequential_lr_is_refused_at_the_first_update(self, runs: Any) -> None:
+        """Before it attaches: the first scheduler's LRs would not be those that the run has on record."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            sequence = SequentialLR(on, [ConstantLR(on), RemoteLR(on, preheat.run("llama", SPEC))], [1])
+            with pytest.raises(ValueError, match="put all phases into its spec"):
+                on.step()
+            with pytest.raises(ValueError, match="put all phases into its spec"):
+                sequence.step()
+        assert runs.toy.attempts == []
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_in_a_chained_scheduler_it_is_refused_at_the_first_step(self, runs: Any, *, is_first: bool) -> None:
+        """Though the update before has attached."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            pair = [RemoteLR(on, preheat.run("llama", SPEC)), ExponentialLR(on, 0.9)]
+            chain = ChainedScheduler(pair if is_first else pair[::-1])
+            on.step()
+            with pytest.raises(ValueError, match="must not be in a ChainedScheduler"):
+                chain.step()
 
 
 def test_a_gradient_that_is_accumulated_is_no_update(runs: Any) -> None:

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from preheat_client._core.curve import Known, Metadata
 from preheat_client._core.param_groups import Binding, bind, fill, has_lr
-from preheat_client._core.run_use import RunUse, is_live
+from preheat_client._core.run_use import IN_SEQUENTIAL_LR, RunUse, is_live
 from preheat_client._core.scheduler_state import iteration_of
 from preheat_client._core.series import Series
 from preheat_client._core.shares import GroupLrs, Shares, check_choice, note_initial_lrs
@@ -192,9 +192,12 @@ class RemoteLR(RunUse, LRScheduler):
             self._begin(iteration)
         else:
             self.last_epoch, self._at_hand, self._has_turn = iteration, _NOTHING, False
+            self._looked_at = iteration
 
     def _initial_step(self) -> None:
         """Torch's constructor begins with it, and a SequentialLR whose first scheduler this is."""
+        if is_live(self.schedule) and hasattr(self, "_step_count"):
+            raise ValueError(IN_SEQUENTIAL_LR)
         self._step_count = 1
         self._begin(self._first)
 
@@ -202,7 +205,7 @@ class RemoteLR(RunUse, LRScheduler):
         """A SequentialLR calls it when it is the turn of this scheduler."""
         del epoch
         if is_live(self.schedule):
-            raise ValueError("a run must not be in a SequentialLR: put all phases into its spec")
+            raise ValueError(IN_SEQUENTIAL_LR)
         self._begin(self._first)
 
     def _begin(self, iteration: int) -> None:
@@ -212,6 +215,8 @@ class RemoteLR(RunUse, LRScheduler):
 
     def _set_used(self, iteration: int) -> None:
         self._set(iteration, is_used=True)
+        if self._is_first:  # the next step looks for a ChainedScheduler
+            self._at_hand = _NOTHING
 
     def _set_next(self, iteration: int) -> None:
         """Sets what a step sets, and looks for what else may set LRs."""
@@ -285,7 +290,7 @@ class RemoteLR(RunUse, LRScheduler):
         if self._binding.places:
             self._last_hyperparameters = self._source.hyperparameters(held)
             self._binding.write(groups, self._last_hyperparameters)
-        self.last_epoch = iteration
+        self.last_epoch = self._looked_at = iteration
         self._look()
 
     def _set_from(self, series: Series, offset: int) -> None:
@@ -349,6 +354,7 @@ class RemoteLR(RunUse, LRScheduler):
         self._bound_to = None
         self._at_hand, self._one_lr = _NOTHING, None
         self._resume_use()
+        self._looked_at = self.last_epoch
         if count != REPLACED and not is_counted(self.optimizer):
             self._updates.start(self.optimizer, self._hook)
             self._updates.count = count

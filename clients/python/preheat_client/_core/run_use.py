@@ -3,6 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+IN_SEQUENTIAL_LR = (
+    "a run must not be in a SequentialLR, whose other schedulers would set LRs that are not on record: put all phases "
+    "into its spec"
+)
+
 
 class RunUse:
     """What a scheduler of a run does besides setting LRs.
@@ -18,6 +23,8 @@ class RunUse:
     is_in_use: bool
     _resumed: Mapping[str, Any] | None
     _after_last: int
+    _looked_at: int
+    """The iteration whose LR was set last, before an update has attached."""
 
     def _start_use(self, schedule: Any) -> None:
         self.is_in_use, self._resumed, self._is_copy = not is_live(schedule), None, False
@@ -81,12 +88,14 @@ class RunUse:
             self._set_used(self.last_epoch)
 
     def _check_use(self) -> None:
-        """Raises RuntimeError for a copy."""
+        """Raises RuntimeError for a copy, ValueError for one that waits in a SequentialLR, which has put it back."""
+        if self.last_epoch != self._looked_at:
+            raise ValueError(IN_SEQUENTIAL_LR)
         if self._is_copy:
             raise RuntimeError(
-                f"this RemoteLR is a copy of one that trains {self.schedule!r}, and only looks: train with the one that "
-                "was copied. To go back to where the copy was made, load its state_dict() there; to train both, "
-                "construct a RemoteLR on the second optimizer"
+                f"this RemoteLR is a copy of one that trains {self.schedule!r}, and only looks: train with the original, "
+                "which goes back to where the copy was made by loading its state_dict(); to train with both, construct "
+                "a RemoteLR on the second optimizer"
             )
 
     def state_dict(self) -> dict[str, Any]:
