@@ -368,3 +368,72 @@ def test_a_gradient_that_is_accumulated_is_no_update(runs: Any) -> None:
             assert on.param_groups[0]["lr"] == n / 1_000_000
             scheduler.step()
     assert [body["position"] for body in runs.service.asked("windows")][-1] <= 60
+
+
+class TestWhatTheOptimizerHad:
+    """Rule 13: what is told is the LR that an update ran at; where it is not the one on record, that is an alarm."""
+
+    def told(self, runs: Any) -> list[tuple[int, Any]]:
+        """Iterations and LRs that were told and were not handed out."""
+        record = {n: lr for attempt in runs.toy.attempts for n, lr in attempt.record.items()}
+        told = [(each["iteration"], each["lrs"]) for each in runs.toy.told]
+        return [(n, lrs) for n, lrs in told if lrs != {"default": record.get(n)}]
+
+    def test_an_lr_that_another_scheduler_overwrites_is_told(self, runs: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """The first, second, fourth … update that it was so of, and the log has it once."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+            trained(on, scheduler, 10)
+            other = ExponentialLR(on, 0.5)
+            for _ in range(7):
+                other.step()
+                on.step()
+                scheduler.step()
+            assert trained(on, scheduler, 10) == planned(18, 28)
+        assert self.told(runs) == [
+            (n, {"default": lr / 2}) for n, lr in zip((11, 12, 14), (1.1e-5, 1.2e-5, 1.4e-5), strict=True)
+        ]
+        assert caplog.text.count("ran at an LR of {'default': 5.5e-06}, where {'default': 1.1e-05} was handed out") == 1
+
+    def test_an_lr_that_is_put_back_before_the_update_is_none(self, runs: Any) -> None:
+        """What counts is what the optimizer has when it steps; a float that was loaded is the same number."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+            for _ in range(20):
+                on.step()
+                on.param_groups[0]["lr"] = 7.0
+                scheduler.step()
+                on.load_state_dict(copy.deepcopy(on.state_dict()))
+                on.param_groups[0]["lr"] = float(repr(on.param_groups[0]["lr"]))
+            wait_until(lambda: runs.toy.told, SOON_S)
+        assert self.told(runs) == []
+
+    def test_a_tensor_and_groups_with_shares_are_told_as_the_lr_of_the_schedule(self, runs: Any) -> None:
+        """The record has one LR; half of it was a group's share, and a Tensor is rounded as its type does."""
+        runs.service.spec = {"target_lr": 0.1, "total_iterations": 100_000, "warmup": {"iterations": 100_000}}
+        groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": torch.tensor(lr)} for lr in (1.0, 0.5)]
+        with Preheat(runs.url) as preheat:
+            on = SGD(groups)
+            scheduler = RemoteLR(on, preheat.run("llama", SPEC), group_lrs="scale")
+            trained(on, scheduler, 10)
+            on.param_groups[1]["lr"].fill_(0.25)
+            on.step()
+            scheduler.step()
+            trained(on, scheduler, 10)
+        assert self.told(runs) == [(11, {"default": 0.5})]
+
+    def test_what_was_not_answered_is_told_again(self, runs: Any) -> None:
+        """An outage loses no alarm; nor does a goodbye."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+            trained(on, scheduler, 10)
+            runs.service.is_away = True
+            on.param_groups[0]["lr"] = float("inf")
+            on.step()
+            asked = len(runs.service.asked("windows"))
+            wait_until(lambda: len(runs.service.asked("windows")) > asked + 2, SOON_S)
+            runs.service.is_away = False
+        assert self.told(runs) == [(11, {"default": "Infinity"})]

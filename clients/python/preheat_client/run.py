@@ -1,5 +1,6 @@
 """Run: the live schedule of a training job, whose LRs the service hands out, and which people can change."""
 
+import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -10,17 +11,19 @@ from preheat_client._runs.answers import Change, Restart
 from preheat_client._runs.attachment import Attachment
 from preheat_client._runs.news import News
 from preheat_client._runs.opened import Feed, Opened
+from preheat_client._runs.parts import Parts
 from preheat_client._runs.plan import Plan
 from preheat_client._runs.ranks import Ranks, check_alone, ranks_now
+from preheat_client._runs.reports import as_json
 from preheat_client._runs.speaker import Part
-from preheat_client._runs.states import check_run, checkpoint_of, is_same, state_of, used_before
+from preheat_client._runs.states import check_run, checkpoint_of, handed_at, is_same, state_of
 from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
 from preheat_client.run_status import RunState, RunStatus
 from preheat_client.schedule import whole_number
 
 __all__ = ["Run"]
 
-_KEPT = 16
+_LOG = logging.getLogger("preheat_client")
 _RECORD = 1024
 
 OnChange = Callable[["Run", Change], object]
@@ -65,9 +68,9 @@ class Run(Described):
         self._begun_from: Mapping[str, Any] | None = None
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pending: Mapping[str, Any] | None = None
-        self._parts: tuple[Part, ...] = ()
-        self._recorded: tuple[Window, ...] = ()
+        self._parts = Parts()
         self._news.restart = None
+        self._has_differed = False
         self._known.view = NO_VIEW
 
     @property
@@ -88,7 +91,7 @@ class Run(Described):
     @property
     def is_new(self) -> bool:
         """Whether this process has neither used an LR of it nor loaded a state, for adapters."""
-        return not self._parts and self._pending is None
+        return self._parts.last is None and self._pending is None
 
     @property
     def is_begun(self) -> bool:
@@ -108,7 +111,7 @@ class Run(Described):
     @property
     def status(self) -> RunStatus:
         """What the LRs are worth, which revision and attempt they are of, and what happened last."""
-        part = self._parts[-1] if self._parts else None
+        part = self._parts.last
         speaker = self._attachment.heartbeat.speaker if self._attachment is not None else None
         dropped = self._attachment.heartbeat.reports.dropped if self._attachment is not None else 0
         state = self._health.state
@@ -207,7 +210,7 @@ class Run(Described):
 
         part = ranks.share(attach)
         self._ranks, self._place.at = ranks, iteration
-        self._parts, self._recorded, self._news.restart = (), (), None
+        self._parts, self._news.restart = Parts(), None
         self._known.view = NO_VIEW  # what another attempt of this process was handed is not this one's
         self._take(part)
         self._is_begun, self._begun_from = True, checkpoint
@@ -218,9 +221,7 @@ class Run(Described):
 
         RemoteLR and the other adapters have it in theirs.
         """
-        if not self._parts:
-            return {"run": self.id, "iteration": iteration, "attempt": None}
-        return state_of(self._parts[-1], self.id, iteration)
+        return state_of(self._parts.last, self.id, iteration)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from a checkpoint with the next LR that is used: for loops without a scheduler.
@@ -239,6 +240,23 @@ class Run(Described):
         """Takes where the loop is from a scheduler with `last_epoch` and `is_in_use`, for adapters."""
         self._place.follow(scheduler)
 
+    def ran_at(self, iteration: int, lrs: Mapping[str, float]) -> None:
+        """Notes other LRs, by param group, than an update was handed out, for adapters: the service is told of them."""
+        handed = self._handed(iteration) or {"iteration": iteration, "rank": self._opened.processes.rank, "lrs": {}}
+        told = {"revision": self._part.revision, **handed, "lrs": {**handed["lrs"], **as_json(lrs)}}
+        if not self._has_differed:
+            self._has_differed = True
+            _LOG.warning(
+                "%s: update %d ran at an LR of %s, where %s was handed out and is on record: another scheduler, a "
+                "callback or the loop sets LRs of the same optimizer",
+                self._health.name,
+                iteration,
+                told["lrs"],
+                handed["lrs"],
+            )
+        if self._attachment is not None:  # else rank 0 asks for this process, and knows nothing of it
+            self._attachment.heartbeat.differences.add(told)
+
     def reach(self, iteration: int) -> None:
         """Notes that `iteration` is the next one to run, for adapters that leave off there."""
         self._place.at = max(self._place.at, iteration)
@@ -254,13 +272,24 @@ class Run(Described):
         self._check(iteration)
         if not self._is_begun:
             self.begin(iteration, self._pending)
-        self._place.at = max(self._place.at, iteration)
-        while iteration >= self._parts[-1].stop:
-            self._advance(iteration)
-        part = next((each for each in reversed(self._parts) if each.start <= iteration < each.stop), None)
-        window = part.window if part is not None else self._record(iteration)
+        before = self._place.at
+        self._place.at = max(before, iteration)
+        try:
+            while iteration >= self._part.stop:
+                self._advance(iteration)
+        except IterationOutOfRange:  # the loop is not there
+            self._place.at = before
+            raise
+        window = self._parts.window(iteration) or self._record(iteration)
         self._known.view = (window.start, window.lrs, window.others)
         return window
+
+    @property
+    def _part(self) -> Part:
+        """The part that was told last."""
+        part = self._parts.last
+        assert part is not None  # noqa: S101 - it has begun
+        return part
 
     def _check(self, iteration: int) -> None:
         last = self.total_iterations
@@ -274,25 +303,22 @@ class Run(Described):
         ranks, attachment = self._ranks, self._attachment
         assert ranks is not None  # noqa: S101 - it has begun
         part = ranks.share(lambda: _next_part(attachment, iteration))
-        if part.start != self._parts[-1].stop:
+        if part.start != self._part.stop:
             raise ServiceUnavailable(
-                f"rank 0 tells iterations from {part.start} on, this rank is at {self._parts[-1].stop}: all ranks must "
-                "make the same calls"
+                f"rank 0 tells iterations from {part.start} on, this rank is at {self._part.stop}: all ranks must make "
+                "the same calls"
             )
         self._take(part)
 
     def _take(self, part: Part) -> None:
-        self._parts = (*self._parts, part)[-_KEPT:]
+        self._parts.take(part)
         if part.total_iterations != self._known.metadata.total_iterations:
             self._known.metadata = self._known.metadata.of_length(part.total_iterations)
         self._news.ask_for(part.restart, self)
 
     def _record(self, iteration: int) -> Window:
         """What an iteration before those in memory ran at: for one of two optimizers that lags behind."""
-        for window in self._recorded:
-            if window.start <= iteration < window.start + len(window.lrs):
-                return window
-        first, ranks, attachment = self._parts[0], self._ranks, self._attachment
+        first, ranks, attachment = self._parts.told[0], self._ranks, self._attachment
         stop = min(iteration + _RECORD, first.start)
         columns = self._known.metadata.all_columns
         assert ranks is not None  # noqa: S101 - it has begun
@@ -302,7 +328,7 @@ class Run(Described):
             return attachment.patiently(lambda api: api.record(self.id, first.attempt, iteration, stop, columns))
 
         window = ranks.share(read)
-        self._recorded = (*self._recorded, window)[-_KEPT:]
+        self._parts.take_record(window)
         return window
 
     # What the client's thread calls.
@@ -330,7 +356,11 @@ class Run(Described):
 
     def _told(self, position: int) -> dict[str, Any] | None:
         """What was used last before a position."""
-        return used_before(position, self._parts, self.group_names, self._opened.processes.rank)
+        return self._handed(position - 1)
+
+    def _handed(self, iteration: int) -> dict[str, Any] | None:
+        """What an iteration was handed out at, as the service takes it; None if that is not in memory."""
+        return handed_at(iteration, self._parts.at(iteration), self.group_names, self._opened.processes.rank)
 
     def __repr__(self) -> str:
         return f"<{self._health.name}: {self._health.state}>"

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from preheat_client._core.curve import Known, Metadata
-from preheat_client._core.param_groups import Binding, bind, fill, has_lr
+from preheat_client._core.param_groups import Binding, bind, fill, has_lr, other_lrs
 from preheat_client._core.run_use import IN_SEQUENTIAL_LR, RunUse, is_live
 from preheat_client._core.scheduler_state import iteration_of
 from preheat_client._core.series import Series
@@ -243,6 +243,19 @@ class RemoteLR(RunUse, LRScheduler):
             if groups is not self._groups and self._is_first and self._first <= 1 and self.last_epoch == self._first:
                 self._watch.forgotten_state(groups, lasts, self.last_epoch)
             self._set(self.last_epoch)
+
+    def _has_other_lr(self) -> bool:
+        groups = self.optimizer.param_groups
+        if self._one_lr is None:
+            return any(group["lr"] is not lr for group, lr in zip(groups, self._lrs, strict=False))
+        lr = self._lr
+        for group in groups:  # noqa: SIM110 - before every update, and any() would take three times as long
+            if group["lr"] is not lr:
+                return True
+        return False
+
+    def _other_lrs(self) -> dict[str, float]:
+        return other_lrs(self.optimizer.param_groups, self.get_last_lr(), self._binding, self.schedule.group_names)
 
     def _replace(self, group: dict[str, Any], last: float, lr: float) -> None:
         """Sets one LR where a Tensor is, or where not the float is that was set last."""

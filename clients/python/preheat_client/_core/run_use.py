@@ -86,6 +86,8 @@ class RunUse:
             self._set_used(self.last_epoch)
         elif self.last_epoch >= self._after_last:  # the step before has left the last LR, and did not use it again
             self._set_used(self.last_epoch)
+        elif self._has_other_lr() and (lrs := self._other_lrs()):
+            self.schedule.ran_at(self.last_epoch, lrs)
 
     def _check_use(self) -> None:
         """Raises RuntimeError for a copy, ValueError for one that waits in a SequentialLR, which has put it back."""
@@ -93,7 +95,7 @@ class RunUse:
             raise ValueError(IN_SEQUENTIAL_LR)
         if self._is_copy:
             raise RuntimeError(
-                f"this RemoteLR is a copy of one that trains {self.schedule!r}, and only looks: train with the original, "
+                f"this RemoteLR is a copy of one that trains {self.schedule!r}, and must not: train with the original, "
                 "which goes back to where the copy was made by loading its state_dict(); to train with both, construct "
                 "a RemoteLR on the second optimizer"
             )
@@ -104,6 +106,14 @@ class RunUse:
 
     def _set_for_new_groups(self) -> None:
         """Sets the LR where param groups were added or loaded."""
+        raise NotImplementedError
+
+    def _has_other_lr(self) -> bool:
+        """Whether a group has not the very number that was set last; a Tensor is none."""
+        raise NotImplementedError
+
+    def _other_lrs(self) -> dict[str, float]:
+        """The LRs that groups have and that were not set last, by param group of the schedule."""
         raise NotImplementedError
 
     def _set_used(self, iteration: int) -> None:

@@ -8,8 +8,13 @@ from preheat_client._runs.speaker import Part
 from preheat_client.errors import ScheduleMismatch
 
 
-def state_of(part: Part, run: str, iteration: int) -> dict[str, Any]:
-    """What a checkpoint needs to know of a run, whose next iteration to run is `iteration`; never an LR."""
+def state_of(part: Part | None, run: str, iteration: int) -> dict[str, Any]:
+    """What a checkpoint needs to know of a run, whose next iteration to run is `iteration`; never an LR.
+
+    `part` is what was told last, None if nothing was.
+    """
+    if part is None:
+        return {"run": run, "iteration": iteration, "attempt": None}
     return {
         "run": run,
         "attempt": part.attempt,
@@ -52,12 +57,10 @@ def is_same(checkpoint: Mapping[str, Any] | None, other: Mapping[str, Any] | Non
     return {**checkpoint, "position": 0} == {**other, "position": 0}
 
 
-def used_before(position: int, parts: Sequence[Part], names: Sequence[str], rank: int) -> dict[str, Any] | None:
-    """What a rank says that it used last, for the service to compare with others; None if that is not in memory."""
-    used = position - 1
-    part = next((each for each in parts if each.start <= used < each.stop), None)
+def handed_at(iteration: int, part: Part | None, names: Sequence[str], rank: int) -> dict[str, Any] | None:
+    """What an iteration of a part was handed out at, as the service takes it; None without a part."""
     if part is None:
         return None
-    row = part.window.row(used)[0]
+    row = part.window.row(iteration)[0]
     lrs = dict(zip(names, row if isinstance(row, list) else [row], strict=True))
-    return {"iteration": used, "rank": rank, "lrs": lrs, "revision": part.revision}
+    return {"iteration": iteration, "rank": rank, "lrs": lrs, "revision": part.revision}
