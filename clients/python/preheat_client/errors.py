@@ -93,14 +93,14 @@ class InvalidFallback(PreheatError, ValueError):
 
 
 class IterationOutOfRange(PreheatError):
-    """An iteration outside 0 … `last`."""
+    """An iteration outside 0 … `last`; `why` is the end of the message, where there is more to say."""
 
-    def __init__(self, iteration: int, last: int) -> None:
-        self.iteration, self.last = iteration, last
-        super().__init__(f"iteration ({iteration}) must be in 0 … {last}")
+    def __init__(self, iteration: int, last: int, why: str = "") -> None:
+        self.iteration, self.last, self.why = iteration, last, why
+        super().__init__(f"iteration ({iteration}) must be in 0 … {last}{why}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.iteration, self.last), self.__dict__
+        return type(self), (self.iteration, self.last, self.why), self.__dict__
 
 
 class ParamGroupMismatch(PreheatError):

@@ -141,10 +141,12 @@ class Run(Described):
         """The learning rate to run update `iteration` at: a number for one param group, a list for several.
 
         Attaches if it is the first one that is used. A read from memory, else waited for: at most `timeout_s`, after
-        which the loop goes on along the last revision that is known. Past the end the last LR is held.
+        which the loop goes on along the last revision that is known. Past the end the last LR is held. Iterations are
+        used in order: those that are passed over count as used.
 
-        Raises RunSuperseded, RunFinished; IterationOutOfRange below 0, or past the end if `strict`; what `begin`
-        raises; ServiceUnavailable with many speakers after `patience_s`, or where no revision is known exactly.
+        Raises RunSuperseded, RunFinished; IterationOutOfRange below 0, more than 65,536 ahead of what was handed out,
+        or past the end if `strict`; what `begin` raises; ServiceUnavailable with many speakers after `patience_s`, or
+        where no revision is known exactly.
         """
         start, lrs, _ = self._known.view
         try:
@@ -191,7 +193,8 @@ class Run(Described):
 
         Waits while another process that trains the run is alive, or the service away. Raises RunOccupied or
         ServiceUnavailable after `patience_s`, RunSuperseded if another process has attached since this one opened the
-        run, CheckpointMismatch, RunFinished; ValueError for one of several processes that could not agree.
+        run, CheckpointMismatch, RunFinished; RequestRefused for an update past the run's end; ValueError for one of
+        several processes that could not agree; RuntimeError if this process trains the run through another Run.
         """
         checkpoint = None if state is None else checkpoint_of(state)
         if self._is_begun and (state is None or (is_same(checkpoint, self._begun_from) and user not in self._users)):

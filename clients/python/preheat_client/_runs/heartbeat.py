@@ -134,9 +134,9 @@ class Heartbeat:
         self._ask_at = 0.0
         self.link.worker.enqueue(self._job)
 
-    def is_over(self, speaker: Speaker) -> bool:
-        """Whether a speaker gets no more windows."""
-        return self.speaker is not speaker or self.ended is not None or self.is_closed
+    def is_over(self, speaker: Speaker | None) -> bool:
+        """Whether a speaker gets no more windows; None never does."""
+        return speaker is None or self.speaker is not speaker or self.ended is not None or self.is_closed
 
     def notify(self) -> None:
         """Wakes whoever waits for a window."""
