@@ -1,10 +1,10 @@
 """States of runs: what is saved of one and loaded again, and what is said to the service of what was used."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
-from preheat_client._runs.speaker import Part
+from preheat_client._runs.speaker import Overrun, Part
 from preheat_client.errors import ScheduleMismatch
 
 
@@ -26,7 +26,10 @@ def state_of(part: Part | None, run: str, iteration: int) -> dict[str, Any]:
 
 
 def check_run(state: Mapping[str, Any], run: str, origins: Sequence[str]) -> None:
-    """Raises ScheduleMismatch, with both values, for a state that is not of this run or of one that it is a fork of."""
+    """Raises ScheduleMismatch, with both values, for a state that is not of this run or of one that it is a fork of.
+
+    So it does, naming the field, for a state that lacks one, or has something else there.
+    """
     if not isinstance(state, Mapping):
         raise TypeError(f"state ({state!r:.40}) must be a dict, as state_dict() returns it")
     if "run" not in state:
@@ -40,6 +43,29 @@ def check_run(state: Mapping[str, Any], run: str, origins: Sequence[str]) -> Non
             f"the state belongs to run {state['run']}, this is run {run}: load the state of this run, or of one that "
             "it is a fork of"
         )
+    _check_fields(state, {"iteration": _is_count, "attempt": lambda value: value is None or _is_count(value)})
+    if state["attempt"] is not None:
+        _check_fields(state, {"revision": _is_count, "acknowledged": _is_count, "overrun": _is_overrun})
+
+
+def _check_fields(state: Mapping[str, Any], rules: Mapping[str, Callable[[Any], bool]]) -> None:
+    for name, is_valid in rules.items():
+        if name not in state or not is_valid(state[name]):
+            found = (
+                f"{name} ({state[name]!r:.80}) is not what state_dict() has there"
+                if name in state
+                else (f"{name} is missing, and it has {', '.join(map(str, state))}")
+            )
+            raise ScheduleMismatch(f"the state of run {state['run']} is not whole: {found}. Load all of what was saved")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_overrun(value: Any) -> bool:
+    is_one = isinstance(value, Mapping) and value.keys() == {field.name for field in fields(Overrun)}
+    return value is None or (is_one and all(map(_is_count, value.values())))
 
 
 def checkpoint_of(state: Mapping[str, Any]) -> dict[str, Any] | None:
