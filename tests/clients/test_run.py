@@ -93,6 +93,16 @@ class TestLooking:
         with Preheat(runs.url) as preheat, pytest.raises(RunDiffers) as refused:
             preheat.run("differs", SPEC)
         assert refused.value.problem["differences"] == {"target_lr": {"run": 0.1, "yours": 0.2}}
+        for part in ("target_lr: the run has 0.1, you gave 0.2", "another label", "replace", "finish and delete"):
+            assert part in str(refused.value)
+        assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)  # noqa: S301 - ours
+
+    def test_a_finished_run_of_the_label_names_what_can_be_done(self) -> None:
+        """There is nothing to change in it, and no spec that would do; whatever an answer lacks is left out."""
+        for differences in ({}, {"target_lr": 7}, None):
+            problem = {"title": "The label names another run", "detail": "it is finished", "differences": differences}
+            text = "The label names another run (409): it is finished; give another label, or delete the finished run"
+            assert str(RunDiffers(409, problem)).startswith(text)
 
     def test_a_run_needs_the_service(self) -> None:
         """Its LRs are the service's alone: no spec, snapshot or fallback stands in at the start."""
@@ -534,6 +544,24 @@ class TestAttempts:
             with pytest.raises(CheckpointMismatch) as refused:
                 run.lr(8)
             assert (refused.value.problem["checkpoint"], refused.value.problem["run"]) == (7, 8)
+
+    def test_a_state_that_is_not_whole_is_refused_by_the_field(self, runs: Any) -> None:
+        """Whatever it lacks or has instead, where it is loaded, and by RemoteLR too."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            overrun = {"start": 1, "end": 2, "revision": 1}
+            whole = {**run.state_dict(2), "overrun": overrun}
+            for name in whole.keys() - {"run"}:
+                with pytest.raises(
+                    ScheduleMismatch, match=f"run {RUN} is not whole: {name} is missing, and it has .*run"
+                ):
+                    run.load_state_dict({key: value for key, value in whole.items() if key != name})
+            wrong = {"iteration": -1, "attempt": "1", "revision": 1.0, "acknowledged": None, "overrun": {"start": 1}}
+            for name, value in wrong.items():
+                with pytest.raises(ScheduleMismatch, match=rf"{name} \(.*\) is not what state_dict\(\) has there"):
+                    run.load_state_dict({**whole, name: value})
+            run.load_state_dict(whole)
 
     def test_a_restart_that_is_asked_for_is_told_once(self, runs: Any) -> None:
         """Rule 8: to the callback and in the run; the next attempt is not asked."""

@@ -63,7 +63,28 @@ class ScheduleNotFound(RequestRefused):
 
 
 class RunDiffers(RequestRefused):
-    """The label names a run of another spec (`problem["differences"]` has both values), or one that is finished."""
+    """The label names a run of another spec (`problem["differences"]` has both values), or one that is finished.
+
+    The message has both values of each field, and what can be done.
+    """
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(status, problem)
+        differences = problem.get("differences")
+        pairs = differences.items() if isinstance(differences, dict) else ()
+        found = [
+            f"{name}: the run has {pair['run']!r:.200}, you gave {pair['yours']!r:.200}"
+            for name, pair in pairs
+            if isinstance(pair, dict) and {"run", "yours"} <= pair.keys()
+        ]
+        self.args = (f"{self}; {'; '.join([*found, _WAYS if found else _WAYS_OF_FINISHED])}",)
+
+
+_WAYS_OF_FINISHED = "give another label, or delete the finished run (preheat runs delete)"
+_WAYS = (
+    "give another label; or the run's own spec, and change the run (preheat runs change … replace); or finish and "
+    "delete it (preheat runs finish, delete)"
+)
 
 
 class RunFinished(RequestRefused):
