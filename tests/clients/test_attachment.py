@@ -116,7 +116,7 @@ def test_an_overrun_that_the_service_has_taken_in_that_moment_is_over(worker: Wo
     attachment, speaker = attached(worker, revisions)
     attachment.next_part(1)
     revisions.newest = 2
-    revisions.meanwhile.append(lambda: speaker.adopt(handed(3, 3, 2)))
+    revisions.meanwhile.append(lambda: speaker.adopt(handed(3, 3, 1)))
     part = attachment.next_part(3)
     assert (part.start, part.revision, part.overrun) == (3, 2, Overrun(3, 5, 2))
     assert revisions.asked == [None, 1, None]
