@@ -1,6 +1,5 @@
 """Run: the live schedule of a training job, whose LRs the service hands out, and which people can change."""
 
-import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -14,16 +13,14 @@ from preheat_client._runs.opened import Feed, Opened
 from preheat_client._runs.parts import Parts
 from preheat_client._runs.plan import Plan
 from preheat_client._runs.ranks import Ranks, check_alone, ranks_now
-from preheat_client._runs.reports import as_json
 from preheat_client._runs.speaker import Part
-from preheat_client._runs.states import check_run, checkpoint_of, handed_at, is_same, state_of
+from preheat_client._runs.states import check_run, checkpoint_of, differing_from, handed_at, is_same, state_of
 from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
 from preheat_client.run_status import RunState, RunStatus
 from preheat_client.schedule import whole_number
 
 __all__ = ["Run"]
 
-_LOG = logging.getLogger("preheat_client")
 _RECORD = 1024
 
 OnChange = Callable[["Run", Change], object]
@@ -57,20 +54,20 @@ class Run(Described):
             heartbeat.on_window = lambda before, now: _call(called, lambda run: run._heard(before, now))  # noqa: SLF001
             self._health.on_state = lambda: _call(called, Run._tell_state)
             heartbeat.on_end = lambda: _call(called, Run._cut)
-            heartbeat.told = lambda position: _call(called, lambda run: run._told(position))  # noqa: SLF001
+            heartbeat.told = lambda position: _call(called, lambda run: run._handed(position - 1))  # noqa: SLF001
 
     def renew(self) -> None:
         """Begins anew, also in the child of a fork; not for users."""
         if self._attachment is not None:
             self._attachment.heartbeat.renew()
         self._ranks: Ranks | None = None
-        self._is_begun = False
+        self.is_begun = False
+        """Whether this process has attached since a state was loaded, for adapters."""
         self._begun_from: Mapping[str, Any] | None = None
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pending: Mapping[str, Any] | None = None
         self._parts = Parts()
-        self._news.restart = None
-        self._has_differed = False
+        self._news.begin()
         self._known.view = NO_VIEW
 
     @property
@@ -94,11 +91,6 @@ class Run(Described):
         return self._parts.last is None and self._pending is None
 
     @property
-    def is_begun(self) -> bool:
-        """Whether this process has attached since a state was loaded, for adapters."""
-        return self._is_begun
-
-    @property
     def planned(self) -> Plan:
         """What `plan` looks at, for adapters."""
         return self._opened.plan
@@ -111,23 +103,15 @@ class Run(Described):
     @property
     def status(self) -> RunStatus:
         """What the LRs are worth, which revision and attempt they are of, and what happened last."""
-        part = self._parts.last
-        speaker = self._attachment.heartbeat.speaker if self._attachment is not None else None
-        dropped = self._attachment.heartbeat.reports.dropped if self._attachment is not None else 0
-        state = self._health.state
-        if self._attachment is None and part is not None:
+        heartbeat = self._attachment.heartbeat if self._attachment is not None else None
+        speaker, dropped = (heartbeat.speaker, heartbeat.reports.dropped) if heartbeat is not None else (None, 0)
+        state, part, position = self._health.state, self._parts.last, self._place.position
+        if heartbeat is None and part is not None:
             state = RunState.OVERRUN if part.is_overrun else RunState.READY
-        return RunStatus(
-            state,
-            part.revision if part else self._description.revision,
-            part.attempt if part else 0,
-            self._place.position,
-            speaker.acknowledged if speaker else part.acknowledged if part else 0,
-            self._health.last_change,
-            self._news.restart,
-            self._health.last_error,
-            dropped,
-        )
+        revision, attempt = (part.revision, part.attempt) if part else (self._description.revision, 0)
+        has = speaker.acknowledged if speaker else part.acknowledged if part else 0
+        change, error = self._health.last_change, self._health.last_error
+        return RunStatus(state, revision, attempt, position, has, change, self._news.restart, error, dropped)
 
     def plan(self, iteration: int) -> Row:
         """The learning rate that is planned for an iteration as things stand; only looks, at any iteration.
@@ -197,26 +181,25 @@ class Run(Described):
         several processes that could not agree; RuntimeError if this process trains the run through another Run.
         """
         checkpoint = None if state is None else checkpoint_of(state)
-        if self._is_begun and (state is None or (is_same(checkpoint, self._begun_from) and user not in self._users)):
+        if self.is_begun and (state is None or (is_same(checkpoint, self._begun_from) and user not in self._users)):
             if user is not None:
                 self._users.add(user)
             return
         ranks = ranks_now(self._opened.group, self._opened.options.speakers, self._opened.processes)
         check_alone(ranks, self._opened.options.speakers, self._opened.processes)
-        attachment = self._attachment
 
         def attach() -> Part:
-            assert attachment is not None  # noqa: S101 - the speaker has one
-            attachment.attach(iteration, checkpoint, ranks.size)
+            self._speaking.attach(iteration, checkpoint, ranks.size)
             self._place.at = iteration
-            return attachment.next_part(iteration)
+            return self._speaking.next_part(iteration)
 
         part = ranks.share(attach)
         self._ranks, self._place.at = ranks, iteration
-        self._parts, self._news.restart = Parts(), None
+        self._parts = Parts()
+        self._news.begin()
         self._known.view = NO_VIEW  # what another attempt of this process was handed is not this one's
         self._take(part)
-        self._is_begun, self._begun_from = True, checkpoint
+        self.is_begun, self._begun_from = True, checkpoint
         self._users = weakref.WeakSet({user} - {None})
 
     def state_dict(self, iteration: int) -> dict[str, Any]:
@@ -232,7 +215,7 @@ class Run(Described):
         Raises ScheduleMismatch for the state of another run.
         """
         self.check_state(state)
-        self._pending, self._is_begun = state, False
+        self._pending, self.is_begun = state, False
         self._known.view = NO_VIEW
 
     def check_state(self, state: Mapping[str, Any]) -> None:
@@ -245,18 +228,8 @@ class Run(Described):
 
     def ran_at(self, iteration: int, lrs: Mapping[str, float]) -> None:
         """Notes other LRs, by param group, than an update was handed out, for adapters: the service is told of them."""
-        handed = self._handed(iteration) or {"iteration": iteration, "rank": self._opened.processes.rank, "lrs": {}}
-        told = {"revision": self._part.revision, **handed, "lrs": {**handed["lrs"], **as_json(lrs)}}
-        if not self._has_differed:
-            self._has_differed = True
-            _LOG.warning(
-                "%s: update %d ran at an LR of %s, where %s was handed out and is on record: another scheduler, a "
-                "callback or the loop sets LRs of the same optimizer",
-                self._health.name,
-                iteration,
-                told["lrs"],
-                handed["lrs"],
-            )
+        told = differing_from(self._handed(iteration), iteration, lrs, self._part.revision, self._opened.processes.rank)
+        self._news.differs(iteration, told["lrs"])
         if self._attachment is not None:  # else rank 0 asks for this process, and knows nothing of it
             self._attachment.heartbeat.differences.add(told)
 
@@ -273,7 +246,7 @@ class Run(Described):
     def _window(self, iteration: int) -> Window:
         """The values that an iteration is to run at, now in view."""
         self._check(iteration)
-        if not self._is_begun:
+        if not self.is_begun:
             self.begin(iteration, self._pending)
         before = self._place.at
         self._place.at = max(before, iteration)
@@ -294,6 +267,12 @@ class Run(Described):
         assert part is not None  # noqa: S101 - it has begun
         return part
 
+    @property
+    def _speaking(self) -> Attachment:
+        """The attachment of a process that speaks for its job."""
+        assert self._attachment is not None  # noqa: S101 - as it does
+        return self._attachment
+
     def _check(self, iteration: int) -> None:
         last = self.total_iterations
         if iteration < 0 or (iteration > last and self._opened.is_strict):
@@ -303,9 +282,8 @@ class Run(Described):
             self._attachment.check_open(ends=self._ranks is None or not self._ranks.is_shared)
 
     def _advance(self, iteration: int) -> None:
-        ranks, attachment = self._ranks, self._attachment
-        assert ranks is not None  # noqa: S101 - it has begun
-        part = ranks.share(lambda: _next_part(attachment, iteration))
+        assert self._ranks is not None  # noqa: S101 - it has begun
+        part = self._ranks.share(lambda: self._speaking.next_part(iteration))
         if part.start != self._part.stop:
             raise ServiceUnavailable(
                 f"rank 0 tells iterations from {part.start} on, this rank is at {self._part.stop}: all ranks must make "
@@ -321,16 +299,13 @@ class Run(Described):
 
     def _record(self, iteration: int) -> Window:
         """What an iteration before those in memory ran at: for one of two optimizers that lags behind."""
-        first, ranks, attachment = self._parts.told[0], self._ranks, self._attachment
+        first = self._parts.told[0]
         stop = min(iteration + _RECORD, first.start)
         columns = self._known.metadata.all_columns
-        assert ranks is not None  # noqa: S101 - it has begun
-
-        def read() -> Window:
-            assert attachment is not None  # noqa: S101 - the speaker has one
-            return attachment.patiently(lambda api: api.record(self.id, first.attempt, iteration, stop, columns))
-
-        window = ranks.share(read)
+        assert self._ranks is not None  # noqa: S101 - it has begun
+        window = self._ranks.share(
+            lambda: self._speaking.patiently(lambda api: api.record(self.id, first.attempt, iteration, stop, columns))
+        )
         self._parts.take_record(window)
         return window
 
@@ -338,13 +313,11 @@ class Run(Described):
 
     def _heard(self, before: int, now: int) -> None:
         """After each window."""
-        attachment = self._attachment
-        assert attachment is not None  # noqa: S101 - it is what has been heard by
-        speaker = attachment.heartbeat.speaker
+        speaker = self._speaking.heartbeat.speaker
         if speaker is not None and self._ranks is not None and not self._ranks.is_shared:  # else with the next part
             self._news.ask_for(speaker.restart, self)
         if now > before:
-            attachment.look_for_changes(before, lambda change: self._news.changed(change, self))
+            self._speaking.look_for_changes(before, lambda change: self._news.changed(change, self))
 
     def _tell_state(self) -> None:
         """After each change of state."""
@@ -356,10 +329,6 @@ class Run(Described):
         """Makes the next read see that there will be no more; among several ranks all see it with the next part."""
         if self._ranks is None or not self._ranks.is_shared:
             self._known.view = NO_VIEW
-
-    def _told(self, position: int) -> dict[str, Any] | None:
-        """What was used last before a position."""
-        return self._handed(position - 1)
 
     def _handed(self, iteration: int) -> dict[str, Any] | None:
         """What an iteration was handed out at, as the service takes it; None if that is not in memory."""
@@ -373,11 +342,6 @@ class Run(Described):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._opened.reopen, ()
-
-
-def _next_part(attachment: Attachment | None, iteration: int) -> Part:
-    assert attachment is not None  # noqa: S101 - the speaker has one
-    return attachment.next_part(iteration)
 
 
 def _call(reference: "weakref.ref[Run]", method: Callable[[Run], Any]) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from preheat_client._runs.reports import as_json
 from preheat_client._runs.speaker import Overrun, Part
 from preheat_client.errors import ScheduleMismatch
 
@@ -90,3 +91,11 @@ def handed_at(iteration: int, part: Part | None, names: Sequence[str], rank: int
     row = part.window.row(iteration)[0]
     lrs = dict(zip(names, row if isinstance(row, list) else [row], strict=True))
     return {"iteration": iteration, "rank": rank, "lrs": lrs, "revision": part.revision}
+
+
+def differing_from(
+    handed: Mapping[str, Any] | None, iteration: int, lrs: Mapping[str, float], revision: int, rank: int
+) -> dict[str, Any]:
+    """What an iteration ran at, by param group, where that is not what was handed out; as the service takes it."""
+    told = handed or {"iteration": iteration, "rank": rank, "lrs": {}, "revision": revision}
+    return {**told, "lrs": {**told["lrs"], **as_json(lrs)}}
