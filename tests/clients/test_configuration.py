@@ -105,6 +105,13 @@ class TestConfiguration:
             ({"mode": "off"}, r"mode \('off'\) must be one of online, offline, disabled"),
             ({"url": "localhost:8000"}, r"url \('localhost:8000'\) must start with http"),
             ({"url": "http://"}, r"url \('http://'\)"),
+            (
+                {"url": "http://a.b/v1"},
+                r"url \('http://a.b/v1'\) must be the service's address, without /v1: the client",
+            ),
+            ({"url": "http://me:pass@a.b:8000/sub/v1/"}, r"url \('http://a.b:8000/sub/v1/'\) .* without /v1/"),
+            ({"url": "https://a.b/v1/runs"}, "without /v1/runs"),
+            ({"url": "https://a.b/v1/schedules/cafe/lr"}, "without /v1/schedules/cafe/lr"),
         ],
     )
     def test_arguments_out_of_bounds_are_refused(self, arguments: dict[str, Any], message: str) -> None:

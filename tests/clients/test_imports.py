@@ -12,7 +12,7 @@ BASE = Path(__file__).parents[2] / "clients/python/preheat_client"
 
 LEVELS = [
     {"errors", "_core.fields", "_core.request", "_core.run_use", "_core.logged"}
-    | {f"_runs.{name}" for name in ("pace", "place", "processes")},
+    | {f"_runs.{name}" for name in ("differences", "pace", "place", "processes")},
     {"_core.version", "_core.scheduler_state", "_runs.reports"},
     {
         "status",
@@ -27,11 +27,12 @@ LEVELS = [
     {"_core.curve", "_http"},
     {"_runs.answers"},
     {"_runs.api", "_runs.speaker", "run_status"},
-    {"_core.api", "_core.local_curve", "_core.snapshots", "_runs.news", "_runs.states"},
+    {"_core.api", "_core.local_curve", "_core.snapshots", "_runs.news", "_runs.parts", "_runs.states"},
     {"_core.prefetch", "_core.stand_in"},
     {"schedule", "_runs.patience"},
     {"_core.param_groups", "keras", "optax", "distributed", "_runs.revisions"},
     {"_core.series", "_core.session", "_runs.heartbeat", "_runs.plan"},
+    {"_core.scheduler_copies"},
     {"torch", "_core.startup", "_runs.attachment", "_runs.ranks"},
     {"_core.overriding", "_runs.opened"},
     {"run", "_runs.opening"},

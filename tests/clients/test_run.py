@@ -65,6 +65,12 @@ def recorded(runs: Any, attempt: int, start: int, stop: int) -> list[float]:
     return [record[n] for n in range(start, stop)]
 
 
+def occupy(runs: Any) -> None:
+    """Another process trains the run."""
+    body = {"token": "another process's", "seen_attempt": 0, "position": 1, "speakers": "one", "lineage": None}
+    runs.toy.attach({**body, "take_over": False, "checkpoint": None, "knowledge": None})
+
+
 class TestLooking:
     """Rule 8: opening, planning, loading and copying only look."""
 
@@ -87,6 +93,16 @@ class TestLooking:
         with Preheat(runs.url) as preheat, pytest.raises(RunDiffers) as refused:
             preheat.run("differs", SPEC)
         assert refused.value.problem["differences"] == {"target_lr": {"run": 0.1, "yours": 0.2}}
+        for part in ("target_lr: the run has 0.1, you gave 0.2", "another label", "replace", "finish and delete"):
+            assert part in str(refused.value)
+        assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)  # noqa: S301 - ours
+
+    def test_a_finished_run_of_the_label_names_what_can_be_done(self) -> None:
+        """There is nothing to change in it, and no spec that would do; whatever an answer lacks is left out."""
+        for differences in ({}, {"target_lr": 7}, None):
+            problem = {"title": "The label names another run", "detail": "it is finished", "differences": differences}
+            text = "The label names another run (409): it is finished; give another label, or delete the finished run"
+            assert str(RunDiffers(409, problem)).startswith(text)
 
     def test_a_run_needs_the_service(self) -> None:
         """Its LRs are the service's alone: no spec, snapshot or fallback stands in at the start."""
@@ -393,31 +409,71 @@ class TestAttempts:
 
     def test_an_occupied_run_is_waited_for(self, runs: Any) -> None:
         """Until the other one has said goodbye, or was not heard of; the same request again."""
-        with Preheat(runs.url) as old, Preheat(runs.url) as new:
-            first = old.run("llama", SPEC)
-            first.lr(1)
-            second = new.run("llama", SPEC)
-            timer = threading.Timer(0.3, first.close)
+        occupy(runs)
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            timer = threading.Timer(0.3, runs.toy.close, [1, {"token": "another process's", "position": 1}])
             timer.start()
-            assert second.lr(5) == 0.000005
+            assert run.lr(5) == 0.000005
             timer.join()
-            assert first.status.state is RunState.CLOSED
-            with pytest.raises(ServiceUnavailable, match="goodbye"):
-                first.lr(2)
         bodies = runs.service.asked("attempts")
-        assert len(bodies) >= 3
-        assert bodies[1] == bodies[-1]
+        assert len(bodies) >= 2
+        assert bodies[0] == bodies[-1]
 
     def test_patience_has_an_end(self, runs: Any) -> None:
         """After it the refusal is raised, and a later try may succeed."""
-        with Preheat(runs.url) as old, Preheat(runs.url) as new:
-            first = old.run("llama", SPEC)
-            first.lr(1)
-            second = new.run("llama", SPEC, patience_s=0.2)
+        occupy(runs)
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC, patience_s=0.2)
             with pytest.raises(RunOccupied):
-                second.lr(1)
-            old.close()
-            assert second.lr(1) == 0.000001
+                run.lr(1)
+            runs.toy.is_alive = False
+            assert run.lr(1) == 0.000001
+
+    def test_a_goodbye_ends_the_loop(self, runs: Any) -> None:
+        """What is still in memory is not used either."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            run.close()
+            assert run.status.state is RunState.CLOSED
+            with pytest.raises(ServiceUnavailable, match="goodbye"):
+                run.lr(2)
+
+    def test_a_process_does_not_wait_for_itself(self, runs: Any) -> None:
+        """A run that is opened twice and used twice: the second is refused at once, until the first is closed."""
+        with Preheat(runs.url) as one, Preheat(runs.url) as other:
+            first = one.run("llama", SPEC)
+            first.lr(1)
+            for preheat in (one, other):
+                run = preheat.run("llama", SPEC)
+                assert run.plan(7) == 0.000007
+                with pytest.raises(RuntimeError, match=r"trains run llama already.*the same Run to every optimizer"):
+                    run.lr(1)
+            assert len(runs.service.asked("attempts")) == 1
+            first.close()
+            assert run.lr(2) == 0.000002
+            third = one.run("llama", SPEC, take_over=True)
+            assert third.lr(3) == 0.000003
+
+    @pytest.mark.parametrize("is_away", [False, True])
+    def test_an_iteration_far_ahead_is_refused_and_nothing_is_handed_out_for_it(
+        self, runs: Any, *, is_away: bool
+    ) -> None:
+        """A count of samples in the place of updates must not use up the run; the loop goes on where it was."""
+        runs.toy.total = 10**9
+        with Preheat(runs.url, timeout_s=0.5) as preheat:
+            run = preheat.run("llama", SPEC)
+            assert used(run, 1, 40) == planned(1, 40)
+            runs.service.is_away = is_away
+            for far in (200_000, 10**12):
+                with pytest.raises(IterationOutOfRange, match=rf"iteration \({far}\) must be in 0 … .*used in order"):
+                    run.lr(far)
+            runs.service.is_away = False
+            assert used(run, 40, 80) == planned(40, 80)
+            assert run.lr(20_000) == planned(20_000, 20_001)[0]
+        assert runs.toy.attempts[0].handed < 60_000
+        assert max(body["position"] for body in runs.service.asked("windows")) == 20_000
 
     def test_who_saw_another_attempt_does_not_attach(self, runs: Any) -> None:
         """Somebody was faster, between opening and the first update."""
@@ -488,6 +544,24 @@ class TestAttempts:
             with pytest.raises(CheckpointMismatch) as refused:
                 run.lr(8)
             assert (refused.value.problem["checkpoint"], refused.value.problem["run"]) == (7, 8)
+
+    def test_a_state_that_is_not_whole_is_refused_by_the_field(self, runs: Any) -> None:
+        """Whatever it lacks or has instead, where it is loaded, and by RemoteLR too."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            overrun = {"start": 1, "end": 2, "revision": 1}
+            whole = {**run.state_dict(2), "overrun": overrun}
+            for name in whole.keys() - {"run"}:
+                with pytest.raises(
+                    ScheduleMismatch, match=f"run {RUN} is not whole: {name} is missing, and it has .*run"
+                ):
+                    run.load_state_dict({key: value for key, value in whole.items() if key != name})
+            wrong = {"iteration": -1, "attempt": "1", "revision": 1.0, "acknowledged": None, "overrun": {"start": 1}}
+            for name, value in wrong.items():
+                with pytest.raises(ScheduleMismatch, match=rf"{name} \(.*\) is not what state_dict\(\) has there"):
+                    run.load_state_dict({**whole, name: value})
+            run.load_state_dict(whole)
 
     def test_a_restart_that_is_asked_for_is_told_once(self, runs: Any) -> None:
         """Rule 8: to the callback and in the run; the next attempt is not asked."""

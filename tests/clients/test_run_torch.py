@@ -2,12 +2,16 @@
 
 import copy
 import gc
+import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.optim import SGD
-from torch.optim.lr_scheduler import SequentialLR
+from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, ExponentialLR, SequentialLR
 
 from preheat_client import ParamGroupMismatch, Preheat, RunState, RunSuperseded, ScheduleMismatch
 from preheat_client.torch import RemoteLR
@@ -97,6 +101,91 @@ def test_an_evaluation_that_loads_a_checkpoint_opens_none(runs: Any) -> None:
         del scheduler
         gc.collect()
     assert runs.service.asked("attempts") == []
+
+
+def test_a_copy_looks_and_never_speaks_for_the_run(runs: Any) -> None:
+    """Its steps leave the run's position to the loop; its update is refused, and its state is that of the moment."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        trained(on, scheduler, 20)
+        twin: RemoteLR = copy.deepcopy(scheduler)
+        saved = scheduler.state_dict()
+        assert twin.state_dict() == saved
+        for n in range(5_000, 5_050):
+            twin.step(n)
+        assert twin.get_last_lr() == planned(5_049, 5_050)
+        with pytest.raises(RuntimeError, match=r"copy of one that trains <run llama.*with the original"):
+            twin.optimizer.step()
+        assert trained(on, scheduler, 40) == planned(21, 61)
+        wait_until(lambda: runs.toy.attempts[0].position == 61, SOON_S)
+        assert runs.toy.attempts[0].handed < 5_000
+        assert twin.state_dict() == {**saved, "iteration": 5_049}
+        scheduler.load_state_dict({**twin.state_dict(), "iteration": 21})
+        assert trained(on, scheduler, 10) == planned(21, 31)
+        assert [attempt.start for attempt in runs.toy.attempts] == [1, 21]
+
+
+def test_a_copy_of_before_the_first_update_trains(runs: Any) -> None:
+    """Frameworks copy what they are given, and throw the original away."""
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        twin = copy.deepcopy(RemoteLR(optimizer(), run))
+        assert isinstance(twin.optimizer, SGD)
+        assert trained(twin.optimizer, twin, 40) == planned(1, 41)
+        wait_until(lambda: runs.toy.attempts[0].position == 41, SOON_S)
+
+
+def test_a_pickled_one_attaches_at_its_first_update_elsewhere(runs: Any) -> None:
+    """In another process, from where it was, as from a checkpoint; also if the last update was not stepped for yet."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        trained(on, scheduler, 20)
+        pickles = [pickle.dumps(scheduler)]
+        on.step()
+        pickles.append(pickle.dumps(scheduler))
+    script = (
+        "import pickle, sys; scheduler = pickle.loads(bytes.fromhex(sys.argv[1])); on = scheduler.optimizer\n"
+        "for _ in range(3): on.step(); print(on.param_groups[0]['lr']); scheduler.step()\n"
+    )
+    for pickled, first in zip(pickles, (21, 22), strict=True):
+        command = [sys.executable, "-c", script, pickled.hex()]
+        told = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True, timeout=120)
+        assert [float(lr) for lr in told.stdout.split()] == planned(first, first + 3)
+        attempt = runs.toy.attempts[-1]
+        assert (attempt.start, attempt.position, attempt.is_closed) == (first, first + 3, True)
+        checkpoint = runs.service.asked("attempts")[-1]["checkpoint"]
+        assert (checkpoint["attempt"], checkpoint["position"]) == (1, first)
+
+
+def test_a_state_of_before_the_first_update_opens_an_attempt(runs: Any) -> None:
+    """A loop that begins again at the beginning is another life, as one that goes back to any other checkpoint."""
+    with Preheat(runs.url) as preheat:
+        run = preheat.run("llama", SPEC)
+        pairs = [(on, RemoteLR(on, run)) for on in (optimizer(), optimizer())]
+        state = pairs[0][1].state_dict()
+        for on, scheduler in pairs:
+            trained(on, scheduler, 20)
+        for _, scheduler in pairs:
+            scheduler.load_state_dict(state)
+        for on, scheduler in pairs:
+            assert trained(on, scheduler, 10) == planned(1, 11)
+        assert [attempt.start for attempt in runs.toy.attempts] == [1, 1]
+        wait_until(lambda: runs.toy.attempts[1].position == 11, SOON_S)
+
+
+def test_a_state_that_is_saved_again_before_an_update_is_of_the_same_attempt(runs: Any) -> None:
+    """A job that is stopped right after it was resumed loses nothing of what its checkpoint knew."""
+    with Preheat(runs.url) as preheat:
+        on = optimizer()
+        scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+        trained(on, scheduler, 20)
+        state = scheduler.state_dict()
+    with Preheat(runs.url) as preheat:
+        scheduler = RemoteLR(optimizer(), preheat.run("llama", SPEC))
+        scheduler.load_state_dict(state)
+        assert scheduler.state_dict() == state
 
 
 def test_a_state_of_another_schedule_is_refused_both_ways(runs: Any, url: str) -> None:
@@ -230,14 +319,41 @@ def test_a_zombie_raises_at_its_next_step(runs: Any) -> None:
             trained(on, scheduler, 1)
 
 
-def test_a_run_in_a_sequential_lr_is_refused(runs: Any) -> None:
-    """Its turn would be no update's."""
-    with Preheat(runs.url) as preheat:
-        on = optimizer()
-        first = torch.optim.lr_scheduler.ConstantLR(on)
-        sequence = SequentialLR(on, [first, RemoteLR(on, preheat.run("llama", SPEC))], [1])
-        with pytest.raises(ValueError, match="put all phases into its spec"):
-            sequence.step()
+class TestAmongOthers:
+    """Torch's combined schedulers set LRs of which a record would know nothing: a run must not be in one."""
+
+    def test_the_first_of_a_sequential_lr_is_refused_where_that_is_made(self, runs: Any) -> None:
+        """Before any update, also by a SequentialLR of one."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            first = RemoteLR(on, preheat.run("llama", SPEC))
+            with pytest.raises(ValueError, match="put all phases into its spec"):
+                SequentialLR(on, [first, ConstantLR(on)], [1])
+            with pytest.raises(ValueError, match="put all phases into its spec"):
+                SequentialLR(on, [first], [])
+        assert runs.toy.attempts == []
+
+    def test_a_later_one_of_a_sequential_lr_is_refused_at_the_first_update(self, runs: Any) -> None:
+        """Before it attaches: the first scheduler's LRs would not be those that the run has on record."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            sequence = SequentialLR(on, [ConstantLR(on), RemoteLR(on, preheat.run("llama", SPEC))], [1])
+            with pytest.raises(ValueError, match="put all phases into its spec"):
+                on.step()
+            with pytest.raises(ValueError, match="put all phases into its spec"):
+                sequence.step()
+        assert runs.toy.attempts == []
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_in_a_chained_scheduler_it_is_refused_at_the_first_step(self, runs: Any, *, is_first: bool) -> None:
+        """Though the update before has attached."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            pair = [RemoteLR(on, preheat.run("llama", SPEC)), ExponentialLR(on, 0.9)]
+            chain = ChainedScheduler(pair if is_first else pair[::-1])
+            on.step()
+            with pytest.raises(ValueError, match="must not be in a ChainedScheduler"):
+                chain.step()
 
 
 def test_a_gradient_that_is_accumulated_is_no_update(runs: Any) -> None:
@@ -252,3 +368,77 @@ def test_a_gradient_that_is_accumulated_is_no_update(runs: Any) -> None:
             assert on.param_groups[0]["lr"] == n / 1_000_000
             scheduler.step()
     assert [body["position"] for body in runs.service.asked("windows")][-1] <= 60
+
+
+class TestWhatTheOptimizerHad:
+    """Rule 13: what is told is the LR that an update ran at; where it is not the one on record, that is an alarm."""
+
+    def told(self, runs: Any) -> list[tuple[int, Any]]:
+        """Iterations and LRs that were told and were not handed out."""
+        record = {n: lr for attempt in runs.toy.attempts for n, lr in attempt.record.items()}
+        told = [(each["iteration"], each["lrs"]) for each in runs.toy.told]
+        return [(n, lrs) for n, lrs in told if lrs != {"default": record.get(n)}]
+
+    def test_an_lr_that_another_scheduler_overwrites_is_told(self, runs: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """The first, second, fourth … update that it was so of, and the log has it once."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+            trained(on, scheduler, 10)
+            other = ExponentialLR(on, 0.5)
+            for _ in range(7):
+                other.step()
+                on.step()
+                scheduler.step()
+            assert trained(on, scheduler, 10) == planned(18, 28)
+        assert self.told(runs) == [
+            (n, {"default": lr / 2}) for n, lr in zip((11, 12, 14), (1.1e-5, 1.2e-5, 1.4e-5), strict=True)
+        ]
+        assert (
+            caplog.text.count(
+                "update 11 ran at an LR of {'default': 5.5e-06}, which is not the one that was handed out"
+            )
+            == 1
+        )
+
+    def test_an_lr_that_is_put_back_before_the_update_is_none(self, runs: Any) -> None:
+        """What counts is what the optimizer has when it steps; a float that was loaded is the same number."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+            for _ in range(20):
+                on.step()
+                on.param_groups[0]["lr"] = 7.0
+                scheduler.step()
+                on.load_state_dict(copy.deepcopy(on.state_dict()))
+                on.param_groups[0]["lr"] = float(repr(on.param_groups[0]["lr"]))
+            wait_until(lambda: runs.toy.told, SOON_S)
+        assert self.told(runs) == []
+
+    def test_a_tensor_and_groups_with_shares_are_told_as_the_lr_of_the_schedule(self, runs: Any) -> None:
+        """The record has one LR; half of it was a group's share, and a Tensor is rounded as its type does."""
+        runs.service.spec = {"target_lr": 0.1, "total_iterations": 100_000, "warmup": {"iterations": 100_000}}
+        groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": torch.tensor(lr)} for lr in (1.0, 0.5)]
+        with Preheat(runs.url) as preheat:
+            on = SGD(groups)
+            scheduler = RemoteLR(on, preheat.run("llama", SPEC), group_lrs="scale")
+            trained(on, scheduler, 10)
+            on.param_groups[1]["lr"].fill_(0.25)
+            on.step()
+            scheduler.step()
+            trained(on, scheduler, 10)
+        assert self.told(runs) == [(11, {"default": 0.5})]
+
+    def test_what_was_not_answered_is_told_again(self, runs: Any) -> None:
+        """An outage loses no alarm; nor does a goodbye."""
+        with Preheat(runs.url) as preheat:
+            on = optimizer()
+            scheduler = RemoteLR(on, preheat.run("llama", SPEC))
+            trained(on, scheduler, 10)
+            runs.service.is_away = True
+            on.param_groups[0]["lr"] = float("inf")
+            on.step()
+            asked = len(runs.service.asked("windows"))
+            wait_until(lambda: len(runs.service.asked("windows")) > asked + 2, SOON_S)
+            runs.service.is_away = False
+        assert self.told(runs) == [(11, {"default": "Infinity"})]

@@ -63,7 +63,28 @@ class ScheduleNotFound(RequestRefused):
 
 
 class RunDiffers(RequestRefused):
-    """The label names a run of another spec (`problem["differences"]` has both values), or one that is finished."""
+    """The label names a run of another spec (`problem["differences"]` has both values), or one that is finished.
+
+    The message has both values of each field, and what can be done.
+    """
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(status, problem)
+        differences = problem.get("differences")
+        pairs = differences.items() if isinstance(differences, dict) else ()
+        found = [
+            f"{name}: the run has {pair['run']!r:.200}, you gave {pair['yours']!r:.200}"
+            for name, pair in pairs
+            if isinstance(pair, dict) and {"run", "yours"} <= pair.keys()
+        ]
+        self.args = (f"{self}; {'; '.join([*found, _WAYS if found else _WAYS_OF_FINISHED])}",)
+
+
+_WAYS_OF_FINISHED = "give another label, or delete the finished run (preheat runs delete)"
+_WAYS = (
+    "give another label; or the run's own spec, and change the run (preheat runs change … replace); or finish and "
+    "delete it (preheat runs finish, delete)"
+)
 
 
 class RunFinished(RequestRefused):
@@ -93,14 +114,14 @@ class InvalidFallback(PreheatError, ValueError):
 
 
 class IterationOutOfRange(PreheatError):
-    """An iteration outside 0 … `last`."""
+    """An iteration outside 0 … `last`; `why` is the end of the message, where there is more to say."""
 
-    def __init__(self, iteration: int, last: int) -> None:
-        self.iteration, self.last = iteration, last
-        super().__init__(f"iteration ({iteration}) must be in 0 … {last}")
+    def __init__(self, iteration: int, last: int, why: str = "") -> None:
+        self.iteration, self.last, self.why = iteration, last, why
+        super().__init__(f"iteration ({iteration}) must be in 0 … {last}{why}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.iteration, self.last), self.__dict__
+        return type(self), (self.iteration, self.last, self.why), self.__dict__
 
 
 class ParamGroupMismatch(PreheatError):

@@ -10,17 +10,17 @@ from preheat_client._runs.answers import Change, Restart
 from preheat_client._runs.attachment import Attachment
 from preheat_client._runs.news import News
 from preheat_client._runs.opened import Feed, Opened
+from preheat_client._runs.parts import Parts
 from preheat_client._runs.plan import Plan
 from preheat_client._runs.ranks import Ranks, check_alone, ranks_now
 from preheat_client._runs.speaker import Part
-from preheat_client._runs.states import check_run, checkpoint_of, state_of, used_before
+from preheat_client._runs.states import check_run, checkpoint_of, differing_from, handed_at, is_same, state_of
 from preheat_client.errors import IterationOutOfRange, ServiceUnavailable
 from preheat_client.run_status import RunState, RunStatus
 from preheat_client.schedule import whole_number
 
 __all__ = ["Run"]
 
-_KEPT = 16
 _RECORD = 1024
 
 OnChange = Callable[["Run", Change], object]
@@ -54,20 +54,20 @@ class Run(Described):
             heartbeat.on_window = lambda before, now: _call(called, lambda run: run._heard(before, now))  # noqa: SLF001
             self._health.on_state = lambda: _call(called, Run._tell_state)
             heartbeat.on_end = lambda: _call(called, Run._cut)
-            heartbeat.told = lambda position: _call(called, lambda run: run._told(position))  # noqa: SLF001
+            heartbeat.told = lambda position: _call(called, lambda run: run._handed(position - 1))  # noqa: SLF001
 
     def renew(self) -> None:
         """Begins anew, also in the child of a fork; not for users."""
         if self._attachment is not None:
             self._attachment.heartbeat.renew()
         self._ranks: Ranks | None = None
-        self._is_begun = False
+        self.is_begun = False
+        """Whether this process has attached since a state was loaded, for adapters."""
         self._begun_from: Mapping[str, Any] | None = None
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pending: Mapping[str, Any] | None = None
-        self._parts: tuple[Part, ...] = ()
-        self._recorded: tuple[Window, ...] = ()
-        self._news.restart = None
+        self._parts = Parts()
+        self._news.begin()
         self._known.view = NO_VIEW
 
     @property
@@ -88,7 +88,7 @@ class Run(Described):
     @property
     def is_new(self) -> bool:
         """Whether this process has neither used an LR of it nor loaded a state, for adapters."""
-        return not self._parts and self._pending is None
+        return self._parts.last is None and self._pending is None
 
     @property
     def planned(self) -> Plan:
@@ -103,23 +103,15 @@ class Run(Described):
     @property
     def status(self) -> RunStatus:
         """What the LRs are worth, which revision and attempt they are of, and what happened last."""
-        part = self._parts[-1] if self._parts else None
-        speaker = self._attachment.heartbeat.speaker if self._attachment is not None else None
-        dropped = self._attachment.heartbeat.reports.dropped if self._attachment is not None else 0
-        state = self._health.state
-        if self._attachment is None and part is not None:
+        heartbeat = self._attachment.heartbeat if self._attachment is not None else None
+        speaker, dropped = (heartbeat.speaker, heartbeat.reports.dropped) if heartbeat is not None else (None, 0)
+        state, part, position = self._health.state, self._parts.last, self._place.position
+        if heartbeat is None and part is not None:
             state = RunState.OVERRUN if part.is_overrun else RunState.READY
-        return RunStatus(
-            state,
-            part.revision if part else self._description.revision,
-            part.attempt if part else 0,
-            self._place.position,
-            speaker.acknowledged if speaker else part.acknowledged if part else 0,
-            self._health.last_change,
-            self._news.restart,
-            self._health.last_error,
-            dropped,
-        )
+        revision, attempt = (part.revision, part.attempt) if part else (self._description.revision, 0)
+        has = speaker.acknowledged if speaker else part.acknowledged if part else 0
+        change, error = self._health.last_change, self._health.last_error
+        return RunStatus(state, revision, attempt, position, has, change, self._news.restart, error, dropped)
 
     def plan(self, iteration: int) -> Row:
         """The learning rate that is planned for an iteration as things stand; only looks, at any iteration.
@@ -133,10 +125,12 @@ class Run(Described):
         """The learning rate to run update `iteration` at: a number for one param group, a list for several.
 
         Attaches if it is the first one that is used. A read from memory, else waited for: at most `timeout_s`, after
-        which the loop goes on along the last revision that is known. Past the end the last LR is held.
+        which the loop goes on along the last revision that is known. Past the end the last LR is held. Iterations are
+        used in order: those that are passed over count as used.
 
-        Raises RunSuperseded, RunFinished; IterationOutOfRange below 0, or past the end if `strict`; what `begin`
-        raises; ServiceUnavailable with many speakers after `patience_s`, or where no revision is known exactly.
+        Raises RunSuperseded, RunFinished; IterationOutOfRange below 0, more than 65,536 ahead of what was handed out,
+        or past the end if `strict`; what `begin` raises; ServiceUnavailable with many speakers after `patience_s`, or
+        where no revision is known exactly.
         """
         start, lrs, _ = self._known.view
         try:
@@ -183,31 +177,29 @@ class Run(Described):
 
         Waits while another process that trains the run is alive, or the service away. Raises RunOccupied or
         ServiceUnavailable after `patience_s`, RunSuperseded if another process has attached since this one opened the
-        run, CheckpointMismatch, RunFinished; ValueError for one of several processes that could not agree.
+        run, CheckpointMismatch, RunFinished; RequestRefused for an update past the run's end; ValueError for one of
+        several processes that could not agree; RuntimeError if this process trains the run through another Run.
         """
         checkpoint = None if state is None else checkpoint_of(state)
-        if self._is_begun and (
-            checkpoint is None or (_is_same(checkpoint, self._begun_from) and user not in self._users)
-        ):
+        if self.is_begun and (state is None or (is_same(checkpoint, self._begun_from) and user not in self._users)):
             if user is not None:
                 self._users.add(user)
             return
         ranks = ranks_now(self._opened.group, self._opened.options.speakers, self._opened.processes)
         check_alone(ranks, self._opened.options.speakers, self._opened.processes)
-        attachment = self._attachment
 
         def attach() -> Part:
-            assert attachment is not None  # noqa: S101 - the speaker has one
-            attachment.attach(iteration, checkpoint, ranks.size)
+            self._speaking.attach(iteration, checkpoint, ranks.size)
             self._place.at = iteration
-            return attachment.next_part(iteration)
+            return self._speaking.next_part(iteration)
 
         part = ranks.share(attach)
         self._ranks, self._place.at = ranks, iteration
-        self._parts, self._recorded, self._news.restart = (), (), None
+        self._parts = Parts()
+        self._news.begin()
         self._known.view = NO_VIEW  # what another attempt of this process was handed is not this one's
         self._take(part)
-        self._is_begun, self._begun_from = True, checkpoint
+        self.is_begun, self._begun_from = True, checkpoint
         self._users = weakref.WeakSet({user} - {None})
 
     def state_dict(self, iteration: int) -> dict[str, Any]:
@@ -215,9 +207,7 @@ class Run(Described):
 
         RemoteLR and the other adapters have it in theirs.
         """
-        if not self._parts:
-            return {"run": self.id, "iteration": iteration, "attempt": None}
-        return state_of(self._parts[-1], self.id, iteration)
+        return state_of(self._parts.last, self.id, iteration)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from a checkpoint with the next LR that is used: for loops without a scheduler.
@@ -225,7 +215,7 @@ class Run(Described):
         Raises ScheduleMismatch for the state of another run.
         """
         self.check_state(state)
-        self._pending, self._is_begun = state, False
+        self._pending, self.is_begun = state, False
         self._known.view = NO_VIEW
 
     def check_state(self, state: Mapping[str, Any]) -> None:
@@ -235,6 +225,13 @@ class Run(Described):
     def follow(self, scheduler: Any) -> None:
         """Takes where the loop is from a scheduler with `last_epoch` and `is_in_use`, for adapters."""
         self._place.follow(scheduler)
+
+    def ran_at(self, iteration: int, lrs: Mapping[str, float]) -> None:
+        """Notes other LRs, by param group, than an update was handed out, for adapters: the service is told of them."""
+        told = differing_from(self._handed(iteration), iteration, lrs, self._part.revision, self._opened.processes.rank)
+        self._news.differs(iteration, told["lrs"])
+        if self._attachment is not None:  # else rank 0 asks for this process, and knows nothing of it
+            self._attachment.heartbeat.differences.add(told)
 
     def reach(self, iteration: int) -> None:
         """Notes that `iteration` is the next one to run, for adapters that leave off there."""
@@ -249,15 +246,32 @@ class Run(Described):
     def _window(self, iteration: int) -> Window:
         """The values that an iteration is to run at, now in view."""
         self._check(iteration)
-        if not self._is_begun:
+        if not self.is_begun:
             self.begin(iteration, self._pending)
-        self._place.at = max(self._place.at, iteration)
-        while iteration >= self._parts[-1].stop:
-            self._advance(iteration)
-        part = next((each for each in reversed(self._parts) if each.start <= iteration < each.stop), None)
-        window = part.window if part is not None else self._record(iteration)
+        before = self._place.at
+        self._place.at = max(before, iteration)
+        try:
+            while iteration >= self._part.stop:
+                self._advance(iteration)
+        except IterationOutOfRange:  # the loop is not there
+            self._place.at = before
+            raise
+        window = self._parts.window(iteration) or self._record(iteration)
         self._known.view = (window.start, window.lrs, window.others)
         return window
+
+    @property
+    def _part(self) -> Part:
+        """The part that was told last."""
+        part = self._parts.last
+        assert part is not None  # noqa: S101 - it has begun
+        return part
+
+    @property
+    def _speaking(self) -> Attachment:
+        """The attachment of a process that speaks for its job."""
+        assert self._attachment is not None  # noqa: S101 - as it does
+        return self._attachment
 
     def _check(self, iteration: int) -> None:
         last = self.total_iterations
@@ -268,51 +282,42 @@ class Run(Described):
             self._attachment.check_open(ends=self._ranks is None or not self._ranks.is_shared)
 
     def _advance(self, iteration: int) -> None:
-        ranks, attachment = self._ranks, self._attachment
-        assert ranks is not None  # noqa: S101 - it has begun
-        part = ranks.share(lambda: _next_part(attachment, iteration))
-        if part.start != self._parts[-1].stop:
+        assert self._ranks is not None  # noqa: S101 - it has begun
+        part = self._ranks.share(lambda: self._speaking.next_part(iteration))
+        if part.start != self._part.stop:
             raise ServiceUnavailable(
-                f"rank 0 tells iterations from {part.start} on, this rank is at {self._parts[-1].stop}: all ranks must "
-                "make the same calls"
+                f"rank 0 tells iterations from {part.start} on, this rank is at {self._part.stop}: all ranks must make "
+                "the same calls"
             )
         self._take(part)
 
     def _take(self, part: Part) -> None:
-        self._parts = (*self._parts, part)[-_KEPT:]
+        self._parts.take(part)
         if part.total_iterations != self._known.metadata.total_iterations:
             self._known.metadata = self._known.metadata.of_length(part.total_iterations)
         self._news.ask_for(part.restart, self)
 
     def _record(self, iteration: int) -> Window:
         """What an iteration before those in memory ran at: for one of two optimizers that lags behind."""
-        for window in self._recorded:
-            if window.start <= iteration < window.start + len(window.lrs):
-                return window
-        first, ranks, attachment = self._parts[0], self._ranks, self._attachment
+        first = self._parts.told[0]
         stop = min(iteration + _RECORD, first.start)
         columns = self._known.metadata.all_columns
-        assert ranks is not None  # noqa: S101 - it has begun
-
-        def read() -> Window:
-            assert attachment is not None  # noqa: S101 - the speaker has one
-            return attachment.patiently(lambda api: api.record(self.id, first.attempt, iteration, stop, columns))
-
-        window = ranks.share(read)
-        self._recorded = (*self._recorded, window)[-_KEPT:]
+        assert self._ranks is not None  # noqa: S101 - it has begun
+        window = self._ranks.share(
+            lambda: self._speaking.patiently(lambda api: api.record(self.id, first.attempt, iteration, stop, columns))
+        )
+        self._parts.take_record(window)
         return window
 
     # What the client's thread calls.
 
     def _heard(self, before: int, now: int) -> None:
         """After each window."""
-        attachment = self._attachment
-        assert attachment is not None  # noqa: S101 - it is what has been heard by
-        speaker = attachment.heartbeat.speaker
+        speaker = self._speaking.heartbeat.speaker
         if speaker is not None and self._ranks is not None and not self._ranks.is_shared:  # else with the next part
             self._news.ask_for(speaker.restart, self)
         if now > before:
-            attachment.look_for_changes(before, lambda change: self._news.changed(change, self))
+            self._speaking.look_for_changes(before, lambda change: self._news.changed(change, self))
 
     def _tell_state(self) -> None:
         """After each change of state."""
@@ -325,9 +330,9 @@ class Run(Described):
         if self._ranks is None or not self._ranks.is_shared:
             self._known.view = NO_VIEW
 
-    def _told(self, position: int) -> dict[str, Any] | None:
-        """What was used last before a position."""
-        return used_before(position, self._parts, self.group_names, self._opened.processes.rank)
+    def _handed(self, iteration: int) -> dict[str, Any] | None:
+        """What an iteration was handed out at, as the service takes it; None if that is not in memory."""
+        return handed_at(iteration, self._parts.at(iteration), self.group_names, self._opened.processes.rank)
 
     def __repr__(self) -> str:
         return f"<{self._health.name}: {self._health.state}>"
@@ -337,16 +342,6 @@ class Run(Described):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._opened.reopen, ()
-
-
-def _is_same(checkpoint: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
-    """Whether two states were saved at once; the iterations of two optimizers may differ."""
-    return other is not None and {**checkpoint, "position": 0} == {**other, "position": 0}
-
-
-def _next_part(attachment: Attachment | None, iteration: int) -> Part:
-    assert attachment is not None  # noqa: S101 - the speaker has one
-    return attachment.next_part(iteration)
 
 
 def _call(reference: "weakref.ref[Run]", method: Callable[[Run], Any]) -> Any:

@@ -4,19 +4,19 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from preheat_client._core.curve import Known, Metadata
-from preheat_client._core.param_groups import Binding, bind, fill, has_lr
-from preheat_client._core.run_use import RunUse, is_live
-from preheat_client._core.scheduler_state import iteration_of, state_of
-from preheat_client._core.series import Series
+from preheat_client._core.param_groups import Binding, bind, fill, has_lr, other_lrs
+from preheat_client._core.run_use import IN_SEQUENTIAL_LR, is_live
+from preheat_client._core.scheduler_copies import SchedulerCopies
+from preheat_client._core.scheduler_state import iteration_of
+from preheat_client._core.series import NOTHING, AtHand, Series
 from preheat_client._core.shares import GroupLrs, Shares, check_choice, note_initial_lrs
-from preheat_client._core.updates import REPLACED, Updates, is_counted, unwrapped
+from preheat_client._core.updates import REPLACED, Updates, unwrapped
 from preheat_client._core.watch import Watch, refuse_chain
 from preheat_client.errors import ParamGroupMismatch
 from preheat_client.schedule import ReadableSchedule, check_readable, whole_number
@@ -28,14 +28,8 @@ _LOG = logging.getLogger("preheat_client")
 _UNCHANGING = Known(Metadata())
 """Of a schedule that is not ours, which has the same param groups during a whole run."""
 
-_AtHand = tuple[Any, Any, int, int, Sequence[float] | None, list[dict[str, Any]], int]
-"""What a step reads from: what has the view, the view, its first iteration and length, LRs, and the param groups."""
 
-_NOTHING: _AtHand = SimpleNamespace(view=()), None, 0, 0, None, [], 0
-"""Its view is that of no schedule: the next step goes the long way."""
-
-
-class RemoteLR(RunUse, LRScheduler):
+class RemoteLR(SchedulerCopies, LRScheduler):
     """Sets the LRs of an optimizer from a schedule of the service, or from a run, to which its first update attaches.
 
     Construction sets the LR of the first update, lr[1] by default. The iteration is the number of updates that the
@@ -68,12 +62,13 @@ class RemoteLR(RunUse, LRScheduler):
     what `Schedule.lr` raises.
     """
 
+    unchanging = _UNCHANGING
     _binding: Binding
     _groups: list[dict[str, Any]]
     _group_count: int
     _known: Any
     _bound_to: Any
-    _at_hand: _AtHand
+    _at_hand: AtHand
     _series: Series
     _one_lr: Sequence[float] | None
     _lr: float
@@ -170,9 +165,11 @@ class RemoteLR(RunUse, LRScheduler):
         """
         is_current = self._is_current()
         due = max(self._updates.count, 0) if is_current and self._unit == "update" else 0
-        state = {**state_of(self.schedule, self.last_epoch + due), "unit": self._unit}
+        iteration = self.last_epoch + due
+        is_run = is_live(self.schedule)
+        state = self._use_state(iteration) if is_run else {"iteration": iteration, "schedule_id": self.schedule.id}
         shares = {"shares": self._binding.shares.factors} if self._group_lrs == "scale" else {}
-        return {**state, **shares, "is_current": is_current}
+        return {**state, "unit": self._unit, **shares, "is_current": is_current}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from where the state was taken: sets the LR of the same update.
@@ -189,10 +186,13 @@ class RemoteLR(RunUse, LRScheduler):
         if state_dict.get("is_current", True):
             self._begin(iteration)
         else:
-            self.last_epoch, self._at_hand, self._has_turn = iteration, _NOTHING, False
+            self.last_epoch, self._at_hand, self._has_turn = iteration, NOTHING, False
+            self._looked_at = iteration
 
     def _initial_step(self) -> None:
         """Torch's constructor begins with it, and a SequentialLR whose first scheduler this is."""
+        if is_live(self.schedule) and hasattr(self, "_step_count"):
+            raise ValueError(IN_SEQUENTIAL_LR)
         self._step_count = 1
         self._begin(self._first)
 
@@ -200,16 +200,18 @@ class RemoteLR(RunUse, LRScheduler):
         """A SequentialLR calls it when it is the turn of this scheduler."""
         del epoch
         if is_live(self.schedule):
-            raise ValueError("a run must not be in a SequentialLR: put all phases into its spec")
+            raise ValueError(IN_SEQUENTIAL_LR)
         self._begin(self._first)
 
     def _begin(self, iteration: int) -> None:
         self._set(iteration)
         self._updates.start(self.optimizer, self._hook)
-        self._at_hand, self._is_first, self._has_turn = _NOTHING, True, True
+        self._at_hand, self._is_first, self._has_turn = NOTHING, True, True
 
     def _set_used(self, iteration: int) -> None:
         self._set(iteration, is_used=True)
+        if self._is_first:  # the next step looks for a ChainedScheduler
+            self._at_hand = NOTHING
 
     def _set_next(self, iteration: int) -> None:
         """Sets what a step sets, and looks for what else may set LRs."""
@@ -236,6 +238,19 @@ class RemoteLR(RunUse, LRScheduler):
             if groups is not self._groups and self._is_first and self._first <= 1 and self.last_epoch == self._first:
                 self._watch.forgotten_state(groups, lasts, self.last_epoch)
             self._set(self.last_epoch)
+
+    def _has_other_lr(self) -> bool:
+        groups = self.optimizer.param_groups
+        if self._one_lr is None:
+            return any(group["lr"] is not lr for group, lr in zip(groups, self._lrs, strict=False))
+        lr = self._lr
+        for group in groups:  # noqa: SIM110 - before every update, and any() would take three times as long
+            if group["lr"] is not lr:
+                return True
+        return False
+
+    def _other_lrs(self) -> dict[str, float]:
+        return other_lrs(self.optimizer.param_groups, self.get_last_lr(), self._binding, self.schedule.group_names)
 
     def _replace(self, group: dict[str, Any], last: float, lr: float) -> None:
         """Sets one LR where a Tensor is, or where not the float is that was set last."""
@@ -283,7 +298,7 @@ class RemoteLR(RunUse, LRScheduler):
         if self._binding.places:
             self._last_hyperparameters = self._source.hyperparameters(held)
             self._binding.write(groups, self._last_hyperparameters)
-        self.last_epoch = iteration
+        self.last_epoch = self._looked_at = iteration
         self._look()
 
     def _set_from(self, series: Series, offset: int) -> None:
@@ -303,7 +318,7 @@ class RemoteLR(RunUse, LRScheduler):
     def _look(self) -> None:
         """Notes which part of the schedule is in memory, for the steps that follow."""
         view = getattr(self._known, "view", None)  # before the metadata: a curve that arrives changes it last
-        self._at_hand, self._one_lr = _NOTHING, None
+        self._at_hand, self._one_lr = NOTHING, None
         if view is not None and self._known.metadata is self._bound_to and self.is_in_use:
             self._series = series = Series.of(view, self._binding)
             if self._binding.is_one_lr:
@@ -331,21 +346,3 @@ class RemoteLR(RunUse, LRScheduler):
         except ParamGroupMismatch as error:
             self._binding = dataclasses.replace(self._binding, columns=[0] * self._group_count, places=[])
             _LOG.error("the schedule that has arrived does not suit the optimizer: %s", error)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What can be copied: a copy counts the updates of its own optimizer, and looks at the schedule anew."""
-        left_out = {"_updates", "_known", "_bound_to", "_groups", "_at_hand", "_series", "_one_lr"}
-        state = {name: value for name, value in self.__dict__.items() if name not in left_out}
-        return {**state, "_lrs": self.get_last_lr(), "_count": self._updates.count}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        count = state.pop("_count")
-        self.__dict__.update(state)
-        self._updates = Updates()
-        self._groups = self.optimizer.param_groups
-        self._known = getattr(self.schedule, "_known", _UNCHANGING)
-        self._bound_to = None
-        self._at_hand, self._one_lr = _NOTHING, None
-        if count != REPLACED and not is_counted(self.optimizer):
-            self._updates.start(self.optimizer, self._hook)
-            self._updates.count = count

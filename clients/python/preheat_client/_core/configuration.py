@@ -31,6 +31,8 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "on_state_change": (Callable, "a function of schedule and status"),
 }
 _ONE_LINE = re.compile(r"([^\0\s]+([ \t]+[^\0\s]+)*)?", re.ASCII)  # a header's value, as h11 takes it
+_API = re.compile(r"/v1(/(runs|schedules)(/.*)?)?/?$")
+"""The end of an address that was taken from a route."""
 _CHOICES = {"mode": get_args(Mode), "on_outage": get_args(Outage)}
 
 
@@ -122,12 +124,18 @@ class Configuration:
                 raise ValueError(f"{name} ({value}) must be > 0 and finite")
         if self.window < 1:
             raise ValueError(f"window ({self.window}) must be ≥ 1")
+        self._check_url()
+        self._check_headers()
+
+    def _check_url(self) -> None:
         if self.mode == "online" and not self.url:
             raise ValueError("url is required: give it, or set PREHEAT_URL")
         parts = urlsplit(self.url)
         if self.url and (parts.scheme not in {"http", "https"} or not parts.hostname):
             raise ValueError(f"url ({self.url!r}) must start with http:// or https://, and name a host")
-        self._check_headers()
+        if match := _API.search(parts.path):
+            rule = f"must be the service's address, without {match[0]}: the client adds the rest"
+            raise ValueError(f"url ({self.address!r}) {rule}")
 
     def _check_headers(self) -> None:
         """Here, since the HTTP library's own refusal shows the value, which may be a secret."""

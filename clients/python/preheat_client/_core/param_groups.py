@@ -10,6 +10,7 @@ from preheat_client.errors import ParamGroupMismatch
 from preheat_client.schedule import ReadableSchedule
 
 _LOG = logging.getLogger("preheat_client")
+Lrs = dict[str, float]
 _BETAS = {"momentum": 0, "beta1": 0, "beta2": 1}
 _OF_EVERY_OPTIMIZER = {"weight_decay", *_BETAS}
 
@@ -91,6 +92,21 @@ def has_lr(param_group: ParamGroup, lr: float) -> bool:
     """Whether a group runs at an LR, as a Tensor's type rounds it."""
     own = param_group["lr"]
     return float(own) == (float(own.new_tensor(lr)) if hasattr(own, "new_tensor") else lr)
+
+
+def other_lrs(param_groups: list[ParamGroup], lasts: list[float], binding: Binding, names: tuple[str, ...]) -> Lrs:
+    """The LRs that groups have and that were not set last, by param group of the schedule, as that group's LR.
+
+    A Tensor on another device is not read: that would wait for the device.
+    """
+    found: Lrs = {}
+    places = zip(param_groups, lasts, binding.columns, binding.shares.factors, strict=False)
+    for param_group, last, column, factor in places:
+        lr = param_group["lr"]
+        is_far = hasattr(lr, "device") and lr.device.type != "cpu"
+        if lr is not last and not is_far and not has_lr(param_group, last):
+            found.setdefault(names[column], float(lr) / factor if factor else float(lr))
+    return found
 
 
 def fill(param_group: ParamGroup, name: str, value: float) -> None:

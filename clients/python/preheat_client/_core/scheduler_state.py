@@ -6,14 +6,6 @@ from preheat_client._core.run_use import is_live
 from preheat_client.errors import ScheduleMismatch
 
 
-def state_of(schedule: Any, iteration: int) -> dict[str, Any]:
-    """What a scheduler saves of where it is: the iteration, and which schedule, or which attempt of a run, it is of."""
-    if is_live(schedule):
-        saved: dict[str, Any] = schedule.state_dict(iteration)
-        return saved
-    return {"iteration": iteration, "schedule_id": schedule.id}
-
-
 def iteration_of(state: Any, schedule: Any, unit: str) -> int:
     """The iteration in a state of RemoteLR.
 

@@ -2,10 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from preheat_client._core.curve import Rows, View
 from preheat_client._core.param_groups import Binding
+
+AtHand = tuple[Any, Any, int, int, Sequence[float] | None, list[dict[str, Any]], int]
+"""What a step reads from: what has the view, the view, its first iteration and length, LRs, and the param groups."""
+
+NOTHING: AtHand = SimpleNamespace(view=()), None, 0, 0, None, [], 0
+"""Its view is that of no schedule: the next step goes the long way."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("preheat_client")
 _MOST_IN_OVERRUN = 256
+_FURTHEST = 65_536
 _GOODBYE_S, _RECHECK_S = 1.0, 0.05
 
 
@@ -32,11 +34,13 @@ class Attachment:
         self._link, self._options, self._health = link, link.options, link.health
 
     def attach(self, position: int, checkpoint: Mapping[str, Any] | None, world_size: int | None) -> None:
-        """Opens an attempt whose first iteration is `position`, in the place of one of this process's own.
+        """Opens an attempt whose first iteration is `position`, in the place of one of its own.
 
-        Waits while another one is alive, or the service away. Raises RunOccupied or ServiceUnavailable after
-        `patience_s`, RunSuperseded, CheckpointMismatch, KnowsMore, RunFinished, RequestRefused.
+        Waits while another process's is alive, or the service away. Raises RunOccupied or ServiceUnavailable after
+        `patience_s`, RunSuperseded, CheckpointMismatch, KnowsMore, RunFinished, RequestRefused; RuntimeError at once
+        if it is this process that trains the run, through another Run.
         """
+        self._check_only()
         heartbeat, run = self.heartbeat, self._link.run.id
         more = {"world_size": world_size, "checkpoint": checkpoint}
         if self.leave():
@@ -53,12 +57,13 @@ class Attachment:
             attached = self.patiently(lambda api: api.attach(run, body))
         self._health.become(RunState.READY, f"attempt {attached.attempt} begins at iteration {position}")
         heartbeat.start(Speaker(attached), position)
+        _SPEAKING[self._link.address, run] = self
 
     def next_part(self, iteration: int) -> Part:
         """What is told next, so that `iteration` comes into reach; waits for it, or goes on along what is known.
 
-        Raises RunSuperseded, RunFinished; ServiceUnavailable where going on alone is not possible, and, with many
-        speakers, IterationOutOfRange past the end.
+        Raises RunSuperseded, RunFinished; ServiceUnavailable where going on alone is not possible; IterationOutOfRange
+        far ahead of what was told or handed out, and, with many speakers, past the end.
         """
         heartbeat = self.heartbeat
         give_up = time.monotonic() + self._options.patience_s
@@ -68,6 +73,8 @@ class Attachment:
             speaker = heartbeat.speaker
             if speaker is None:
                 raise ServiceUnavailable("this process has said goodbye to the run")
+            if iteration - speaker.end > _FURTHEST:
+                raise IterationOutOfRange(iteration, speaker.end + _FURTHEST, _IN_ORDER)
             part = self._told(speaker) or self._awaited(speaker) or self._gone_on(speaker, iteration)
             if part is not None:
                 self._link.revisions.focus(part.stop)
@@ -133,6 +140,16 @@ class Attachment:
 
         self._link.worker.enqueue(look)
 
+    def _check_only(self) -> None:
+        other = _SPEAKING.get((self._link.address, self._link.run.id))
+        may_join = self._options.speakers == "all" or self._options.take_over
+        if other is None or other is self or may_join or other.heartbeat.is_over(other.heartbeat.speaker):
+            return
+        raise RuntimeError(
+            f"this process trains {self._health.name} already, through another Run, and would wait for itself: call "
+            "Preheat.run once, and give the same Run to every optimizer. To begin anew, close() the other one first"
+        )
+
     def _knowledge(self, checkpoint: Mapping[str, Any] | None, error: KnowsMore) -> dict[str, Any]:
         """What a checkpoint knows that the service has lost. Raises the error where LRs would be missing from it."""
         spec = None if checkpoint is None else self._link.revisions.spec(checkpoint["revision"])
@@ -193,3 +210,11 @@ class Attachment:
         reason = "the run is over, and its last LR is held" if is_last else f"{heartbeat.error or 'no answer in time'}"
         self._health.become(RunState.OVERRUN, f"{reason}; the loop goes on along revision {revision} from {start} on")
         return part
+
+
+_IN_ORDER = (
+    f": a run's LRs are used in order, at most {_FURTHEST:,} iterations ahead of what was handed out. plan(n) only "
+    "looks, and a loop that goes on from a checkpoint loads its state first"
+)
+_SPEAKING: "weakref.WeakValueDictionary[tuple[str, str], Attachment]" = weakref.WeakValueDictionary()
+"""By address and run, which attachment of this process has attached last."""

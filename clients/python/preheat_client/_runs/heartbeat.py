@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from preheat_client._core.prefetch import Backoff
 from preheat_client._core.worker import Result, Worker
 from preheat_client._runs.answers import Attached, RunDescription
+from preheat_client._runs.differences import Differences
 from preheat_client._runs.pace import Pace
 from preheat_client._runs.place import Place
 from preheat_client._runs.processes import Lineage, Processes
@@ -73,6 +74,7 @@ class Link:
     run: RunDescription
     columns: "Columns"
     options: Options
+    address: str
     api: "RunApi"
     worker: Worker
     revisions: Revisions
@@ -102,7 +104,7 @@ class Heartbeat:
         self.on_end: Callable[[], object] = lambda: None
         """Called on the client's thread when there will be no more."""
         self.told: Callable[[int], Mapping[str, Any] | None] = lambda _position: None
-        """What this process says that it used last, before a position."""
+        """What this process was handed for the iteration before a position."""
         self._job = partial(_beat, weakref.ref(self))  # the thread must not keep a run that is dropped
         self.renew()
 
@@ -119,7 +121,7 @@ class Heartbeat:
         self.ask_now()
 
     def _start(self, speaker: Speaker | None, position: int) -> None:
-        self.pace, self._backoff = Pace(position, time.monotonic()), Backoff()
+        self.pace, self._backoff, self.differences = Pace(position, time.monotonic()), Backoff(), Differences()
         self.answers, self._ask_at, self._look_s, self._wait_s = 0, 0.0, _FIRST_LOOK_S, _SOONEST_S / 2
         self.error = self.ended = None
         self._unanswered: dict[str, Any] | None = None
@@ -132,9 +134,9 @@ class Heartbeat:
         self._ask_at = 0.0
         self.link.worker.enqueue(self._job)
 
-    def is_over(self, speaker: Speaker) -> bool:
-        """Whether a speaker gets no more windows."""
-        return self.speaker is not speaker or self.ended is not None or self.is_closed
+    def is_over(self, speaker: Speaker | None) -> bool:
+        """Whether a speaker gets no more windows; None never does."""
+        return speaker is None or self.speaker is not speaker or self.ended is not None or self.is_closed
 
     def notify(self) -> None:
         """Wakes whoever waits for a window."""
@@ -192,10 +194,13 @@ class Heartbeat:
         with self.lock:
             asked = speaker.ask(position)
             body = speaker.body(asked)
-        body |= {"iteration_s": self.pace.iteration_s, "told": self._told_now(asked)}
+        differences = self.differences
+        differing = [] if asked.overrun else differences.waiting()  # of an overrun the service has yet to learn
+        body |= {"iteration_s": self.pace.iteration_s, "told": differing or self._told_now(asked)}
         handed = self._with_reports(
             lambda reports: link.api.window(link.run.id, {**body, "reports": reports}, link.columns)
         )
+        differences.sent(len(differing))
         self.error = None
         self.answers += 1
         self._backoff.succeeded()
@@ -231,8 +236,8 @@ class Heartbeat:
                 return answer
 
     def _told_now(self, asked: Asked) -> list[Mapping[str, Any]]:
-        # In an overrun the service has yet to learn what was told.
-        told = self.told(asked.position) if asked.overrun is None else None
+        # Where an update has run at another LR, what was handed out is not what was used.
+        told = self.told(asked.position) if asked.overrun is None and not self.differences.count else None
         return [] if told is None else [told]
 
     def _next_s(self, speaker: Speaker, position: int) -> float:

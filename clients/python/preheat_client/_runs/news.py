@@ -1,7 +1,7 @@
-"""News: what people have done to a run, told to the log and to the user's callbacks."""
+"""News: what has become of a run that a person should know, told to the log and to the user's callbacks."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from preheat_client._runs.answers import Change, Restart
@@ -20,8 +20,25 @@ class News:
         on_restart: Callable[[Any, Restart], object] | None,
     ) -> None:
         self._health, self._on_change, self._on_restart = health, on_change, on_restart
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins anew, with another attempt."""
         self.restart: Restart | None = None
         """What this attempt was asked for."""
+        self._has_differed = False
+
+    def differs(self, iteration: int, lrs: Mapping[str, Any]) -> None:
+        """Tells the log of an update at another LR than was handed out, once."""
+        if not self._has_differed:
+            self._has_differed = True
+            _LOG.warning(
+                "%s: update %d ran at an LR of %s, which is not the one that was handed out and is on record: another "
+                "scheduler, a callback or the loop sets LRs of the same optimizer",
+                self._health.name,
+                iteration,
+                dict(lrs),
+            )
 
     def ask_for(self, restart: Restart | None, run: Any) -> None:
         """Tells of a restart, once."""

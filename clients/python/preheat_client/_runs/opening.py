@@ -82,7 +82,8 @@ class Opening:
             metadata = patiently(self.worker, lambda: self.api.metadata(of_base), seconds, name, self.is_closed)
         revisions = Revisions(description.revision, schedule, lambda each: self.open_schedule(each, False))
         columns = metadata.all_columns
-        link = Link(description, columns, self.options, self.api.runs, self.worker, revisions, health, place)
+        address = self.configuration.address
+        link = Link(description, columns, self.options, address, self.api.runs, self.worker, revisions, health, place)
         return self._opened(description, metadata, NewestRevision(revisions), health, place, Attachment(link))
 
     def _refuse_override(self) -> None:

@@ -102,7 +102,12 @@ class Reports:
             iteration, values = self._waiting.popleft()
         except IndexError:
             return None
-        return {"iteration": iteration, "values": {name: _json(value) for name, value in values.items()}}
+        return {"iteration": iteration, "values": as_json(values)}
+
+
+def as_json(values: Mapping[str, float]) -> dict[str, float | str]:
+    """Numbers as JSON has them; what JSON does not have travels as text."""
+    return {name: _json(value) for name, value in values.items()}
 
 
 def is_about_reports(problem: Mapping[str, Any]) -> bool:
@@ -139,7 +144,6 @@ def _number(name: str, value: Any) -> float:
 
 
 def _json(value: float) -> float | str:
-    """A float as JSON has it; what JSON does not have travels as text."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
