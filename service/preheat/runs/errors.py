@@ -35,6 +35,7 @@ from http import HTTPStatus
 from typing import Any
 
 from preheat.errors import PreheatError
+from preheat.messages import encodable
 
 
 class RunNotFound(PreheatError):
@@ -52,7 +53,7 @@ class ChangeNotFound(PreheatError):
     status, kind, title = HTTPStatus.NOT_FOUND, "change-not-found", "No such change"
 
     def __init__(self, change: str) -> None:
-        super().__init__(f"no change of this run has the id {change}", change=change)
+        super().__init__(f"no change of this run has the id {encodable(change)}", change=encodable(change))
 
 
 class ControllerNotFound(PreheatError):
