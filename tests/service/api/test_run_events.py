@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,9 @@ from preheat.api.run_events import Channel
 from preheat.runs.events import Event
 from preheat.server import server_options
 from preheat.settings import Settings
+from preheat.store import Database
+from preheat.store.changes import restore_backup
+from rest import problem
 from running_service import serving
 
 
@@ -150,6 +154,32 @@ def until(connection: socket.socket, end: bytes) -> bytes:
         assert received, told
         told += received
     return told
+
+
+def test_who_knows_more_than_the_database_is_told_so(job: RestJob, tmp_path: Path) -> None:
+    """Where a backup has lost events: open streams end, and what comes after the lost ones is 410, not silence."""
+    with closing(Database(f"sqlite:///{tmp_path / 'preheat.db'}", 5)) as database:
+        database.backup(tmp_path / "backup.db")
+        job.attach()
+        last = job.events()[-1]["number"]
+        has_begun, has_ended = threading.Event(), threading.Event()
+
+        def watch() -> None:
+            with httpx.Client(base_url=job.http.base_url, timeout=30) as client:
+                lines_of(job, client, lambda _: has_begun.set())
+            has_ended.set()
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        assert has_begun.wait(20)
+        restore_backup(database, tmp_path / "backup.db")
+    assert has_ended.wait(20)
+    watching.join(20)
+    for accept in ("application/json", "text/event-stream"):
+        for query, asked in (f"?after={last}", {}), ("", {"last-event-id": str(last)}):
+            answer = job.http.get(f"{job.path}/events{query}", headers={"accept": accept, **asked})
+            assert problem(answer, 410, "events-trimmed")["first"] == 1
+    assert [event["number"] for event in job.events()] == [1]
 
 
 def test_those_who_watch_do_not_keep_a_service_that_stops(tmp_path: Path) -> None:
