@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     max_watchers: int | None = Field(
         None,
         ge=0,
-        le=1_000_000_000,
+        le=500_000_000,
         description="Connections per worker that may follow events of runs as they happen, by default half of "
         "max_connections: the others are for jobs.",
     )
