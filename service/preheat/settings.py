@@ -167,6 +167,13 @@ class Settings(BaseSettings):
         description="Connections per worker; then the one that has been silent longest makes room, or, if all wait for "
         "answers, requests other than probes get 503.",
     )
+    max_watchers: int | None = Field(
+        None,
+        ge=0,
+        le=500_000_000,
+        description="Connections per worker that may follow events of runs as they happen, by default half of "
+        "max_connections: the others are for jobs.",
+    )
     max_target_bytes: int = Field(32_768, ge=64, le=1_000_000, description="Longest path and query of a request.")
     max_head_bytes: int = Field(
         65_536,
@@ -229,7 +236,10 @@ class Settings(BaseSettings):
         100_000, ge=100, le=100_000_000, description="Events of a run that are kept, the newest."
     )
     max_reports_per_run: int = Field(
-        5_000_000, ge=0, le=10**12, description="Reported values of a run that are kept, beside those that a controller follows."
+        5_000_000,
+        ge=0,
+        le=10**12,
+        description="Reported values of a run that are kept, beside those that a controller follows.",
     )
     automated_changes_per_thousand: int = Field(
         10, ge=0, le=1000, description="Most changes of a run by one program within a thousand iterations."
@@ -266,6 +276,19 @@ class Settings(BaseSettings):
         if value and info.data.get("without_keys"):
             raise ValueError("must not be set beside without_keys, which asks for no key anywhere")
         return value
+
+    @field_validator("max_watchers")
+    @classmethod
+    def _beside_jobs(cls, value: int | None, info: ValidationInfo) -> int | None:
+        connections = info.data.get("max_connections")
+        if value is not None and connections is not None and value >= connections:
+            raise ValueError(f"must be less than max_connections ({connections}), which jobs need too")
+        return value
+
+    @property
+    def most_watchers(self) -> int:
+        """`max_watchers`, or what it is by default."""
+        return self.max_connections // 2 if self.max_watchers is None else self.max_watchers
 
     @field_validator("cors_origins", "trusted_proxies", "allowed_hosts", mode="before")
     @classmethod

@@ -107,6 +107,13 @@ class Admission:
                 scope[KEY_NAME] = outcome.key.name
         return outcome
 
+    def admits_still(self, key: Key | None) -> bool:
+        """Whether who was admitted with a key, or without one, may go on: of an answer that does not end by itself."""
+        ring = self.keyring.ring
+        if not self._asks or ring is None:
+            return True
+        return not ring.asks if key is None else ring.has(key, self._clock())
+
     def _by_key(self, scope: Mapping[str, Any], access: Access) -> Admitted | Refused:
         """Whether the key of a request lets it in; without one where the service has no keys."""
         ring = self.keyring.ring
@@ -144,6 +151,12 @@ class Admission:
         if host is None or server[1] is None or is_name_of_loopback(host, self._allowed_hosts):
             return None
         return HostNotAllowed(host.decode("latin-1"))
+
+
+def key_of(scope: Mapping[str, Any]) -> Key | None:
+    """The key with which a request was admitted, if it had to have one."""
+    outcome: Admitted | None = scope.get(_OUTCOME)
+    return None if outcome is None else outcome.key
 
 
 class AdmissionMiddleware:

@@ -95,7 +95,9 @@ def _complete_app(settings: Settings) -> tuple[FastAPI, Callable[[ASGIApp], Poin
     kept.metrics.count_worker()
     kept.metrics.watch_runs(lambda: count_by_state(kept.database, time.time()))
     kept.observer = observer = Observer(kept.metrics, kept.tracing, logs_points=settings.log_points)
+    kept.metrics.watch_watchers(lambda: kept.run_events.count)
     admission = Admission(settings, kept.keyring)
+    kept.run_events.admits = admission.admits_still
     # The last one added is the outermost.
     kept.workers = None
     if settings.compute_workers and kept.database.is_shared:
@@ -156,7 +158,7 @@ def routed_app(settings: Settings) -> FastAPI:
     app.state.changes = Changes(app.state.database)
     app.state.changes.subscribe(SCHEDULES, app.state.catalogue.forget)
     app.state.runs = LiveRuns(app.state.database, app.state.catalogue, settings, metrics)
-    app.state.run_events = EventHub(app.state.runs.history)
+    app.state.run_events = EventHub(app.state.runs.history, settings.most_watchers)
     app.state.runs.watch = app.state.run_events.changed
     app.state.changes.subscribe(RUNS, app.state.run_events.changed)
     app.state.pictures = PictureCache(settings.picture_cache_bytes, metrics.drawing.observe)

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from preheat import formats
+from preheat.api.admission import key_of
 from preheat.api.caching import NO_STORE
+from preheat.api.middleware import IS_HEAD
 from preheat.api.offload import has_left
 from preheat.api.run_events import Channel, EventHub, as_sent
 from preheat.errors import StoreUnavailable
@@ -21,8 +24,9 @@ _Write = Callable[[bytes], Awaitable[None]]
 
 
 class EventStream(Response):
-    """The events after a number, or from now on, as they happen, until the run is deleted or the service stops.
+    """The events after a number, or from now on, as they happen.
 
+    It ends when the run is deleted, the service stops, or the key that it was asked for with is revoked or expires.
     Where the server has streams the request's task ends once the events that there are already were sent: a task that
     waits, and what middleware keeps for it, would take most of a watcher's memory, and of the time to tell them.
     """
@@ -35,22 +39,28 @@ class EventStream(Response):
         self._hub, self._run_id, self._after = hub, run_id, after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        """Answers one request, a HEAD by the headers alone. Raises TooManyWatchers before the answer begins."""
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if IS_HEAD in scope:
+            await send(start)
+            await send({"type": "http.response.body", "body": b""})
+            return
 
         async def write(chunk: bytes) -> None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
+        is_admitted = partial(self._hub.admits, key_of(scope))
         with self._hub.joined(self._run_id, scope.get("state", {}).get(DRAINING)) as channel:
+            await send(start)
             try:
                 number = await self._caught_up(channel, write)
             except (RunNotFound, EventsTrimmed, StoreUnavailable):
                 pass  # the client asks again, and is told why
             else:
                 if STREAM in scope.get("extensions", {}):
-                    await send({"type": STREAM, "to": lambda stream: channel.add(stream, number)})
+                    await send({"type": STREAM, "to": lambda stream: channel.add(stream, number, is_admitted)})
                     return
-                await _relay(channel, number, receive, write)
+                await _relay(channel, number, is_admitted, receive, write)
         await send({"type": "http.response.body", "body": b""})
 
     async def _caught_up(self, channel: Channel, write: _Write) -> int:
@@ -86,12 +96,14 @@ class _Queue:
         self.chunks.put_nowait(b"")
 
 
-async def _relay(channel: Channel, number: int, receive: Receive, write: _Write) -> None:
+async def _relay(
+    channel: Channel, number: int, is_admitted: Callable[[], bool], receive: Receive, write: _Write
+) -> None:
     """Sends what the channel writes, until it ends or the client has left."""
     queue = _Queue()
     leaving = asyncio.ensure_future(has_left(receive))
     leaving.add_done_callback(lambda _: queue.end())
-    channel.add(queue, number)
+    channel.add(queue, number, is_admitted)
     try:
         while chunk := await queue.chunks.get():
             await write(chunk)

@@ -32,6 +32,12 @@ Answer = TypeVar("Answer")
 _MOST_SHOWN = 100_000
 """Reported values of an attempt that are drawn."""
 
+_REPORTS_AT_ONCE, _FOLLOWED_AT_ONCE = 1000, 10
+"""Reported values that are taken while a run is held; of those that a controller follows, each may be a reduction."""
+
+_PAUSE_S = 0.01
+"""Between two parts of a batch, for other writers."""
+
 _HELD_S = 2.0
 """How long a change may compute while it holds its run: windows wait meanwhile."""
 
@@ -147,14 +153,17 @@ class LiveRuns:
         told: tuple[reports.Told, ...],
     ) -> tuple[Run, windows.Window, tuple[int, int]]:
         """The run, its next window, and how many reports were stored and how many alarms there were."""
+        first, *others = self._parts(run_id, batch)
 
         def decide(held: HeldRun) -> tuple[windows.Window, tuple[int, int]]:
             outcome = windows.hand_out(held.run, request, self.clock(), self._curves(held), self.limits)
             held.save(outcome)
             # Afterwards: what follows from a report cannot touch what is being handed out.
-            return outcome.answer, self._report(held, request.attempt, request.token, batch, told)
+            return outcome.answer, self._report(held, request.attempt, request.token, first, told)
 
         run, (window, counts) = self._held(run_id, decide)
+        for part in others:
+            run, counts = self._report_more(run_id, request.attempt, request.token, part, counts)
         self._metrics.count_window()
         return run, window, counts
 
@@ -170,9 +179,33 @@ class LiveRuns:
 
         def act(held: HeldRun) -> tuple[int, int]:
             windows.present(held.run, attempt, token)  # who has nothing to tell is told that it is superseded, too
-            return self._report(held, attempt, token, batch, told)
+            return self._report(held, attempt, token, first, told)
 
-        return self._held(run_id, act)
+        first, *others = self._parts(run_id, batch)
+        run, counts = self._held(run_id, act)
+        for part in others:
+            run, counts = self._report_more(run_id, attempt, token, part, counts)
+        return run, counts
+
+    def _parts(self, run_id: str, batch: tuple[reports.Report, ...]) -> list[tuple[reports.Report, ...]]:
+        """A batch in parts that hold the run, and the whole of SQLite, for a moment each.
+
+        One that is cut off in the middle is sent again, and what is stored of it counts once.
+        """
+        if len(batch) <= _FOLLOWED_AT_ONCE:
+            return [batch]
+        followed = {controller.metric for controller in self.store.get(run_id).controllers}
+        size = _REPORTS_AT_ONCE if followed.isdisjoint(each.name for each in batch) else _FOLLOWED_AT_ONCE
+        in_order = sorted(batch, key=lambda each: each.iteration)
+        return [tuple(in_order[begin : begin + size]) for begin in range(0, len(in_order), size)]
+
+    def _report_more(
+        self, run_id: str, attempt: int, token: str, part: tuple[reports.Report, ...], counts: tuple[int, int]
+    ) -> tuple[Run, tuple[int, int]]:
+        """The run with one more part of a batch, and the counts with it."""
+        time.sleep(_PAUSE_S)
+        run, (stored, _) = self._held(run_id, lambda held: self._report(held, attempt, token, part, ()))
+        return run, (counts[0] + stored, counts[1])
 
     def _report(
         self,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -10,7 +10,8 @@ import orjson
 from anyio import to_thread
 
 from preheat.api.run_content import event_content
-from preheat.errors import StoreUnavailable
+from preheat.errors import StoreUnavailable, TooManyWatchers
+from preheat.keys import Key
 from preheat.runs.errors import EventsTrimmed, RunNotFound
 from preheat.runs.events import Event
 from preheat.store.run_history import RunHistory
@@ -48,12 +49,12 @@ class Sink(Protocol):
 
 
 class _Watcher:
-    """Who watches a run, and the number of the last event that was written to them."""
+    """Who watches a run, the number of the last event that was written to them, and whether they still may watch."""
 
-    __slots__ = ("number", "sink")
+    __slots__ = ("is_admitted", "number", "sink")
 
-    def __init__(self, sink: Sink, number: int) -> None:
-        self.sink, self.number = sink, number
+    def __init__(self, sink: Sink, number: int, is_admitted: Callable[[], bool]) -> None:
+        self.sink, self.number, self.is_admitted = sink, number, is_admitted
 
 
 class Channel:
@@ -78,9 +79,17 @@ class Channel:
         """Whether anybody is there, or comes."""
         return bool(self._watchers or self.joining)
 
-    def add(self, sink: Sink, number: int) -> None:
-        """Writes what has come since an event, and from now on everything, until the channel is over."""
-        watcher = _Watcher(sink, number)
+    @property
+    def count(self) -> int:
+        """How many are there, or come."""
+        return len(self._watchers) + self.joining
+
+    def add(self, sink: Sink, number: int, is_admitted: Callable[[], bool] = lambda: True) -> None:
+        """Writes what has come since an event, and from now on everything, until the channel is over.
+
+        `is_admitted` says, before each time that something is written, whether its key still lets it watch.
+        """
+        watcher = _Watcher(sink, number, is_admitted)
         self._watchers.add(watcher)
         self._tell(watcher, b"")
 
@@ -93,6 +102,10 @@ class Channel:
         """Whether every event after a number is in memory, or still to come."""
         first = self.events[0][0] if self.events else (self.last or 0) + 1
         return number >= first - 1
+
+    def forget_who_left(self) -> None:
+        """Forgets those whose connections are closed."""
+        self._watchers = {each for each in self._watchers if each.sink.is_open}
 
     async def tell(self, otherwise: bytes = b"") -> None:
         """Writes to everybody what they do not have yet, or something else where there is nothing."""
@@ -112,7 +125,8 @@ class Channel:
         sink = watcher.sink
         if not sink.is_open:
             self._watchers.discard(watcher)
-        elif self.is_over or not self.has_all_after(watcher.number):  # the client asks again, from where it is
+        # The client asks again, from where it is, or is told what its key lacks.
+        elif self.is_over or not self.has_all_after(watcher.number) or not watcher.is_admitted():
             sink.end()
             self._watchers.discard(watcher)
         elif not sink.is_slow and (chunk := self._after(watcher.number) or otherwise):
@@ -130,10 +144,15 @@ class Channel:
 
 
 class EventHub:
-    """The channels of the runs that are watched. All but `changed` belongs to the event loop of the first watcher."""
+    """The channels of the runs that are watched, by up to `most_watchers`.
 
-    def __init__(self, history: RunHistory) -> None:
-        self._history = history
+    All but `changed` and `count` belongs to the event loop of the first watcher. `admits` says whether a key, or none,
+    still lets somebody watch.
+    """
+
+    def __init__(self, history: RunHistory, most_watchers: int) -> None:
+        self._history, self._most_watchers = history, most_watchers
+        self.admits: Callable[[Key | None], bool] = lambda _: True
         self._channels: dict[str, Channel] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Event | None = None
@@ -144,9 +163,18 @@ class EventHub:
         if self._loop is not None and self._channels:
             self._loop.call_soon_threadsafe(self._read_soon, run_id)
 
+    @property
+    def count(self) -> int:
+        """How many watch runs; those who have left count until something is written to them."""
+        return sum(channel.count for channel in list(self._channels.values()))
+
     @contextmanager
     def joined(self, run_id: str, draining: asyncio.Event | None) -> Iterator[Channel]:
-        """The channel of a run, for who is about to watch it. It is over when `draining` is set."""
+        """The channel of a run, for who is about to watch it. It is over when `draining` is set.
+
+        Raises TooManyWatchers.
+        """
+        self._make_room()
         self._begin(draining)
         channel = self._channels.setdefault(run_id, Channel())
         channel.joining += 1
@@ -168,6 +196,13 @@ class EventHub:
     async def earlier(self, run_id: str, number: int) -> list[Event]:
         """The next events after a number, from the database. Raises RunNotFound, EventsTrimmed, StoreUnavailable."""
         return await to_thread.run_sync(self._history.events, run_id, number, _AT_ONCE)
+
+    def _make_room(self) -> None:
+        if self.count >= self._most_watchers:
+            for channel in self._channels.values():
+                channel.forget_who_left()
+            if self.count >= self._most_watchers:
+                raise TooManyWatchers(self._most_watchers)
 
     def _begin(self, draining: asyncio.Event | None) -> None:
         loop = asyncio.get_running_loop()

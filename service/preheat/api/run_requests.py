@@ -48,6 +48,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_reada
 Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
 Count = Annotated[Int, Field(ge=0, le=MAX_ITERATION)]
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
+_GroupName = Annotated[str, Field(min_length=1, max_length=100)]
 Token = Annotated[str, Field(min_length=16, max_length=100, pattern=r"^[!-~]+$")]
 Value = Annotated[float, AllowInfNan(), BeforeValidator(_number)]
 Duration = Annotated[Any, Field(json_schema_extra={"type": ["integer", "string", "null"]})]
@@ -211,7 +212,7 @@ class ToldRequest(Closed):
 
     iteration: Count = Field(description="The iteration.", examples=[12])
     rank: Count = Field(description="The rank.", examples=[3])
-    lrs: dict[str, Value] = Field(max_length=256, description="LR by param group.", examples=[{"default": 0.01}])
+    lrs: dict[_GroupName, Value] = Field(max_length=256, description="LR by param group.", examples=[{"default": 0.01}])
     revision: Count = Field(description="The revision that it had them from.", examples=[2])
 
     def value(self) -> Told:

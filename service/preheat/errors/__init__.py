@@ -39,6 +39,7 @@
     ├── ServiceStarting       503     a service without a worker process yet, to whoever asks whether it is ready
     ├── ServiceStopping       503     a service that was told to stop, to whoever asks whether it is ready
     ├── TooManyConnections    503     a connection over max_connections
+    ├── TooManyWatchers       503     an event stream over max_watchers
     ├── TooManyBodies         503     a body that arrives slowly while max_arriving_bytes are taken
     └── StoreUnavailable      503     the database is locked, read-only, full, corrupt or gone
 
@@ -77,6 +78,7 @@ from preheat.errors.service import (
     StoreUnavailable,
     TooManyBodies,
     TooManyConnections,
+    TooManyWatchers,
 )
 
 __all__ = [
@@ -112,6 +114,7 @@ __all__ = [
     "TargetTooLong",
     "TooManyBodies",
     "TooManyConnections",
+    "TooManyWatchers",
     "TorchVersionMismatch",
     "UndefinedLR",
     "UnsupportedMediaType",

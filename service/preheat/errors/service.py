@@ -36,6 +36,20 @@ class TooManyConnections(PreheatError):
         super().__init__(detail, setting="max_connections", limit=limit)
 
 
+class TooManyWatchers(PreheatError):
+    """Somebody who would watch a run, beside `limit` others on this worker."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "too-many-watchers", "Too many watch runs"
+    retry_after_s = 5
+
+    def __init__(self, limit: int) -> None:
+        detail = (
+            f"as many as may watch runs at a worker, max_watchers ({limit}), do: the others of its connections are for "
+            "jobs; ask for a page of events as application/json, or raise max_connections and max_watchers"
+        )
+        super().__init__(detail, setting="max_watchers", limit=limit)
+
+
 class TooManyBodies(PreheatError):
     """A body that was arriving while those of a worker took more than `limit` bytes together, and it most of them."""
 

@@ -42,6 +42,11 @@ class Ring:
             return Rejected(KeyRefused("unknown"), key)
         return Rejected(KeyRefused("expired"), key) if key.is_expired(now) else key
 
+    def has(self, key: Key, now: float) -> bool:
+        """Whether a key that was good is so still: neither revoked, expired, nor gone."""
+        known = self._keys.get(key.hash)
+        return known is not None and known.state(now) == "active"
+
     def _found(self, token: bytes) -> Key | None:
         digest = token_hash(token)
         key = self._keys.get(digest)

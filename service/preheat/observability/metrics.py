@@ -136,6 +136,11 @@ class Metrics:
         """Counts live runs by state, whenever somebody asks, but every few seconds at most."""
         self.registry.register(_RunMetrics(count))
 
+    def watch_watchers(self, count: Callable[[], int]) -> None:
+        """Reads how many follow events of live runs, whenever somebody asks."""
+        about = "Connections that follow events of live runs as they happen; max_watchers is the limit of a worker."
+        Gauge("preheat_run_watchers", about, registry=self.registry).set_function(count)
+
     def watch_lost_log_lines(self, lost: Callable[[], int]) -> None:
         """Reads how many log lines could not be written, whenever somebody asks."""
         self.registry.register(_LostLogLines(lost))

@@ -35,6 +35,7 @@ from http import HTTPStatus
 from typing import Any
 
 from preheat.errors import PreheatError
+from preheat.messages import encodable
 
 
 class RunNotFound(PreheatError):
@@ -52,7 +53,7 @@ class ChangeNotFound(PreheatError):
     status, kind, title = HTTPStatus.NOT_FOUND, "change-not-found", "No such change"
 
     def __init__(self, change: str) -> None:
-        super().__init__(f"no change of this run has the id {change}", change=change)
+        super().__init__(f"no change of this run has the id {encodable(change)}", change=encodable(change))
 
 
 class ControllerNotFound(PreheatError):
@@ -317,9 +318,14 @@ class BudgetSpent(PreheatError):
 
 
 class EventsTrimmed(PreheatError):
-    """Events after `after` that are no longer kept; the first that is has the number `first`."""
+    """Events after `after` that are no longer kept, or were lost: there are those of the numbers `first` … `last`."""
 
     status, kind, title = HTTPStatus.GONE, "events-trimmed", "These events are no longer kept"
 
-    def __init__(self, after: int, first: int) -> None:
-        super().__init__(f"events after {after} are not kept: the first is {first}; read the run anew", first=first)
+    def __init__(self, after: int, first: int, last: int) -> None:
+        detail = f"events after {after} are not kept: the first is {first}; read the run anew"
+        if after > last:
+            detail = (
+                f"there is no event {after}: the last is {last}, since the database has lost some; read the run anew"
+            )
+        super().__init__(detail, first=first)

@@ -16,7 +16,10 @@ class Event:
     data: dict[str, Any]
 
 
-def check_kept(after: int, first: int) -> None:
-    """Raises EventsTrimmed if events after the number `after` are missing: `first` is the first that is kept."""
-    if after < first - 1:
-        raise EventsTrimmed(after, first)
+def check_kept(after: int, first: int, last: int) -> None:
+    """Returns if events after a number are those that followed it: there are `first` … `last`. Raises EventsTrimmed.
+
+    A number beyond the last is of a database that has lost events since: those to come have other numbers.
+    """
+    if not first - 1 <= after <= last:
+        raise EventsTrimmed(after, first, last)

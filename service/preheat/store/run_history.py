@@ -10,7 +10,7 @@ from preheat.runs.errors import RunNotFound
 from preheat.runs.events import Event, check_kept
 from preheat.runs.reports import Report
 from preheat.store.database import Database
-from preheat.store.run_tables import run_events, run_reports, runs
+from preheat.store.run_tables import run_events, run_reports
 
 _AT_ONCE = 100
 """Places in one statement, which looks for each of their names at each of their iterations."""
@@ -33,17 +33,21 @@ class RunHistory:
         self._database = database
 
     def events(self, run_id: str, after: int, limit: int) -> list[Event]:
-        """The next events after a number, up to `limit`. Raises RunNotFound, EventsTrimmed."""
+        """The next events after a number, up to `limit`.
+
+        Raises RunNotFound, and EventsTrimmed where what followed that number is not there any more.
+        """
         own = run_events.c.run == run_id
         with self._database.transaction() as connection:
             query = select(run_events).where(own, run_events.c.number > after).order_by(run_events.c.number)
             rows = connection.execute(query.limit(limit)).all()
             if not rows or rows[0].number > after + 1:
-                # None, or a gap: they are trimmed, or there is no such run.
+                # None, or a gap: they are trimmed or lost, or there is no such run.
                 first = connection.scalar(select(func.min(run_events.c.number)).where(own))
-                if first is None and connection.scalar(select(runs.c.number).where(runs.c.id == run_id)) is None:
+                if first is None:  # as in `last_event`
                     raise RunNotFound(run_id)
-                check_kept(after, first or 1)
+                last = rows[-1].number if rows else connection.scalar(select(func.max(run_events.c.number)).where(own))
+                check_kept(after, first, last)
         return [Event(row.number, row.kind, row.at, orjson.loads(row.data)) for row in rows]
 
     def last_event(self, run_id: str) -> int:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
@@ -133,7 +134,8 @@ def _contents(connection: Connection, table: Table, order: Any, run_id: str) -> 
 
 
 def _text(data: Mapping[str, Any]) -> str:
-    return json.dumps(_finite(data), separators=(",", ":"), allow_nan=False)
+    # By what reads it: a text that it could not read is not written.
+    return orjson.dumps(_finite(data)).decode()
 
 
 def _finite(value: Any) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,10 @@ from preheat.api.run_events import Channel
 from preheat.runs.events import Event
 from preheat.server import server_options
 from preheat.settings import Settings
-from running_service import serving
+from preheat.store import Database, KeyStore
+from preheat.store.changes import restore_backup
+from rest import problem
+from running_service import serving, wait_until
 
 
 class Listener:
@@ -102,6 +106,24 @@ class TestChannel:
         channel.end()
         assert (stays.is_open, channel.is_watched) == (False, False)
 
+    def test_who_may_no_longer_watch_is_told_nothing_more(self, channel: Channel) -> None:
+        """Its stream ends at the next event, or at the next beat where nothing happens."""
+        may, ended, expired = Listener(), Listener(), Listener()
+        keys = {"ended", "expired"}
+        channel.add(may, 10)
+        channel.add(ended, 10, lambda: "ended" in keys)
+        channel.add(expired, 10, lambda: "expired" in keys)
+        keys.discard("ended")
+        channel.take(events(11, 11))
+        asyncio.run(channel.tell())
+        keys.discard("expired")
+        asyncio.run(channel.tell(b"beat"))
+        assert [(each.numbers, each.is_open) for each in (may, ended, expired)] == [
+            ([11], True),
+            ([], False),
+            ([11], False),
+        ]
+
 
 @pytest.fixture(params=[create_app, served_app], ids=["without streams", "with streams"])
 def job(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RestJob]:
@@ -150,6 +172,92 @@ def until(connection: socket.socket, end: bytes) -> bytes:
         assert received, told
         told += received
     return told
+
+
+def test_a_stream_ends_with_its_key(tmp_path: Path) -> None:
+    """What happens after a key was revoked is not told to who watches with it."""
+    url = f"sqlite:///{tmp_path / 'preheat.db'}"
+    settings = Settings(database_url=url, compute_workers=0)
+    with closing(Database(url, 30)) as database:
+        store = KeyStore(database)
+        worker, watcher = store.make("job", {"admin"}), store.make("page", {"read"})
+        as_worker, as_watcher = ({"authorization": f"Bearer {made.token}"} for made in (worker, watcher))
+        with (
+            serving(served_app(settings), **server_options(settings)) as address,
+            httpx.Client(base_url=address, timeout=30, headers=as_worker) as http,
+            httpx.Client(base_url=address, timeout=30, headers=as_watcher) as reader,
+        ):
+            job = RestJob(http)
+            headers = {"accept": "text/event-stream", "last-event-id": "0"}
+            with reader.stream("GET", f"{job.path}/events", headers=headers) as stream:
+                lines = stream.iter_lines()
+                assert next(line for line in lines if line.startswith("event: ")) == "event: made"
+                store.revoke("page")
+                wait_until(lambda: reader.get(job.path).status_code == 401, 20)
+                job.attach()
+                assert not [line for line in lines if line.startswith("event: ")]
+
+
+def test_jobs_have_connections_that_watchers_cannot_take(tmp_path: Path) -> None:
+    """Beyond max_watchers a stream is refused, and a page is not; who has left makes room."""
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'preheat.db'}", compute_workers=0, max_watchers=1)
+    with (
+        serving(served_app(settings), **server_options(settings)) as url,
+        httpx.Client(base_url=url, timeout=30) as http,
+    ):
+        job, other = RestJob(http), RestJob(http)
+        headers = {"accept": "text/event-stream", "last-event-id": "0"}
+        with httpx.stream("GET", f"{url}{job.path}/events", headers=headers, timeout=30) as stream:
+            lines = stream.iter_lines()  # kept: without it the stream would be closed
+            assert "event: made" in lines
+            with http.stream("GET", f"{other.path}/events", headers=headers) as answer:
+                assert not answer.is_success
+                answer.read()
+            assert problem(answer, 503, "too-many-watchers")["limit"] == 1
+            assert answer.headers["retry-after"] == "5"
+            assert other.kinds() == ["made"]
+            assert "preheat_run_watchers 1.0" in http.get("/metrics").text
+
+        def is_admitted() -> bool:
+            with http.stream("GET", f"{other.path}/events", headers=headers) as stream:
+                return stream.is_success
+
+        wait_until(is_admitted, 20)
+
+
+def test_a_head_says_what_its_stream_would_be(job: RestJob) -> None:
+    """And ends; so does one of a page."""
+    for accept in ("text/event-stream", "application/json"):
+        answer = job.http.head(f"{job.path}/events", headers={"accept": accept})
+        assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, accept)
+        assert answer.headers["cache-control"] == "no-store"
+    problem(job.http.get(f"{job.path}/events?after=99", headers={"accept": "text/event-stream"}), 410, "events-trimmed")
+
+
+def test_who_knows_more_than_the_database_is_told_so(job: RestJob, tmp_path: Path) -> None:
+    """Where a backup has lost events: open streams end, and what comes after the lost ones is 410, not silence."""
+    with closing(Database(f"sqlite:///{tmp_path / 'preheat.db'}", 5)) as database:
+        database.backup(tmp_path / "backup.db")
+        job.attach()
+        last = job.events()[-1]["number"]
+        has_begun, has_ended = threading.Event(), threading.Event()
+
+        def watch() -> None:
+            with httpx.Client(base_url=job.http.base_url, timeout=30) as client:
+                lines_of(job, client, lambda _: has_begun.set())
+            has_ended.set()
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        assert has_begun.wait(20)
+        restore_backup(database, tmp_path / "backup.db")
+    assert has_ended.wait(20)
+    watching.join(20)
+    for accept in ("application/json", "text/event-stream"):
+        for query, asked in (f"?after={last}", {}), ("", {"last-event-id": str(last)}):
+            answer = job.http.get(f"{job.path}/events{query}", headers={"accept": accept, **asked})
+            assert problem(answer, 410, "events-trimmed")["first"] == 1
+    assert [event["number"] for event in job.events()] == [1]
 
 
 def test_those_who_watch_do_not_keep_a_service_that_stops(tmp_path: Path) -> None:

@@ -123,10 +123,13 @@ def test_rule_12_events_are_numbered_without_a_gap() -> None:
 
 
 def test_rule_12_events_that_are_trimmed_are_gone() -> None:
-    """After 4, where the first that is kept is 5, nothing is missing; after 3 something is."""
-    check_kept(4, 5)
-    with pytest.raises(EventsTrimmed):
-        check_kept(3, 5)
+    """After 4 … 9, where 5 … 9 are kept, nothing is missing; after 3 something is, and after 10 something was lost."""
+    for after in (4, 9):
+        check_kept(after, 5, 9)
+    for after, reason in (3, "the first is 5"), (10, "the last is 9"):
+        with pytest.raises(EventsTrimmed, match=reason) as refused:
+            check_kept(after, 5, 9)
+        assert refused.value.members == {"first": 5}
 
 
 # 13. states

@@ -289,6 +289,8 @@ def test_the_newest_events_are_kept(database: Database, curves: Curves) -> None:
         history.events(run_id, last - 6, 9)
     assert refused.value.members == {"first": last - 4}
     assert history.events(run_id, last, 9) == []
+    with pytest.raises(EventsTrimmed, match=f"the last is {last}"):
+        history.events(run_id, last + 1, 9)
     with pytest.raises(RunNotFound):
         history.events("0" * 32, 0, 9)
 

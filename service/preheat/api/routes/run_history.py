@@ -10,7 +10,6 @@ from preheat import formats
 from preheat.api.caching import response
 from preheat.api.dependencies import Context
 from preheat.api.event_stream import EventStream
-from preheat.api.middleware import IS_HEAD
 from preheat.api.openapi import answer, problems
 from preheat.api.queries import AttemptQuery, EventsQuery, RunWindowQuery, SeriesQuery
 from preheat.api.run_content import event_content
@@ -91,6 +90,6 @@ async def get_events(
     after = last_event_id if last_event_id is not None else query.after
     media_type = formats.negotiate(request.headers.get("accept"), (formats.JSON, formats.EVENT_STREAM))
     events, last = await to_thread.run_sync(runs.events, run_id, after, query.limit)
-    if media_type == formats.JSON or IS_HEAD in request.scope:
+    if media_type == formats.JSON:
         return response(orjson.dumps({"events": [event_content(each) for each in events], "last": last}))
     return EventStream(request.app.state.run_events, run_id, after)

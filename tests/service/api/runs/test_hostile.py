@@ -28,7 +28,10 @@ OPERATIONS: list[Any] = [
     {"op": "extend"}, {"op": "extend", "total_iterations": None}, {"op": "extend", "total_iterations": True},
     {"op": "extend", "total_iterations": 1e15}, {"op": "extend", "total_iterations": "x"},
     {"op": "extend", "total_iterations": 5}, {"op": "revert"}, {"op": "revert", "change": 5},
-    {"op": "revert", "change": "none"},
+    {"op": "revert", "change": "none"}, {"op": "revert", "change": "\ud800"}, {"op": "\ud800"},
+    {"op": "scale", "factor": 0.5, "\ud800": 1}, {"op": "scale", "factor": 0.5, "param_groups": ["\ud800"]},
+    {"op": "hold", "value": {"\ud800": 1}}, {"op": "hold", "value": "current", "hyperparameter": "\ud800"},
+    {"op": "replace", "schedule": {"\ud800": 1}}, {"op": "replace", "schedule": {"recipe": "\ud800"}},
 ]  # fmt: skip
 WHEN: list[Any] = [
     {"at": -1}, {"at": True}, {"at": {"a": 1}}, {"at": 1e30}, {"at": "3 ep"}, {"at": []}, {"until": "1e30 tokens"},
@@ -77,7 +80,7 @@ def test_a_body_that_is_none_is_told_so(http: httpx.Client, path: str) -> None:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=json.dumps)
 def test_an_operation_that_is_none_is_told_so(job: RestJob, operation: Any) -> None:
     """With a pointer into it."""
-    answer = job.http.post(f"{job.path}/changes?dry_run=true", json={"operation": operation, "why": "x"})
+    answer = _posted(job, "changes?dry_run=true", {"operation": operation, "why": "x"})
     assert answer.status_code in {404, 409, 422}, answer.text
     if answer.json()["type"] == "urn:preheat:invalid-spec":
         assert answer.json()["errors"][0]["pointer"].startswith("/operation")
@@ -89,6 +92,29 @@ def test_a_time_that_is_none_is_told_so(job: RestJob) -> None:
         body = {"operation": {"op": "scale", "factor": 0.5}, "why": "x", **fields}
         document = problem(job.http.post(f"{job.path}/changes?dry_run=true", json=body), 422, "invalid-spec")
         assert document["errors"][0]["pointer"].removeprefix("/") in fields
+
+
+TOLD: list[tuple[dict[str, Any], str]] = [
+    ({"iteration": -1}, "iteration"), ({"rank": "x"}, "rank"), ({"rank": True}, "rank"),
+    ({"revision": HUGE + 1}, "revision"), ({"lrs": []}, "lrs"), ({"lrs": {"default": "x"}}, "lrs/default"),
+    ({"lrs": {"\ud800": 0.1}}, "lrs/\ufffd\ufffd\ufffd"), ({"lrs": {"": 0.1}}, "lrs/"),
+    ({"lrs": {"x" * 101: 0.1}}, "lrs/xxx"), ({"x": 1}, "x"),
+]  # fmt: skip
+
+
+def test_what_no_rank_can_tell_is_told_so(job: RestJob) -> None:
+    """With a pointer to it; what ranks do tell, whatever their param groups are called, is read as events."""
+    told = {"iteration": 1, "rank": 0, "lrs": {}, "revision": 1}
+    asked = {"attempt": 1, "token": job.token}
+    windows = {**asked, "position": 1, "acknowledged": 1, "revision": 1}
+    for path, body in ("reports", asked), ("windows", windows):
+        for fields, place in TOLD:
+            answer = _posted(job, path, {**body, "told": [told | fields]})
+            pointer = problem(answer, 422, "invalid-spec")["errors"][0]["pointer"]
+            assert pointer.startswith(f"/told/0/{place}")
+    lrs = {"a\u2028\n": 0.1, "\U0001f600": "Infinity", "default": 1e-320}
+    assert _posted(job, "reports", {**asked, "told": [{**told, "lrs": lrs}]}).json()["alarms"] == 1
+    assert job.http.get(f"{job.path}/events?after=0").json()["events"][-1]["data"]["lrs"] == lrs
 
 
 @pytest.mark.parametrize(
@@ -117,3 +143,9 @@ def test_knowledge_of_another_run_is_refused(job: RestJob) -> None:
     knowledge = {"attempt": 2, "revision": 2, "bound": 20, "spec": spec}
     document = problem(job.try_attach(20, knowledge=knowledge, take_over=True), 422, "invalid-spec")
     assert document["errors"][0]["pointer"] == "/knowledge/spec"
+
+
+def _posted(job: RestJob, path: str, body: Any) -> httpx.Response:
+    """The answer to a body as the standard library writes it, which lets half a character pass."""
+    headers = {"content-type": "application/json"}
+    return job.http.post(f"{job.path}/{path}", content=json.dumps(body), headers=headers)

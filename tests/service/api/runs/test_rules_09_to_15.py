@@ -377,3 +377,26 @@ def test_runs_and_their_events_are_counted(tmp_path: Path) -> None:
         assert "preheat_run_windows_total 1.0" in found
         assert 'preheat_run_events_total{kind="change-accepted"} 1.0' in found
         assert 'preheat_runs{state="RUNNING"} 1.0' in found
+
+
+def test_rule_11_many_reports_hold_a_run_for_a_moment_each(tmp_path: Path) -> None:
+    """On SQLite every other run waits while one is held: a batch is taken in parts, in order, and counts once."""
+    with service(database_url=f"sqlite:///{tmp_path}/preheat.db") as address, httpx.Client(base_url=address) as http:
+        job = RestJob(http)
+        job.attach()
+        job.ask(1)
+        asked = {"metric": "loss", "parameters": {"factor": 0.5, "patience": 11}}
+        assert job.send("controllers", asked).status_code == 201
+        first = job.run()["horizon"]
+        reports = [{"iteration": first + n, "values": {"loss": 1.0}} for n in reversed(range(25))]
+        before = _writes(http)
+        for stored in (25, 0):
+            answer = job.ask(1, attempt=job.attempt, reports=reports)
+            assert (answer["reports"]["stored"], job.statuses()) == (stored, ["scheduled", "scheduled"])
+        assert _writes(http) - before >= 6
+
+
+def _writes(http: httpx.Client) -> float:
+    """Transactions that wrote."""
+    name = 'preheat_store_transaction_duration_seconds_count{purpose="write"} '
+    return next(float(line.removeprefix(name)) for line in http.get("/metrics").text.splitlines() if name in line)
