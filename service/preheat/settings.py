@@ -229,7 +229,10 @@ class Settings(BaseSettings):
         100_000, ge=100, le=100_000_000, description="Events of a run that are kept, the newest."
     )
     max_reports_per_run: int = Field(
-        5_000_000, ge=0, le=10**12, description="Reported values of a run that are kept, beside those that a controller follows."
+        5_000_000,
+        ge=0,
+        le=10**12,
+        description="Reported values of a run that are kept, beside those that a controller follows.",
     )
     automated_changes_per_thousand: int = Field(
         10, ge=0, le=1000, description="Most changes of a run by one program within a thousand iterations."

@@ -1,6 +1,5 @@
 """Pictures of live runs: what stands in them, by the texts and lines of the SVG and by the content."""
 
-import math
 from typing import Any
 
 import pytest
@@ -36,7 +35,7 @@ def picture(job: Script, reports: Any = (), **options: Any) -> str:
 
 def test_a_picture_says_what_is_used_committed_and_planned() -> None:
     """Each has its line and its entry in the legend; changes have author and reason, earlier attempts are grey."""
-    shown = picture(rolled_back(), [(n, 3 + 1 / n) for n in range(1, 150)])
+    shown = picture(rolled_back(), [(n, n, 3 + 1 / n, 3 + 1 / n) for n in range(1, 150)])
     for said in ("used", "committed", "planned", "earlier attempts", "×0.5 ann: diverged at 120",
                  "hold 0.0 bob: a pause", "next: ", "llama: revision 3, attempt 2", ">loss<", ">warm-up<"):  # fmt: skip
         assert said in shown, said
@@ -45,8 +44,8 @@ def test_a_picture_says_what_is_used_committed_and_planned() -> None:
 
 
 def test_a_picture_of_a_part_shows_that_part() -> None:
-    """What is not in it has neither line nor legend nor flag; a report that is no number has no place."""
-    shown = picture(rolled_back(), [(n, math.nan) for n in range(1, 150)], start=10, stop=60)
+    """What is not in it has neither line nor legend nor flag."""
+    shown = picture(rolled_back(), start=10, stop=60)
     for said in ("committed", "planned", "earlier attempts", "diverged", ">loss<"):
         assert said not in shown, said
 

@@ -12,7 +12,7 @@ from preheat.api.run_dependencies import RunId, Runs
 from preheat.budget import check_picture
 from preheat.formats import PICTURES, PNG, SVG
 from preheat.plot.options import PlotOptions
-from preheat.plot.run_picture import render_run
+from preheat.plot.run_picture import render_run, window_of
 
 router = APIRouter(tags=["runs"], default_response_class=Response)
 
@@ -26,7 +26,7 @@ def _plot_run(context: Context, runs: Runs, run_id: RunId, query: Annotated[RunP
     run = runs.store.get(run_id)
     options = PlotOptions(**query.model_dump(include=set(PlotOptions.model_fields)))
     kind = context.request.url.path.rpartition(".")[2]
-    reports = (query.metric, runs.reported(run, query.metric))
+    reports = (query.metric, runs.reported(run, query.metric, window_of(run, options), query.width_px))
     picture = render_run(run, runs.free_curves().curve, reports, options, kind, context.deadline)
     return response(picture, media_type=SVG if kind == "svg" else PNG, etag=run.etag)
 
