@@ -121,6 +121,13 @@ class LiveRuns:
                 found += self.history.extents(run.owner_of(lane.number), lane.number, name, own, parts)
         return found
 
+    def reported_names(self, run: Run) -> list[str]:
+        """The names under which something was reported on the line of the last attempt."""
+        found = set[str]()
+        for lane, _ in line(run, run.attempt_number):
+            found.update(self.history.series(run.owner_of(lane.number), lane.number, "", 0, 0, 1).names)
+        return sorted(found)
+
     # Jobs
 
     def attach(self, run_id: str, request: attempts.AttachRequest) -> tuple[Run, attempts.Attached, bool]:

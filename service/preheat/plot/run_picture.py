@@ -1,6 +1,7 @@
 """Picture of a live run: what was used, is committed and planned, changes, earlier attempts, a reported number."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,15 +34,24 @@ Part = tuple[int, int, float, float]
 """The first and the last iteration of a part that has values, and their lowest and highest."""
 
 
+@dataclass(frozen=True)
+class Reports:
+    """What was reported under a name in a picture's window, in parts, ascending; `note` says why there is nothing."""
+
+    name: str
+    parts: Sequence[Part]
+    note: str = ""
+
+
 def render_run(
     run: Run,
     curve_of: CurveOf,
-    reports: tuple[str, Sequence[Part]],
+    reports: Reports,
     options: PlotOptions,
     kind: str = "png",
     deadline: Deadline = NO_DEADLINE,
 ) -> bytes:
-    """The picture of a run, as PNG or SVG; `reports` are a name, and parts of the window with values, ascending.
+    """The picture of a run, as PNG or SVG.
 
     Raises IterationOutOfRange if the window leaves the run, ComputeTimeout past the deadline.
     """
@@ -59,16 +69,14 @@ def window_of(run: Run, options: PlotOptions) -> range:
     return window
 
 
-def _content(
-    run: Run, curve_of: CurveOf, reports: tuple[str, Sequence[Part]], options: PlotOptions, deadline: Deadline
-) -> Content:
+def _content(run: Run, curve_of: CurveOf, reports: Reports, options: PlotOptions, deadline: Deadline) -> Content:
     window = window_of(run, options)
     number = run.attempt_number if run.attempt is not None else 0
     lines = _lines_of(run, curve_of, number, window, options.width_px, deadline)
     earlier = _earlier(run, curve_of, window, options.width_px, deadline)
     order = [name for name in _STYLES if any(each.name == name for each in (*lines, *earlier))]
     drawn = sorted([*earlier, *lines], key=lambda each: order.index(each.name))
-    panel = _panel(*reports)
+    panel = _panel(reports.name, reports.parts)
     phases = curve_of(run.schedule_id).schedule.spec.phases
     return Content(
         title=_title(run),
@@ -79,7 +87,7 @@ def _content(
         first_lines={"": drawn[0].name},
         marks=_marks(run, curve_of, number, window, deadline),
         panels=[] if panel is None else [panel],
-        notes=[],
+        notes=[reports.note] if reports.note else [],
         styles=_STYLES,
     )
 

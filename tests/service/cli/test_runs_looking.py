@@ -68,6 +68,22 @@ def test_history_tells_who_did_what_and_why(job: RestJob, preheat: Command) -> N
     assert [each["why"] for each in content["changes"]] == ["spike"]
 
 
+def test_what_a_run_does_not_have_is_an_error(live: httpx.Client, job: RestJob, preheat: Command) -> None:
+    """An attempt, and a reported number: with those that there are."""
+    label = job.run()["label"]
+    job.ask(1, reports=[{"iteration": 1, "values": {"acc": 0.5}}])
+    job.attach(3)
+    refused = preheat("history", label, "--attempt", "9")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == "error: --attempt (9) must be one of this run's: 1, 2\n"
+    assert preheat("history", label, "--attempt", "1").exit_code == 0
+    waiting = RestJob(live).run()["label"]
+    assert "--attempt (1) has no place: there is none yet" in preheat("history", waiting, "--attempt", "1").stderr
+    drawn = preheat("plot", label, "-o", "-", "--metric", "accuracy")
+    assert (drawn.exit_code, drawn.stdout) == (1, "")
+    assert drawn.stderr == 'error: metric ("accuracy") must be one of those that were reported: acc\n'
+
+
 def test_a_long_history_says_what_it_leaves_out(job: RestJob, preheat: Command) -> None:
     """The last forty events are shown; JSON has all."""
     for _ in range(25):
@@ -81,7 +97,8 @@ def test_a_long_history_says_what_it_leaves_out(job: RestJob, preheat: Command) 
 @pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.SVG", b"<?xml")])
 def test_plot_writes_a_picture(job: RestJob, preheat: Command, tmp_path: Path, name: str, start: bytes) -> None:
     """PNG or SVG by the file's name, with options of a plot and the metric."""
-    options = ("--start", "0", "--stop", "100", "--theme", "dark", "--metric", "loss")
+    job.ask(1, reports=[{"iteration": 1, "values": {"acc": 0.5}}])
+    options = ("--start", "0", "--stop", "100", "--theme", "dark", "--metric", "acc")
     drawn = preheat("plot", job.run()["label"], "-o", str(tmp_path / name), *options)
     assert (drawn.exit_code, drawn.stderr) == (0, "")
     assert (tmp_path / name).read_bytes().startswith(start)

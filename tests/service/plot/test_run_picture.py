@@ -7,7 +7,7 @@ import pytest
 from live_runs.script import Script
 from preheat.errors import IterationOutOfRange
 from preheat.plot.options import PlotOptions
-from preheat.plot.run_picture import render_run
+from preheat.plot.run_picture import Reports, render_run
 from preheat.runs.facts import Overrun
 from preheat.runs.limits import Limits
 
@@ -29,7 +29,7 @@ def rolled_back() -> Script:
 
 def picture(job: Script, reports: Any = (), **options: Any) -> str:
     """The SVG."""
-    found = render_run(job.run, job.shelf.curve, ("loss", reports), PlotOptions(**options), "svg")
+    found = render_run(job.run, job.shelf.curve, Reports("loss", reports), PlotOptions(**options), "svg")
     return found.decode()
 
 
@@ -74,6 +74,6 @@ def test_a_picture_may_be_of_one_iteration() -> None:
 def test_the_same_run_gives_the_same_picture() -> None:
     """Bit for bit, as PNG too."""
     job = rolled_back()
-    first, again = (render_run(job.run, job.shelf.curve, ("loss", ()), PlotOptions(), "png") for _ in range(2))
+    first, again = (render_run(job.run, job.shelf.curve, Reports("loss", ()), PlotOptions(), "png") for _ in range(2))
     assert first == again
     assert first.startswith(b"\x89PNG")

@@ -7,7 +7,7 @@ import orjson
 import typer
 
 from preheat.cli.arguments import valid, with_options
-from preheat.cli.output import OUT, print_table, write_data
+from preheat.cli.output import OUT, fail, print_table, write_data
 from preheat.cli.pictures import picture_kind, write_picture
 from preheat.cli.runs.answers import Refused
 from preheat.cli.runs.found import RunName, find_run, list_runs, path_of
@@ -24,6 +24,7 @@ from preheat.cli.runs.words import (
     state_words,
     time_words,
 )
+from preheat.messages import shortened
 from preheat.plot.options import PlotOptions
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, as the service answers.")]
@@ -73,8 +74,10 @@ def history(service: Service, run_name: RunName, attempt: Attempt = None, json: 
     """Tell what was done to a run, by whom and why, and what happened."""
     run = find_run(service, run_name)
     path = path_of(run)
+    attempts = service.get(f"{path}/attempts")["attempts"]
+    _check_attempt(attempt, attempts)
     content = {
-        "attempts": service.get(f"{path}/attempts")["attempts"],
+        "attempts": attempts,
         "changes": service.get(f"{path}/changes", attempt=attempt)["changes"],
         "events": events_of(service, run, 0 if json else max(run["events"] - _EVENTS_SHOWN, 0)),
     }
@@ -101,7 +104,9 @@ def plot(
         str, typer.Option("--output", "-o", metavar="FILE", help="A .png or .svg; - for a PNG on stdout.")
     ],
     given: dict[str, Any],
-    metric: Annotated[str, typer.Option(help="Name of the reported number to show below.")] = "loss",
+    metric: Annotated[
+        str | None, typer.Option(help="Name of the reported number to show below.", show_default="loss")
+    ] = None,
 ) -> None:
     """Draw what a run used, has promised and plans, with its changes and a reported number."""
     kind = picture_kind(output)
@@ -180,6 +185,16 @@ def _print_changes(changes: list[Mapping[str, Any]]) -> None:
     ]
     if rows:
         print_table(("change", "what", "iterations", "status", "author: why"), rows, "changes")
+
+
+def _check_attempt(attempt: int | None, attempts: list[Mapping[str, Any]]) -> None:
+    """Ends the command for an attempt that the run does not have; 0 is before the first."""
+    numbers = [each["number"] for each in attempts]
+    if not attempt or attempt in numbers:
+        return
+    if not numbers:
+        fail(f"--attempt ({attempt}) has no place: there is none yet")
+    fail(f"--attempt ({attempt}) must be one of this run's: {shortened(', '.join(map(str, numbers)), 100)}")
 
 
 def _attempt_row(attempt: Mapping[str, Any]) -> tuple[str, ...]:

@@ -91,7 +91,6 @@ def test_a_run_has_a_picture(live: httpx.Client) -> None:
     assert (png.headers["content-type"], png.content[:4]) == ("image/png", b"\x89PNG")
     assert svg.headers["content-type"] == "image/svg+xml"
     assert ">loss<" in svg.text
-    assert ">loss<" not in live.get(f"{job.path}/plot.svg?metric=accuracy").text
     assert problem(live.get(f"{job.path}/plot.png?stop=9999"), 422, "iteration-out-of-range")["last"] == 301
     assert problem(live.get("/v1/runs/unknown/plot.png"), 404, "run-not-found")
 
@@ -106,6 +105,21 @@ def test_a_picture_shows_what_was_reported_in_its_window_up_to_the_newest(live: 
     assert ">6e6<" in live.get(f"{job.path}/plot.svg?{query}").text
     assert ">6e6<" in live.get(f"{job.path}/plot.svg?{query}&start=7990&stop=8001").text
     assert ">6e6<" not in live.get(f"{job.path}/plot.svg?{query}&stop=8000").text
+
+
+def test_a_metric_that_was_not_reported_is_said(live: httpx.Client) -> None:
+    """An error with the names that there are; without any, and where the window has none, a note in the picture."""
+    job = RestJob(live, {"target_lr": 0.1, "total_iterations": 300})
+    svg = f"{job.path}/plot.svg"
+    assert "nothing has been reported yet" in live.get(f"{svg}?metric=acc").text
+    assert "reported" not in live.get(svg).text
+    job.attach()
+    job.ask(1, reports=[{"iteration": 9, "values": {"acc": 0.5, "grad_norm": 2}}])
+    refused = problem(live.get(f"{svg}?metric=accuracy"), 422, "invalid-spec")
+    assert refused["detail"] == 'metric ("accuracy") must be one of those that were reported: acc, grad_norm'
+    assert "no loss was reported; metric= names one of acc, grad_norm" in live.get(svg).text
+    assert "no value of acc in iterations 10 … 19" in live.get(f"{svg}?metric=acc&start=10&stop=20").text
+    assert ">acc<" in live.get(f"{svg}?metric=acc").text
 
 
 def test_a_fork_shows_nothing_that_the_other_run_reported_later(live: httpx.Client) -> None:
