@@ -11,7 +11,7 @@ import typer
 
 from preheat.cli.arguments import failing
 from preheat.cli.database import opened_database
-from preheat.cli.output import ERR, OUT, fail, print_table, summary, write_data
+from preheat.cli.output import fail, print_table, remark, say, summary, write_data
 from preheat.keys import SCOPES, Key, parse_scopes
 from preheat.keys.lifetime import parse_seconds
 
@@ -83,7 +83,7 @@ def revoke(name: Annotated[str, _REVOKED], as_json: _JSON = False) -> None:
         write_data(orjson.dumps([_content(key, time.time()) for key in ended], option=orjson.OPT_INDENT_2) + b"\n")
     else:
         for key in ended:
-            OUT.print(f"revoked {key.prefix} ({key.name})", markup=False, highlight=False, soft_wrap=True)
+            say(f"revoked {key.prefix} ({key.name})")
 
 
 for _name, _command in (("make", make), ("list", list_keys), ("rotate", rotate), ("revoke", revoke)):
@@ -112,11 +112,9 @@ def _show(new: "NewKey", *, as_json: bool) -> None:
         return
     write_data(f"{new.token}\n")
     until = f"until {_text(new.key.expires_at)}" if new.key.expires_at else "until it is revoked"
-    ERR.print(
+    remark(
         f"It works {until}. This is the only time that it is shown. Clients send it as Authorization: Bearer KEY, or "
-        f"with PREHEAT_TOKEN=KEY; in lists it is {new.key.prefix}.",
-        highlight=False,
-        soft_wrap=True,
+        f"with PREHEAT_TOKEN=KEY; in lists it is {new.key.prefix}."
     )
 
 

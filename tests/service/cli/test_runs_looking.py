@@ -84,6 +84,30 @@ def test_what_a_run_does_not_have_is_an_error(live: httpx.Client, job: RestJob, 
     assert drawn.stderr == 'error: metric ("accuracy") must be one of those that were reported: acc\n'
 
 
+def test_texts_of_other_people_do_not_steer_the_terminal(job: RestJob, preheat: Command) -> None:
+    """Escapes, line ends and marks that turn the direction around are shown as such, wherever the reason is told."""
+    evil = "a\x1b]0;b\x07\x1b[2J\nerror: c\x9b31m\x7f\u202ed\u2028e\U000e0001"
+    shown = r"a\x1b]0;b\x07\x1b[2J\nerror: c\x9b31m\x7f\u202ed\u2028e\U000e0001"
+    label = job.run()["label"]
+    change = job.change(factor=0.5, at=500, why=evil)["change"]["id"]
+    asked = ("--changes", "drop", "--why", evil)
+    for arguments in (
+        ("show", label),
+        ("history", label),
+        ("cancel", label, change, "--yes"),
+        ("rollback", label, "--after", "9", *asked, "--yes"),
+        ("show", label),
+    ):
+        done = preheat(*arguments)
+        assert (done.exit_code, shown in done.stdout) == (0, True), arguments
+        assert [each for each in done.output if not each.isprintable() and each != "\n"] == []
+    answer = preheat("history", label, "--json")
+    assert [each for each in answer.stdout if not each.isprintable() and each != "\n"] == []
+    assert json.loads(answer.stdout)["changes"][0]["why"] == evil
+    refused = preheat("show", "no\x1b[2Jbody")
+    assert r"no\x1b[2Jbody" in refused.stderr
+
+
 def test_a_long_history_says_what_it_leaves_out(job: RestJob, preheat: Command) -> None:
     """The last forty events are shown; JSON has all."""
     for _ in range(25):

@@ -88,11 +88,12 @@ def test_on_a_terminal_a_table_follows_the_run(live: httpx.Client, job: RestJob)
         screen.read_until("9 of 1,000 (0.9%)")
         screen.read_until("2.25 at iteration 8")
         screen.read_until(repr(job.lrs(9)[0]))
-        job.change(factor=0.5, at=500)
+        job.change(factor=0.5, at=500, why="x\x1b]0;y\x07")
         screen.read_until("from 500")
         screen.read_until("Ctrl-C ends")
         screen.interrupt()
         assert screen.exit_code() == 0
+    assert "\x1b]0;" not in screen.written
     assert job.lrs(9) == pytest.approx([cosine(9)])
     assert [line for line in screen.lines if len(line) > 80] == []
     assert screen.written.endswith("\x1b[?25h")

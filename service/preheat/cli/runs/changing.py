@@ -13,8 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from preheat.cli.arguments import SpecArgument, failing, parameter, with_parameters, with_specs
-from preheat.cli.output import fail, summary
-from preheat.cli.runs.asking import Key, Steering, Why, Yes, ask, must_be_able_to_ask, say, steering
+from preheat.cli.output import fail, say, summary
+from preheat.cli.runs.asking import Key, Steering, Why, Yes, ask, must_be_able_to_ask, steering
 from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import Json, print_json
 from preheat.cli.runs.preview import print_preview

@@ -5,9 +5,8 @@ from urllib.parse import quote
 
 import typer
 
-from preheat.cli.output import ERR, print_table, summary, write_data
+from preheat.cli.output import print_table, remark, say, summary, visible, write_data
 from preheat.cli.runs.answers import Refused
-from preheat.cli.runs.asking import say
 from preheat.cli.runs.changing import ParamGroups, finite, per_group
 from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import Json, print_json
@@ -81,9 +80,8 @@ def add(
     body = {"metric": metric, "parameters": given}
     # It has no key: sent twice, it would be two.
     made = service.send("POST", f"{path_of(run)}/controllers", body, is_repeatable=False)
-    write_data(f"{made['id']}\n")
-    said = f"{controller_words(made)}, from iteration {number(made['first'])} on"
-    ERR.print(said, markup=False, highlight=False, soft_wrap=True)
+    write_data(visible(made["id"]) + "\n")
+    remark(f"{controller_words(made)}, from iteration {number(made['first'])} on")
 
 
 @with_service

@@ -7,7 +7,7 @@ import orjson
 import typer
 
 from preheat.cli.arguments import valid, with_options
-from preheat.cli.output import OUT, fail, print_table, write_data
+from preheat.cli.output import fail, print_table, say, visible_json, write_data
 from preheat.cli.pictures import picture_kind, write_picture
 from preheat.cli.runs.answers import Refused
 from preheat.cli.runs.found import RunName, find_run, list_runs, path_of
@@ -53,7 +53,7 @@ def list_(
     rows = [(run["label"], state_words(run), _place(run), run["id"]) for run in found[:limit]]
     print_table(("label", "state", "iteration", "id"), rows)
     if len(found) > limit:
-        OUT.print(f"there are more: --limit {limit * 2} lists them too, --label and --state choose", highlight=False)
+        say(f"there are more: --limit {limit * 2} lists them too, --label and --state choose")
 
 
 @with_service
@@ -65,7 +65,7 @@ def show(service: Service, run_name: RunName, json: Json = False) -> None:
         return
     changes = service.get(f"{path_of(run)}/changes")["changes"]
     for name, text in _facts(run, next_lrs(service, run)):
-        OUT.print(f"{name:<12}{text}", markup=False, highlight=False, soft_wrap=True)
+        say(f"{name:<12}{text}")
     _print_changes(changes)
 
 
@@ -92,7 +92,7 @@ def history(service: Service, run_name: RunName, attempt: Attempt = None, json: 
     rows = [(str(each["number"]), time_words(each["at"]), each["kind"], event_words(each)) for each in events]
     print_table(("number", "at (UTC)", "event", ""), rows, "events")
     if events and events[0]["number"] > 1:
-        OUT.print(f"{events[0]['number'] - 1:,} earlier events left out: --json has all that are kept", highlight=False)
+        say(f"{events[0]['number'] - 1:,} earlier events left out: --json has all that are kept")
 
 
 @with_service
@@ -118,7 +118,7 @@ def plot(
 
 def print_json(content: Any) -> None:
     """Content as JSON, indented."""
-    write_data(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
+    write_data(visible_json(orjson.dumps(content, option=orjson.OPT_INDENT_2)) + b"\n")
 
 
 def next_lrs(service: Service, run: Mapping[str, Any]) -> list[Mapping[str, Any]]:

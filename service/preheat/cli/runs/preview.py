@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from preheat.cli.output import ERR, print_table
-from preheat.cli.runs.asking import say
+from preheat.cli.output import print_table, remark, say
 from preheat.cli.runs.words import number
 
 _MOST_COLUMNS = 8
@@ -29,7 +28,7 @@ def print_preview(preview: Mapping[str, Any], what: str) -> None:
         place = "" if finding["iteration"] is None else f" at iteration {number(finding['iteration'])}"
         say(f"{finding['severity']} {finding['rule']}{place}: {finding['detail']}")
     for reason in preview["needs_confirmation"]:
-        ERR.print(f"out of the ordinary: {reason}", markup=False, highlight=False, soft_wrap=True)
+        remark(f"out of the ordinary: {reason}")
 
 
 def _columns(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -7,12 +7,10 @@ from typing import Any, Protocol, Self
 
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from preheat.cli.output import OUT
-from preheat.cli.runs.asking import say
+from preheat.cli.output import OUT, cell, say, visible
 from preheat.cli.runs.feed import Event
 from preheat.cli.runs.view import View
 from preheat.cli.runs.words import (
@@ -124,7 +122,7 @@ class LiveTable:
     def _draw(self) -> None:
         parts: list[RenderableType] = [] if self._view is None else [_head(self._view)]
         # Always a line, so that nothing moves when there is something to say.
-        parts.append(Text(self._lost, style="bold red") if self._lost else Text("Ctrl-C ends", style="dim"))
+        parts.append(Text(visible(self._lost), style="bold red") if self._lost else Text("Ctrl-C ends", style="dim"))
         # What a low terminal cuts off are the oldest events.
         parts += [] if self._view is None else _changes(self._view)
         parts += [_events([*reversed(self._events)])] if self._events else []
@@ -153,11 +151,11 @@ def facts(view: View) -> list[tuple[str, str]]:
 
 def _head(view: View) -> Table:
     """Name and value, side by side."""
-    table = Table(title=escape(view.run["label"]), show_header=False)
+    table = Table(title=cell(view.run["label"]), show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in facts(view):
-        table.add_row(name, escape(text))
+        table.add_row(name, cell(text))
     return table
 
 
@@ -171,7 +169,7 @@ def _changes(view: View) -> list[Table]:
         table.add_column(heading, overflow="fold")
     for change in view.changes[-_CHANGES_SHOWN:]:
         row = (span_words(change), operation_words(change["operation"]), change["status"] or "", reason_words(change))
-        table.add_row(*map(escape, row))
+        table.add_row(*map(cell, row))
     return [table]
 
 
@@ -180,5 +178,5 @@ def _events(events: list[Event]) -> Table:
     for heading in ("UTC", "event", ""):
         table.add_column(heading, overflow="fold", no_wrap=heading == "UTC")
     for event in events:
-        table.add_row(time_words(event["at"])[11:], escape(event["kind"]), escape(event_words(event)))
+        table.add_row(time_words(event["at"])[11:], cell(event["kind"]), cell(event_words(event)))
     return table

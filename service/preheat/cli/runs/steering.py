@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from preheat.cli.arguments import SpecArgument, failing, with_specs
-from preheat.cli.output import ERR, fail, write_data
+from preheat.cli.output import fail, remark, say, visible, write_data
 from preheat.cli.runs.answers import Refused
-from preheat.cli.runs.asking import Key, Steering, Why, Yes, ask, say, steering
+from preheat.cli.runs.asking import Key, Steering, Why, Yes, ask, steering
 from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import Attempt
 from preheat.cli.runs.service import Service, with_service
@@ -145,8 +145,8 @@ def _set_lock(service: Service, run_name: str, lock: str) -> None:
 
 def _print_id(run: dict[str, Any], about: str) -> None:
     """The id alone on stdout, so that a script can take it; the rest on stderr."""
-    write_data(f"{run['id']}\n")
-    ERR.print(f"{run['label']}: {about}", markup=False, highlight=False, soft_wrap=True)
+    write_data(visible(run["id"]) + "\n")
+    remark(f"{run['label']}: {about}")
 
 
 def _tell_differences(error: Refused) -> None:
