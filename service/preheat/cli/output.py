@@ -82,7 +82,8 @@ def say(*lines: str) -> None:
 
 
 def remark(*lines: str) -> None:
-    """Lines on stderr, with texts of other people in them."""
+    """Lines on stderr, with texts of other people in them, after what was written to stdout before."""
+    sys.stdout.flush()
     for line in lines:
         ERR.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from live_runs.rest_job import RestJob
+from preheat.cli.runs.words import begin_words
 from support.runs_cli import Command, cosine
 
 ID = re.compile(r"[0-9a-f]{16}")
@@ -136,6 +137,44 @@ def test_a_dry_run_shows_before_and_after_and_keeps_nothing(job: RestJob, prehea
     assert [float(each) for each in sums[3:5]] == pytest.approx([total, total / 2], rel=1e-5)
     assert lines[-1] == ["last", "iteration", "1,000", "1,000"]
     assert job.run() == before
+
+
+def test_a_change_says_when_it_begins_later_than_wanted(job: RestJob, preheat: Command) -> None:
+    """Before the question and after the answer; nothing where it begins as wanted."""
+    label = job.run()["label"]
+    command = ("change", label, "scale", "0.5", "--why", "x", "--at")
+    said = "wanted 9, in force from 17: iterations below 17 were handed out\n"
+    assert preheat(*command, "9", "--dry-run").stderr == said
+    assert preheat(*command, "9", "--yes").stderr == said
+    assert preheat(*command, "100", "--yes").stderr == ""
+
+
+def test_a_change_of_a_run_without_a_job_says_what_that_means(live: httpx.Client, preheat: Command) -> None:
+    """Whether nobody has begun, or has ended."""
+    job = RestJob(live)
+    label = job.run()["label"]
+    command = ("change", label, "scale", "0.5", "--why", "x", "--yes", "--at", "100")
+    waiting = "is WAITING: no job has it yet; one that begins beyond 100 gets the change from where it begins"
+    assert preheat(*command).stderr == f"{label} {waiting}\n"
+    job.attach()
+    job.http.post(f"{job.path}/attempts/1/close", json={"token": job.token, "position": 1}).raise_for_status()
+    assert preheat(*command).stderr.startswith(f"{label} is CLOSED: its job has ended; the next one gets the change")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("RUNNING", ""),
+        ("SILENT", "its job has not been heard of since 2026-11-29 03:00:01 UTC; if it goes on alone beyond 1,840, "),
+        ("STALLED", "its job sends heartbeats and stands at 1,200; the change waits until it gets to 1,840"),
+    ],
+)
+def test_a_state_means_something_for_where_a_change_begins(state: str, said: str) -> None:
+    """Nothing where the job goes on as it should."""
+    attempt = {"heard_at": "2026-11-29T03:00:01.123456Z"}
+    run = {"label": "llama", "state": state, "attempt": attempt, "position": 1200, "horizon": 1300}
+    assert "".join(begin_words(run, 1840, None)).startswith(f"llama is {state}: {said}" if said else "")
+    assert bool(begin_words(run, 1840, None)) == bool(said)
 
 
 def test_a_dry_run_says_what_is_out_of_the_ordinary(job: RestJob, preheat: Command) -> None:
