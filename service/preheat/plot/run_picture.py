@@ -1,7 +1,7 @@
 """Picture of a live run: what was used, is committed and planned, changes, earlier attempts, a reported number."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from preheat.plot.options import PlotOptions
 from preheat.plot.ticks import count, short
 from preheat.runs.record import Entry, entries, line
 from preheat.runs.run import Change, Run
+from preheat.specs import Phase
 
 _STYLES = {
     "used": Style(),
@@ -77,7 +78,7 @@ def _content(run: Run, curve_of: CurveOf, reports: Reports, options: PlotOptions
     order = [name for name in _STYLES if any(each.name == name for each in (*lines, *earlier))]
     drawn = sorted([*earlier, *lines], key=lambda each: order.index(each.name))
     panel = _panel(reports.name, reports.parts)
-    phases = curve_of(run.schedule_id).schedule.spec.phases
+    phases = _merged(curve_of(run.schedule_id).schedule.spec.phases)
     return Content(
         title=_title(run),
         start=window.start,
@@ -180,6 +181,17 @@ def _panel(name: str, parts: Sequence[Part]) -> Panel | None:
         return None
     firsts, lasts, lows, highs = (np.array(each, dtype=float) for each in zip(*parts, strict=True))
     return Panel(name, [Line("", firsts, lasts, lows, highs)])
+
+
+def _merged(phases: Sequence[Phase]) -> list[Phase]:
+    """The phases, neighbours of one name as one: two holds in a row have a flag each, and are one phase."""
+    found: list[Phase] = []
+    for phase in phases:
+        if found and found[-1].name == phase.name:
+            found[-1] = replace(found[-1], stop=phase.stop)
+        else:
+            found.append(phase)
+    return found
 
 
 def _title(run: Run) -> str:

@@ -1,13 +1,18 @@
 """Pictures of live runs: what stands in them, by the texts and lines of the SVG and by the content."""
 
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from live_runs.script import Script
 from preheat.errors import IterationOutOfRange
+from preheat.plot.content import Content, Line, Panel, Style
+from preheat.plot.drawing import compose
 from preheat.plot.options import PlotOptions
 from preheat.plot.run_picture import Reports, render_run
+from preheat.plot.themes import THEMES
 from preheat.runs.facts import Overrun
 from preheat.runs.limits import Limits
 
@@ -62,6 +67,27 @@ def test_a_run_without_a_job_and_one_past_its_end_have_pictures() -> None:
     assert "next: 0.1 at 35" in picture(job)
     with pytest.raises(IterationOutOfRange, match="stop"):
         picture(job, stop=41)
+
+
+def test_what_is_looked_at_lies_on_top_of_what_is_over() -> None:
+    """A replay, bit for bit: what the present attempt used is drawn after what ran there before."""
+    values = np.linspace(0.1, 0.05, 50)
+    places = np.arange(50.0)
+    styles = {"used": Style(), "earlier attempts": Style(is_faint=True)}
+    lines = [Line(name, places, places, values, values) for name in styles]
+    content = Content("", 0, 49, Panel("", lines), {"": []}, {"": "used"}, [], [], [], styles)
+    drawn = [stroke.colour for stroke in compose(content, PlotOptions(), "svg").strokes if len(stroke.xs) > 2]
+    assert drawn == [THEMES["light"].axis, THEMES["light"].lines[0]]
+
+
+def test_flags_without_room_say_where_they_stand_and_neighbours_of_a_name_are_one_phase() -> None:
+    """In the notes, with the iteration; two holds in a row have one name along the top."""
+    job = Script(SPEC)
+    for at, author in ((200, "ann"), (203, "bob"), (206, "carol"), (209, "dora")):
+        job.change("hold", value=0.02, why="long enough to have no room", at=at, author=author)
+    shown = picture(job, width_px=400, height_px=220)
+    assert re.search(r">[^<]*at 2\d\d: hold 0.02 \w+: long enough", shown)
+    assert shown.count(">hold<") == 1
 
 
 def test_a_picture_may_be_of_one_iteration() -> None:
