@@ -220,6 +220,29 @@ def test_the_job_is_asked_to_restart_and_need_not(job: RestJob, preheat: Command
     assert (again.exit_code, again.stderr) == (1, f"error: {label}: no restart is asked for\n")
 
 
+def test_a_restart_is_shown_first(job: RestJob, preheat: Command) -> None:
+    """What becomes of each change is what does when the job has restarted; and nothing is kept."""
+    before, early, planned = (job.change(factor=0.9, **at)["change"] for at in ({}, {"at": 40}, {"at": 700}))
+    job.run_to(60)
+    label = job.run()["label"]
+    command = ("rollback", label, "--after", "29", "--why", "x", "--changes")
+
+    def then(policy: str) -> dict[str, str]:
+        shown = preheat(*command, policy, "--dry-run")
+        assert (shown.exit_code, shown.stderr) == (0, "")
+        assert shown.stdout.startswith(f"{label}: restart at iteration 30; the next is 60 now\n")
+        return {line[:16]: re.split(" {2,}", line)[-1] for line in shown.stdout.splitlines()[2:]}
+
+    assert then("drop") == {early["id"]: "dropped", planned["id"]: "dropped"}
+    wanted = {early["id"]: "from 30", planned["id"]: "from 700"}
+    assert then("from-here") == wanted
+    assert job.run()["rollback"] is None
+    preheat(*command, "from-here", "--yes")
+    job.attach(30)
+    found = {each["id"]: each["effect"] for each in job.http.get(f"{job.path}/changes").json()["changes"]}
+    assert found == {before["id"]: 17, early["id"]: 30, planned["id"]: 700}
+
+
 def test_a_fork_prints_its_id(job: RestJob, preheat: Command) -> None:
     """It shares the history up to an iteration; what is not known to have been used cannot be forked."""
     job.ask(9, iteration_s=0.5)
