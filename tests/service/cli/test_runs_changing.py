@@ -222,7 +222,7 @@ def test_the_job_is_asked_to_restart_and_need_not(job: RestJob, preheat: Command
 
 def test_a_restart_is_shown_first(job: RestJob, preheat: Command) -> None:
     """What becomes of each change is what does when the job has restarted; and nothing is kept."""
-    before, early, planned = (job.change(factor=0.9, **at)["change"] for at in ({}, {"at": 40}, {"at": 700}))
+    before, early, planned = (job.change(factor=0.9, at=at)["change"] for at in (17, 40, 700))
     job.run_to(60)
     label = job.run()["label"]
     command = ("rollback", label, "--after", "29", "--why", "x", "--changes")
