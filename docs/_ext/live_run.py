@@ -5,7 +5,7 @@ from typing import Any
 
 from preheat.curve import Curve
 from preheat.plot.options import PlotOptions
-from preheat.plot.run_picture import render_run
+from preheat.plot.run_picture import Reports, render_run
 from preheat.runs import attempts, changes, making, windows
 from preheat.runs.draft import Outcome
 from preheat.runs.limits import Limits
@@ -98,7 +98,8 @@ def picture(kind: str, **options: Any) -> bytes:
     story.train(181)
     story.change("bob", "let it settle", {"op": "hold", "value": 0.0}, at=280, for_iterations=40)
     losses = [(n, 2 + 6 * math.exp(-n / 60)) for n in range(1, 181)]
-    return render_run(story.run, story.curves.curve, ("loss", losses), PlotOptions(**options), kind)
+    reports = Reports("loss", [(n, n, loss, loss) for n, loss in losses])
+    return render_run(story.run, story.curves.curve, reports, PlotOptions(**options), kind)
 
 
 def horizon_svg() -> str:

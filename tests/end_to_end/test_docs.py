@@ -50,6 +50,18 @@ def test_every_block_does_what_the_page_shows(page: str, module: str | None, tmp
         PageRunner(folder, service.url, service.keep, PREHEAT_DATABASE_URL=service.database_url).run(blocks)
 
 
+def test_no_two_pages_make_runs_of_one_label() -> None:
+    """Who tries several pages beside one service would be told that the run of the other page has another spec."""
+    making = re.compile(r'"label": "([^"]+)", "spec"|preheat\.run\("([^"]+)"|preheat runs make (\S+)')
+    found: dict[str, set[str]] = {}
+    for page in (ROOT / "README.md", *(DOCS / page for page in PAGES)):
+        for block in blocks_of(page):
+            for names in making.findall(block.text):
+                found.setdefault("".join(names), set()).add(page.name)
+    assert len(found) > 4
+    assert {label: pages for label, pages in found.items() if len(pages) > 1} == {}
+
+
 def test_every_scheduler_of_the_api_has_a_section_with_its_curve(http: httpx.Client) -> None:
     """As the OpenAPI document has them, in a page that nobody writes by hand."""
     schemas = http.get("/openapi.json").json()["components"]["schemas"]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from live_runs.rest_job import RestJob
 from preheat.cli import app
 from preheat.store import Database
 from running_service import service, service_process, wait_until
 from support.forked import run_preheat
 from support.keys import bearer
+from support.terminal import on_a_terminal
 
 TOKEN = re.compile(r"preheat_\w{8}_\w{40}")
 OWN = "0123456789abcdef" * 3
@@ -34,7 +37,7 @@ def test_a_key_is_made_used_rotated_and_revoked_beside_a_service(tmp_path: Path)
         assert TOKEN.fullmatch(token)
         assert token not in made.stderr
         assert token[:16] in made.stderr
-        assert re.match(r"It works until \d{4}-\d\d-\d\dT", made.stderr)
+        assert re.search(r"^It works until \d{4}-\d\d-\d\dT", made.stderr, re.MULTILINE)
         wait_until(lambda: http.get("/v1/schedules").status_code == 401, 60)
         assert status(token) == 200
         rotated = json.loads(run_preheat("keys", "rotate", "GPU 7", "--overlap", "1h", "--json", **database).stdout)
@@ -52,6 +55,30 @@ def test_a_key_is_made_used_rotated_and_revoked_beside_a_service(tmp_path: Path)
     entries = json.loads(run_preheat("keys", "list", "--json", **database).stdout)
     assert [entry["state"] for entry in entries] == ["revoked", "active"]
     assert all(entry["last_used_at"] and "token" not in entry and "hash" not in entry for entry in entries)
+
+
+def test_the_first_key_warns_of_jobs_that_have_none(tmp_path: Path) -> None:
+    """Before it is made, with the number of live runs at work, and asks at a terminal; later keys close nothing."""
+    url = f"sqlite:///{tmp_path}/p.db"
+    make = ("keys", "make", "a", "--scopes", "read")
+    with service(database_url=url, run_lease_s=1800) as address, httpx.Client(base_url=address, timeout=60) as http:
+        job = RestJob(http)
+        RestJob(http)
+        job.attach()
+        command = (sys.executable, "-m", "preheat", *make)
+        with on_a_terminal(*command, PREHEAT_DATABASE_URL=url) as screen:
+            screen.read_until(
+                "This is the first key: from now on the services on this database refuse whoever has none"
+            )
+            screen.read_until("Live runs with a job at work: 1. ")
+            screen.read_until("Make it all the same? [y/N]")
+            screen.type("n")
+            assert screen.exit_code() == 1
+        assert run_preheat("keys", "list", "--json", PREHEAT_DATABASE_URL=url).stdout == "[]\n"
+    made = run_preheat(*make, PREHEAT_DATABASE_URL=url)
+    assert TOKEN.fullmatch(made.stdout.rstrip("\n"))
+    assert "with a job at work: 1" in made.stderr
+    assert "first key" not in run_preheat(*make, PREHEAT_DATABASE_URL=url).stderr
 
 
 @pytest.mark.parametrize(

@@ -20,17 +20,13 @@ from preheat.runs.record import line
 from preheat.runs.run import Controller, Run
 from preheat.schedule import Schedule
 from preheat.settings import Settings
-from preheat.specs.fields import MAX_ITERATION
 from preheat.store import Database
 from preheat.store.curves import Catalogue
-from preheat.store.run_history import RunHistory
+from preheat.store.run_history import Extent, RunHistory
 from preheat.store.run_lists import RunPage, RunSearch, list_runs
 from preheat.store.runs import HeldRun, RunStore
 
 Answer = TypeVar("Answer")
-
-_MOST_SHOWN = 100_000
-"""Reported values of an attempt that are drawn."""
 
 _REPORTS_AT_ONCE, _FOLLOWED_AT_ONCE = 1000, 10
 """Reported values that are taken while a run is held; of those that a controller follows, each may be a reduction."""
@@ -120,14 +116,23 @@ class LiveRuns:
         events = [] if after is None else self.history.events(run_id, after, limit)
         return events, self.history.last_event(run_id)
 
-    def reported(self, run: Run, name: str) -> list[tuple[int, float]]:
-        """What was reported under a name on the line of the last attempt: iterations, ascending, and values."""
-        found: list[tuple[int, float]] = []
+    def reported(self, run: Run, name: str, window: range, most: int) -> list[Extent]:
+        """What was reported under a name in a window on the line of the last attempt, in about `most` parts."""
+        found: list[Extent] = []
         for lane, stop in reversed(line(run, run.attempt_number)):
-            end = MAX_ITERATION if stop is None else stop
-            series = self.history.series(run.owner_of(lane.number), lane.number, name, lane.start, end, _MOST_SHOWN)
-            found += zip(series.iterations, series.values, strict=True)
+            end = window.stop if stop is None else min(stop, window.stop)
+            own = range(max(lane.start, window.start), min(end, run.shared_until(lane.number) or end))
+            if own:
+                parts = -(-most * len(own) // len(window))
+                found += self.history.extents(run.owner_of(lane.number), lane.number, name, own, parts)
         return found
+
+    def reported_names(self, run: Run) -> list[str]:
+        """The names under which something was reported on the line of the last attempt."""
+        found = set[str]()
+        for lane, _ in line(run, run.attempt_number):
+            found.update(self.history.series(run.owner_of(lane.number), lane.number, "", 0, 0, 1).names)
+        return sorted(found)
 
     # Jobs
 

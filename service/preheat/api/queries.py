@@ -280,7 +280,9 @@ class PlotQuery(PlotOptions):
 class RunPlotQuery(PlotOptions):
     """How a run's picture looks, and which reported number it shows."""
 
-    metric: str = Field("loss", max_length=100, description="Name of the reported number.", examples=["loss"])
+    metric: str | None = Field(
+        None, max_length=100, description="Name of the reported number; by default loss.", examples=["loss"]
+    )
 
 
 class SpecPlotQuery(PlotQuery):

@@ -1,5 +1,6 @@
 """Commands about API keys: keys make, list, rotate and revoke."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,12 @@ import typer
 
 from preheat.cli.arguments import failing
 from preheat.cli.database import opened_database
-from preheat.cli.output import ERR, OUT, fail, print_table, summary, write_data
+from preheat.cli.output import fail, print_table, remark, say, summary, write_data
 from preheat.keys import SCOPES, Key, parse_scopes
 from preheat.keys.lifetime import parse_seconds
 
 if TYPE_CHECKING:  # SQLAlchemy takes a while to import; --help does not need it
-    from preheat.store import KeyStore, NewKey
+    from preheat.store import Database, KeyStore, NewKey
 
 keys = typer.Typer(help="Make, list, rotate and revoke the keys that clients need.", no_args_is_help=True)
 
@@ -41,11 +42,23 @@ def make(
     scopes: Annotated[str, _SCOPES],
     expires: Annotated[str | None, _EXPIRES] = None,
     as_json: _JSON = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, if it is the first key and jobs train.")
+    ] = False,
 ) -> None:
-    """Make a key and print it, this once; services that run know it within seconds."""
-    with _store(is_made=True) as store:
+    """Make a key and print it, this once; services that run know it within seconds.
+
+    The first key closes them to everybody who has none: it says so, and asks at a terminal if live runs have jobs.
+    """
+    with _database(is_made=True) as database:
+        from preheat.store import KeyStore  # noqa: PLC0415
+
+        store = KeyStore(database)
         lifetime_s = None if expires is None else parse_seconds(expires, "expires")
-        _show(store.make(name, parse_scopes(scopes), lifetime_s), as_json=as_json)
+        parsed = parse_scopes(scopes)
+        if not store.all():
+            _warn_of_first(database, is_yes=yes)
+        _show(store.make(name, parsed, lifetime_s), as_json=as_json)
 
 
 @failing
@@ -83,7 +96,7 @@ def revoke(name: Annotated[str, _REVOKED], as_json: _JSON = False) -> None:
         write_data(orjson.dumps([_content(key, time.time()) for key in ended], option=orjson.OPT_INDENT_2) + b"\n")
     else:
         for key in ended:
-            OUT.print(f"revoked {key.prefix} ({key.name})", markup=False, highlight=False, soft_wrap=True)
+            say(f"revoked {key.prefix} ({key.name})")
 
 
 for _name, _command in (("make", make), ("list", list_keys), ("rotate", rotate), ("revoke", revoke)):
@@ -91,17 +104,41 @@ for _name, _command in (("make", make), ("list", list_keys), ("rotate", rotate),
 
 
 @contextmanager
-def _store(*, is_made: bool = False) -> "Iterator[KeyStore]":
-    """The keys of the database of the settings; ends the command where what is asked cannot be done.
-
-    One that is not there is made for a first key alone: elsewhere its path is mistyped.
-    """
+def _store() -> "Iterator[KeyStore]":
+    """The keys of the database of the settings; ends the command where what is asked cannot be done there."""
     from preheat.store import KeyStore  # noqa: PLC0415
 
+    with _database() as database:
+        yield KeyStore(database)
+
+
+@contextmanager
+def _database(*, is_made: bool = False) -> "Iterator[Database]":
+    """One that is not there is made for a first key alone: elsewhere its path is mistyped."""
     with opened_database(is_made=is_made) as database:
         if not database.is_shared:
             fail("database_url must not be a database in memory, which no service shares", code=2)
-        yield KeyStore(database)
+        yield database
+
+
+def _warn_of_first(database: "Database", *, is_yes: bool) -> None:
+    """Says what the first key does to those who have none, and asks where jobs are among them."""
+    from preheat.store.run_lists import count_by_state  # noqa: PLC0415
+
+    counts = count_by_state(database, time.time())
+    jobs = counts["RUNNING"] + counts["STALLED"]
+    remark(
+        "This is the first key: from now on the services on this database refuse whoever has none, on the loopback "
+        "address too, and a service that has had a key never opens again."
+    )
+    if not jobs:
+        return
+    remark(
+        f"Live runs with a job at work: {jobs}. A job without a key is refused too: one speaker goes on along what it "
+        "knows and no change reaches it, several speakers stop. Restart them with PREHEAT_TOKEN."
+    )
+    if not is_yes and sys.stdin.isatty() and not typer.confirm("Make it all the same?", err=True):
+        fail("no key was made")
 
 
 def _show(new: "NewKey", *, as_json: bool) -> None:
@@ -112,11 +149,9 @@ def _show(new: "NewKey", *, as_json: bool) -> None:
         return
     write_data(f"{new.token}\n")
     until = f"until {_text(new.key.expires_at)}" if new.key.expires_at else "until it is revoked"
-    ERR.print(
+    remark(
         f"It works {until}. This is the only time that it is shown. Clients send it as Authorization: Bearer KEY, or "
-        f"with PREHEAT_TOKEN=KEY; in lists it is {new.key.prefix}.",
-        highlight=False,
-        soft_wrap=True,
+        f"with PREHEAT_TOKEN=KEY; in lists it is {new.key.prefix}."
     )
 
 

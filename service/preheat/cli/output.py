@@ -3,6 +3,7 @@
 import inspect
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -14,6 +15,12 @@ from rich.markup import escape
 from rich.table import Table
 
 OUT, ERR = Console(), Console(stderr=True)
+
+_STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that are not shown, but move, colour, hide or turn around what is."""
+
+_JOINERS = "\u200c\u200d"
+"""Of these the scripts of Persian and India need some within words."""
 
 
 def open_closed_streams() -> None:
@@ -58,6 +65,34 @@ def summary(command: Callable[..., Any]) -> str:
     return inspect.cleandoc(command.__doc__ or "").replace("\n", " ").split(";")[0].rstrip(".") + "."
 
 
+def visible(text: str) -> str:
+    """A text of other people on one line, with an escape for each character that would steer a terminal."""
+    return "".join(each.encode("unicode_escape").decode() if _steers(each) else each for each in text)
+
+
+def visible_json(data: bytes) -> bytes:
+    """JSON with its own escape for each of those characters that is not a line end; it stands for the same values."""
+    return "".join(_json_escape(each) if _steers(each) and each != "\n" else each for each in data.decode()).encode()
+
+
+def say(*lines: str) -> None:
+    """Lines on stdout, with texts of other people in them."""
+    for line in lines:
+        OUT.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def remark(*lines: str) -> None:
+    """Lines on stderr, with texts of other people in them, after what was written to stdout before."""
+    sys.stdout.flush()
+    for line in lines:
+        ERR.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def cell(text: str) -> str:
+    """A text of other people as rich's markup."""
+    return escape(visible(text))
+
+
 def write_data(data: str | bytes) -> None:
     """Writes data to stdout, in UTF-8 whatever the terminal's encoding: JSON, CSV and YAML are read by programs."""
     sys.stdout.flush()
@@ -68,7 +103,7 @@ def print_table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", *, are_numbers: bool = False
 ) -> None:
     """A table; on a terminal with lines around, elsewhere as aligned columns in which nothing is cut or wrapped."""
-    cells = [list(map(str, row)) for row in rows]
+    cells = [[visible(str(each)) for each in row] for row in rows]
     if OUT.is_terminal:
         side: Literal["left", "right"] = "right" if are_numbers else "left"
         table = Table(title=escape(title) or None)
@@ -96,7 +131,16 @@ def fail(*messages: str, code: int = 1) -> NoReturn:
 
 def print_error(message: str) -> None:
     """One line on stderr."""
-    ERR.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    ERR.print(f"[bold red]error:[/] {cell(message)}", highlight=False, soft_wrap=True)
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) in _STEERING and character not in _JOINERS
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
 
 
 def _padded(cell: str, width: int, is_number: bool) -> str:

@@ -104,6 +104,8 @@ class _Picture:
     def _curves(self, axis: Axis) -> list[Stroke]:
         """The lines of a panel; of those that run over each other the first are wider, so that all are seen."""
         lines = _distinct(axis.panel.lines) if self._layout.has_bar else axis.panel.lines
+        if self._content.styles:  # from back to front: the first style is what is looked at
+            lines = sorted(lines, key=lambda line: -[*self._content.styles, line.name].index(line.name))
         width = self._layout.size / (12 if self._layout.has_bar else 7)
         most_px = max(min(_MOST_TRAVEL_PX, 4 * _MOST_TRAVEL_PX // len(lines)), _LEAST_TRAVEL_PX)
         curves = [self._curve(_coarser(line, axis, most_px), axis, width) for line in lines]
@@ -155,6 +157,8 @@ class _Picture:
         texts = []
         for mark in sorted(self._content.marks, key=lambda mark: not mark.is_current):
             said = f"{mark.name}: {mark.text}" if mark.name and len(self._content.phases) > 1 else mark.text
+            if self._content.styles and not mark.is_current:  # flags do not say where they stand
+                said = f"at {count(mark.iteration)}: {said}"
             if not mark.text or said in self._known:
                 continue
             x, y = self._scale.x(mark.iteration), self._layout.axes[0].scale.y(mark.lr)

@@ -1,6 +1,7 @@
 """Picture of a live run: what was used, is committed and planned, changes, earlier attempts, a reported number."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from preheat.plot.options import PlotOptions
 from preheat.plot.ticks import count, short
 from preheat.runs.record import Entry, entries, line
 from preheat.runs.run import Change, Run
+from preheat.specs import Phase
 
 _STYLES = {
     "used": Style(),
@@ -29,35 +31,54 @@ _MOST_EARLIER = 20
 
 CurveOf = Callable[[str], Curve]
 
+Part = tuple[int, int, float, float]
+"""The first and the last iteration of a part that has values, and their lowest and highest."""
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What was reported under a name in a picture's window, in parts, ascending; `note` says why there is nothing."""
+
+    name: str
+    parts: Sequence[Part]
+    note: str = ""
+
 
 def render_run(
     run: Run,
     curve_of: CurveOf,
-    reports: tuple[str, Sequence[tuple[int, float]]],
+    reports: Reports,
     options: PlotOptions,
     kind: str = "png",
     deadline: Deadline = NO_DEADLINE,
 ) -> bytes:
-    """The picture of a run, as PNG or SVG; `reports` are a name, and iterations with values, ascending.
+    """The picture of a run, as PNG or SVG.
 
     Raises IterationOutOfRange if the window leaves the run, ComputeTimeout past the deadline.
     """
     return draw(_content(run, curve_of, reports, options, deadline), options, kind, deadline)
 
 
-def _content(
-    run: Run, curve_of: CurveOf, reports: tuple[str, Sequence[tuple[int, float]]], options: PlotOptions,
-    deadline: Deadline,
-) -> Content:  # fmt: skip
-    window = _window(run, options)
+def window_of(run: Run, options: PlotOptions) -> range:
+    """The iterations of a picture. Raises IterationOutOfRange if they leave the run."""
+    end = max(run.total_iterations + 1, run.horizon)
+    window = range(options.start, end if options.stop is None else options.stop)
+    if not 1 <= window.stop <= end:
+        raise IterationOutOfRange("stop", window.stop, end)
+    if not window:
+        raise IterationOutOfRange("start", window.start, window.stop - 1)
+    return window
+
+
+def _content(run: Run, curve_of: CurveOf, reports: Reports, options: PlotOptions, deadline: Deadline) -> Content:
+    window = window_of(run, options)
     number = run.attempt_number if run.attempt is not None else 0
     lines = _lines_of(run, curve_of, number, window, options.width_px, deadline)
     earlier = _earlier(run, curve_of, window, options.width_px, deadline)
     order = [name for name in _STYLES if any(each.name == name for each in (*lines, *earlier))]
     drawn = sorted([*earlier, *lines], key=lambda each: order.index(each.name))
-    name, values = reports
-    panel = _panel(name, values, window, options.width_px)
-    phases = curve_of(run.schedule_id).schedule.spec.phases
+    panel = _panel(reports.name, reports.parts)
+    phases = _merged(curve_of(run.schedule_id).schedule.spec.phases)
     return Content(
         title=_title(run),
         start=window.start,
@@ -67,19 +88,9 @@ def _content(
         first_lines={"": drawn[0].name},
         marks=_marks(run, curve_of, number, window, deadline),
         panels=[] if panel is None else [panel],
-        notes=[],
+        notes=[reports.note] if reports.note else [],
         styles=_STYLES,
     )
-
-
-def _window(run: Run, options: PlotOptions) -> range:
-    end = max(run.total_iterations + 1, run.horizon)
-    window = range(options.start, end if options.stop is None else options.stop)
-    if not 1 <= window.stop <= end:
-        raise IterationOutOfRange("stop", window.stop, end)
-    if not window:
-        raise IterationOutOfRange("start", window.start, window.stop - 1)
-    return window
 
 
 def _lines_of(
@@ -103,7 +114,8 @@ def _earlier(run: Run, curve_of: CurveOf, window: range, width_px: int, deadline
     others = [each for each in run.attempts if left.get(each.number, 0) is not None]
     for lane in others[-_MOST_EARLIER:]:
         first = max(left.get(lane.number) or lane.start, lane.start)
-        own = range(max(first, window.start), min(lane.position, window.stop))
+        end = min(lane.position, run.shared_until(lane.number) or lane.position)
+        own = range(max(first, window.start), min(end, window.stop))
         for part, entry in entries(run, lane.number, own.start, own.stop) if own else []:
             found += _line("earlier attempts", part, entry, curve_of, len(window), width_px, deadline)
     return found
@@ -163,16 +175,23 @@ def _flag(change: Change) -> str:
     return shortened(f"{what} {change.author}: {shortened(change.why, _MOST_WHY)}", _MOST_FLAG)
 
 
-def _panel(name: str, values: Sequence[tuple[int, float]], window: range, width_px: int) -> Panel | None:
-    """A panel of the values that are numbers; None if there are none in the window."""
-    found = [(n, value) for n, value in values if n in window and np.isfinite(value)]
-    if not found:
+def _panel(name: str, parts: Sequence[Part]) -> Panel | None:
+    """A panel of reported values; None if there are none."""
+    if not parts:
         return None
-    iterations, numbers = (np.array(each, dtype=float) for each in zip(*found, strict=True))
-    begins = np.unique(np.linspace(0, len(found), min(width_px, len(found)), endpoint=False).astype(int))
-    ends = np.append(begins[1:], len(found)) - 1
-    lows, highs = np.minimum.reduceat(numbers, begins), np.maximum.reduceat(numbers, begins)
-    return Panel(name, [Line("", iterations[begins], iterations[ends], lows, highs)])
+    firsts, lasts, lows, highs = (np.array(each, dtype=float) for each in zip(*parts, strict=True))
+    return Panel(name, [Line("", firsts, lasts, lows, highs)])
+
+
+def _merged(phases: Sequence[Phase]) -> list[Phase]:
+    """The phases, neighbours of one name as one: two holds in a row have a flag each, and are one phase."""
+    found: list[Phase] = []
+    for phase in phases:
+        if found and found[-1].name == phase.name:
+            found[-1] = replace(found[-1], stop=phase.stop)
+        else:
+            found.append(phase)
+    return found
 
 
 def _title(run: Run) -> str:

@@ -241,6 +241,10 @@ class Run:
         """The id of the run in which an attempt was: this one, or one that it was forked from."""
         return next((origin.run for origin in self.origins if attempt <= origin.attempt), self.id)
 
+    def shared_until(self, attempt: int) -> int | None:
+        """The end of what this run shares of an attempt of one that it was forked from; None for its own."""
+        return min((origin.iteration + 1 for origin in self.origins if attempt <= origin.attempt), default=None)
+
     def change_of(self, change_id: str) -> Change | None:
         """The change of an id."""
         return next((each for each in self.changes if each.id == change_id), None)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Double, cast, func, select
 
 from preheat.runs.errors import RunNotFound
 from preheat.runs.events import Event, check_kept
@@ -14,6 +14,12 @@ from preheat.store.run_tables import run_events, run_reports
 
 _AT_ONCE = 100
 """Places in one statement, which looks for each of their names at each of their iterations."""
+
+
+Extent = tuple[int, int, float, float]
+"""The first and the last iteration of a part that has values, and their lowest and highest."""
+
+_NO_NUMBERS = ("nan", "inf", "-inf")
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,24 @@ class RunHistory:
         kept = found[:limit]
         following = found[limit][0] if len(found) > limit else None
         return Series([n for n, _ in kept], [value for _, value in kept], sorted(names), following)
+
+    def extents(self, run_id: str, attempt: int, name: str, window: range, most: int) -> list[Extent]:
+        """What an attempt reported under a name in a window, all of it in at most `most` parts of the same length.
+
+        Values that are no finite numbers are left out.
+        """
+        reports = run_reports.c
+        own = (reports.run == run_id, reports.attempt == attempt, reports.name == name)
+        inside = (reports.iteration >= window.start, reports.iteration < window.stop)
+        number = cast(reports.value, Double)
+        query = select(
+            func.min(reports.iteration), func.max(reports.iteration), func.min(number), func.max(number)
+        ).where(*own, *inside, reports.value.not_in(_NO_NUMBERS))
+        # Whole columns of a picture, so that a spike or the newest value is never what is left out.
+        part = (reports.iteration - window.start) // -(-len(window) // most)
+        with self._database.transaction() as connection:
+            rows = connection.execute(query.group_by(part).order_by(func.min(reports.iteration))).all()
+        return [(int(first), int(last), float(low), float(high)) for first, last, low, high in rows]
 
 
 def read_reports(

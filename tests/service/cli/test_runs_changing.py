@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from live_runs.rest_job import RestJob
+from preheat.cli.runs.words import begin_words
 from support.runs_cli import Command, cosine
 
 ID = re.compile(r"[0-9a-f]{16}")
@@ -138,6 +139,44 @@ def test_a_dry_run_shows_before_and_after_and_keeps_nothing(job: RestJob, prehea
     assert job.run() == before
 
 
+def test_a_change_says_when_it_begins_later_than_wanted(job: RestJob, preheat: Command) -> None:
+    """Before the question and after the answer; nothing where it begins as wanted."""
+    label = job.run()["label"]
+    command = ("change", label, "scale", "0.5", "--why", "x", "--at")
+    said = "wanted 9, in force from 17: iterations below 17 were handed out\n"
+    assert preheat(*command, "9", "--dry-run").stderr == said
+    assert preheat(*command, "9", "--yes").stderr == said
+    assert preheat(*command, "100", "--yes").stderr == ""
+
+
+def test_a_change_of_a_run_without_a_job_says_what_that_means(live: httpx.Client, preheat: Command) -> None:
+    """Whether nobody has begun, or has ended."""
+    job = RestJob(live)
+    label = job.run()["label"]
+    command = ("change", label, "scale", "0.5", "--why", "x", "--yes", "--at", "100")
+    waiting = "is WAITING: no job has it yet; one that begins beyond 100 gets the change from where it begins"
+    assert preheat(*command).stderr == f"{label} {waiting}\n"
+    job.attach()
+    job.http.post(f"{job.path}/attempts/1/close", json={"token": job.token, "position": 1}).raise_for_status()
+    assert preheat(*command).stderr.startswith(f"{label} is CLOSED: its job has ended; the next one gets the change")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("RUNNING", ""),
+        ("SILENT", "its job has not been heard of since 2026-11-29 03:00:01 UTC; if it goes on alone beyond 1,840, "),
+        ("STALLED", "its job sends heartbeats and stands at 1,200; the change waits until it gets to 1,840"),
+    ],
+)
+def test_a_state_means_something_for_where_a_change_begins(state: str, said: str) -> None:
+    """Nothing where the job goes on as it should."""
+    attempt = {"heard_at": "2026-11-29T03:00:01.123456Z"}
+    run = {"label": "llama", "state": state, "attempt": attempt, "position": 1200, "horizon": 1300}
+    assert "".join(begin_words(run, 1840, None)).startswith(f"llama is {state}: {said}" if said else "")
+    assert bool(begin_words(run, 1840, None)) == bool(said)
+
+
 def test_a_dry_run_says_what_is_out_of_the_ordinary(job: RestJob, preheat: Command) -> None:
     """With --yes that is refused, and done with --confirm."""
     label = job.run()["label"]
@@ -179,6 +218,29 @@ def test_the_job_is_asked_to_restart_and_need_not(job: RestJob, preheat: Command
     assert preheat("withdraw", label).stdout == f"{label}: no restart is asked for any more\n"
     again = preheat("withdraw", label)
     assert (again.exit_code, again.stderr) == (1, f"error: {label}: no restart is asked for\n")
+
+
+def test_a_restart_is_shown_first(job: RestJob, preheat: Command) -> None:
+    """What becomes of each change is what does when the job has restarted; and nothing is kept."""
+    before, early, planned = (job.change(factor=0.9, at=at)["change"] for at in (17, 40, 700))
+    job.run_to(60)
+    label = job.run()["label"]
+    command = ("rollback", label, "--after", "29", "--why", "x", "--changes")
+
+    def then(policy: str) -> dict[str, str]:
+        shown = preheat(*command, policy, "--dry-run")
+        assert (shown.exit_code, shown.stderr) == (0, "")
+        assert shown.stdout.startswith(f"{label}: restart at iteration 30; the next is 60 now\n")
+        return {line[:16]: re.split(" {2,}", line)[-1] for line in shown.stdout.splitlines()[2:]}
+
+    assert then("drop") == {early["id"]: "dropped", planned["id"]: "dropped"}
+    wanted = {early["id"]: "from 30", planned["id"]: "from 700"}
+    assert then("from-here") == wanted
+    assert job.run()["rollback"] is None
+    preheat(*command, "from-here", "--yes")
+    job.attach(30)
+    found = {each["id"]: each["effect"] for each in job.http.get(f"{job.path}/changes").json()["changes"]}
+    assert found == {before["id"]: 17, early["id"]: 30, planned["id"]: 700}
 
 
 def test_a_fork_prints_its_id(job: RestJob, preheat: Command) -> None:

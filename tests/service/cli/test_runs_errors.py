@@ -152,7 +152,11 @@ def test_without_a_terminal_nothing_is_sent(job: RestJob, relay: Relay, preheat:
     [
         (("scale", "-1"), 1, "operation.factor (-1.0) must be ≥ 0"),
         (("scale", "nan"), 2, "FACTOR (nan) must be a finite number"),
-        (("scale", "x"), 2, "FACTOR"),
+        (("scale", "x"), 2, "FACTOR (x) must be a number\n"),
+        (("scale", "0,5"), 2, "FACTOR (0,5) must be a number; write 0.5"),
+        (("hold", "curent"), 2, "VALUE (curent) must be a number or `current`\n"),
+        (("rewarm", "10", "--start-factor", "0,1"), 2, "--start-factor (0,1) must be a number; write 0.1"),
+        (("cooldown", "10", "--to", "0,01"), 2, "--to (0,01) must be a number; write 0.01"),
         (
             ("scale", "0.5", "--at", "3 parsecs"),
             1,
@@ -167,8 +171,8 @@ def test_without_a_terminal_nothing_is_sent(job: RestJob, relay: Relay, preheat:
         ),
         (("scale", "0.5", "--param-group", "head"), 1, "known: default"),
         (("scale", "0.5", "--floor", "low"), 2, "--floor (low) must be a number"),
-        (("hold", "head=1", "head=2"), 2, "must be one value, or group=value once for each param group"),
-        (("hold", "1", "2"), 2, "must be one value, or group=value once for each param group"),
+        (("hold", "head=1", "head=2"), 2, "must be one value or `current`, or group=value once for each param group"),
+        (("hold", "1", "2"), 2, "must be one value or `current`, or group=value once for each param group"),
         (("hold", "1e400"), 2, "VALUE (inf) must be a finite number"),
         (("cooldown", "0"), 1, "operation.iterations (0) must be"),
         (("extend", "5"), 1, "total_iterations (5)"),

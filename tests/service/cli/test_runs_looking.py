@@ -68,6 +68,46 @@ def test_history_tells_who_did_what_and_why(job: RestJob, preheat: Command) -> N
     assert [each["why"] for each in content["changes"]] == ["spike"]
 
 
+def test_what_a_run_does_not_have_is_an_error(live: httpx.Client, job: RestJob, preheat: Command) -> None:
+    """An attempt, and a reported number: with those that there are."""
+    label = job.run()["label"]
+    job.ask(1, reports=[{"iteration": 1, "values": {"acc": 0.5}}])
+    job.attach(3)
+    refused = preheat("history", label, "--attempt", "9")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == "error: --attempt (9) must be one of this run's: 1, 2\n"
+    assert preheat("history", label, "--attempt", "1").exit_code == 0
+    waiting = RestJob(live).run()["label"]
+    assert "--attempt (1) has no place: there is none yet" in preheat("history", waiting, "--attempt", "1").stderr
+    drawn = preheat("plot", label, "-o", "-", "--metric", "accuracy")
+    assert (drawn.exit_code, drawn.stdout) == (1, "")
+    assert drawn.stderr == 'error: metric ("accuracy") must be one of those that were reported: acc\n'
+
+
+def test_texts_of_other_people_do_not_steer_the_terminal(job: RestJob, preheat: Command) -> None:
+    """Escapes, line ends and marks that turn the direction around are shown as such, wherever the reason is told."""
+    evil = "a\x1b]0;b\x07\x1b[2J\nerror: c\x9b31m\x7f\u202ed\u2028e\U000e0001"
+    shown = r"a\x1b]0;b\x07\x1b[2J\nerror: c\x9b31m\x7f\u202ed\u2028e\U000e0001"
+    label = job.run()["label"]
+    change = job.change(factor=0.5, at=500, why=evil)["change"]["id"]
+    asked = ("--changes", "drop", "--why", evil)
+    for arguments in (
+        ("show", label),
+        ("history", label),
+        ("cancel", label, change, "--yes"),
+        ("rollback", label, "--after", "9", *asked, "--yes"),
+        ("show", label),
+    ):
+        done = preheat(*arguments)
+        assert (done.exit_code, shown in done.stdout) == (0, True), arguments
+        assert [each for each in done.output if not each.isprintable() and each != "\n"] == []
+    answer = preheat("history", label, "--json")
+    assert [each for each in answer.stdout if not each.isprintable() and each != "\n"] == []
+    assert json.loads(answer.stdout)["changes"][0]["why"] == evil
+    refused = preheat("show", "no\x1b[2Jbody")
+    assert r"no\x1b[2Jbody" in refused.stderr
+
+
 def test_a_long_history_says_what_it_leaves_out(job: RestJob, preheat: Command) -> None:
     """The last forty events are shown; JSON has all."""
     for _ in range(25):
@@ -81,7 +121,8 @@ def test_a_long_history_says_what_it_leaves_out(job: RestJob, preheat: Command) 
 @pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.SVG", b"<?xml")])
 def test_plot_writes_a_picture(job: RestJob, preheat: Command, tmp_path: Path, name: str, start: bytes) -> None:
     """PNG or SVG by the file's name, with options of a plot and the metric."""
-    options = ("--start", "0", "--stop", "100", "--theme", "dark", "--metric", "loss")
+    job.ask(1, reports=[{"iteration": 1, "values": {"acc": 0.5}}])
+    options = ("--start", "0", "--stop", "100", "--theme", "dark", "--metric", "acc")
     drawn = preheat("plot", job.run()["label"], "-o", str(tmp_path / name), *options)
     assert (drawn.exit_code, drawn.stderr) == (0, "")
     assert (tmp_path / name).read_bytes().startswith(start)

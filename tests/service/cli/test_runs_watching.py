@@ -34,9 +34,10 @@ def piped(output: Path, url: str, *arguments: str) -> Iterator["subprocess.Popen
 
 
 @contextmanager
-def terminal(live: httpx.Client, *arguments: str, columns: int = 100) -> Iterator[Terminal]:
+def terminal(live: httpx.Client, *arguments: str, columns: int = 100, lines: int = 50) -> Iterator[Terminal]:
     """The command on a terminal."""
-    with on_a_terminal(*COMMAND, *arguments, columns=columns, PREHEAT_URL=str(live.base_url)) as running:
+    url = str(live.base_url)
+    with on_a_terminal(*COMMAND, *arguments, columns=columns, lines=lines, PREHEAT_URL=url) as running:
         yield running
 
 
@@ -88,15 +89,32 @@ def test_on_a_terminal_a_table_follows_the_run(live: httpx.Client, job: RestJob)
         screen.read_until("9 of 1,000 (0.9%)")
         screen.read_until("2.25 at iteration 8")
         screen.read_until(repr(job.lrs(9)[0]))
-        job.change(factor=0.5, at=500)
+        job.change(factor=0.5, at=500, why="x\x1b]0;y\x07")
         screen.read_until("from 500")
         screen.read_until("Ctrl-C ends")
         screen.interrupt()
         assert screen.exit_code() == 0
+    assert "\x1b]0;" not in screen.written
     assert job.lrs(9) == pytest.approx([cosine(9)])
     assert [line for line in screen.lines if len(line) > 80] == []
     assert screen.written.endswith("\x1b[?25h")
     assert "Traceback" not in screen.text
+
+
+def test_a_low_terminal_shows_the_newest_events_too(live: httpx.Client, job: RestJob) -> None:
+    """At 80 × 24, however long the reasons are: each on a line, and no frame is higher than the terminal."""
+    job.ask(9, reports=[{"iteration": 8, "values": {"loss": 2.25}}])
+    for n in range(5):
+        job.change(factor=0.9, at=500 + n, why=f"reason {n} " * 9)
+    with terminal(live, "watch", job.run()["label"], "--every", "0.2", columns=80, lines=24) as screen:
+        screen.read_until("2.25 at iteration 8")
+        screen.read_until("change-accepted  scale by 0.9 from iteration 504, by anonymous")
+        screen.interrupt()
+        assert screen.exit_code() == 0
+    assert [line for line in screen.lines if len(line) > 80] == []
+    frame = screen.text.split(job.run()["label"])[-1].split("\n")
+    assert 16 < len(frame) <= 24
+    assert "…" not in {line.strip() for line in frame}, "nothing is cut off below"
 
 
 def test_a_change_is_made_after_a_yes_and_not_after_a_no(live: httpx.Client, job: RestJob) -> None:

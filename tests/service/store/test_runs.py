@@ -1,5 +1,6 @@
 """Live runs in the database: what was saved is what is read, one transaction after the other, on both kinds."""
 
+import math
 import re
 import sqlite3
 import threading
@@ -254,6 +255,36 @@ def test_reports_come_back_as_they_were_told(runs: RunStore, curves: Curves) -> 
     assert [repr(value) for value in series.values] == ["inf", "-0.0", "5e-324", "nan"]
     with runs.held(run_id) as held:
         assert held.report_count == 7
+
+
+def test_reports_in_few_parts_have_every_extreme_and_the_newest(runs: RunStore, curves: Curves) -> None:
+    """However few the parts and whatever the window: the lowest and highest of each; what is no number has no place."""
+    run_id = made(runs).id
+    attach(runs, run_id, curves)
+    ask(runs, run_id, curves, 1)
+    values = {n: (n * 37 % 101) / 8 for n in range(1, 301) if not 40 < n < 60}
+    odd = {50: float("nan"), 51: float("inf"), 52: float("-inf")}
+    tell(runs, run_id, curves, *{**values, **odd, 123: 5e20, 300: -1.5}.items())
+    values |= {123: 5e20, 300: -1.5}
+    history = RunHistory(runs.database)
+    for window, most in (
+        (range(1001), 7),
+        (range(7, 301), 5),
+        (range(45, 56), 3),
+        (range(90, 301), 4000),
+        (range(1), 1),
+    ):
+        length = math.ceil(len(window) / most)
+        columns = [range(first, first + length) for first in window[::length]]
+        filled = [[n for n in column if n in values and n in window] for column in columns]
+        wanted = [
+            (min(have), max(have), min(values[n] for n in have), max(values[n] for n in have))
+            for have in filled
+            if have
+        ]
+        assert history.extents(run_id, 1, "loss", window, most) == wanted
+        assert len(wanted) <= most
+    assert history.extents(run_id, 1, "acc", range(301), 9) == []
 
 
 def test_looking_for_what_a_batch_has_reads_no_more_than_that(runs: RunStore, curves: Curves) -> None:

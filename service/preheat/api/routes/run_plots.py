@@ -11,8 +11,14 @@ from preheat.api.queries import RunPlotQuery
 from preheat.api.run_dependencies import RunId, Runs
 from preheat.budget import check_picture
 from preheat.formats import PICTURES, PNG, SVG
+from preheat.messages import shortened
 from preheat.plot.options import PlotOptions
-from preheat.plot.run_picture import render_run
+from preheat.plot.run_picture import Reports, render_run, window_of
+from preheat.plot.ticks import count
+from preheat.runs.run import Run
+from preheat.specs import InvalidSpec, violation
+
+_USUAL_METRIC, _MOST_LISTED = "loss", 200
 
 router = APIRouter(tags=["runs"], default_response_class=Response)
 
@@ -26,9 +32,24 @@ def _plot_run(context: Context, runs: Runs, run_id: RunId, query: Annotated[RunP
     run = runs.store.get(run_id)
     options = PlotOptions(**query.model_dump(include=set(PlotOptions.model_fields)))
     kind = context.request.url.path.rpartition(".")[2]
-    reports = (query.metric, runs.reported(run, query.metric))
+    name, window = query.metric or _USUAL_METRIC, window_of(run, options)
+    parts = runs.reported(run, name, window, query.width_px)
+    reports = Reports(name, parts, "" if parts else _why_none(runs, run, query.metric, window))
     picture = render_run(run, runs.free_curves().curve, reports, options, kind, context.deadline)
     return response(picture, media_type=SVG if kind == "svg" else PNG, etag=run.etag)
+
+
+def _why_none(runs: Runs, run: Run, metric: str | None, window: range) -> str:
+    """What a picture says where no value is drawn. Raises InvalidSpec for a name that the run does not have."""
+    names = runs.reported_names(run)
+    if not names:
+        return "" if metric is None else "nothing has been reported yet"
+    listed = shortened(", ".join(names), _MOST_LISTED)
+    if metric is None:
+        return "" if _USUAL_METRIC in names else f"no {_USUAL_METRIC} was reported; metric= names one of {listed}"
+    if metric not in names:
+        raise InvalidSpec([violation(("metric",), f"must be one of those that were reported: {listed}", metric)])
+    return f"no value of {metric} in iterations {count(window.start)} … {count(window.stop - 1)}"
 
 
 for _media_type, _kind in PICTURES.items():

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from preheat.cli.output import ERR, OUT, fail
+from preheat.cli.output import fail, remark, visible
 from preheat.cli.runs.answers import Refused, ServiceError
 from preheat.cli.runs.found import path_of
 from preheat.cli.runs.service import Service
@@ -65,20 +65,14 @@ def ask(question: str, *, is_yes: bool) -> None:
     if is_yes:
         return
     must_be_able_to_ask()
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(visible(question), err=True):
         decline()
 
 
 def decline() -> NoReturn:
     """Ends the command of somebody who has said no."""
-    ERR.print("nothing was changed", highlight=False)
+    remark("nothing was changed")
     raise typer.Exit(1)
-
-
-def say(*lines: str) -> None:
-    """What was done, on stdout."""
-    for line in lines:
-        OUT.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _moved(service: Service, run: Mapping[str, Any]) -> ServiceError:

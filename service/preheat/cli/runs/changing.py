@@ -2,8 +2,6 @@
 
 import functools
 import inspect
-import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -13,13 +11,14 @@ import typer
 from typer.core import TyperGroup
 
 from preheat.cli.arguments import SpecArgument, failing, parameter, with_parameters, with_specs
-from preheat.cli.output import fail, summary
-from preheat.cli.runs.asking import Key, Steering, Why, Yes, ask, must_be_able_to_ask, say, steering
+from preheat.cli.output import fail, remark, say, summary
+from preheat.cli.runs.asking import Key, Steering, Why, Yes, ask, must_be_able_to_ask, steering
 from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import Json, print_json
+from preheat.cli.runs.numbers import duration, finite, per_group
 from preheat.cli.runs.preview import print_preview
 from preheat.cli.runs.service import Service, with_service
-from preheat.cli.runs.words import number, operation_words
+from preheat.cli.runs.words import begin_words, number, operation_words
 from preheat.specs.amendments import (
     CooldownAmendment,
     ExtendAmendment,
@@ -30,8 +29,6 @@ from preheat.specs.amendments import (
 
 Fields = dict[str, Any]
 """Fields of an operation; what is None is not given."""
-
-_WHOLE = re.compile(r"[0-9]+|[0-9]{1,3}(,[0-9]{3})+")
 
 
 class _OfARun(TyperGroup):
@@ -135,7 +132,7 @@ def _about(model: Any, field: str) -> str:
 
 @operation("scale")
 def scale(
-    factor: Annotated[float, typer.Argument(metavar="FACTOR", help=_about(ScaleAmendment, "factor"))],
+    factor: Annotated[str, typer.Argument(metavar="FACTOR", help=_about(ScaleAmendment, "factor"))],
     floor: Annotated[
         list[str] | None,
         typer.Option(metavar="VALUE", help=_about(ScaleAmendment, "floor") + " Or group=value, once for each."),
@@ -158,7 +155,7 @@ def hold(
     hyperparameter: Hyperparameter = None,
 ) -> Fields:
     """Hold one value at every iteration; `current` is the one that the first of them would have had."""
-    value = "current" if values == ["current"] else per_group(values, "VALUE")
+    value = "current" if values == ["current"] else per_group(values, "VALUE", or_else=" or `current`")
     return {"value": value, **_of(param_group, hyperparameter)}
 
 
@@ -180,7 +177,7 @@ def replace(
 def rewarm(
     iterations: Annotated[str, typer.Argument(metavar="DURATION", help=_about(RewarmAmendment, "iterations"))],
     start_factor: Annotated[
-        float | None, typer.Option(help=_about(RewarmAmendment, "start_factor"), show_default="0")
+        str | None, typer.Option(metavar="NUMBER", help=_about(RewarmAmendment, "start_factor"), show_default="0")
     ] = None,
     param_group: ParamGroups = None,
     hyperparameter: Hyperparameter = None,
@@ -193,7 +190,9 @@ def rewarm(
 @operation("cooldown")
 def cooldown(
     iterations: Annotated[str, typer.Argument(metavar="DURATION", help=_about(CooldownAmendment, "iterations"))],
-    to: Annotated[float | None, typer.Option(help=_about(CooldownAmendment, "to"), show_default="0")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help=_about(CooldownAmendment, "to"), show_default="0")
+    ] = None,
     shape: Annotated[
         Literal["linear", "cosine", "1-sqrt"] | None,
         typer.Option(help=_about(CooldownAmendment, "shape"), show_default="linear"),
@@ -264,6 +263,8 @@ def _change(service: Service, run_name: str, operation: Fields, wish: Wish) -> N
     begin = "and is out again" if answer["effect"] is None else answer["effect"]["text"]
     what = f"{operation_words(found['operation'])}, {begin} (revision {answer['revision']})"
     say(f"accepted{repeated} as change {found['id']}: {what}")
+    if answer["effect"] is not None:
+        remark(*begin_words(run, answer["effect"]["iteration"], found["at"]))
 
 
 def _shown_first(service: Service, run: dict[str, Any], body: dict[str, Any], wish: Wish) -> dict[str, Any]:
@@ -273,42 +274,13 @@ def _shown_first(service: Service, run: dict[str, Any], body: dict[str, Any], wi
         print_json(preview)
         return body
     print_preview(preview, f"{run['label']}: {operation_words(body['operation'])}")
+    at = body.get("at")
+    remark(*begin_words(run, preview["effect"]["iteration"], at if isinstance(at, int) else None))
     if wish.dry_run:
         return body
     is_odd = preview["needs_confirmation"] and not wish.confirm
     ask("Change it all the same?" if is_odd else "Change it?", is_yes=False)
     return {**body, "confirm": bool(preview["needs_confirmation"])}
-
-
-def duration(text: str) -> int | str:
-    """An iteration as a number (12,345 as it is shown, too); any other duration as it is written."""
-    written = text.strip()
-    return int(written.replace(",", "")) if _WHOLE.fullmatch(written) else written
-
-
-def finite(value: float, name: str) -> float:
-    """A number; ends the command if it is none."""
-    if not math.isfinite(value):
-        fail(f"{name} ({value}) must be a finite number", code=2)
-    return value
-
-
-def per_group(texts: list[str], name: str) -> float | dict[str, float]:
-    """One value, or one for each param group, from texts such as `head=1e-4`; ends the command for others."""
-    if len(texts) == 1 and "=" not in texts[0]:
-        return _value(texts[0], name)
-    pairs = [text.rpartition("=") for text in texts]
-    names = [group for group, _, _ in pairs]
-    if not all(names) or len(set(names)) < len(names):
-        fail(f"{name} ({' '.join(texts)}) must be one value, or group=value once for each param group", code=2)
-    return {group: _value(value, name) for group, _, value in pairs}
-
-
-def _value(text: str, name: str) -> float:
-    try:
-        return finite(float(text), name)
-    except ValueError:
-        fail(f"{name} ({text}) must be a number", code=2)
 
 
 def _of(param_groups: list[str] | None, hyperparameter: str | None) -> Fields:

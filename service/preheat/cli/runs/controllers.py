@@ -5,12 +5,12 @@ from urllib.parse import quote
 
 import typer
 
-from preheat.cli.output import ERR, print_table, summary, write_data
+from preheat.cli.output import print_table, remark, say, summary, visible, write_data
 from preheat.cli.runs.answers import Refused
-from preheat.cli.runs.asking import say
-from preheat.cli.runs.changing import ParamGroups, finite, per_group
+from preheat.cli.runs.changing import ParamGroups
 from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import Json, print_json
+from preheat.cli.runs.numbers import finite, per_group
 from preheat.cli.runs.service import Service, with_service
 from preheat.cli.runs.words import controller_words, number
 
@@ -41,12 +41,14 @@ def add(
     mode: Annotated[
         Literal["min", "max"] | None, typer.Option(help="Whether less of it is better.", show_default="min")
     ] = None,
-    factor: Annotated[float | None, typer.Option(help="What the LR is multiplied by.", show_default="0.1")] = None,
+    factor: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="What the LR is multiplied by.", show_default="0.1")
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Reports without an improvement before the LR is reduced.", show_default="10")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="What counts as an improvement.", show_default="0.0001")
+        str | None, typer.Option(metavar="NUMBER", help="What counts as an improvement.", show_default="0.0001")
     ] = None,
     threshold_mode: Annotated[
         Literal["rel", "abs"] | None, typer.Option(help="Of what it is a share.", show_default="rel")
@@ -61,7 +63,7 @@ def add(
         ),
     ] = None,
     eps: Annotated[
-        float | None, typer.Option(help="Least reduction of an LR that is made.", show_default="1e-08")
+        str | None, typer.Option(metavar="NUMBER", help="Least reduction of an LR that is made.", show_default="1e-08")
     ] = None,
     param_group: ParamGroups = None,
 ) -> None:
@@ -81,9 +83,8 @@ def add(
     body = {"metric": metric, "parameters": given}
     # It has no key: sent twice, it would be two.
     made = service.send("POST", f"{path_of(run)}/controllers", body, is_repeatable=False)
-    write_data(f"{made['id']}\n")
-    said = f"{controller_words(made)}, from iteration {number(made['first'])} on"
-    ERR.print(said, markup=False, highlight=False, soft_wrap=True)
+    write_data(visible(made["id"]) + "\n")
+    remark(f"{controller_words(made)}, from iteration {number(made['first'])} on")
 
 
 @with_service

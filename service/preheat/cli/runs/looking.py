@@ -7,7 +7,7 @@ import orjson
 import typer
 
 from preheat.cli.arguments import valid, with_options
-from preheat.cli.output import OUT, print_table, write_data
+from preheat.cli.output import fail, print_table, say, visible_json, write_data
 from preheat.cli.pictures import picture_kind, write_picture
 from preheat.cli.runs.answers import Refused
 from preheat.cli.runs.found import RunName, find_run, list_runs, path_of
@@ -24,6 +24,7 @@ from preheat.cli.runs.words import (
     state_words,
     time_words,
 )
+from preheat.messages import shortened
 from preheat.plot.options import PlotOptions
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, as the service answers.")]
@@ -52,7 +53,7 @@ def list_(
     rows = [(run["label"], state_words(run), _place(run), run["id"]) for run in found[:limit]]
     print_table(("label", "state", "iteration", "id"), rows)
     if len(found) > limit:
-        OUT.print(f"there are more: --limit {limit * 2} lists them too, --label and --state choose", highlight=False)
+        say(f"there are more: --limit {limit * 2} lists them too, --label and --state choose")
 
 
 @with_service
@@ -64,7 +65,7 @@ def show(service: Service, run_name: RunName, json: Json = False) -> None:
         return
     changes = service.get(f"{path_of(run)}/changes")["changes"]
     for name, text in _facts(run, next_lrs(service, run)):
-        OUT.print(f"{name:<12}{text}", markup=False, highlight=False, soft_wrap=True)
+        say(f"{name:<12}{text}")
     _print_changes(changes)
 
 
@@ -73,8 +74,10 @@ def history(service: Service, run_name: RunName, attempt: Attempt = None, json: 
     """Tell what was done to a run, by whom and why, and what happened."""
     run = find_run(service, run_name)
     path = path_of(run)
+    attempts = service.get(f"{path}/attempts")["attempts"]
+    _check_attempt(attempt, attempts)
     content = {
-        "attempts": service.get(f"{path}/attempts")["attempts"],
+        "attempts": attempts,
         "changes": service.get(f"{path}/changes", attempt=attempt)["changes"],
         "events": events_of(service, run, 0 if json else max(run["events"] - _EVENTS_SHOWN, 0)),
     }
@@ -89,7 +92,7 @@ def history(service: Service, run_name: RunName, attempt: Attempt = None, json: 
     rows = [(str(each["number"]), time_words(each["at"]), each["kind"], event_words(each)) for each in events]
     print_table(("number", "at (UTC)", "event", ""), rows, "events")
     if events and events[0]["number"] > 1:
-        OUT.print(f"{events[0]['number'] - 1:,} earlier events left out: --json has all that are kept", highlight=False)
+        say(f"{events[0]['number'] - 1:,} earlier events left out: --json has all that are kept")
 
 
 @with_service
@@ -101,7 +104,9 @@ def plot(
         str, typer.Option("--output", "-o", metavar="FILE", help="A .png or .svg; - for a PNG on stdout.")
     ],
     given: dict[str, Any],
-    metric: Annotated[str, typer.Option(help="Name of the reported number to show below.")] = "loss",
+    metric: Annotated[
+        str | None, typer.Option(help="Name of the reported number to show below.", show_default="loss")
+    ] = None,
 ) -> None:
     """Draw what a run used, has promised and plans, with its changes and a reported number."""
     kind = picture_kind(output)
@@ -113,7 +118,7 @@ def plot(
 
 def print_json(content: Any) -> None:
     """Content as JSON, indented."""
-    write_data(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
+    write_data(visible_json(orjson.dumps(content, option=orjson.OPT_INDENT_2)) + b"\n")
 
 
 def next_lrs(service: Service, run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -180,6 +185,16 @@ def _print_changes(changes: list[Mapping[str, Any]]) -> None:
     ]
     if rows:
         print_table(("change", "what", "iterations", "status", "author: why"), rows, "changes")
+
+
+def _check_attempt(attempt: int | None, attempts: list[Mapping[str, Any]]) -> None:
+    """Ends the command for an attempt that the run does not have; 0 is before the first."""
+    numbers = [each["number"] for each in attempts]
+    if not attempt or attempt in numbers:
+        return
+    if not numbers:
+        fail(f"--attempt ({attempt}) has no place: there is none yet")
+    fail(f"--attempt ({attempt}) must be one of this run's: {shortened(', '.join(map(str, numbers)), 100)}")
 
 
 def _attempt_row(attempt: Mapping[str, Any]) -> tuple[str, ...]:

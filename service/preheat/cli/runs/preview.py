@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from preheat.cli.output import ERR, print_table
-from preheat.cli.runs.asking import say
-from preheat.cli.runs.words import number
+from preheat.cli.output import print_table, remark, say
+from preheat.cli.runs.words import number, operation_words, span_words
 
 _MOST_COLUMNS = 8
 
@@ -29,7 +28,30 @@ def print_preview(preview: Mapping[str, Any], what: str) -> None:
         place = "" if finding["iteration"] is None else f" at iteration {number(finding['iteration'])}"
         say(f"{finding['severity']} {finding['rule']}{place}: {finding['detail']}")
     for reason in preview["needs_confirmation"]:
-        ERR.print(f"out of the ordinary: {reason}", markup=False, highlight=False, soft_wrap=True)
+        remark(f"out of the ordinary: {reason}")
+
+
+def print_restart(run: Mapping[str, Any], changes: list[Mapping[str, Any]], after: int, policy: str) -> None:
+    """What becomes of a run whose job goes on after an iteration, and of its changes from there on."""
+    first = after + 1
+    say(f"{run['label']}: restart at iteration {number(first)}; the next is {number(run['position'])} now")
+    rows = [
+        (each["id"], operation_words(each["operation"]), span_words(each), _then(run, each, first, policy))
+        for each in changes
+        if each["effect"] is not None and each["effect"] >= first
+    ]
+    if rows:
+        print_table(("change", "what", "iterations", "then"), rows)
+    else:
+        say("no change begins there or later: what follows is as it was")
+
+
+def _then(run: Mapping[str, Any], change: Mapping[str, Any], first: int, policy: str) -> str:
+    """What becomes of one change that begins at the restart or later."""
+    if policy == "drop":
+        return "stays if its report does" if change["cause"] else "dropped"
+    is_planned = change["at"] is not None and change["at"] >= max(run["horizon"], first)
+    return span_words(change) if is_planned else f"from {number(first)}"
 
 
 def _columns(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

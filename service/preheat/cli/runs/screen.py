@@ -2,17 +2,16 @@
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from preheat.cli.output import OUT
-from preheat.cli.runs.asking import say
+from preheat.cli.output import OUT, cell, say, visible
 from preheat.cli.runs.feed import Event
 from preheat.cli.runs.view import View
 from preheat.cli.runs.words import (
@@ -28,6 +27,9 @@ from preheat.cli.runs.words import (
 )
 
 _CHANGES_SHOWN, _EVENTS_SHOWN = 3, 8
+_ROOMY = 40
+"""Lines of a terminal on which tables have room for lines around them and for long texts."""
+
 _LINE_EVERY_S = 60.0
 """How often a line says where the run is, if nothing happens to it."""
 
@@ -122,12 +124,17 @@ class LiveTable:
         self._draw()
 
     def _draw(self) -> None:
-        parts: list[RenderableType] = [] if self._view is None else [_head(self._view)]
+        height = OUT.size.height
+        is_low = height < _ROOMY
+        parts: list[RenderableType] = [] if self._view is None else [_head(self._view, is_low=is_low)]
         # Always a line, so that nothing moves when there is something to say.
-        parts.append(Text(self._lost, style="bold red") if self._lost else Text("Ctrl-C ends", style="dim"))
-        # What a low terminal cuts off are the oldest events.
-        parts += [] if self._view is None else _changes(self._view)
-        parts += [_events([*reversed(self._events)])] if self._events else []
+        parts.append(Text(visible(self._lost), style="bold red") if self._lost else Text("Ctrl-C ends", style="dim"))
+        parts += [] if self._view is None else _changes(self._view, is_low=is_low)
+        events = [*reversed(self._events)]
+        if is_low:  # the newest, as many as there are lines left
+            taken = len(OUT.render_lines(Group(*parts), pad=False)) + 2  # and their title, and the line of the cursor
+            events = events[: max(height - taken, 1)]
+        parts += [_events(events, is_low=is_low)] if events else []
         self._live.update(Group(*parts), refresh=True)
 
 
@@ -151,34 +158,40 @@ def facts(view: View) -> list[tuple[str, str]]:
     return [*found, ("a change", f"would begin {run['next_change']['text']}")]
 
 
-def _head(view: View) -> Table:
-    """Name and value, side by side."""
-    table = Table(title=escape(view.run["label"]), show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in facts(view):
-        table.add_row(name, escape(text))
+def _table(title: str, headings: tuple[str, ...], rows: Sequence[Sequence[str]], *, is_low: bool) -> RenderableType:
+    """A table; on a low terminal without lines around it, each row on one line, so that the newest events have room."""
+    if is_low:
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, map(visible, row), widths)).rstrip() for row in rows]
+        texts = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
+        return Group(Text(visible(title), style="bold"), *texts)
+    table = Table(title=cell(title), show_header=any(headings))
+    for place, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=place == 0)
+    for row in rows:
+        table.add_row(*map(cell, row))
     return table
 
 
-def _changes(view: View) -> list[Table]:
+def _head(view: View, *, is_low: bool) -> RenderableType:
+    """Name and value, side by side."""
+    return _table(view.run["label"], ("", ""), facts(view), is_low=is_low)
+
+
+def _changes(view: View, *, is_low: bool) -> list[RenderableType]:
     """The last changes, in order of acceptance."""
     if not view.changes:
         return []
     hidden = len(view.changes) - _CHANGES_SHOWN
-    table = Table(title="changes" if hidden <= 0 else f"changes, after {hidden:,} others")
-    for heading in ("iterations", "what", "status", "author: why"):
-        table.add_column(heading, overflow="fold")
-    for change in view.changes[-_CHANGES_SHOWN:]:
-        row = (span_words(change), operation_words(change["operation"]), change["status"] or "", reason_words(change))
-        table.add_row(*map(escape, row))
-    return [table]
+    title = "changes" if hidden <= 0 else f"changes, after {hidden:,} others"
+    rows = [
+        (span_words(each), operation_words(each["operation"]), each["status"] or "", reason_words(each))
+        for each in view.changes[-_CHANGES_SHOWN:]
+    ]
+    return [_table(title, ("iterations", "what", "status", "author: why"), rows, is_low=is_low)]
 
 
-def _events(events: list[Event]) -> Table:
-    table = Table(title="events")
-    for heading in ("UTC", "event", ""):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "UTC")
-    for event in events:
-        table.add_row(time_words(event["at"])[11:], escape(event["kind"]), escape(event_words(event)))
-    return table
+def _events(events: list[Event], *, is_low: bool) -> RenderableType:
+    """The newest first."""
+    rows = [(time_words(each["at"])[11:], each["kind"], event_words(each)) for each in events]
+    return _table("events", ("UTC", "event", ""), rows, is_low=is_low)

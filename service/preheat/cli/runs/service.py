@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from preheat.cli.arguments import Command, parameter, valid, with_parameters
-from preheat.cli.output import ERR, print_error
+from preheat.cli.output import print_error, remark
 from preheat.cli.runs.answers import UNANSWERED, NoAnswer, Refused, ServiceError, content_of, refusal
 from preheat.cli.runs.connection import Connection
 
@@ -120,8 +120,7 @@ def speaking(given: dict[str, Any]) -> Iterator[Service]:
             service.close()
     except ServiceError as error:
         print_error(error.lines[0])
-        for line in error.lines[1:]:
-            ERR.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        remark(*(f"  {line}" for line in error.lines[1:]))
         raise typer.Exit(error.exit_code) from error
 
 
@@ -135,5 +134,5 @@ def _doubt(headers: Mapping[str, str]) -> str:
 
 def _pause(error: ServiceError, wait_s: float) -> None:
     """Says why the request is sent again, and waits."""
-    ERR.print(f"{error.lines[0]}; asking again", markup=False, highlight=False, soft_wrap=True)
+    remark(f"{error.lines[0]}; asking again")
     time.sleep(wait_s)

@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from preheat.cli.arguments import SpecArgument, failing, with_specs
-from preheat.cli.output import ERR, fail, write_data
+from preheat.cli.output import fail, remark, say, visible, write_data
 from preheat.cli.runs.answers import Refused
-from preheat.cli.runs.asking import Key, Steering, Why, Yes, ask, say, steering
+from preheat.cli.runs.asking import Key, Steering, Why, Yes, ask, must_be_able_to_ask, steering
 from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import Attempt
+from preheat.cli.runs.preview import print_restart
 from preheat.cli.runs.service import Service, with_service
 from preheat.cli.runs.words import number, rollback_words, state_words
 
@@ -73,11 +74,18 @@ def rollback(
         typer.Option(help="What becomes of the changes from there on: dropped, or all of them from there."),
     ],
     why: Why,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would do, and end.")] = False,
     yes: Yes = False,
     key: Key = None,
 ) -> None:
     """Ask the job to stop and to restart from its checkpoint of an iteration; until then the run takes no change."""
+    if not (yes or dry_run):
+        must_be_able_to_ask()
     run = find_run(service, run_name)
+    if dry_run or not yes:
+        print_restart(run, service.get(f"{path_of(run)}/changes")["changes"], after, changes)
+    if dry_run:
+        return
     ask(
         f"{run['label']} is at iteration {number(run['position'])}. Ask its job to go back to after {number(after)} "
         f"({changes})?",
@@ -145,8 +153,8 @@ def _set_lock(service: Service, run_name: str, lock: str) -> None:
 
 def _print_id(run: dict[str, Any], about: str) -> None:
     """The id alone on stdout, so that a script can take it; the rest on stderr."""
-    write_data(f"{run['id']}\n")
-    ERR.print(f"{run['label']}: {about}", markup=False, highlight=False, soft_wrap=True)
+    write_data(visible(run["id"]) + "\n")
+    remark(f"{run['label']}: {about}")
 
 
 def _tell_differences(error: Refused) -> None:

@@ -25,6 +25,20 @@ def state_words(run: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
+def begin_words(run: Mapping[str, Any], effect: int, wanted: int | None) -> list[str]:
+    """What is odd about where a change of a run as it was begins: later than wanted, or where nobody may be."""
+    lines = []
+    if wanted is not None and effect > wanted:
+        reason = f"iterations below {number(run['horizon'])} were handed out"
+        lines.append(f"wanted {number(wanted)}, in force from {number(effect)}: {reason}")
+    words = _UNHEARD.get(run["state"])
+    if words is not None:
+        heard = "" if run["attempt"] is None else time_words(run["attempt"]["heard_at"])
+        place = words.format(heard=heard, effect=number(effect), position=number(run["position"]))
+        lines.append(f"{run['label']} is {run['state']}: {place}")
+    return lines
+
+
 def operation_words(operation: Mapping[str, Any]) -> str:
     """What an operation does."""
     words = _OPERATIONS.get(operation["op"])
@@ -78,6 +92,15 @@ def lr_words(groups: list[Mapping[str, Any]]) -> str:
     shown = ", ".join(f"{group['name']} {group['lr']!r}" for group in groups[:MOST_NAMED])
     return shown if len(groups) <= MOST_NAMED else f"{shown}, and {len(groups) - MOST_NAMED} more"
 
+
+_UNHEARD = {
+    "WAITING": "no job has it yet; one that begins beyond {effect} gets the change from where it begins",
+    "SILENT": "its job has not been heard of since {heard} UTC; if it goes on alone beyond {effect}, the change begins "
+    "only when it is back",
+    "STALLED": "its job sends heartbeats and stands at {position}; the change waits until it gets to {effect}",
+    "CLOSED": "its job has ended; the next one gets the change, from where it begins if that is beyond {effect}",
+}
+"""What the state of a job means for the iteration from which a change is in force."""
 
 _FROM_HERE = {"drop": "changes from there on dropped", "from-here": "with the changes from there on"}
 

@@ -91,6 +91,58 @@ def test_a_run_has_a_picture(live: httpx.Client) -> None:
     assert (png.headers["content-type"], png.content[:4]) == ("image/png", b"\x89PNG")
     assert svg.headers["content-type"] == "image/svg+xml"
     assert ">loss<" in svg.text
-    assert ">loss<" not in live.get(f"{job.path}/plot.svg?metric=accuracy").text
     assert problem(live.get(f"{job.path}/plot.png?stop=9999"), 422, "iteration-out-of-range")["last"] == 301
     assert problem(live.get("/v1/runs/unknown/plot.png"), 404, "run-not-found")
+
+
+def test_a_picture_shows_what_was_reported_in_its_window_up_to_the_newest(live: httpx.Client) -> None:
+    """Of thousands of values on few pixels too; by the highest of the panel's axis, which only the newest reaches."""
+    job = RestJob(live, {"target_lr": 0.1, "total_iterations": 9000})
+    job.attach()
+    reports = [{"iteration": n, "values": {"loss": 7e6 if n == 8000 else 1.5}} for n in range(1, 8001)]
+    job.ask(1, iteration_s=0.01, reports=reports)
+    query = "width_px=320&height_px=400"
+    assert ">6e6<" in live.get(f"{job.path}/plot.svg?{query}").text
+    assert ">6e6<" in live.get(f"{job.path}/plot.svg?{query}&start=7990&stop=8001").text
+    assert ">6e6<" not in live.get(f"{job.path}/plot.svg?{query}&stop=8000").text
+
+
+def test_a_metric_that_was_not_reported_is_said(live: httpx.Client) -> None:
+    """An error with the names that there are; without any, and where the window has none, a note in the picture."""
+    job = RestJob(live, {"target_lr": 0.1, "total_iterations": 300})
+    svg = f"{job.path}/plot.svg"
+    assert "nothing has been reported yet" in live.get(f"{svg}?metric=acc").text
+    assert "reported" not in live.get(svg).text
+    job.attach()
+    job.ask(1, reports=[{"iteration": 9, "values": {"acc": 0.5, "grad_norm": 2}}])
+    refused = problem(live.get(f"{svg}?metric=accuracy"), 422, "invalid-spec")
+    assert refused["detail"] == 'metric ("accuracy") must be one of those that were reported: acc, grad_norm'
+    assert "no loss was reported; metric= names one of acc, grad_norm" in live.get(svg).text
+    assert "no value of acc in iterations 10 … 19" in live.get(f"{svg}?metric=acc&start=10&stop=20").text
+    assert ">acc<" in live.get(f"{svg}?metric=acc").text
+
+
+def test_a_fork_shows_nothing_that_the_other_run_reported_later(live: httpx.Client) -> None:
+    """Of what both share until the last shared iteration; then its own, wherever its job goes on."""
+    spec = {"target_lr": 0.1, "total_iterations": 300}
+    job = RestJob(live, spec)
+    job.attach()
+    job.ask(1, reports=[{"iteration": n, "values": {"loss": 7e6 if n > 8 else 1.5}} for n in range(1, 13)])
+    job.ask(13)
+    asked = {"attempt": 1, "iteration": 8, "label": "a-fork-with-a-picture"}
+    forked = job.send("fork", asked).raise_for_status().json()["id"]
+    twin = RestJob(live, spec, label="a-fork-with-a-picture")
+    assert twin.run()["id"] == forked
+
+    def loss(run: RestJob, first: int) -> str:
+        return live.get(f"{run.path}/plot.svg?start={first}&stop=60").text
+
+    for position in (9, 11):
+        assert ">6e6<" not in loss(twin, 0)
+        assert ">loss<" not in loss(twin, 9)
+        twin.attach(position)
+    twin.ask(11, reports=[{"iteration": 11, "values": {"loss": 1.25}}])
+    assert "earlier attempts" not in loss(twin, 0)
+    assert ">loss<" in loss(twin, 9)
+    assert ">6e6<" not in loss(twin, 0)
+    assert ">6e6<" in loss(job, 0)
