@@ -129,7 +129,7 @@ def iterations_per_window(iteration_s: float | None, lease_s: float, limits: Lim
 
 def _check_bounds(run: Run, attempt: Attempt, request: WindowRequest, limits: Limits) -> None:
     """Raises InvalidSpec, KnowsMore, PositionAhead."""
-    told_first = {("acknowledged",): request.acknowledged}
+    told_first: dict[tuple[str, ...], int] = {("acknowledged",): request.acknowledged}
     if request.overrun is not None:
         told_first["overrun", "start"] = request.overrun.start
     rule = f"must be ≥ {attempt.start}, where attempt {attempt.number} began"

@@ -18,7 +18,9 @@ from preheat.runs.facts import Overrun
 from preheat.runs.knowledge import Knowledge
 from preheat.runs.limits import Limits
 from preheat.runs.record import entry
+from preheat.runs.run import Run
 from preheat.runs.states import seconds_until, state_of
+from preheat.runs.status import status_now
 
 COSINE = {"target_lr": 0.1, "total_iterations": 200, "after_scheduler": {"type": "CosineAnnealingLR"}}
 
@@ -243,6 +245,79 @@ def test_rule_14_an_attempt_that_was_lost_with_the_tail_is_in_the_record_again()
         job.attach(12, checkpoint=checkpoint)
     job.save(knowledge.raise_generation(job.run, 2, job.now))
     assert job.attach(12, checkpoint=checkpoint, knowledge=seen, seen_attempt=3).attempt == 4
+
+
+def restored(job: Script, backup: Run, position: int) -> None:
+    """A backup that somebody may have changed since; the job comes back to it with what it was told."""
+    spec = job.shelf.curve(job.run.schedule_id).schedule.spec_dict
+    seen = Knowledge(attempt=1, revision=job.run.revision, bound=job.run.horizon, spec=spec)
+    checkpoint = attempts.Checkpoint("run-1", 1, seen.revision, position, seen.bound)
+    job.run = backup
+    job.save(knowledge.raise_generation(job.run, 2, job.now))
+    job.attach(position, checkpoint=checkpoint, knowledge=seen)
+
+
+def standing(job: Script) -> list[tuple[Any, ...]]:
+    """Author, E and status of every change, in order."""
+    return [(each.author, each.effect, status_now(job.run, each)) for each in job.run.changes]
+
+
+def test_rule_14_facts_replace_what_was_handed_out_and_nothing_that_is_still_to_come() -> None:
+    """A ×0.5 is lost with the tail; on the backup people planned a hold at 500 and a ×0.1 at once. Told: up to 40."""
+    job = started()
+    backup = job.run
+    job.change(factor=0.5)  # from 11 on, the end of the first window
+    job.run_to(31)
+    told, lost = job.run.horizon, job.run
+    job.run = backup
+    job.change("hold", value=0.02, at=500, confirm=True)
+    job.change(factor=0.3)
+    job.change(factor=0.1, not_after=20, confirm=True)
+    backup, job.run = job.run, lost
+    restored(job, backup, 31)
+    assert standing(job) == [
+        ("preheat", 11, "applied"),
+        ("ann", 500, "scheduled"),
+        ("ann", told, "scheduled"),
+        ("ann", None, "missed"),
+    ]
+    lrs = [job.lr(n) for n in (10, 11, told - 1, told, 499, 500)]
+    assert lrs == pytest.approx([0.1, 0.05, 0.05, 0.015, 0.015, 0.02 * 0.3], rel=1e-12)
+    assert {"change-accepted", "change-moved", "change-missed"} <= set(job.kinds())
+    job.run_to(501)
+    assert [status for _, _, status in standing(job)] == ["applied", "applied", "applied", "missed"]
+
+
+def test_rule_14_a_change_that_both_know_stays_one_change_and_can_be_reverted() -> None:
+    """Planned for 20 before the backup, and for 60; by an overrun that was lost the job had the first from 35 on."""
+    job = started()
+    first = job.change(factor=0.5, at=20).change
+    job.change(factor=0.25, at=60)
+    backup = job.run
+    job.ask(35, 11, revision=1, overrun=Overrun(11, 35, 1))
+    assert job.run.changes[0].effect == 35
+    restored(job, backup, 36)
+    assert standing(job) == [("ann", 35, "applied"), ("ann", 60, "scheduled")]
+    assert [job.lr(n) for n in (20, 34, 35, 60)] == [0.1, 0.1, 0.05, 0.0125]
+    job.change("revert", change=first.id, at=70)
+    assert [job.lr(n) for n in (69, 70)] == [0.0125, 0.025]
+
+
+def test_rule_14_a_revert_that_the_job_did_not_know_comes_behind_what_it_was_told() -> None:
+    """Until then the change was in force; one that the job had reverted ends where it did."""
+    job = started()
+    ours = job.change(factor=0.5).change
+    theirs = job.change(factor=0.25).change
+    job.run_to(20)
+    backup, at = job.run, job.run.horizon
+    job.change("revert", change=theirs.id, confirm=True)
+    job.run_to(60)
+    lost, told = job.run, job.run.horizon
+    job.run = backup
+    job.change("revert", change=ours.id, confirm=True)
+    backup, job.run = job.run, lost
+    restored(job, backup, told)
+    assert [job.lr(n) for n in (at - 1, at, told - 1, told)] == pytest.approx([0.0125, 0.05, 0.05, 0.1], rel=1e-12)
 
 
 # 15. world size
