@@ -59,6 +59,9 @@ def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
         draft.add_attempt(_lost(run, knowledge, known, draft.now))
     elif run.attempt is not None:
         draft.set_attempt(run.attempt.number, handed=max(run.attempt.handed, knowledge.bound))
+    if run.attempt is not None and not run.attempt.is_closed:
+        # Nobody who had its token has told of the loss; it is fenced by this one, as by every attempt.
+        draft.set(generation=run.generation + 1)
     draft.set(revision=max(run.revision, knowledge.revision))
     draft.note("recovered", attempt=knowledge.attempt, revision=knowledge.revision, bound=knowledge.bound)
     if knowledge.spec is None:

@@ -215,6 +215,24 @@ def test_rule_14_who_was_fenced_for_knowing_more_is_told_so_again() -> None:
         job.ask(**lost)
 
 
+@pytest.mark.parametrize("ahead", [{"revision": 2}, {"generation": 2}, {"acknowledged": 40}])
+def test_rule_14_a_wrong_token_that_knows_more_is_fenced(ahead: dict[str, int]) -> None:
+    """Else anybody could close a job that is alive."""
+    job = started()
+    with pytest.raises(Superseded):
+        job.ask(1, **{"token": "not-the-token", **ahead})
+
+
+def test_rule_14_who_comes_from_a_lost_attempt_is_told_so_and_closes_nothing() -> None:
+    """Nobody can tell whether its token ever was one. When it attaches, the generation is raised."""
+    job = started()
+    with pytest.raises(KnowsMore) as told:
+        job.ask(1, attempt=2, token=job.token[::-1])
+    job.save(knowledge.raise_generation(job.run, told.value.members["generation"], job.now))
+    assert (job.run.generation, job.run.attempts[-1].is_closed) == (1, False)
+    assert job.attach(12, knowledge=Knowledge(2, 1, 12, CONSTANT)).generation == 2
+
+
 def test_rule_14_what_is_not_ahead_is_no_knowledge() -> None:
     """A client that sends what it knows along, as always, attaches as always; a checkpoint that is ahead tells."""
     job = started()
