@@ -107,14 +107,17 @@ def _put_behind(draft: Draft, change: Change, told: range) -> None:
 
 
 def _is_known(run: Run, revert: Change, theirs: list[_Amendment]) -> bool:
-    """Whether a revision has an amendment that ends where a revert takes its change back."""
-    target = run.change_of(revert.operation["change"])
-    if target is None:
-        return True
-    ends = [each for each in theirs if each.get("stop") == revert.effect]
+    """Whether a revision has an amendment that ends where a revert takes its change back, or brings it back."""
+    root, place = revert, "start"
+    while root.operation["op"] == "revert":
+        target = run.change_of(root.operation["change"])
+        if target is None:
+            return True
+        root, place = target, "stop" if place == "start" else "start"
+    there = [each for each in theirs if each.get(place) == revert.effect]
     # The value of a hold of the current LR is a number there.
-    names = [name for name in target.operation if name != "value"]
-    return any(all(each.get(name) == target.operation[name] for name in names) for each in ends)
+    names = [name for name in root.operation if name != "value"]
+    return any(all(each.get(name) == root.operation[name] for name in names) for each in there)
 
 
 def _add(draft: Draft, lost: list[_Amendment], first: int, after: list[str]) -> None:
