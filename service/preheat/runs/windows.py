@@ -168,8 +168,8 @@ def _heard(draft: Draft, request: WindowRequest, limits: Limits) -> Attempt:
         attempt.number,
         position=max(attempt.position, request.position),
         acknowledged=max(attempt.acknowledged, request.acknowledged),
-        heard_at=max(attempt.heard_at, draft.now),
-        moved_at=max(attempt.moved_at, draft.now) if has_moved else attempt.moved_at,
+        heard_at=draft.now,
+        moved_at=draft.now if has_moved else attempt.moved_at,
         iteration_s=request.iteration_s if request.iteration_s is not None else attempt.iteration_s,
         lease_s=limits.lease(attempt.speakers),
     )

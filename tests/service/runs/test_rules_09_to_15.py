@@ -1,6 +1,7 @@
 """The rules of live runs, as far as they concern the pure room: fencing, checkpoints, events, states, recovery."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from preheat.runs.events import check_kept
 from preheat.runs.facts import Overrun
 from preheat.runs.knowledge import Knowledge
 from preheat.runs.limits import Limits
-from preheat.runs.record import entry
+from preheat.runs.record import entries, entry
 from preheat.runs.run import Run
 from preheat.runs.states import seconds_until, state_of
 from preheat.runs.status import status_now
@@ -105,6 +106,22 @@ def test_rule_10_the_first_lr_is_logged_and_a_jump_is_an_event() -> None:
     assert after == pytest.approx(before / 2, rel=0.02)
 
 
+def test_rule_10_the_record_of_a_run_of_many_attempts_is_read_in_one_walk() -> None:
+    """10,000 restarts, each a little further on, are as many parts; and who went back owns what it ran anew."""
+    job = started()
+    first = job.run.attempts[0]
+    many = [replace(first, number=n, parent=n - 1 or None, start=n, position=n + 1, handed=n + 1, is_closed=True)
+            for n in range(1, 10_001)]  # fmt: skip
+    run = replace(job.run, attempts=tuple(many))
+    parts = entries(run, 10_000, 1, 10_001)
+    assert [(part.start, at.attempt) for part, at in parts] == [(n, n) for n in range(1, 10_001)]
+    back = replace(many[-1], number=10_001, parent=10_000, start=3, position=5, handed=5)
+    run = replace(run, attempts=(*many, back))
+    assert [(part, at.attempt) for part, at in entries(run, 10_001, 0, 5)] == [
+        (range(1), 1), (range(1, 2), 1), (range(2, 3), 2), (range(3, 5), 10_001),
+    ]  # fmt: skip
+
+
 # 11. plateau: test_plateau.py
 
 
@@ -151,6 +168,18 @@ def test_rule_13_states_by_what_was_last_heard() -> None:
     assert state_of(job.run, job.now, job.limits) == "CLOSED"
     job.save(making.finish(job.run, "ann", job.now))
     assert state_of(job.run, job.now, job.limits) == "FINISHED"
+
+
+def test_rule_13_a_clock_that_jumped_ahead_is_forgotten() -> None:
+    """Once it is set back: with the next heartbeat, and for a job that is dead as well."""
+    job = started()
+    job.now += 1e6
+    job.ask(2)
+    job.now -= 1e6
+    assert state_of(job.run, job.now, job.limits) == "SILENT"
+    job.ask(3)
+    assert state_of(job.run, job.now, job.limits) == "RUNNING"
+    assert state_of(job.run, job.now + 11, job.limits) == "SILENT"
 
 
 def test_rule_13_a_rank_with_another_lr_is_an_alarm() -> None:
