@@ -28,7 +28,7 @@ from preheat.runs.errors import (
 from preheat.runs.facts import too_late
 from preheat.runs.limits import DEFAULT_LIMITS, Limits
 from preheat.runs.operations import Durations, checked_operation, resolved
-from preheat.runs.revision import amended, hold_current, in_fold, revise, total_of
+from preheat.runs.revision import amended, hold_current, in_fold, reverts_of, revise, total_of
 from preheat.runs.run import Cause, Change, KeptAnswer, Placement, Run
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, violation
@@ -266,12 +266,16 @@ def _check_revert(run: Run, added: Change, effect: int) -> None:
         raise ChangeNotFound(added.operation["change"])
     if target.effect is None:
         raise NotInForce(target.id, f"is {target.placement.kind} already")
-    reverts = [each for each in run.changes if each.operation.get("change") == target.id and each.effect is not None]
-    if reverts:
+    if reverts := reverts_of(run, target):
         raise NotInForce(target.id, f"is reverted by {reverts[0].id}")
-    stop = target.stop_of(target.placement)
+    root = target
+    while root.operation["op"] == "revert":  # of a revert: what it took back comes again
+        root = run.change_of(root.operation["change"]) or root
+    if root.effect is None:
+        raise NotInForce(root.id, f"is {root.placement.kind} already")
+    stop = root.stop_of(root.placement)
     if stop is not None and stop <= effect:
-        raise NotInForce(target.id, f"ends at {stop} by itself")
+        raise NotInForce(root.id, f"ends at {stop} by itself")
 
 
 def _check_budget(run: Run, added: Change, effect: int, limits: Limits) -> None:

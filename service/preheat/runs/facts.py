@@ -43,7 +43,7 @@ def take_facts(draft: Draft, attempt: Attempt, overrun: Overrun, curves: Curves)
         attempt.number,
         handed=max(attempt.handed, overrun.end),
         acknowledged=max(attempt.acknowledged, overrun.end),
-        overruns=_merged(attempt.overruns, (overrun.start, overrun.end))[-_MOST_OVERRUNS:],
+        overruns=merged(attempt.overruns, (overrun.start, overrun.end))[-_MOST_OVERRUNS:],
     )
     for change, place in moves:
         _move(draft, change, place, overrun)
@@ -63,7 +63,7 @@ def _place(change: Change, overrun: Overrun) -> Placement | None:
     if now.effect >= overrun.start:
         return Placement(0, 0, overrun.end, "moved")
     # It had, by windows before the overrun, whose record stands.
-    pauses = _merged(now.pauses, (overrun.start, overrun.end))
+    pauses = merged(now.pauses, (overrun.start, overrun.end))
     return None if pauses == now.pauses else Placement(0, 0, now.effect, "used", now.stop, pauses=pauses)
 
 
@@ -74,7 +74,7 @@ def _place_of_used(now: Placement, known: int, known_stop: int | None, overrun: 
         return Placement(0, 0, first, "used", end)
     effect = now.effect if now.effect == known or now.effect < overrun.start else first
     stop = end if now.stop is not None and now.stop < end and now.stop != known_stop else now.stop
-    pauses = _merged(now.pauses, (overrun.start, known)) if effect < overrun.start < known else now.pauses
+    pauses = merged(now.pauses, (overrun.start, known)) if effect < overrun.start < known else now.pauses
     if (effect, stop, pauses) == (now.effect, now.stop, now.pauses):
         return None
     return Placement(0, 0, effect, "used", stop, pauses=pauses)
@@ -111,7 +111,7 @@ def _covers(overruns: tuple[tuple[int, int], ...], overrun: Overrun) -> bool:
     return any(start <= overrun.start and overrun.end <= end for start, end in overruns)
 
 
-def _merged(ranges: tuple[tuple[int, int], ...], added: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+def merged(ranges: tuple[tuple[int, int], ...], added: tuple[int, int]) -> tuple[tuple[int, int], ...]:
     """Ranges with one more, ascending; those that meet are one."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted([*ranges, added]):

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from preheat.runs.draft import Curves, Draft, Outcome
-from preheat.runs.revision import amended, in_fold, revise
-from preheat.runs.run import Attempt, Change, Placement, Run
-from preheat.specs import InvalidSpec, spec_of, violation
+from preheat.runs.recovery import take_revision
+from preheat.runs.revision import revise
+from preheat.runs.run import Attempt, Run
+from preheat.specs import InvalidSpec, violation
 
 _MOST_LOST = 100_000
 """Generations, attempts or revisions."""
@@ -41,38 +42,37 @@ def raise_generation(run: Run, generation: int, now: float) -> Outcome[None]:
 
 
 def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
-    """Takes the facts: the revision's spec holds from the end of what is still known on, and numbers go on from its.
+    """Takes the facts: what was handed out was by the client's revision, and numbers go on from its.
 
-    Raises InvalidSpec if that spec is none, or has other columns than the run; for numbers that nobody can have seen.
+    From C, the end of what this database knows the job to have, to the end of what it was told the LRs are those of
+    that revision's spec. Behind that hold the changes of both: those that the revision has and the database has lost,
+    and then those that the database has and that are still to come. One that would lie within what was told, and that
+    the job did not know, is moved behind it, or missed: an event, and its status, say so.
+
+    Raises InvalidSpec if that spec is none of this run; for numbers that nobody can have seen.
     """
     run = draft.run
     check_plausible(run, "knowledge", attempt=knowledge.attempt, revision=knowledge.revision)
     known = run.attempts[-1].acknowledged if run.attempts else 0
-    if knowledge.attempt > run.attempt_number:
+    is_same_attempt = knowledge.attempt <= run.attempt_number
+    if not is_same_attempt:
         draft.add_attempt(_lost(run, knowledge, known, draft.now))
     elif run.attempt is not None:
         draft.set_attempt(run.attempt.number, handed=max(run.attempt.handed, knowledge.bound))
+    if run.attempt is not None and not run.attempt.is_closed:
+        # Nobody who had its token has told of the loss; it is fenced by this one, as by every attempt.
+        draft.set(generation=run.generation + 1)
     draft.set(revision=max(run.revision, knowledge.revision))
     draft.note("recovered", attempt=knowledge.attempt, revision=knowledge.revision, bound=knowledge.bound)
     if knowledge.spec is None:
         return
     try:
-        spec = spec_of(dict(knowledge.spec)).model_dump(mode="json", exclude_none=True)
+        # An attempt that was lost may have begun below what is known here, by a rewind.
+        take_revision(draft, knowledge.spec, range(known, draft.run.horizon), known if is_same_attempt else 0)
     except InvalidSpec as error:
-        raise _of_spec(error, 0) from None
-    change = Change(
-        id=f"recovered-{draft.run.revision}",
-        operation={"op": "replace", "schedule": spec, "clock": "run"},
-        why="the database has lost what the job knows",
-        author="preheat",
-        accepted_at=draft.now,
-        placements=(Placement(draft.run.revision + 1, draft.run.attempt_number, known, "accepted"),),
-    )
-    draft.set(changes=(*draft.run.changes, change))
-    try:
-        amended(draft.run, [amendment for _, amendment in in_fold(draft.run)])
-    except InvalidSpec as error:
-        raise _of_spec(error, len(("amendments", 0, "schedule"))) from None
+        raise InvalidSpec(
+            [replace(each, location=("knowledge", "spec", *each.location)) for each in error.violations]
+        ) from None
     revise(draft, curves)
 
 
@@ -86,13 +86,6 @@ def check_plausible(run: Run, *location: str, **seen: int) -> None:
     ]
     if violations:
         raise InvalidSpec(violations)
-
-
-def _of_spec(error: InvalidSpec, skipped: int) -> InvalidSpec:
-    """The same with pointers into the request."""
-    return InvalidSpec(
-        [replace(each, location=("knowledge", "spec", *each.location[skipped:])) for each in error.violations]
-    )
 
 
 def _lost(run: Run, knowledge: Knowledge, start: int, now: float) -> Attempt:

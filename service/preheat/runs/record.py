@@ -1,5 +1,6 @@
 """Record: which LR each iteration of an attempt had, by the lane that it lies in, and how certain that is."""
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -29,19 +30,8 @@ def entry(run: Run, attempt: int, iteration: int) -> Entry | None:
 
     What lies before an attempt's start is its parent's.
     """
-    lane = run.attempt_of(attempt)
-    if lane is None:
-        return None
-    owner = lane
-    while iteration < owner.start and owner.parent is not None:
-        parent = run.attempt_of(owner.parent)
-        if parent is None:
-            break
-        owner = parent
-    is_present = owner.number == run.attempt_number and run.attempt is not None
-    schedule_id = run.schedule_id if is_present else owner.schedule_id
-    is_overrun = any(start <= iteration < end for start, end in owner.overruns)
-    return Entry(owner.number, schedule_id, iteration, _certainty(owner, iteration, is_present), is_overrun)
+    owners = _owners(run, attempt)
+    return _entry(run, _owner(owners, iteration), iteration) if owners else None
 
 
 def entries(run: Run, attempt: int, start: int, stop: int) -> list[tuple[range, Entry]]:
@@ -49,19 +39,44 @@ def entries(run: Run, attempt: int, start: int, stop: int) -> list[tuple[range, 
 
     Before the first attempt (0) all of them are planned, by the present revision.
     """
-    cuts = {start}
-    for lane, _ in line(run, attempt):
+    owners, cuts = _owners(run, attempt), {start}
+    for lane in owners:
         overruns = (each for overrun in lane.overruns for each in overrun)
         cuts.update({lane.start, lane.position, lane.handed, *overruns})
     places = [*sorted(cut for cut in cuts if start <= cut < stop), stop]
     found: list[tuple[range, Entry]] = []
     for first, last in pairwise(places):
-        at = entry(run, attempt, first) or Entry(0, run.schedule_id, first, "planned", is_overrun=False)
+        if owners:
+            at = _entry(run, _owner(owners, first), first)
+        else:
+            at = Entry(0, run.schedule_id, first, "planned", is_overrun=False)
         if found and replace(found[-1][1], iteration=first) == at:
             found[-1] = (range(found[-1][0].start, last), found[-1][1])
         else:
             found.append((range(first, last), at))
     return found
+
+
+def _owners(run: Run, attempt: int) -> list[Attempt]:
+    """The attempts whose LRs an attempt has, from the root on: each up to where the next begins."""
+    owners: list[Attempt] = []
+    lanes = [lane for lane, _ in line(run, attempt)]
+    for lane in lanes:
+        if not owners or lane.start < owners[-1].start:
+            owners.append(lane)
+    # What lies before all of them is the root's.
+    return [*lanes[-1:], *reversed(owners)] if owners and owners[-1] is not lanes[-1] else owners[::-1]
+
+
+def _owner(owners: list[Attempt], iteration: int) -> Attempt:
+    return owners[max(bisect_right(owners, iteration, lo=1, key=lambda lane: lane.start) - 1, 0)]
+
+
+def _entry(run: Run, owner: Attempt, iteration: int) -> Entry:
+    is_present = owner.number == run.attempt_number and run.attempt is not None
+    schedule_id = run.schedule_id if is_present else owner.schedule_id
+    is_overrun = any(start <= iteration < end for start, end in owner.overruns)
+    return Entry(owner.number, schedule_id, iteration, _certainty(owner, iteration, is_present), is_overrun)
 
 
 def _certainty(owner: Attempt, iteration: int, is_present: bool) -> Certainty:
@@ -77,9 +92,10 @@ def _certainty(owner: Attempt, iteration: int, is_present: bool) -> Certainty:
 def line(run: Run, attempt: int) -> list[tuple[Attempt, int | None]]:
     """The attempts from this one to the root, each with the iteration at which it was left; None for this one."""
     found: list[tuple[Attempt, int | None]] = []
-    at, stop = run.attempt_of(attempt), None
+    attempts = {each.number: each for each in run.attempts}
+    at, stop = attempts.get(attempt), None
     while at is not None:
         found.append((at, stop))
         stop = at.start if stop is None else min(stop, at.start)
-        at = None if at.parent is None else run.attempt_of(at.parent)
+        at = None if at.parent is None else attempts.get(at.parent)
     return found

@@ -51,8 +51,8 @@ def report(
     `room` is how many may be stored; beyond it those alone are that a controller follows.
 
     `known` has the stored values of this attempt under the batch's own (iteration, name). The same value again is
-    ignored; another one is an event, and so is one that comes too late for a controller, and neither is stored. Raises
-    Superseded.
+    ignored; another one is an event, and so is one that comes too late for a controller or is of an iteration that
+    nobody can have run, and none of these is stored. Raises Superseded.
     """
     present(run, attempt, token)
     draft = Draft(run, now)
@@ -61,10 +61,9 @@ def report(
     for each in sorted(batch, key=lambda each: each.iteration):
         key = (each.iteration, each.name)
         before = known[key] if key in known else stored[key].value if key in stored else None
-        if before is None and _is_late(draft.run, each):
-            draft.note(
-                "report-late", attempt=attempt, iteration=each.iteration, name=each.name, value=as_json(each.value)
-            )
+        unfit = _unfit(draft.run, each, limits) if before is None else None
+        if unfit is not None:
+            draft.note(unfit, attempt=attempt, iteration=each.iteration, name=each.name, value=as_json(each.value))
         elif before is None and (len(stored) < room or each.name in followed):
             stored[key] = each
             _fold(draft, attempt, each, curves, limits)
@@ -100,9 +99,17 @@ def alarms(run: Run, attempt: int, token: str, told: tuple[Told, ...], now: floa
     return draft.outcome(draft.run.events - run.events)
 
 
-def _is_late(run: Run, each: Report) -> bool:
-    """Whether a controller has counted a later one: stored, it would count when the run is rewound, and only then."""
-    return any(each.name == controller.metric and each.iteration <= controller.folded for controller in run.controllers)
+def _unfit(run: Run, each: Report, limits: Limits) -> str | None:
+    """The event of a report that is not stored.
+
+    One that is late comes after a controller has counted a later one: stored, it would count when the run is rewound,
+    and only then. One that is ahead is of an iteration that nobody can have run: further than a cap past H.
+    Counted by a controller, it would make late whatever comes after it.
+    """
+    if each.iteration >= run.horizon + limits.window_cap:
+        return "report-ahead"
+    followed = (controller for controller in run.controllers if controller.metric == each.name)
+    return "report-late" if any(each.iteration <= controller.folded for controller in followed) else None
 
 
 def _fold(draft: Draft, attempt: int, each: Report, curves: Curves, limits: Limits) -> None:

@@ -27,12 +27,13 @@ def _base(text: str) -> Schedule:
 def in_fold(run: Run) -> list[tuple[Change, dict[str, Any]]]:
     """Every change that is in force in the present revision, in order of acceptance, with its amendment.
 
-    One that was paused, or whose revert was, has several.
+    One that was paused, or whose revert was or is reverted itself, has several.
     """
     reverted: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for change in run.changes:
+    for change in reversed(run.changes):  # a revert before what it takes back, which may be a revert
         if change.operation["op"] == "revert" and change.effect is not None:
-            reverted[change.operation["change"]] += _without((change.effect, _FOR_GOOD), change.placement.pauses)
+            out = [*change.placement.pauses, *reverted[change.id]]
+            reverted[change.operation["change"]] += _without((change.effect, _FOR_GOOD), out)
     found = []
     for change in run.changes:
         if change.effect is None or change.operation["op"] == "revert":
@@ -42,6 +43,12 @@ def in_fold(run: Run) -> list[tuple[Change, dict[str, Any]]]:
         for start, stop in _without(whole, [*change.placement.pauses, *reverted[change.id]]):
             found.append((change, amendment_of(change, start, None if stop == _FOR_GOOD else stop)))
     return found
+
+
+def reverts_of(run: Run, change: Change) -> list[Change]:
+    """The reverts of a change that are not taken back themselves."""
+    found = (each for each in run.changes if each.operation.get("change") == change.id and each.effect is not None)
+    return [each for each in found if not reverts_of(run, each)]
 
 
 def _without(whole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

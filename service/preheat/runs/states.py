@@ -26,8 +26,12 @@ def state_of(run: Run, now: float, limits: Limits = DEFAULT_LIMITS) -> State:
 
 
 def is_alive(attempt: Attempt, now: float) -> bool:
-    """Whether an attempt is neither closed nor silent."""
-    return not attempt.is_closed and now <= silent_at(attempt)
+    """Whether an attempt is neither closed nor silent.
+
+    One that was heard of further ahead in time than it may be silent was so by a clock that has been set back since.
+    """
+    is_heard = attempt.heard_at - _PROMISES * attempt.lease_s <= now <= silent_at(attempt)
+    return is_heard and not attempt.is_closed
 
 
 def silent_at(attempt: Attempt) -> float:

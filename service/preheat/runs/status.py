@@ -32,7 +32,16 @@ def _status(run: Run, change: Change, attempt: int, reached: int) -> Status | No
             return place.kind
     if place.effect is None:
         return None
-    reverts = (each.placed_in(attempt) for each in run.changes if each.operation.get("change") == change.id)
-    if any(each is not None and each.effect is not None and each.effect < reached for each in reverts):
+    if _is_reverted(run, change, attempt, reached):
         return "reverted"
     return "applied" if place.effect < reached else "scheduled"
+
+
+def _is_reverted(run: Run, change: Change, attempt: int, reached: int) -> bool:
+    """Whether a change is taken back by a revert that has begun, and that is not taken back itself."""
+    for each in run.changes:
+        place = each.placed_in(attempt) if each.operation.get("change") == change.id else None
+        has_begun = place is not None and place.effect is not None and place.effect < reached
+        if has_begun and not _is_reverted(run, each, attempt, reached):
+            return True
+    return False

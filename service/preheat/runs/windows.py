@@ -54,9 +54,7 @@ def hand_out(
     Raises Superseded for any but the present attempt and its token, RunFinished, KnowsMore, PositionAhead, NoOverrun;
     InvalidSpec for what lies before the attempt.
     """
-    _check_generation(run, request)
-    check_knowledge(run, request.generation, request.revision, request.attempt)
-    attempt = present(run, request.attempt, request.token)
+    attempt = _fenced(run, request)
     if run.is_finished:
         raise RunFinished(run.id)
     _check_bounds(run, attempt, request, limits)
@@ -100,24 +98,37 @@ def present(run: Run, attempt: int, token: str) -> Attempt:
 def check_knowledge(run: Run, generation: int, revision: int, attempt: int) -> None:
     """Raises KnowsMore for a client that has seen what this database has not, InvalidSpec for what nobody has."""
     check_plausible(run, generation=generation, revision=revision, attempt=attempt)
-    lost = {}
-    if generation > run.generation:
-        lost["generation"] = [generation, run.generation]
-    if revision > run.revision:
-        lost["revision"] = [revision, run.revision]
-    if attempt > run.attempt_number:
-        lost["attempt"] = [attempt, run.attempt_number]
-    if lost:
+    if lost := _lost(run, generation, revision, attempt):
         raise KnowsMore(max(generation, run.generation) + 1, lost)
 
 
-def _check_generation(run: Run, request: WindowRequest) -> None:
-    """Raises KnowsMore, again, for the attempt that was fenced by one: the answer that said so may have got lost."""
-    attempt = run.attempt
-    if attempt is None or not attempt.is_closed or request.generation >= run.generation:
-        return
-    if (attempt.number, attempt.token) == (request.attempt, request.token):
-        raise KnowsMore(run.generation, {"generation": [request.generation, run.generation]})
+def _lost(run: Run, generation: int, revision: int, attempt: int) -> dict[str, list[int]]:
+    """What a client has seen, and this database has not, each with what it has."""
+    pairs = {
+        "generation": (generation, run.generation),
+        "revision": (revision, run.revision),
+        "attempt": (attempt, run.attempt_number),
+    }
+    return {name: [theirs, ours] for name, (theirs, ours) in pairs.items() if theirs > ours}
+
+
+def _fenced(run: Run, request: WindowRequest) -> Attempt:
+    """The present attempt, if the request is of it: only its token can tell, and fence it by, what was lost.
+
+    Who comes from an attempt that was lost is told so, and closes nothing. Raises Superseded, KnowsMore, InvalidSpec.
+    """
+    seen = (request.generation, request.revision, request.attempt)
+    check_plausible(run, generation=request.generation, revision=request.revision, attempt=request.attempt)
+    attempt, lost = run.attempt, _lost(run, *seen)
+    if request.attempt > run.attempt_number:
+        raise KnowsMore(run.generation, lost)
+    is_fenced = attempt is not None and attempt.is_closed and request.generation < run.generation
+    if attempt is not None and is_fenced and (attempt.number, attempt.token) == (request.attempt, request.token):
+        # Again: the answer that said so may have got lost.
+        raise KnowsMore(run.generation, {**lost, "generation": [request.generation, run.generation]})
+    found = present(run, request.attempt, request.token)
+    check_knowledge(run, *seen)
+    return found
 
 
 def iterations_per_window(iteration_s: float | None, lease_s: float, limits: Limits) -> int:
@@ -129,7 +140,7 @@ def iterations_per_window(iteration_s: float | None, lease_s: float, limits: Lim
 
 def _check_bounds(run: Run, attempt: Attempt, request: WindowRequest, limits: Limits) -> None:
     """Raises InvalidSpec, KnowsMore, PositionAhead."""
-    told_first = {("acknowledged",): request.acknowledged}
+    told_first: dict[tuple[str, ...], int] = {("acknowledged",): request.acknowledged}
     if request.overrun is not None:
         told_first["overrun", "start"] = request.overrun.start
     rule = f"must be ≥ {attempt.start}, where attempt {attempt.number} began"
@@ -157,8 +168,8 @@ def _heard(draft: Draft, request: WindowRequest, limits: Limits) -> Attempt:
         attempt.number,
         position=max(attempt.position, request.position),
         acknowledged=max(attempt.acknowledged, request.acknowledged),
-        heard_at=max(attempt.heard_at, draft.now),
-        moved_at=max(attempt.moved_at, draft.now) if has_moved else attempt.moved_at,
+        heard_at=draft.now,
+        moved_at=draft.now if has_moved else attempt.moved_at,
         iteration_s=request.iteration_s if request.iteration_s is not None else attempt.iteration_s,
         lease_s=limits.lease(attempt.speakers),
     )

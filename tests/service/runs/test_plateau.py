@@ -214,6 +214,22 @@ def test_each_report_counts_once_and_conflicts_are_events() -> None:
     assert (1, 2, "loss") not in job.stored
 
 
+def test_a_report_that_nobody_can_have_made_does_not_make_later_ones_late() -> None:
+    """Counted, one of iteration 10¹⁴ would let the controller wait for it; it is an event, and not stored."""
+    job = Script(CONSTANT, LIMITS)
+    job.control(patience=0)
+    job.attach()
+    job.run_to(4)
+    job.report(3, 1.0)
+    for iteration in (10**14, job.run.horizon + LIMITS.window_cap):
+        job.report(iteration, 0.5)
+        assert job.kinds()[-1] == "report-ahead"
+    job.report(4, 2.0)
+    assert [(each.folded, each.metric) for each in job.run.controllers] == [(4, "loss")]
+    assert sorted(job.stored) == [(1, 3, "loss"), (1, 4, "loss")]
+    assert job.run.changes[-1].author == "plateau"
+
+
 def test_a_locked_run_goes_on_without_reductions() -> None:
     """The report counts; the reduction that torch would make is refused, and said."""
     job = Script(CONSTANT, LIMITS)

@@ -10,6 +10,7 @@ from preheat.runs.errors import (
     BeyondEnd,
     ConfirmationRequired,
     KeyReused,
+    NotInForce,
     PositionAhead,
     PreconditionFailed,
     PreconditionRequired,
@@ -162,6 +163,35 @@ def test_rule_02_a_status_is_that_of_an_attempt() -> None:
     assert statuses(job, 1) == ["reverted", "applied", "cancelled", "applied", None]
     assert statuses(job, 2) == ["applied", "dropped", "cancelled", "dropped", "scheduled"]
     assert [each.id for each in job.run.changes[:2]] == [first.id, second.id]
+
+
+def test_a_revert_is_reverted_as_any_change() -> None:
+    """×0.5 from 20 on, not from 40 on, and again from 60 on; it can be taken back once more. Before a ×0.9 of 30."""
+    job = started()
+    first = job.change(factor=0.5, at=20).change
+    job.change(factor=0.9, at=30)
+    back = job.change("revert", change=first.id, at=40).change
+    again = job.change("revert", change=back.id, at=60).change
+    lrs = [0.1, 0.05, 0.05 * 0.9, 0.1 * 0.9, 0.1 * 0.9, 0.05 * 0.9]
+    assert [job.lr(n) for n in (19, 20, 39, 40, 59, 60)] == pytest.approx(lrs, rel=1e-15)
+    assert statuses(job, 1) == ["scheduled"] * 4
+    job.run_to(50)
+    assert statuses(job, 1) == ["reverted", "applied", "applied", "scheduled"]
+    job.run_to(70)
+    assert statuses(job, 1) == ["applied", "applied", "reverted", "applied"]
+    with pytest.raises(NotInForce, match=f"is reverted by {again.id}"):
+        job.change("revert", change=back.id, at=100)
+    job.change("revert", change=first.id, at=100)
+    assert [job.lr(n) for n in (99, 100)] == pytest.approx([0.1 * 0.45, 0.1 * 0.9], rel=1e-15)
+
+
+def test_a_revert_of_what_has_ended_by_itself_is_refused_and_so_is_its_revert() -> None:
+    """201 for what does nothing would be a false answer."""
+    job = started()
+    first = job.change(factor=0.5, at=20, until=50).change
+    back = job.change("revert", change=first.id, at=30).change
+    with pytest.raises(NotInForce, match=f"{first.id} ends at 50 by itself"):
+        job.change("revert", change=back.id, at=50)
 
 
 def test_rule_02_current_is_a_number_and_computed_again_where_e_moves() -> None:

@@ -1,6 +1,7 @@
 """The rules of live runs, as far as they concern the pure room: fencing, checkpoints, events, states, recovery."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from preheat.runs.events import check_kept
 from preheat.runs.facts import Overrun
 from preheat.runs.knowledge import Knowledge
 from preheat.runs.limits import Limits
-from preheat.runs.record import entry
+from preheat.runs.record import entries, entry
+from preheat.runs.run import Run
 from preheat.runs.states import seconds_until, state_of
+from preheat.runs.status import status_now
 
 COSINE = {"target_lr": 0.1, "total_iterations": 200, "after_scheduler": {"type": "CosineAnnealingLR"}}
 
@@ -103,6 +106,22 @@ def test_rule_10_the_first_lr_is_logged_and_a_jump_is_an_event() -> None:
     assert after == pytest.approx(before / 2, rel=0.02)
 
 
+def test_rule_10_the_record_of_a_run_of_many_attempts_is_read_in_one_walk() -> None:
+    """10,000 restarts, each a little further on, are as many parts; and who went back owns what it ran anew."""
+    job = started()
+    first = job.run.attempts[0]
+    many = [replace(first, number=n, parent=n - 1 or None, start=n, position=n + 1, handed=n + 1, is_closed=True)
+            for n in range(1, 10_001)]  # fmt: skip
+    run = replace(job.run, attempts=tuple(many))
+    parts = entries(run, 10_000, 1, 10_001)
+    assert [(part.start, at.attempt) for part, at in parts] == [(n, n) for n in range(1, 10_001)]
+    back = replace(many[-1], number=10_001, parent=10_000, start=3, position=5, handed=5)
+    run = replace(run, attempts=(*many, back))
+    assert [(part, at.attempt) for part, at in entries(run, 10_001, 0, 5)] == [
+        (range(1), 1), (range(1, 2), 1), (range(2, 3), 2), (range(3, 5), 10_001),
+    ]  # fmt: skip
+
+
 # 11. plateau: test_plateau.py
 
 
@@ -152,6 +171,18 @@ def test_rule_13_states_by_what_was_last_heard() -> None:
     assert state_of(job.run, job.now, job.limits) == "CLOSED"
     job.save(making.finish(job.run, "ann", job.now))
     assert state_of(job.run, job.now, job.limits) == "FINISHED"
+
+
+def test_rule_13_a_clock_that_jumped_ahead_is_forgotten() -> None:
+    """Once it is set back: with the next heartbeat, and for a job that is dead as well."""
+    job = started()
+    job.now += 1e6
+    job.ask(2)
+    job.now -= 1e6
+    assert state_of(job.run, job.now, job.limits) == "SILENT"
+    job.ask(3)
+    assert state_of(job.run, job.now, job.limits) == "RUNNING"
+    assert state_of(job.run, job.now + 11, job.limits) == "SILENT"
 
 
 def test_rule_13_a_rank_with_another_lr_is_an_alarm() -> None:
@@ -216,6 +247,24 @@ def test_rule_14_who_was_fenced_for_knowing_more_is_told_so_again() -> None:
         job.ask(**lost)
 
 
+@pytest.mark.parametrize("ahead", [{"revision": 2}, {"generation": 2}, {"acknowledged": 40}])
+def test_rule_14_a_wrong_token_that_knows_more_is_fenced(ahead: dict[str, int]) -> None:
+    """Else anybody could close a job that is alive."""
+    job = started()
+    with pytest.raises(Superseded):
+        job.ask(1, **{"token": "not-the-token", **ahead})
+
+
+def test_rule_14_who_comes_from_a_lost_attempt_is_told_so_and_closes_nothing() -> None:
+    """Nobody can tell whether its token ever was one. When it attaches, the generation is raised."""
+    job = started()
+    with pytest.raises(KnowsMore) as told:
+        job.ask(1, attempt=2, token=job.token[::-1])
+    job.save(knowledge.raise_generation(job.run, told.value.members["generation"], job.now))
+    assert (job.run.generation, job.run.attempts[-1].is_closed) == (1, False)
+    assert job.attach(12, knowledge=Knowledge(2, 1, 12, CONSTANT)).generation == 2
+
+
 def test_rule_14_what_is_not_ahead_is_no_knowledge() -> None:
     """A client that sends what it knows along, as always, attaches as always; a checkpoint that is ahead tells."""
     job = started()
@@ -246,6 +295,79 @@ def test_rule_14_an_attempt_that_was_lost_with_the_tail_is_in_the_record_again()
         job.attach(12, checkpoint=checkpoint)
     job.save(knowledge.raise_generation(job.run, 2, job.now))
     assert job.attach(12, checkpoint=checkpoint, knowledge=seen, seen_attempt=3).attempt == 4
+
+
+def restored(job: Script, backup: Run, position: int) -> None:
+    """A backup that somebody may have changed since; the job comes back to it with what it was told."""
+    spec = job.shelf.curve(job.run.schedule_id).schedule.spec_dict
+    seen = Knowledge(attempt=1, revision=job.run.revision, bound=job.run.horizon, spec=spec)
+    checkpoint = attempts.Checkpoint("run-1", 1, seen.revision, position, seen.bound)
+    job.run = backup
+    job.save(knowledge.raise_generation(job.run, 2, job.now))
+    job.attach(position, checkpoint=checkpoint, knowledge=seen)
+
+
+def standing(job: Script) -> list[tuple[Any, ...]]:
+    """Author, E and status of every change, in order."""
+    return [(each.author, each.effect, status_now(job.run, each)) for each in job.run.changes]
+
+
+def test_rule_14_facts_replace_what_was_handed_out_and_nothing_that_is_still_to_come() -> None:
+    """A ×0.5 is lost with the tail; on the backup people planned a hold at 500 and a ×0.1 at once. Told: up to 40."""
+    job = started()
+    backup = job.run
+    job.change(factor=0.5)  # from 11 on, the end of the first window
+    job.run_to(31)
+    told, lost = job.run.horizon, job.run
+    job.run = backup
+    job.change("hold", value=0.02, at=500, confirm=True)
+    job.change(factor=0.3)
+    job.change(factor=0.1, not_after=20, confirm=True)
+    backup, job.run = job.run, lost
+    restored(job, backup, 31)
+    assert standing(job) == [
+        ("preheat", 11, "applied"),
+        ("ann", 500, "scheduled"),
+        ("ann", told, "scheduled"),
+        ("ann", None, "missed"),
+    ]
+    lrs = [job.lr(n) for n in (10, 11, told - 1, told, 499, 500)]
+    assert lrs == pytest.approx([0.1, 0.05, 0.05, 0.015, 0.015, 0.02 * 0.3], rel=1e-12)
+    assert {"change-accepted", "change-moved", "change-missed"} <= set(job.kinds())
+    job.run_to(501)
+    assert [status for _, _, status in standing(job)] == ["applied", "applied", "applied", "missed"]
+
+
+def test_rule_14_a_change_that_both_know_stays_one_change_and_can_be_reverted() -> None:
+    """Planned for 20 before the backup, and for 60; by an overrun that was lost the job had the first from 35 on."""
+    job = started()
+    first = job.change(factor=0.5, at=20).change
+    job.change(factor=0.25, at=60)
+    backup = job.run
+    job.ask(35, 11, revision=1, overrun=Overrun(11, 35, 1))
+    assert job.run.changes[0].effect == 35
+    restored(job, backup, 36)
+    assert standing(job) == [("ann", 35, "applied"), ("ann", 60, "scheduled")]
+    assert [job.lr(n) for n in (20, 34, 35, 60)] == [0.1, 0.1, 0.05, 0.0125]
+    job.change("revert", change=first.id, at=70)
+    assert [job.lr(n) for n in (69, 70)] == [0.0125, 0.025]
+
+
+def test_rule_14_a_revert_that_the_job_did_not_know_comes_behind_what_it_was_told() -> None:
+    """Until then the change was in force; one that the job had reverted ends where it did."""
+    job = started()
+    ours = job.change(factor=0.5).change
+    theirs = job.change(factor=0.25).change
+    job.run_to(20)
+    backup, at = job.run, job.run.horizon
+    job.change("revert", change=theirs.id, confirm=True)
+    job.run_to(60)
+    lost, told = job.run, job.run.horizon
+    job.run = backup
+    job.change("revert", change=ours.id, confirm=True)
+    backup, job.run = job.run, lost
+    restored(job, backup, told)
+    assert [job.lr(n) for n in (at - 1, at, told - 1, told)] == pytest.approx([0.0125, 0.05, 0.05, 0.1], rel=1e-12)
 
 
 # 15. world size
