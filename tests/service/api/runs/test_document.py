@@ -100,7 +100,10 @@ def test_a_picture_shows_what_was_reported_in_its_window_up_to_the_newest(live: 
     job = RestJob(live, {"target_lr": 0.1, "total_iterations": 9000})
     job.attach()
     reports = [{"iteration": n, "values": {"loss": 7e6 if n == 8000 else 1.5}} for n in range(1, 8001)]
-    job.ask(1, iteration_s=0.01, reports=reports)
+    position = 1
+    while position < 8001:
+        position = job.ask(position, iteration_s=0.001)["stop"]
+    job.ask(8001, reports=reports)
     query = "width_px=320&height_px=400"
     assert ">6e6<" in live.get(f"{job.path}/plot.svg?{query}").text
     assert ">6e6<" in live.get(f"{job.path}/plot.svg?{query}&start=7990&stop=8001").text
