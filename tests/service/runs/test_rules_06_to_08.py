@@ -327,7 +327,7 @@ def test_rule_08_what_was_skipped_comes_behind() -> None:
 def test_rule_08_what_was_skipped_and_would_come_past_its_own_bound_is_missed() -> None:
     """Behind the gap it is as behind an overrun: `not_after` and `until` hold, and the record says what was not."""
     job = started()
-    bounds: list[dict[str, int]] = [{"not_after": 60}, {"until": 80}, {"not_after": 100}, {"until": 101}]
+    bounds: list[dict[str, Any]] = [{"not_after": 60}, {"until": 80}, {"not_after": 100}, {"until": 101}]
     made = [job.change(factor=0.5, at=50, **bound).change.id for bound in bounds]
     job.attach(100)
     found = [job.run.change_of(each) for each in made]
