@@ -309,11 +309,13 @@ def _check_valid(draft: Draft) -> None:
     """Raises InvalidSpec with pointers into the request, if the operation itself is why the next revision is none."""
     folded = [amendment for _, amendment in in_fold(draft.run)]
     index = len(folded) - 1
-    if draft.run.changes[-1].operation["op"] == "revert":
-        return
     try:
         amended(draft.run, folded)
     except InvalidSpec as error:
+        if all(each.location == ("amendments",) for each in error.violations):  # all of them together
+            raise InvalidSpec([replace(each, location=("operation",)) for each in error.violations]) from None
+        if draft.run.changes[-1].operation["op"] == "revert":  # another one loses its place by it, and is told so
+            return
         own = [
             replace(each, location=("operation", *each.location[2:]))
             for each in error.violations
@@ -323,8 +325,6 @@ def _check_valid(draft: Draft) -> None:
             raise InvalidSpec(own) from None
         if any(each.location[:1] != ("amendments",) for each in error.violations) or not folded:
             raise
-        if all(len(each.location) == 1 for each in error.violations):  # all amendments together
-            raise InvalidSpec([replace(each, location=("operation",)) for each in error.violations]) from None
 
 
 def _check_meant(run: Run, draft: Draft, request: ChangeRequest, curves: Curves, deadline: Deadline) -> None:

@@ -117,8 +117,9 @@ def _settled(draft: Draft, curves: Curves) -> Schedule:
             schedule = amended(draft.run, [amendment for _, amendment in folded])
         except InvalidSpec as error:
             # A change that was possible when it was accepted: its place has gone with another one.
-            index = next(each.location[1] for each in error.violations if each.location[:1] == ("amendments",))
-            change = folded[int(index)][0]
+            places = [each.location[1:2] for each in error.violations if each.location[:1] == ("amendments",)]
+            index = int(places[0][0]) if places[0] else -1  # all of them together: the last one is too many
+            change = folded[index][0]
             draft.place(change, None, "missed", why=error.violations[0].detail)
             continue
         total = total_of(schedule.spec)

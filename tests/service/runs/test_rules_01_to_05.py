@@ -185,6 +185,18 @@ def test_a_revert_is_reverted_as_any_change() -> None:
     assert [job.lr(n) for n in (99, 100)] == pytest.approx([0.1 * 0.45, 0.1 * 0.9], rel=1e-15)
 
 
+def test_a_revert_that_would_bring_back_too_much_is_refused() -> None:
+    """Values may grow 1e100 times by all changes together: with sixteen of ×10⁶ in force, no seventeenth comes back."""
+    job = started()
+    made = [job.change(factor=1e6, at=20, confirm=True).change for _ in range(16)]
+    back = job.change("revert", change=made[3].id).change
+    job.change(factor=1e6, at=30, confirm=True)
+    before = job.run
+    with pytest.raises(InvalidSpec, match="1e100 times, all together"):
+        job.change("revert", change=back.id, confirm=True)
+    assert job.run == before
+
+
 def test_a_revert_of_what_has_ended_by_itself_is_refused_and_so_is_its_revert() -> None:
     """201 for what does nothing would be a false answer."""
     job = started()
