@@ -11,8 +11,17 @@ def test_an_iteration_takes_as_long_as_was_measured() -> None:
     assert pace.iteration_s is None
     pace.note(5, 130.0)
     assert pace.iteration_s is None
-    pace.note(9, 102.0)
+    pace.note(9, 101.5)
     assert pace.iteration_s == 0.5
+
+
+def test_the_end_of_the_first_iteration_is_no_measure() -> None:
+    """The first update attaches: what follows until the next iteration is a step of the scheduler, and no iteration."""
+    pace = Pace(1, 100.0)
+    pace.note(2, 100.02)
+    assert pace.iteration_s is None
+    pace.note(3, 101.02)
+    assert pace.iteration_s == pytest.approx(1.0)
 
 
 def test_a_long_evaluation_between_two_iterations_does_not_count() -> None:
@@ -26,8 +35,8 @@ def test_a_long_evaluation_between_two_iterations_does_not_count() -> None:
 def test_a_faster_loop_is_followed_at_once() -> None:
     """Of two measurements the lower counts: windows that last too short a time make a loop wait."""
     pace = Pace(0, 0.0)
-    pace.note(1, 60.0)
-    pace.note(11, 60.1)
+    for position, now_s in ((1, 1.0), (2, 61.0), (12, 61.1)):
+        pace.note(position, now_s)
     assert pace.iteration_s == pytest.approx(0.01)
 
 

@@ -14,7 +14,7 @@ class Pace:
     """
 
     def __init__(self, position: int, now_s: float) -> None:
-        self._position, self._since_s = position, now_s
+        self._position, self._since_s, self._has_begun = position, now_s, False
         self._samples: deque[float] = deque(maxlen=_SAMPLES)
 
     @property
@@ -24,9 +24,14 @@ class Pace:
 
     def note(self, position: int, now_s: float) -> None:
         """Notes the next iteration to run, at a time by a clock that never goes back."""
-        if position > self._position and now_s > self._since_s:
-            self._samples.append((now_s - self._since_s) / (position - self._position))
-            self._position, self._since_s = position, now_s
+        count = position - self._position
+        if count <= 0 or now_s <= self._since_s:
+            return
+        # It was made within the first iteration, with its data and its backward pass done: that one is no measure.
+        count -= not self._has_begun
+        if count:
+            self._samples.append((now_s - self._since_s) / count)
+        self._position, self._since_s, self._has_begun = position, now_s, True
 
 
 def iterations_ahead(iteration_s: float | None, lease_s: float, most: int) -> int:
