@@ -23,7 +23,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         ]
         command += ["run", f"{url}/openapi.json", "--max-examples", str(EXAMPLES), "--workers", "2"]
         run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    report = run.stdout[-20_000:]
+    report = "\n".join(line[:1_000] for line in run.stdout.splitlines())[-20_000:]  # of an address of any length, too
     assert run.returncode == 0, report
     assert all(re.search(rf"✅\s+{phase}", report) for phase in ("Examples", "Coverage", "Fuzzing", "Stateful")), report
     generated = re.search(r"(\d+) generated", report)

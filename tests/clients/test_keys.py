@@ -57,4 +57,4 @@ def test_a_client_waits_as_long_as_a_limit_asks() -> None:
         pauses = [later - sooner for (status, sooner), (_, later) in pairwise(answers) if status == 429]
         assert schedule.status.counters.failures == len(pauses) >= 1
         assert min(pauses) > 0.9
-        assert httpx.get(f"{url}/v1/recipes").headers["ratelimit-policy"] == '"requests";q=1;w=1'
+        assert httpx.get(f"{url}/v1/recipes", timeout=60).headers["ratelimit-policy"] == '"requests";q=1;w=1'

@@ -130,7 +130,7 @@ class TestOfOneSchedule:
         with service() as url, Preheat(url) as preheat:
             schedule = preheat.create({**spec, "warmup": {"iterations": 10}})
             wait_until(lambda: "lint: warning rising-at-end" in caplog.text, 30)
-            served = httpx.get(f"{url}/v1/schedules/{schedule.id}").json()["lint"]
+            served = httpx.get(f"{url}/v1/schedules/{schedule.id}", timeout=60).json()["lint"]
             assert [asdict(finding) for finding in schedule.lint] == served
             assert {finding.severity for finding in schedule.lint} == {"warning", "info"}
             assert caplog.text.count("lint: warning rising-at-end at iteration") == 1
@@ -324,7 +324,7 @@ class TestOutage:
                 assert known.lr(10**6) == pytest.approx(long_lr(10**6), rel=1e-12)
             with service(port) as url:
                 known.plot(tmp_path / "plot.png")
-                assert httpx.get(f"{url}/v1/schedules/{known.id}").is_success
+                assert httpx.get(f"{url}/v1/schedules/{known.id}", timeout=60).is_success
 
     def test_a_resume_reads_the_start_and_its_place_from_memory(self) -> None:
         """A scheduler is made at iteration 1 and then told where to go on: a start without the service needs both."""

@@ -110,7 +110,7 @@ def test_a_field_that_is_missing_is_named(fake: FakeService, fake_url: str, miss
 
 def test_the_service_says_its_version_in_every_answer(url: str) -> None:
     """In a header of answers, problems, and refusals of the socket; and /livez has it in its body."""
-    answers = [httpx.get(url + path) for path in ("/livez", "/v1/recipes", "/nowhere", "/" + "x" * 40_000)]
+    answers = [httpx.get(url + path, timeout=60) for path in ("/livez", "/v1/recipes", "/nowhere", "/" + "x" * 40_000)]
     assert [answer.status_code for answer in answers] == [200, 200, 404, 414]
     for answer in answers:
         said = answer.headers["preheat-version"]

@@ -62,7 +62,7 @@ def test_the_class() -> None:
 
 def test_rest_in_every_format(running: ServiceProcess) -> None:
     """JSON, CSV, NPY, single points, and what the picture says of peak and end."""
-    with httpx.Client(base_url=running.url) as http:
+    with httpx.Client(base_url=running.url, timeout=60) as http:
         posted = http.post("/v1/schedules", json=REFERENCE_SPEC).json()
         path = posted["links"]["lr"]
         window = {"start": 1, "stop": 21}

@@ -26,7 +26,7 @@ def test_a_key_is_made_used_rotated_and_revoked_beside_a_service(tmp_path: Path)
     """From the first request without keys to the last, which is refused."""
     url = f"sqlite:///{tmp_path}/p.db"
     database = {"PREHEAT_DATABASE_URL": url}
-    with service(database_url=url) as address, httpx.Client(base_url=address) as http:
+    with service(database_url=url) as address, httpx.Client(base_url=address, timeout=60) as http:
 
         def status(token: str) -> int:
             return http.get("/v1/schedules", headers=bearer(token)).status_code
@@ -131,7 +131,7 @@ def test_without_keys_warns_at_the_start(tmp_path: Path) -> None:
         (tmp_path / "log").open("w+") as log,
         service_process(tmp_path / "p.db", stderr=log, without_keys=1) as running,
     ):
-        assert httpx.get(f"{running.url}/v1/schedules").status_code == 200
+        assert httpx.get(f"{running.url}/v1/schedules", timeout=60).status_code == 200
         wait_until(lambda: "without_keys: whoever reaches this service" in (tmp_path / "log").read_text(), 60)
 
 
@@ -145,7 +145,7 @@ def test_every_worker_knows_the_keys_after_a_kill(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w+") as log, service_process(tmp_path / "p.db", workers=2, stderr=log) as running:
         assert _statuses(running.url, token) == {200}
         assert _statuses(running.url, None) == {401}
-        assert "server" not in httpx.get(f"{running.url}/livez").headers
+        assert "server" not in httpx.get(f"{running.url}/livez", timeout=60).headers
         run_preheat("keys", "revoke", "a", **database)
         wait_until(lambda: _statuses(running.url, token) == {401}, 60)
     assert token[-40:] not in (tmp_path / "log").read_text()
@@ -154,4 +154,4 @@ def test_every_worker_knows_the_keys_after_a_kill(tmp_path: Path) -> None:
 def _statuses(url: str, token: str | None) -> set[int]:
     """Statuses of requests on connections of their own, which go to any worker."""
     headers = {} if token is None else bearer(token)
-    return {httpx.get(f"{url}/v1/recipes", headers=headers).status_code for _ in range(12)}
+    return {httpx.get(f"{url}/v1/recipes", headers=headers, timeout=60).status_code for _ in range(12)}

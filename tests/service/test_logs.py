@@ -345,7 +345,7 @@ logs.configure("json", "info")
 app = create_app(Settings(database_url="sqlite:///:memory:"))
 with serving(app) as url:
     app.get("/broken")(lambda: 1 / 0)  # only now: a service does not start with a route that has no scope
-    print(httpx.get(f"{url}/broken").text)
+    print(httpx.get(f"{url}/broken", timeout=60).text)
 logs.flush()
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -398,7 +398,7 @@ os._exit(0)
 
 def test_the_short_way_takes_an_id_too() -> None:
     """A point's answer has the client's id, or a new one each time."""
-    with service() as url, httpx.Client(base_url=url) as http:
+    with service() as url, httpx.Client(base_url=url, timeout=60) as http:
         path = f"/v1/schedules/{posted_id(http, REFERENCE_SPEC)}/lr/7"
         assert http.get(path, headers={"x-request-id": "rank-0"}).headers["x-request-id"] == "rank-0"
         assert http.get(path).headers["x-request-id"] != http.get(path).headers["x-request-id"]

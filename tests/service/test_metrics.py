@@ -108,7 +108,7 @@ def test_what_the_server_refuses_by_itself_is_counted() -> None:
         "max_body_bytes": 1000,
     }
     post = b"POST /v1/lint HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    with service(**limits) as url, httpx.Client(base_url=url) as http:
+    with service(**limits) as url, httpx.Client(base_url=url, timeout=60) as http:
         for sent, status in (
             (b"\x16\x03\x01", 400),
             (b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", 400),
@@ -148,8 +148,8 @@ def test_refusals_for_want_of_room_are_counted() -> None:
             [refused] = [client for client in (one, other) if client.socket in readable]
             assert statuses(refused.until_closed()) == [503]
             with RawClient(url).send(post, b" " * 100):
-                wait_until(lambda: "too-many" in httpx.get(f"{url}/v1/recipes").text, PATIENCE_S)
-                found = requests(samples(httpx.get(f"{url}/metrics").text))
+                wait_until(lambda: "too-many" in httpx.get(f"{url}/v1/recipes", timeout=60).text, PATIENCE_S)
+                found = requests(samples(httpx.get(f"{url}/metrics", timeout=60).text))
         assert found["POST", "/v1/lint", "503"] == 1
         assert found["GET", "socket", "503"] >= 1
 
@@ -205,7 +205,7 @@ def test_bytes_caches_drawing_store_and_refusals_are_counted(http: httpx.Client)
 def test_a_database_that_is_away_is_counted(tmp_path: Path) -> None:
     """A folder in the place of the file: transactions fail, and /readyz says 503."""
     (tmp_path / "p.db").mkdir()
-    with service(database_url=f"sqlite:///{tmp_path}/p.db") as url, httpx.Client(base_url=url) as http:
+    with service(database_url=f"sqlite:///{tmp_path}/p.db") as url, httpx.Client(base_url=url, timeout=60) as http:
         assert http.get("/readyz").status_code == 503
         found = scraped(http)
     assert found["preheat_store_errors_total", ("write",)] >= 1

@@ -164,7 +164,7 @@ def test_a_worker_is_not_told_the_key() -> None:
     app.add_middleware(Offload, pool=pool, catalogue=app.state.catalogue, settings=settings)
     with serving(app) as url:
         headers = {"authorization": "Bearer secret", "if-none-match": '"a"'}
-        assert httpx.get(f"{url}/v1/schedules", headers=headers).status_code == 204
+        assert httpx.get(f"{url}/v1/schedules", headers=headers, timeout=60).status_code == 204
     (job,) = pool.jobs
     assert (b"if-none-match", b'"a"') in job.scope["headers"]
     assert b"secret" not in pickle.dumps(job)

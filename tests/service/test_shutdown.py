@@ -36,12 +36,12 @@ def test_sigterm_ends_it_whatever_clients_do(tmp_path: Path, workers: int) -> No
         log.open("w") as stderr,
         service_process(tmp_path / "p.db", workers=workers, stderr=stderr, **settings) as running,
     ):
-        assert httpx.get(f"{running.url}/readyz").status_code == 200
+        assert httpx.get(f"{running.url}/readyz", timeout=60).status_code == 200
         clients = [RawClient(running.url).send(sent) for sent in STUCK.values()]
         running.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: httpx.get(f"{running.url}/readyz").status_code == 503, PATIENCE_S)
-        problem(httpx.get(f"{running.url}/readyz"), 503, "service-stopping")
-        assert httpx.get(f"{running.url}/livez").status_code == 200
+        wait_until(lambda: httpx.get(f"{running.url}/readyz", timeout=60).status_code == 503, PATIENCE_S)
+        problem(httpx.get(f"{running.url}/readyz", timeout=60), 503, "service-stopping")
+        assert httpx.get(f"{running.url}/livez", timeout=60).status_code == 200
         assert running.process.wait(60) == 0
         for client in clients:
             client.socket.close()

@@ -421,7 +421,7 @@ def post(http, n):
     spec = {"target_lr": 0.1, "total_iterations": n, "label": "x" * 190}
     return http.post("/v1/schedules?stop=0", json=spec)
 
-with service(database_url=f"sqlite:///{database}") as url, httpx.Client(base_url=url) as http:
+with service(database_url=f"sqlite:///{database}") as url, httpx.Client(base_url=url, timeout=60) as http:
     acknowledged = [n for n in range(1, 6) if post(http, n).status_code == 201]
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
     full = post(http, 100)

@@ -58,7 +58,7 @@ def test_a_request_is_a_span(monkeypatch: pytest.MonkeyPatch) -> None:
     """Named by its template, child of the caller's span, with status and request id; what is left goes at the end."""
     with collector() as (address, got):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
-        with service() as url, httpx.Client(base_url=url) as http:
+        with service() as url, httpx.Client(base_url=url, timeout=60) as http:
             schedule_id = posted_id(http, REFERENCE_SPEC)
             headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "x-request-id": "mine"}
             http.get(f"/v1/schedules/{schedule_id}/lr/7", headers=headers)
@@ -100,7 +100,7 @@ def test_nothing_waits_for_a_collector_that_is_away(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     begun = time.monotonic()
     with service() as url:
-        assert httpx.get(f"{url}/v1/recipes").is_success
+        assert httpx.get(f"{url}/v1/recipes", timeout=60).is_success
     assert time.monotonic() - begun < 20
 
 

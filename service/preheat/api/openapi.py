@@ -54,8 +54,8 @@ def answer(description: str, model: Any = None, *formats: str, status: int = 200
 
 def problems(*statuses: int) -> Responses:
     """The entries of the problems that a route can answer with."""
-    # Whatever a path is, its method can be wrong and its code can have a bug.
-    always = (405, 500)
+    # Whatever a path is: a wrong method, a slow head or body, an address or a head that is too long, a bug.
+    always = (405, 408, 414, 431, 500)
     return {
         status: {
             "description": HTTPStatus(status).phrase,

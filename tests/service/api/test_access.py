@@ -168,7 +168,7 @@ def test_metrics_need_no_key_where_nothing_does() -> None:
 
 def test_a_write_key_makes_reads_and_deletes(keyed: Keyed) -> None:
     """Through the short way of points too, which asks for the key as every other does."""
-    with httpx.Client(base_url=keyed.http.base_url, headers=bearer(keyed.tokens["write"])) as http:
+    with httpx.Client(base_url=keyed.http.base_url, headers=bearer(keyed.tokens["write"]), timeout=60) as http:
         schedule_id = posted_id(http, REFERENCE_SPEC)
         assert http.get(f"/v1/schedules/{schedule_id}/lr/20").json()["groups"][0]["lr"] == 0.0
         assert keyed.http.get(f"/v1/schedules/{schedule_id}/lr/20").status_code == 401

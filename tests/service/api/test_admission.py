@@ -227,13 +227,13 @@ def test_what_a_real_server_says_of_its_sockets_is_understood(tmp_path: Path) ->
     unix.bind(path)
     with (
         serving(app_with(), listener=unix),
-        httpx.Client(transport=httpx.HTTPTransport(uds=path), base_url="http://x") as http,
+        httpx.Client(transport=httpx.HTTPTransport(uds=path), base_url="http://x", timeout=60) as http,
     ):
         assert http.get("/v1/recipes").status_code == 200
     ipv6 = socket.create_server(("::1", 0), family=socket.AF_INET6)
     port = ipv6.getsockname()[1]
     with serving(app_with(), listener=ipv6):
-        assert httpx.get(f"http://[::1]:{port}/v1/recipes").status_code == 200
+        assert httpx.get(f"http://[::1]:{port}/v1/recipes", timeout=60).status_code == 200
     _, headers = asked(app_with(), server=("10.0.0.7", 80))
     assert (b"content-type", b"application/problem+json") in headers
 
@@ -278,7 +278,7 @@ def test_changes_are_seen_without_being_told(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/p.db"
     store = KeyStore(Database(url, 30))
     app = app_with(database_url=url)
-    with serving(app) as address, httpx.Client(base_url=address) as http:
+    with serving(app) as address, httpx.Client(base_url=address, timeout=60) as http:
         assert http.get("/v1/recipes").status_code == 200
         token = store.make("a", {"read"}).token
         wait_until(lambda: http.get("/v1/recipes").status_code == 401, 30)
@@ -298,7 +298,10 @@ def test_a_mounted_app_looks_for_changes_too(tmp_path: Path) -> None:
     store = KeyStore(Database(url, 30))
     token = store.make("a", {"read"}).token
     app = app_with(database_url=url)
-    with serving(Starlette(routes=[Mount("/tools", app)])) as address, httpx.Client(base_url=address) as http:
+    with (
+        serving(Starlette(routes=[Mount("/tools", app)])) as address,
+        httpx.Client(base_url=address, timeout=60) as http,
+    ):
         assert http.get("/tools/v1/recipes").status_code == 401
         assert http.get("/tools/v1/recipes", headers=bearer(token)).status_code == 200
         assert http.post("/tools/v1/schedules", headers=bearer(token)).status_code == 403
@@ -429,7 +432,7 @@ def test_the_name_of_the_key_is_there_for_a_log_line() -> None:
             seen.append(scope.get(KEY_NAME))
 
     with serving(around) as url:
-        httpx.get(f"{url}/v1/recipes", headers=bearer(token))
+        httpx.get(f"{url}/v1/recipes", headers=bearer(token), timeout=60)
     assert "GPU 7" in seen
 
 

@@ -74,7 +74,7 @@ def test_another_worker_does_not_describe_it(workers: tuple[httpx.Client, httpx.
 
 def test_a_job_that_uses_it_makes_it_again(tmp_path: Path) -> None:
     """The client posts the spec that it knows, and the job reads the LRs that it always had."""
-    with service() as url, httpx.Client(base_url=url) as http, Preheat(url, window=5) as preheat:
+    with service() as url, httpx.Client(base_url=url, timeout=60) as http, Preheat(url, window=5) as preheat:
         schedule = preheat.create({**REFERENCE_SPEC, "label": "in use"})
         assert http.delete(f"/v1/schedules/{schedule.id}").status_code == 204
         schedule.plot(tmp_path / "plot.png")

@@ -97,12 +97,12 @@ def test_links_carry_the_prefix_and_lead_somewhere(url: str) -> None:
 
 def test_points_take_the_short_way_under_a_prefix(url: str) -> None:
     """And the route's way has the same answer."""
-    schedule_id = httpx.post(f"{url}/v1/schedules?stop=0", json=REFERENCE_SPEC).json()["id"]
-    point = httpx.get(f"{url}/v1/schedules/{schedule_id}/lr/9")
+    schedule_id = httpx.post(f"{url}/v1/schedules?stop=0", json=REFERENCE_SPEC, timeout=60).json()["id"]
+    point = httpx.get(f"{url}/v1/schedules/{schedule_id}/lr/9", timeout=60)
     assert point.json()["groups"][0]["lr"] == 0.009
     assert (
         httpx.get(
-            f"{url}/v1/schedules/{schedule_id}/lr/9", headers={"If-None-Match": point.headers["etag"]}
+            f"{url}/v1/schedules/{schedule_id}/lr/9", headers={"If-None-Match": point.headers["etag"]}, timeout=60
         ).status_code
         == 304
     )
@@ -110,26 +110,26 @@ def test_points_take_the_short_way_under_a_prefix(url: str) -> None:
 
 def test_the_documentation_is_found_under_the_prefix(url: str) -> None:
     """The page, what it loads, and the servers of the OpenAPI document."""
-    page = httpx.get(f"{url}/", follow_redirects=True)
+    page = httpx.get(f"{url}/", follow_redirects=True, timeout=60)
     assert page.status_code == 200
-    assert httpx.get(url, follow_redirects=True).text == page.text
+    assert httpx.get(url, follow_redirects=True, timeout=60).text == page.text
     for address in re.findall(r"""(?:src|href)="(/[^"]*)"|url: '([^']*)'""", page.text):
-        assert httpx.get(url.removesuffix(ROOT) + "".join(address)).status_code == 200
-    assert httpx.get(f"{url}/openapi.json").json()["servers"][0]["url"] == ROOT
+        assert httpx.get(url.removesuffix(ROOT) + "".join(address), timeout=60).status_code == 200
+    assert httpx.get(f"{url}/openapi.json", timeout=60).json()["servers"][0]["url"] == ROOT
 
 
 def test_the_prefix_alone_is_the_page_and_asks_for_no_key() -> None:
     """As `/` is for everybody, where keys are asked for too; what only begins as it does is another path."""
     with service(root_path=ROOT, first_key="0123456789abcdef" * 3) as inner:
         for path in (ROOT, f"{ROOT}/", "/"):
-            answer = httpx.get(f"{inner}{path}?a=1")
+            answer = httpx.get(f"{inner}{path}?a=1", timeout=60)
             assert (answer.status_code, answer.headers["location"]) == (307, f"{ROOT}/docs")
-        assert httpx.get(f"{inner}{ROOT}x").status_code == 401
+        assert httpx.get(f"{inner}{ROOT}x", timeout=60).status_code == 401
 
 
 def test_a_redirect_leads_back_to_the_proxy(url: str) -> None:
     """With the prefix, and the scheme that the client speaks with the proxy."""
-    answer = httpx.get(f"{url}/v1/recipes/")
+    answer = httpx.get(f"{url}/v1/recipes/", timeout=60)
     assert answer.status_code == 307
     assert answer.headers["location"] == f"{url.replace('http:', 'https:')}/v1/recipes"
 
@@ -160,6 +160,6 @@ def test_proxy_headers_are_believed_from_named_proxies_alone(trusted: str, clien
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("FORWARDED_ALLOW_IPS", "*")
         with limited(Application(), trusted_proxies=trusted) as url:
-            scope = httpx.get(f"{url}/scope", headers=headers).json()
+            scope = httpx.get(f"{url}/scope", headers=headers, timeout=60).json()
     assert scope["client"][0] == client
     assert (scope["scheme"], scope["root_path"]) == ("http" if client == "127.0.0.1" else "https", "")

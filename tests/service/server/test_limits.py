@@ -302,14 +302,17 @@ def test_beyond_the_limit_of_connections_at_work_probes_alone_are_answered() -> 
         at_work = [RawClient(url).send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(3)]
         while len(app.paths) < 3:
             time.sleep(0.01)
-        answer = httpx.get(f"{url}/v1/schedules")
+        answer = httpx.get(f"{url}/v1/schedules", timeout=60)
         assert (answer.status_code, answer.headers["retry-after"], answer.headers["connection"]) == (503, "1", "close")
         assert "max_connections (3)" in answer.json()["detail"]
         assert is_answered(url)
-        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert httpx.get(f"{url}/readyz", timeout=60).status_code == 200
         for client in at_work:
             client.socket.close()
-        assert httpx.get(f"{url}/v1/schedules").status_code in {200, 503}  # as soon as the server has noticed
+        assert httpx.get(f"{url}/v1/schedules", timeout=60).status_code in {
+            200,
+            503,
+        }  # as soon as the server has noticed
 
 
 def test_bodies_that_stop_in_the_middle_keep_nobody_out() -> None:

@@ -156,7 +156,7 @@ def test_what_is_in_flight_is_answered_and_the_delay_says_that_it_is_not_ready(t
         with RawClient(server.url) as idle, RawClient(server.url) as client:
             idle.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").until(b"200 OK")
             server.process.send_signal(signal.SIGTERM)
-            wait_until(lambda: httpx.get(f"{server.url}/").status_code == 503, PATIENCE_S)
+            wait_until(lambda: httpx.get(f"{server.url}/", timeout=60).status_code == 503, PATIENCE_S)
             client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
             assert str(server.process.pid).encode() in client.until_closed()
             idle.until_closed()

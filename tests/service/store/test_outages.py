@@ -103,12 +103,12 @@ def test_another_database_in_its_place_is_refused(running: Running, tmp_path: Pa
     """Even one with the same schedule; a service that starts anew takes it."""
     http, file = running
     other = tmp_path / "other" / "preheat.db"
-    with service(database_url=f"sqlite:///{other}") as url, httpx.Client(base_url=url) as another:
+    with service(database_url=f"sqlite:///{other}") as url, httpx.Client(base_url=url, timeout=60) as another:
         post(another, 1)
     file.parent.rename(file.parent.with_name("kept"))
     other.parent.rename(file.parent)
     assert_unavailable(http, "another database")
-    with service(database_url=f"sqlite:///{file}") as url, httpx.Client(base_url=url) as another:
+    with service(database_url=f"sqlite:///{file}") as url, httpx.Client(base_url=url, timeout=60) as another:
         assert another.get("/readyz").status_code == 200
     file.parent.rename(other.parent)
     file.parent.with_name("kept").rename(file.parent)
