@@ -303,6 +303,18 @@ class TestReports:
         assert {encoding for _, encoding, size in sent if size < 1000} == {None}
         assert max(size for _, encoding, size in sent if encoding == "gzip") < 40_000  # of some 150,000
 
+    def test_what_the_service_has_no_time_for_follows_at_once(self, runs: Any) -> None:
+        """And not half a lease later: each window goes on with the next, and the goodbye with the rest."""
+        runs.toy.lease_s, runs.toy.most_reports = 3600.0, 10
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            for n in range(1, 101):
+                run.report(n, loss=n / 4)
+            run.lr(1)
+            wait_until(lambda: (1, 90, "loss") in runs.toy.reports, SOON_S)
+            run.report(101, loss=0.25)
+        assert runs.toy.reports == {(1, n, "loss"): n / 4 for n in range(1, 101)} | {(1, 101, "loss"): 0.25}
+
     def test_reports_that_the_service_refuses_do_not_stop_the_heartbeat(
         self, runs: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -421,10 +433,11 @@ class TestAttempts:
         assert bodies[0] == bodies[-1]
 
     def test_patience_has_an_end(self, runs: Any) -> None:
-        """After it the refusal is raised, and a later try may succeed."""
+        """Who would have to wait longer is refused, and a later try may succeed."""
+        runs.toy.again_after_s = 3600
         occupy(runs)
         with Preheat(runs.url) as preheat:
-            run = preheat.run("llama", SPEC, patience_s=0.2)
+            run = preheat.run("llama", SPEC, patience_s=SOON_S)
             with pytest.raises(RunOccupied):
                 run.lr(1)
             runs.toy.is_alive = False

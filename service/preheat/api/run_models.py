@@ -199,6 +199,10 @@ class ReportCount(BaseModel):
 
     stored: int = Field(description="Values that are on the disk now.", examples=[3])
     ignored: int = Field(description="Values that were there already, or come too late.", examples=[0])
+    left_from: int | None = Field(
+        description="Reports from this iteration on are to be sent again: for them there was no time left.",
+        examples=[None],
+    )
 
 
 class RunWindowAnswer(RunPlace):

@@ -117,7 +117,7 @@ def test_rule_11_reports_are_counted_once_and_never_an_error(job: RestJob) -> No
 def test_rule_11_reports_come_with_a_window_and_may_be_gzipped(job: RestJob) -> None:
     """One request for both; a body that is packed otherwise, or not as it says, is told so."""
     answer = job.ask(3, reports=[{"iteration": n, "values": {"loss": n / 2, "grad_norm": "NaN"}} for n in (1, 2)])
-    assert answer["reports"] == {"stored": 4, "ignored": 0}
+    assert answer["reports"] == {"stored": 4, "ignored": 0, "left_from": None}
     found = job.http.get(f"{job.path}/reports?name=grad_norm").json()
     assert (found["names"], found["iterations"], found["values"]) == (["grad_norm", "loss"], [1, 2], ["NaN", "NaN"])
     packed = gzip.compress(json.dumps({"attempt": 1, "token": job.token, "reports": []}).encode())
@@ -128,6 +128,41 @@ def test_rule_11_reports_come_with_a_window_and_may_be_gzipped(job: RestJob) -> 
     bomb = gzip.compress(b" " * 3_000_000)
     sent = {**headers, "content-encoding": "gzip"}
     problem(job.http.post(f"{job.path}/reports", content=bomb, headers=sent), 413, "request-entity-too-large")
+
+
+def test_rule_11_a_window_does_not_wait_for_many_reports(live: httpx.Client) -> None:
+    """It has an answer in time: what is left of the reports is sent with the next request, and each counts once."""
+    job = RestJob(live)
+    names = [f"loss {k}" for k in range(10)]
+    for name in names:
+        job.http.post(f"{job.path}/controllers", json={"metric": name, "parameters": {"patience": 10**6}})
+    job.attach()
+    job.ask(1)
+    # In parts of ten, with a pause after each: longer than a request may take.
+    asked = [{"iteration": n, "values": dict.fromkeys(names, 1 / n)} for n in range(1, 80)]
+    left, stored = asked, []
+    while left:
+        found = job.ask(1, reports=left)["reports"]
+        stored.append(found["stored"])
+        left_from = found["left_from"]
+        left = [] if left_from is None else [each for each in asked if each["iteration"] >= left_from]
+    assert sum(stored) == 790
+    assert 0 < stored[0] < 600
+    assert 0 not in stored
+    assert job.ask(1, reports=asked)["reports"] == {"stored": 0, "ignored": 790, "left_from": None}
+
+
+def test_rule_11_reports_of_what_nobody_can_have_run_are_one_event(job: RestJob) -> None:
+    """However many they are: a batch whose answer got lost comes again, and the history is for people."""
+    job.http.post(f"{job.path}/controllers", json={"metric": "loss", "parameters": {}})
+    body = {"attempt": job.attempt, "token": job.token}
+    body["reports"] = [{"iteration": n, "values": {"loss": 1.0}} for n in (1, *range(5000, 5300))]
+    for stored in (1, 0):
+        answer = job.http.post(f"{job.path}/reports", json=body).json()
+        assert (answer["stored"], answer["ignored"], answer["left_from"]) == (stored, 301 - stored, None)
+    events = job.http.get(f"{job.path}/events?after=0&limit=100").json()["events"]
+    ahead = [each for each in events if each["kind"] == "report-ahead"]
+    assert [(each["data"]["iteration"], each["data"]["count"]) for each in ahead] == [(5000, 300)] * 2
 
 
 def streamed(job: RestJob, after: int | None, count: int) -> Iterator[dict[str, Any]]:
