@@ -164,7 +164,7 @@ class LiveRuns:
 
         run, (window, taken) = self._held(run_id, decide)
         if taken.left:
-            run, taken = self._report_more(run_id, request.attempt, request.token, taken)
+            run, taken = self._report_more(run, request.attempt, request.token, taken)
         self._metrics.count_window()
         return run, window, taken
 
@@ -183,7 +183,7 @@ class LiveRuns:
             return self._report_first(held, attempt, token, batch, told)
 
         run, taken = self._held(run_id, act)
-        return self._report_more(run_id, attempt, token, taken) if taken.left else (run, taken)
+        return self._report_more(run, attempt, token, taken) if taken.left else (run, taken)
 
     def _report_first(
         self,
@@ -204,13 +204,13 @@ class LiveRuns:
             alarms = found.answer
         return reports.Taken(stored, alarms, () if is_short else tuple(in_order))
 
-    def _report_more(self, run_id: str, attempt: int, token: str, before: reports.Taken) -> tuple[Run, reports.Taken]:
+    def _report_more(self, run: Run, attempt: int, token: str, before: reports.Taken) -> tuple[Run, reports.Taken]:
         """Takes what was left, in parts that hold the run, and the whole of SQLite, for a moment each.
 
         After `_REPORTING_S` the rest stays left: who waits for the answer must have it before it gives up, or it would
         send the same again for ever. What is stored already is passed over at once.
         """
-        known = self.history.known(run_id, attempt, before.left)
+        known = self.history.known(run.id, attempt, before.left)
         left = tuple(each for each in before.left if not reports.is_same(known.get((each.iteration, each.name)), each))
         stored, until = before.stored, time.monotonic() + _REPORTING_S
 
@@ -218,12 +218,12 @@ class LiveRuns:
             part = reports.part_of(held.run, left, self.limits)
             return len(part), self._report(held, attempt, token, part)
 
-        run, (taken, count) = self._held(run_id, act)
-        left, stored = left[taken:], stored + count
-        while left and time.monotonic() < until:
-            time.sleep(_PAUSE_S)
-            run, (taken, count) = self._held(run_id, act)
+        while left:
+            run, (taken, count) = self._held(run.id, act)
             left, stored = left[taken:], stored + count
+            if time.monotonic() > until:
+                break
+            time.sleep(_PAUSE_S)
         return run, reports.Taken(stored, before.alarms, left)
 
     def _report(self, held: HeldRun, attempt: int, token: str, batch: tuple[reports.Report, ...]) -> int:
@@ -308,8 +308,8 @@ class LiveRuns:
 
     def control(
         self, run_id: str, metric: str, parameters: plateau.PlateauParameters, author: str
-    ) -> tuple[Run, Controller]:
-        """The run with a controller."""
+    ) -> tuple[Run, Controller, bool]:
+        """The run with a controller, the one that was asked for, and whether it is new."""
         controller_id = _new_id(8)
         outcome = self._decided(
             run_id,
@@ -317,7 +317,7 @@ class LiveRuns:
                 held.run, controller_id, metric, parameters, author, self.clock(), self.limits
             ),
         )
-        return outcome.run, outcome.answer
+        return outcome.run, outcome.answer, bool(outcome.events)
 
     def release(self, run_id: str, controller_id: str, author: str) -> Run:
         """The run without a controller."""

@@ -160,6 +160,9 @@ class ControllerAnswer(BaseModel):
     param_groups: list[str] = Field(description="The param groups that it is for.", examples=[["default"]])
     first: int = Field(description="First iteration whose report counts.", examples=[1])
     folded: int | None = Field(description="The last iteration whose report has counted.", examples=[900])
+    counted: int = Field(description="Reports that have counted.", examples=[40])
+    best: float | str | None = Field(description="The best value of them.", examples=[2.25])
+    not_better: int = Field(description="The last of them that have not bettered it.", examples=[3])
 
 
 class ControllerList(BaseModel):
