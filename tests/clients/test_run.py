@@ -1,8 +1,10 @@
 """Run: live runs through HTTP, rule by rule, at a toy service that was written from the rules."""
 
 import copy
+import gc
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -155,6 +157,13 @@ class TestLooking:
         """By name, value and rule."""
         with Preheat(runs.url) as preheat, pytest.raises(ValueError, match=message):
             preheat.run("llama", SPEC, **options)
+
+    @pytest.mark.parametrize("arguments", [(SPEC, "llama"), ("llama", "SGD"), (7, SPEC)])
+    def test_what_is_no_label_or_spec_is_named(self, runs: Any, arguments: Any) -> None:
+        """Swapped, they are told apart before anything is asked of the service."""
+        message = re.escape(f"label ({arguments[0]!r:.80}) must be a string, and spec ({arguments[1]!r:.80}) a mapping")
+        with Preheat(runs.url) as preheat, pytest.raises(TypeError, match=message):
+            preheat.run(*arguments)
 
     def test_a_run_is_not_compiled_into_a_table(self, runs: Any) -> None:
         """Its LRs may change: the refusal says so."""
@@ -468,6 +477,16 @@ class TestAttempts:
             assert run.lr(2) == 0.000002
             third = one.run("llama", SPEC, take_over=True)
             assert third.lr(3) == 0.000003
+
+    def test_a_run_that_was_dropped_without_a_goodbye_is_not_waited_for(self, runs: Any) -> None:
+        """Nobody of this process speaks for that attempt any more; it is not another process's."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            del run
+            gc.collect()
+            assert preheat.run("llama", SPEC).lr(2) == 0.000002
+        assert [body["take_over"] for body in runs.service.asked("attempts")] == [False, True]
 
     @pytest.mark.parametrize("is_away", [False, True])
     def test_an_iteration_far_ahead_is_refused_and_nothing_is_handed_out_for_it(
