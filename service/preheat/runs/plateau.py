@@ -147,7 +147,7 @@ def rewind(draft: Draft, parent: Attempt | None, k: int, reports: "Reports") -> 
     for change in draft.run.changes:
         cause = change.cause
         if cause is not None and change.effect is not None and cause.iteration >= stops.get(cause.attempt, 0):
-            draft.place(change, None, "dropped", why=f"its report of iteration {cause.iteration} counts no more")
+            draft.place(change, None, "dropped", why=f"its report of iteration {cause.iteration:,} counts no more")
 
 
 def _rewound(controller: Controller, stops: dict[int, int], reports: "Reports") -> Controller:

@@ -189,7 +189,7 @@ def _reduce(
     better = "below" if parameters.get("mode", "min") == "min" else "above"
     why = (
         f"{controller.metric} has not come {better} its best in {parameters.get('patience', 10) + 1} reports, "
-        f"the last of iteration {cause.iteration}"
+        f"the last of iteration {cause.iteration:,}"
     )
     request = ChangeRequest(operation, why, author="plateau", is_automated=True, cause=cause)
     change_id = f"{controller.id}-{cause.attempt}-{cause.iteration}"
