@@ -325,8 +325,6 @@ class EventsTrimmed(PreheatError):
     def __init__(self, after: int, first: int, last: int) -> None:
         detail = f"events after {after:,} are not kept: the first is {first:,}; read the run anew"
         if after > last:
-            detail = (
-                f"there is no event {after:,}: the last is {last:,}. It never was, or the database has lost it; read the "
-                "run anew"
-            )
+            why = "it never was, or the database has lost it"
+            detail = f"there is no event {after:,}: the last is {last:,}; {why}: read the run anew"
         super().__init__(detail, first=first)
