@@ -169,7 +169,7 @@ def test_without_a_terminal_nothing_is_sent(job: RestJob, relay: Relay, preheat:
             1,
             'at ("3 parsecs") must be a whole number of iterations or a duration',
         ),
-        (("scale", "0.5", "--at", "5000"), 1, "the run ends with 1000"),
+        (("scale", "0.5", "--at", "5000"), 1, "the run ends with 1,000"),
         (("scale", "0.5", "--not-after", "5"), 1, "not_after (5) must not be before the iteration from which"),
         (
             ("scale", "0.5", "--until", "9", "--for-iterations", "9"),
