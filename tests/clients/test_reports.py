@@ -143,3 +143,18 @@ def test_what_is_no_report_is_refused(iteration: int, values: dict[str, Any], er
     with pytest.raises(error, match=message):
         reports.add(iteration, values)
     assert reports.is_empty
+
+
+def test_what_the_service_has_no_time_for_is_sent_again_in_shorter_batches() -> None:
+    """From the iteration on that it says, in order; and once it takes all of them, more at a time again."""
+    reports = Reports()
+    for n in range(1000):
+        reports.add(n, {"loss": float(n)})
+    reports.batch()
+    reports.sent(left_from=10)
+    assert [each["iteration"] for each in reports.batch()] == list(range(10, 30))
+    reports.sent()
+    assert [each["iteration"] for each in reports.batch()] == list(range(30, 70))
+    reports.sent(left_from=30)
+    assert [each["iteration"] for each in reports.batch()] == [30]
+    assert reports.dropped == 0

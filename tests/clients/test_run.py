@@ -1,8 +1,10 @@
 """Run: live runs through HTTP, rule by rule, at a toy service that was written from the rules."""
 
 import copy
+import gc
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -156,6 +158,13 @@ class TestLooking:
         with Preheat(runs.url) as preheat, pytest.raises(ValueError, match=message):
             preheat.run("llama", SPEC, **options)
 
+    @pytest.mark.parametrize("arguments", [(SPEC, "llama"), ("llama", "SGD"), (7, SPEC)])
+    def test_what_is_no_label_or_spec_is_named(self, runs: Any, arguments: Any) -> None:
+        """Swapped, they are told apart before anything is asked of the service."""
+        message = re.escape(f"label ({arguments[0]!r:.80}) must be a string, and spec ({arguments[1]!r:.80}) a mapping")
+        with Preheat(runs.url) as preheat, pytest.raises(TypeError, match=message):
+            preheat.run(*arguments)
+
     def test_a_run_is_not_compiled_into_a_table(self, runs: Any) -> None:
         """Its LRs may change: the refusal says so."""
         with Preheat(runs.url) as preheat, pytest.raises(ValueError, match="its LRs may change"):
@@ -303,6 +312,18 @@ class TestReports:
         assert {encoding for _, encoding, size in sent if size < 1000} == {None}
         assert max(size for _, encoding, size in sent if encoding == "gzip") < 40_000  # of some 150,000
 
+    def test_what_the_service_has_no_time_for_follows_at_once(self, runs: Any) -> None:
+        """And not half a lease later: each window goes on with the next, and the goodbye with the rest."""
+        runs.toy.lease_s, runs.toy.most_reports = 3600.0, 10
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            for n in range(1, 101):
+                run.report(n, loss=n / 4)
+            run.lr(1)
+            wait_until(lambda: (1, 90, "loss") in runs.toy.reports, SOON_S)
+            run.report(101, loss=0.25)
+        assert runs.toy.reports == {(1, n, "loss"): n / 4 for n in range(1, 101)} | {(1, 101, "loss"): 0.25}
+
     def test_reports_that_the_service_refuses_do_not_stop_the_heartbeat(
         self, runs: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -421,10 +442,11 @@ class TestAttempts:
         assert bodies[0] == bodies[-1]
 
     def test_patience_has_an_end(self, runs: Any) -> None:
-        """After it the refusal is raised, and a later try may succeed."""
+        """Who would have to wait longer is refused, and a later try may succeed."""
+        runs.toy.again_after_s = 3600
         occupy(runs)
         with Preheat(runs.url) as preheat:
-            run = preheat.run("llama", SPEC, patience_s=0.2)
+            run = preheat.run("llama", SPEC, patience_s=SOON_S)
             with pytest.raises(RunOccupied):
                 run.lr(1)
             runs.toy.is_alive = False
@@ -455,6 +477,16 @@ class TestAttempts:
             assert run.lr(2) == 0.000002
             third = one.run("llama", SPEC, take_over=True)
             assert third.lr(3) == 0.000003
+
+    def test_a_run_that_was_dropped_without_a_goodbye_is_not_waited_for(self, runs: Any) -> None:
+        """Nobody of this process speaks for that attempt any more; it is not another process's."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            del run
+            gc.collect()
+            assert preheat.run("llama", SPEC).lr(2) == 0.000002
+        assert [body["take_over"] for body in runs.service.asked("attempts")] == [False, True]
 
     @pytest.mark.parametrize("is_away", [False, True])
     def test_an_iteration_far_ahead_is_refused_and_nothing_is_handed_out_for_it(

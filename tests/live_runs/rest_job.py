@@ -144,6 +144,15 @@ class RestJob:
         content: dict[str, Any] = answer.raise_for_status().json()
         return content
 
+    def report_all(self, reports: list[dict[str, Any]]) -> int:
+        """How many values were stored of many reports, of which a request may leave some for the next."""
+        stored, left = 0, reports
+        while left:
+            counts = self.ask(1, reports=left)["reports"]
+            stored, left_from = stored + counts["stored"], counts["left_from"]
+            left = [] if left_from is None else [each for each in left if each["iteration"] >= left_from]
+        return stored
+
 
 def _asked(op: str, why: str, fields: dict[str, Any]) -> dict[str, Any]:
     when = {name: fields.pop(name) for name in _WHEN if name in fields}

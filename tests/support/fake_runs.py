@@ -127,5 +127,5 @@ def _problem(status: int, kind: str, **members: Any) -> tuple[int, bytes, dict[s
     problem = {"type": f"urn:preheat:{kind}", "title": kind, "status": status, "detail": f"{members}", **members}
     headers = {"content-type": "application/problem+json"}
     if kind == "occupied":
-        headers["retry-after"] = "1"
+        headers["retry-after"] = str(members["again_after_s"])
     return status, json.dumps(problem).encode(), headers

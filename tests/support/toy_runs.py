@@ -59,6 +59,10 @@ class ToyRun:
     changes: list[Change] = field(default_factory=list)
     totals: dict[int, int] = field(default_factory=dict)
     reports: dict[tuple[int, int, str], Any] = field(default_factory=dict)
+    again_after_s: int = 1
+    """Retry-After of a run that is occupied."""
+    most_reports: int = 10_000
+    """Taken of one request; the rest is left."""
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def lr(self, revision: int, iteration: int) -> float:
@@ -114,7 +118,7 @@ class ToyRun:
         if body["seen_attempt"] != number and knowledge is None:
             raise Refused(409, "attempt-moved", seen=body["seen_attempt"], present=number)
         if present is not None and not present.is_closed and self.is_alive and not body["take_over"]:
-            raise Refused(409, "occupied", attempt=number)
+            raise Refused(409, "occupied", attempt=number, again_after_s=self.again_after_s)
         self._check_checkpoint(body)
         if knowledge is not None:
             number = max(number, knowledge["attempt"])
@@ -182,9 +186,9 @@ class ToyRun:
             raise Refused(409, "position-ahead", value=body["position"], handed=present.handed)
         present.position = max(present.position, body["position"])
         present.acknowledged = max(present.acknowledged, body["acknowledged"])
-        self._take_reports(present, body)
+        left_from = self._take_reports(present, body)
         self.told += body.get("told", [])
-        return self._handed(present, body)
+        return {**self._handed(present, body), "reports": {"stored": 0, "ignored": 0, "left_from": left_from}}
 
     def _handed(self, present: Attempt, body: dict[str, Any]) -> dict[str, Any]:
         iteration_s = body["iteration_s"]
@@ -207,7 +211,6 @@ class ToyRun:
             "horizon": present.handed,
             "next_change": {},
             "restart": self.restart,
-            "reports": {"stored": 0, "ignored": 0},
             "alarms": 0,
             "events": 1,
         }
@@ -230,21 +233,23 @@ class ToyRun:
         attempt.handed = max(attempt.handed, end)
         attempt.acknowledged = max(attempt.acknowledged, end)
 
-    def _take_reports(self, attempt: Attempt, body: dict[str, Any]) -> None:
+    def _take_reports(self, attempt: Attempt, body: dict[str, Any]) -> int | None:
         found = [place for place, report in enumerate(body["reports"]) if "poison" in report["values"]]
         if found:
             raise Refused(422, "invalid-spec", errors=[{"pointer": f"/reports/{place}/values"} for place in found])
-        for report in body["reports"]:
+        for report in body["reports"][: self.most_reports]:
             for name, value in report["values"].items():
                 self.reports.setdefault((attempt.number, report["iteration"], name), value)
+        left = body["reports"][self.most_reports :]
+        return left[0]["iteration"] if left else None
 
     def report(self, body: dict[str, Any]) -> dict[str, Any]:
         """Reports outside of a window."""
         present = self.present
         if present is None or present.is_closed or present.token != body["token"]:
             raise Refused(409, "superseded")
-        self._take_reports(present, body)
-        return {"stored": 1, "ignored": 0, "alarms": 0, "revision": self.revision, "events": 1}
+        left_from = self._take_reports(present, body)
+        return {"stored": 1, "ignored": 0, "left_from": left_from, "alarms": 0, "revision": self.revision, "events": 1}
 
     def close(self, number: int, body: dict[str, Any]) -> dict[str, Any]:
         """The goodbye of a speaker."""

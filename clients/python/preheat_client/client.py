@@ -111,6 +111,10 @@ class Preheat:
         """
         from preheat_client._runs.opening import Opening  # noqa: PLC0415 - with a run, as formulas
 
+        if not isinstance(label, str) or not isinstance(spec, Mapping):
+            raise TypeError(
+                f"run(label, spec): label ({label!r:.80}) must be a string, and spec ({spec!r:.80}) a mapping"
+            )
         session, processes = self._session, processes_of(os.environ)
         options = options_of(speakers, take_over, patience_s, session.configuration.timeout_s, processes)
         if session.api is None:

@@ -28,11 +28,8 @@ from preheat.store.runs import HeldRun, RunStore
 
 Answer = TypeVar("Answer")
 
-_REPORTS_AT_ONCE, _FOLLOWED_AT_ONCE = 1000, 10
-"""Reported values that are taken while a run is held; of those that a controller follows, each may be a reduction."""
-
-_PAUSE_S = 0.01
-"""Between two parts of a batch, for other writers."""
+_REPORTING_S, _PAUSE_S = 0.5, 0.01
+"""How long the reports of one request are taken, and the pause between two parts of them, for other writers."""
 
 _HELD_S = 2.0
 """How long a change may compute while it holds its run: windows wait meanwhile."""
@@ -156,21 +153,20 @@ class LiveRuns:
         request: windows.WindowRequest,
         batch: tuple[reports.Report, ...],
         told: tuple[reports.Told, ...],
-    ) -> tuple[Run, windows.Window, tuple[int, int]]:
-        """The run, its next window, and how many reports were stored and how many alarms there were."""
-        first, *others = self._parts(run_id, batch)
+    ) -> tuple[Run, windows.Window, reports.Taken]:
+        """The run, its next window, and what became of the reports."""
 
-        def decide(held: HeldRun) -> tuple[windows.Window, tuple[int, int]]:
+        def decide(held: HeldRun) -> tuple[windows.Window, reports.Taken]:
             outcome = windows.hand_out(held.run, request, self.clock(), self._curves(held), self.limits)
             held.save(outcome)
             # Afterwards: what follows from a report cannot touch what is being handed out.
-            return outcome.answer, self._report(held, request.attempt, request.token, first, told)
+            return outcome.answer, self._report_first(held, request.attempt, request.token, batch, told)
 
-        run, (window, counts) = self._held(run_id, decide)
-        for part in others:
-            run, counts = self._report_more(run_id, request.attempt, request.token, part, counts)
+        run, (window, taken) = self._held(run_id, decide)
+        if taken.left:
+            run, taken = self._report_more(run, request.attempt, request.token, taken)
         self._metrics.count_window()
-        return run, window, counts
+        return run, window, taken
 
     def report(
         self,
@@ -179,60 +175,67 @@ class LiveRuns:
         token: str,
         batch: tuple[reports.Report, ...],
         told: tuple[reports.Told, ...],
-    ) -> tuple[Run, tuple[int, int]]:
-        """The run, how many reports were stored, and how many alarms there were."""
+    ) -> tuple[Run, reports.Taken]:
+        """The run, and what became of the reports."""
 
-        def act(held: HeldRun) -> tuple[int, int]:
+        def act(held: HeldRun) -> reports.Taken:
             windows.present(held.run, attempt, token)  # who has nothing to tell is told that it is superseded, too
-            return self._report(held, attempt, token, first, told)
+            return self._report_first(held, attempt, token, batch, told)
 
-        first, *others = self._parts(run_id, batch)
-        run, counts = self._held(run_id, act)
-        for part in others:
-            run, counts = self._report_more(run_id, attempt, token, part, counts)
-        return run, counts
+        run, taken = self._held(run_id, act)
+        return self._report_more(run, attempt, token, taken) if taken.left else (run, taken)
 
-    def _parts(self, run_id: str, batch: tuple[reports.Report, ...]) -> list[tuple[reports.Report, ...]]:
-        """A batch in parts that hold the run, and the whole of SQLite, for a moment each.
-
-        One that is cut off in the middle is sent again, and what is stored of it counts once.
-        """
-        if len(batch) <= _FOLLOWED_AT_ONCE:
-            return [batch]
-        followed = {controller.metric for controller in self.store.get(run_id).controllers}
-        size = _REPORTS_AT_ONCE if followed.isdisjoint(each.name for each in batch) else _FOLLOWED_AT_ONCE
-        in_order = sorted(batch, key=lambda each: each.iteration)
-        return [tuple(in_order[begin : begin + size]) for begin in range(0, len(in_order), size)]
-
-    def _report_more(
-        self, run_id: str, attempt: int, token: str, part: tuple[reports.Report, ...], counts: tuple[int, int]
-    ) -> tuple[Run, tuple[int, int]]:
-        """The run with one more part of a batch, and the counts with it."""
-        time.sleep(_PAUSE_S)
-        run, (stored, _) = self._held(run_id, lambda held: self._report(held, attempt, token, part, ()))
-        return run, (counts[0] + stored, counts[1])
-
-    def _report(
+    def _report_first(
         self,
         held: HeldRun,
         attempt: int,
         token: str,
         batch: tuple[reports.Report, ...],
         told: tuple[reports.Told, ...],
-    ) -> tuple[int, int]:
-        stored, alarms = 0, 0
-        if batch:
-            known, room = held.known(attempt, batch), self.limits.most_reports - held.report_count
-            outcome = reports.report(
-                held.run, attempt, token, batch, known, self.clock(), self._curves(held), self.limits, room
-            )
-            held.save(outcome, outcome.answer, attempt)
-            stored = len(outcome.answer)
+    ) -> reports.Taken:
+        """Takes all of a batch, or nothing yet of one that is long; and what ranks say that they had."""
+        in_order = sorted(batch, key=lambda each: each.iteration)
+        is_short = len(reports.part_of(held.run, in_order, self.limits)) == len(batch)
+        stored = self._report(held, attempt, token, batch) if is_short else 0
+        alarms = 0
         if told:
             found = reports.alarms(held.run, attempt, token, told, self.clock(), self._curves(held))
             held.save(found)
             alarms = found.answer
-        return stored, alarms
+        return reports.Taken(stored, alarms, () if is_short else tuple(in_order))
+
+    def _report_more(self, run: Run, attempt: int, token: str, before: reports.Taken) -> tuple[Run, reports.Taken]:
+        """Takes what was left, in parts that hold the run, and the whole of SQLite, for a moment each.
+
+        After `_REPORTING_S` the rest stays left: who waits for the answer must have it before it gives up, or it would
+        send the same again for ever. What is stored already is passed over at once.
+        """
+        known = self.history.known(run.id, attempt, before.left)
+        left = tuple(each for each in before.left if not reports.is_same(known.get((each.iteration, each.name)), each))
+        stored, until = before.stored, time.monotonic() + _REPORTING_S
+
+        def act(held: HeldRun) -> tuple[int, int]:
+            part = reports.part_of(held.run, left, self.limits)
+            return len(part), self._report(held, attempt, token, part)
+
+        while left:
+            run, (taken, count) = self._held(run.id, act)
+            left, stored = left[taken:], stored + count
+            if time.monotonic() > until:
+                break
+            time.sleep(_PAUSE_S)
+        return run, reports.Taken(stored, before.alarms, left)
+
+    def _report(self, held: HeldRun, attempt: int, token: str, batch: tuple[reports.Report, ...]) -> int:
+        """How many of some reports were stored."""
+        if not batch:
+            return 0
+        known, room = held.known(attempt, batch), self.limits.most_reports - held.report_count
+        outcome = reports.report(
+            held.run, attempt, token, batch, known, self.clock(), self._curves(held), self.limits, room
+        )
+        held.save(outcome, outcome.answer, attempt)
+        return len(outcome.answer)
 
     # Changes
 
@@ -305,8 +308,8 @@ class LiveRuns:
 
     def control(
         self, run_id: str, metric: str, parameters: plateau.PlateauParameters, author: str
-    ) -> tuple[Run, Controller]:
-        """The run with a controller."""
+    ) -> tuple[Run, Controller, bool]:
+        """The run with a controller, the one that was asked for, and whether it is new."""
         controller_id = _new_id(8)
         outcome = self._decided(
             run_id,
@@ -314,7 +317,7 @@ class LiveRuns:
                 held.run, controller_id, metric, parameters, author, self.clock(), self.limits
             ),
         )
-        return outcome.run, outcome.answer
+        return outcome.run, outcome.answer, bool(outcome.events)
 
     def release(self, run_id: str, controller_id: str, author: str) -> Run:
         """The run without a controller."""

@@ -8,6 +8,7 @@ from preheat.runs.changes import Accepted
 from preheat.runs.events import Event
 from preheat.runs.limits import Limits
 from preheat.runs.preview import Preview, Side
+from preheat.runs.reports import as_json
 from preheat.runs.revision import base_of
 from preheat.runs.run import Attempt, Change, Controller, Rollback, Run
 from preheat.runs.states import is_alive, seconds_until, state_of
@@ -154,6 +155,7 @@ def rollback_content(rollback: Rollback | None) -> dict[str, Any] | None:
 
 def controller_content(controller: Controller) -> dict[str, Any]:
     """A controller: a `ControllerAnswer`."""
+    state = controller.state
     return {
         "id": controller.id,
         "metric": controller.metric,
@@ -162,6 +164,9 @@ def controller_content(controller: Controller) -> dict[str, Any]:
         "param_groups": controller.param_groups,
         "first": controller.first,
         "folded": None if controller.folded < 0 else controller.folded,
+        "counted": state.get("last_epoch", 0),
+        "best": as_json(float(state["best"])) if state else None,
+        "not_better": state.get("num_bad_epochs", 0),
     }
 
 

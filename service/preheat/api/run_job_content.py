@@ -9,7 +9,7 @@ from preheat.curve import Curve, Floats
 from preheat.formats import by_group, lists_by_group
 from preheat.runs.attempts import Attached
 from preheat.runs.limits import Limits
-from preheat.runs.reports import as_json
+from preheat.runs.reports import Taken, as_json
 from preheat.runs.run import Run
 from preheat.runs.states import state_of
 from preheat.runs.windows import Window
@@ -32,10 +32,9 @@ def attached_content(run: Run, attached: Attached, now: float) -> dict[str, Any]
 
 
 def window_content(
-    run: Run, window: Window, values: Values, reported: int, counts: tuple[int, int], now: float, limits: Limits
+    run: Run, window: Window, values: Values, reported: int, taken: Taken, now: float, limits: Limits
 ) -> dict[str, Any]:
-    """A window with its LRs: a `RunWindowAnswer`; `counts` are reports that were stored, and alarms."""
-    stored, alarms = counts
+    """A window with its LRs: a `RunWindowAnswer`; `reported` is how many reports came with the request."""
     return {
         "attempt": window.attempt,
         "start": window.start,
@@ -49,22 +48,29 @@ def window_content(
         "state": state_of(run, now, limits),
         **place_content(run, now),
         "restart": rollback_content(window.restart),
-        "reports": {"stored": stored, "ignored": reported - stored},
-        "alarms": alarms,
+        "reports": _count_content(reported, taken),
+        "alarms": taken.alarms,
         "events": run.events,
     }
 
 
-def reports_content(run: Run, reported: int, counts: tuple[int, int], now: float) -> dict[str, Any]:
+def reports_content(run: Run, reported: int, taken: Taken, now: float) -> dict[str, Any]:
     """What became of a batch of reports: a `ReportsAnswer`."""
-    stored, alarms = counts
     return {
-        "stored": stored,
-        "ignored": reported - stored,
-        "alarms": alarms,
+        **_count_content(reported, taken),
+        "alarms": taken.alarms,
         "revision": run.revision,
         "next_change": moment_content(run, run.horizon, now),
         "events": run.events,
+    }
+
+
+def _count_content(reported: int, taken: Taken) -> dict[str, Any]:
+    """How many values became what: a `ReportCount`."""
+    return {
+        "stored": taken.stored,
+        "ignored": reported - taken.stored - len(taken.left),
+        "left_from": taken.left[0].iteration if taken.left else None,
     }
 
 

@@ -160,6 +160,9 @@ class ControllerAnswer(BaseModel):
     param_groups: list[str] = Field(description="The param groups that it is for.", examples=[["default"]])
     first: int = Field(description="First iteration whose report counts.", examples=[1])
     folded: int | None = Field(description="The last iteration whose report has counted.", examples=[900])
+    counted: int = Field(description="Reports that have counted.", examples=[40])
+    best: float | str | None = Field(description="The best value of them.", examples=[2.25])
+    not_better: int = Field(description="The last of them that have not bettered it.", examples=[3])
 
 
 class ControllerList(BaseModel):
@@ -199,6 +202,10 @@ class ReportCount(BaseModel):
 
     stored: int = Field(description="Values that are on the disk now.", examples=[3])
     ignored: int = Field(description="Values that were there already, or come too late.", examples=[0])
+    left_from: int | None = Field(
+        description="Reports from this iteration on are to be sent again: for them there was no time left.",
+        examples=[None],
+    )
 
 
 class RunWindowAnswer(RunPlace):

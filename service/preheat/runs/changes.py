@@ -123,7 +123,7 @@ def cancel(
     if found.effect is None:
         raise NotInForce(change_id, f"is {found.placement.kind} already")
     if found.effect < run.horizon:
-        raise NotInForce(change_id, f"was handed out (from {found.effect} on): revert it")
+        raise NotInForce(change_id, f"was handed out (from {found.effect:,} on): revert it")
     draft = Draft(run, now)
     draft.place(found, None, "cancelled", author=author)
     revise(draft, curves)
@@ -251,7 +251,7 @@ def _check_place(run: Run, added: Change, effect: int) -> None:
     if op == "extend":
         more = added.operation["total_iterations"]
         if more <= run.total_iterations or more < effect:
-            rule = f"must be greater than that of the run ({max(run.total_iterations, effect - 1)})"
+            rule = f"must be greater than that of the run ({max(run.total_iterations, effect - 1):,})"
             raise InvalidSpec([violation(("operation", "total_iterations"), rule, more)])
         phases = amended(run, [amendment for _, amendment in in_fold(run)]).spec.phases
         if added.operation.get("policy") == "move-cooldown" and phases[-1].start < effect:
@@ -275,7 +275,7 @@ def _check_revert(run: Run, added: Change, effect: int) -> None:
         raise NotInForce(root.id, f"is {root.placement.kind} already")
     stop = root.stop_of(root.placement)
     if stop is not None and stop <= effect:
-        raise NotInForce(root.id, f"ends at {stop} by itself")
+        raise NotInForce(root.id, f"ends at {stop:,} by itself")
 
 
 def _check_budget(run: Run, added: Change, effect: int, limits: Limits) -> None:

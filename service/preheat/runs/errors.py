@@ -108,7 +108,7 @@ class RollbackPending(PreheatError):
 
     def __init__(self, position: int) -> None:
         super().__init__(
-            f"the run waits for its job to restart at iteration {position}: withdraw that, or wait for it",
+            f"the run waits for its job to restart at iteration {position:,}: withdraw that, or wait for it",
             position=position,
         )
 
@@ -187,7 +187,7 @@ class PositionAhead(PreheatError):
 
     def __init__(self, name: str, value: int, handed: int) -> None:
         super().__init__(
-            f"{name} ({value}) must not exceed {handed}: so far has been handed out, or may be",
+            f"{name} ({value:,}) must not exceed {handed:,}: so far has been handed out, or may be",
             value=value,
             handed=handed,
         )
@@ -210,7 +210,7 @@ class TooLate(PreheatError):
     def __init__(self, effect: int, name: str, limit: int) -> None:
         rule = "must be after" if name == "until" else "must not be before"
         super().__init__(
-            f"{name} ({limit}) {rule} the iteration from which the change can be in force ({effect})",
+            f"{name} ({limit:,}) {rule} the iteration from which the change can be in force ({effect:,})",
             effect=effect,
             limit=limit,
         )
@@ -223,7 +223,7 @@ class BeyondEnd(PreheatError):
 
     def __init__(self, effect: int, total_iterations: int) -> None:
         super().__init__(
-            f"the change would be in force from iteration {effect} on, and the run ends with {total_iterations}",
+            f"the change would be in force from iteration {effect:,} on, and the run ends with {total_iterations:,}",
             effect=effect,
             total_iterations=total_iterations,
         )
@@ -236,7 +236,7 @@ class CooldownBegun(PreheatError):
 
     def __init__(self, begin: int, effect: int) -> None:
         super().__init__(
-            f"the last phase begins at iteration {begin}, and can be moved from {effect} on: extend with keep, or "
+            f"the last phase begins at iteration {begin:,}, and can be moved from {effect:,} on: extend with keep, or "
             "replace the schedule",
             begin=begin,
             effect=effect,
@@ -268,7 +268,7 @@ class HistoryUnknown(PreheatError):
 
     def __init__(self, attempt: int, iteration: int, acknowledged: int) -> None:
         super().__init__(
-            f"attempt {attempt} is known up to iteration {acknowledged - 1}, not {iteration}",
+            f"attempt {attempt} is known up to iteration {acknowledged - 1:,}, not {iteration:,}",
             attempt=attempt,
             iteration=iteration,
             last=acknowledged - 1,
@@ -318,14 +318,13 @@ class BudgetSpent(PreheatError):
 
 
 class EventsTrimmed(PreheatError):
-    """Events after `after` that are no longer kept, or were lost: there are those of the numbers `first` … `last`."""
+    """Events after `after` that are no longer kept, or are not there: there are those of `first` … `last`."""
 
     status, kind, title = HTTPStatus.GONE, "events-trimmed", "These events are no longer kept"
 
     def __init__(self, after: int, first: int, last: int) -> None:
-        detail = f"events after {after} are not kept: the first is {first}; read the run anew"
+        detail = f"events after {after:,} are not kept: the first is {first:,}; read the run anew"
         if after > last:
-            detail = (
-                f"there is no event {after}: the last is {last}, since the database has lost some; read the run anew"
-            )
+            why = "it never was, or the database has lost it"
+            detail = f"there is no event {after:,}: the last is {last:,}; {why}: read the run anew"
         super().__init__(detail, first=first)

@@ -19,7 +19,7 @@ class Event:
 def check_kept(after: int, first: int, last: int) -> None:
     """Returns if events after a number are those that followed it: there are `first` … `last`. Raises EventsTrimmed.
 
-    A number beyond the last is of a database that has lost events since: those to come have other numbers.
+    A number beyond the last never was, or is of a database that has lost events since: those to come are others.
     """
     if not first - 1 <= after <= last:
         raise EventsTrimmed(after, first, last)

@@ -136,7 +136,7 @@ def roll_back(
     if not request.why.strip():
         violations.append(violation(("why",), "must say why, for those who read it later", request.why))
     if not 0 <= request.after + 1 <= run.horizon:
-        rule = f"must be before what is handed out next ({run.horizon})"
+        rule = f"must be before what is handed out next ({run.horizon:,})"
         violations.append(violation(("after",), rule, request.after))
     if violations:
         raise InvalidSpec(violations)

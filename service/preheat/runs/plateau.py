@@ -53,22 +53,31 @@ def control(
 ) -> Outcome[Controller]:  # fmt: skip
     """Adds a controller, which follows the reports of a metric of what has not been handed out yet.
 
+    One that is there already and does the same is the answer, and nothing is added: two would both reduce.
     Raises RunFinished, LimitExceeded; InvalidSpec for a param group that is unknown.
     """
     if run.is_finished:
         raise RunFinished(run.id)
+    groups, content = check_groups(run, parameters), parameters.model_dump(mode="json", exclude_none=True)
+    same = next((each for each in run.controllers if _does(each, metric, content, groups)), None)
+    if same is not None:
+        return Draft(run, now).outcome(same)
     if len(run.controllers) >= limits.most_controllers:
         count = len(run.controllers) + 1
         way = "remove one that is no longer needed"
         raise LimitExceeded("controllers of a run", count, "max_controllers_per_run", limits.most_controllers, way)
-    groups = check_groups(run, parameters)
     draft = Draft(run, now)
     first = run.horizon
-    content = parameters.model_dump(mode="json", exclude_none=True)
     controller = Controller(controller_id, metric, content, groups, state={}, first=first, folded=-1)
     draft.set(controllers=(*run.controllers, controller))
     draft.note("controller-added", controller=controller_id, metric=metric, author=author)
     return draft.outcome(controller)
+
+
+def _does(controller: Controller, metric: str, content: Mapping[str, Any], groups: tuple[str, ...]) -> bool:
+    """Whether a controller does what is asked for, whether its groups were named or are all."""
+    own, asked = ({**each, "param_groups": None} for each in (controller.parameters, content))
+    return controller.metric == metric and own == asked and set(controller.param_groups) == set(groups)
 
 
 def release(run: Run, controller_id: str, author: str, now: float) -> Outcome[None]:
@@ -138,7 +147,7 @@ def rewind(draft: Draft, parent: Attempt | None, k: int, reports: "Reports") -> 
     for change in draft.run.changes:
         cause = change.cause
         if cause is not None and change.effect is not None and cause.iteration >= stops.get(cause.attempt, 0):
-            draft.place(change, None, "dropped", why=f"its report of iteration {cause.iteration} counts no more")
+            draft.place(change, None, "dropped", why=f"its report of iteration {cause.iteration:,} counts no more")
 
 
 def _rewound(controller: Controller, stops: dict[int, int], reports: "Reports") -> Controller:

@@ -1,7 +1,7 @@
 """Reports: numbers that a job tells of its iterations, such as its loss; they never stop a training loop."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from preheat.runs.revision import base_of
 from preheat.runs.run import Cause, Controller, Run
 from preheat.runs.windows import present
 from preheat.specs import InvalidSpec
+
+_AT_ONCE, _FOLLOWED_AT_ONCE = 1000, 10
+"""Reported values that are taken while a run is held; of those that a controller follows, each may be a reduction."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,29 @@ class Told:
     revision: int
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What became of a batch: how many were stored, how many alarms there were, and what was `left` for another one."""
+
+    stored: int
+    alarms: int
+    left: tuple[Report, ...] = ()
+
+
+def part_of(run: Run, batch: Sequence[Report], limits: Limits = DEFAULT_LIMITS) -> tuple[Report, ...]:
+    """The beginning of a batch, in order of iterations, that may be taken while the run is held."""
+    followed = {controller.metric for controller in run.controllers}
+    near = batch[:_AT_ONCE]
+    part = near if followed.isdisjoint(each.name for each in near) else near[:_FOLLOWED_AT_ONCE]
+    # After one that nobody can have run come others like it: together they are one event.
+    return tuple(batch if part and _is_ahead(run, part[-1], limits) else part)
+
+
+def is_same(known: float | None, each: Report) -> bool:
+    """Whether a report is the one that is stored."""
+    return known is not None and repr(known) == repr(float(each.value))
+
+
 def report(
     run: Run,
     attempt: int,
@@ -51,25 +77,33 @@ def report(
     `room` is how many may be stored; beyond it those alone are that a controller follows.
 
     `known` has the stored values of this attempt under the batch's own (iteration, name). The same value again is
-    ignored; another one is an event, and so is one that comes too late for a controller or is of an iteration that
-    nobody can have run, and none of these is stored. Raises Superseded.
+    ignored; others are an event, and so are those that come too late for a controller, or are of an iteration that
+    nobody can have run, and none of these is stored. The event has the first of them, and their count.
+    Raises Superseded.
     """
     present(run, attempt, token)
     draft = Draft(run, now)
     stored: dict[tuple[int, str], Report] = {}
+    refused: dict[str, list[dict[str, Any]]] = {}
     followed = {controller.metric for controller in run.controllers}
     for each in sorted(batch, key=lambda each: each.iteration):
         key = (each.iteration, each.name)
         before = known[key] if key in known else stored[key].value if key in stored else None
         unfit = _unfit(draft.run, each, limits) if before is None else None
         if unfit is not None:
-            draft.note(unfit, attempt=attempt, iteration=each.iteration, name=each.name, value=as_json(each.value))
+            refused.setdefault(unfit, []).append(
+                {"iteration": each.iteration, "name": each.name, "value": as_json(each.value)}
+            )
         elif before is None and (len(stored) < room or each.name in followed):
             stored[key] = each
             _fold(draft, attempt, each, curves, limits)
-        elif before is not None and repr(before) != repr(float(each.value)):
-            draft.note("report-conflict", attempt=attempt, iteration=each.iteration, name=each.name,
-                       kept=as_json(before), refused=as_json(each.value))  # fmt: skip
+        elif before is not None and not is_same(before, each):
+            refused.setdefault("report-conflict", []).append(
+                {"iteration": each.iteration, "name": each.name, "kept": as_json(before),
+                 "refused": as_json(each.value)}
+            )  # fmt: skip
+    for kind, those in refused.items():
+        draft.note(kind, attempt=attempt, count=len(those), **those[0])
     if len(stored) >= room > 0:
         draft.note("reports-full", attempt=attempt, limit=limits.most_reports)
     return draft.outcome(tuple(stored.values()))
@@ -106,10 +140,14 @@ def _unfit(run: Run, each: Report, limits: Limits) -> str | None:
     and only then. One that is ahead is of an iteration that nobody can have run: further than a cap past H.
     Counted by a controller, it would make late whatever comes after it.
     """
-    if each.iteration >= run.horizon + limits.window_cap:
+    if _is_ahead(run, each, limits):
         return "report-ahead"
     followed = (controller for controller in run.controllers if controller.metric == each.name)
     return "report-late" if any(each.iteration <= controller.folded for controller in followed) else None
+
+
+def _is_ahead(run: Run, each: Report, limits: Limits) -> bool:
+    return each.iteration >= run.horizon + limits.window_cap
 
 
 def _fold(draft: Draft, attempt: int, each: Report, curves: Curves, limits: Limits) -> None:
@@ -151,7 +189,7 @@ def _reduce(
     better = "below" if parameters.get("mode", "min") == "min" else "above"
     why = (
         f"{controller.metric} has not come {better} its best in {parameters.get('patience', 10) + 1} reports, "
-        f"the last of iteration {cause.iteration}"
+        f"the last of iteration {cause.iteration:,}"
     )
     request = ChangeRequest(operation, why, author="plateau", is_automated=True, cause=cause)
     change_id = f"{controller.id}-{cause.attempt}-{cause.iteration}"

@@ -74,6 +74,11 @@ class RunHistory:
         following = found[limit][0] if len(found) > limit else None
         return Series([n for n, _ in kept], [value for _, value in kept], sorted(names), following)
 
+    def known(self, run_id: str, attempt: int, batch: Iterable[Report]) -> dict[tuple[int, str], float]:
+        """What is stored of an attempt under the iterations and names of a batch."""
+        with self._database.transaction() as connection:
+            return reports_under(connection, run_id, attempt, batch)
+
     def extents(self, run_id: str, attempt: int, name: str, window: range, most: int) -> list[Extent]:
         """What an attempt reported under a name in a window, all of it in at most `most` parts of the same length.
 

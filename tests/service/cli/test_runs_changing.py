@@ -296,7 +296,13 @@ def test_a_controller_is_added_listed_and_removed(job: RestJob, preheat: Command
     found = json.loads(preheat("controllers", "list", label, "--json").stdout)["controllers"]
     wanted = {"factor": 0.5, "patience": 3, "min_lr": {"default": 1e-5}, "mode": "max", "threshold": 1e-4, "eps": 1e-8}
     assert found[0]["parameters"].items() >= wanted.items()
-    assert controller in preheat("controllers", "list", label).stdout
+    assert "its job has reported no accuracy yet, nor anything else\n" in added.stderr
+    assert re.search(rf"{controller} .* nothing yet", preheat("controllers", "list", label).stdout)
+    for iteration, value in ((17, 0.5), (18, 0.25), (19, "NaN")):
+        job.report(iteration, value, name="accuracy")
+    counted = "has counted 3 reports, the last of iteration 19; best 0.5, 2 since without a better\n"
+    assert counted in preheat("show", label).stdout
+    assert "reported no los yet, only accuracy\n" in preheat("controllers", "add", label, "los").stderr
     assert preheat("controllers", "remove", label, controller).exit_code == 0
     gone = preheat("controllers", "remove", label, controller)
     assert (gone.exit_code, gone.stderr) == (1, f"error: no controller of this run has the id {controller}\n")

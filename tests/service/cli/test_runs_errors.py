@@ -63,15 +63,22 @@ def test_who_never_gets_an_answer_is_told_how_to_ask_once_more(job: RestJob, rel
 
 
 def test_what_has_no_key_is_not_sent_twice(job: RestJob, relay: Relay, preheat: Command) -> None:
-    """A controller, and a run that is made beside another one: the error says to look."""
-    for arguments in (
-        ("controllers", "add", job.run()["label"], "loss"),
-        ("make", job.run()["label"], "--schedule-id", job.run()["base_id"], "--another"),
-    ):
-        relay.lose, relay.keys = 100, []
-        lost = preheat(*arguments, url=relay.url)
-        assert (lost.exit_code, lost.stdout, len(relay.keys)) == (3, "", 1)
-        assert lost.stderr.endswith("  it may have been done all the same: look before you ask again\n")
+    """A run that is made beside another one: the error says to look."""
+    relay.lose, relay.keys = 100, []
+    lost = preheat("make", job.run()["label"], "--schedule-id", job.run()["base_id"], "--another", url=relay.url)
+    assert (lost.exit_code, lost.stdout, len(relay.keys)) == (3, "", 1)
+    assert lost.stderr.endswith("  it may have been done all the same: look before you ask again\n")
+
+
+def test_a_controller_whose_answer_is_lost_is_one(job: RestJob, relay: Relay, preheat: Command) -> None:
+    """The same again is the one that there is, which is said; two would both reduce."""
+    label = job.run()["label"]
+    relay.lose = 2
+    added = preheat("controllers", "add", label, "loss", url=relay.url)
+    assert (added.exit_code, relay.lose) == (0, 0)
+    again = preheat("controllers", "add", label, "loss")
+    assert again.stdout == added.stdout
+    assert "from iteration 17 on: it was there\n" in again.stderr
     assert len(job.run()["controllers"]) == 1
 
 
@@ -162,7 +169,7 @@ def test_without_a_terminal_nothing_is_sent(job: RestJob, relay: Relay, preheat:
             1,
             'at ("3 parsecs") must be a whole number of iterations or a duration',
         ),
-        (("scale", "0.5", "--at", "5000"), 1, "the run ends with 1000"),
+        (("scale", "0.5", "--at", "5000"), 1, "the run ends with 1,000"),
         (("scale", "0.5", "--not-after", "5"), 1, "not_after (5) must not be before the iteration from which"),
         (
             ("scale", "0.5", "--until", "9", "--for-iterations", "9"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,23 @@ def test_a_run_is_shown_where_it_stands(job: RestJob, preheat: Command) -> None:
     assert "would begin from iteration 19, in about 5 s" in shown
     assert f"{change}  scale by 0.5  600 … 699   scheduled  anonymous: spike" in shown
     assert json.loads(preheat("show", job.run()["id"], "--json").stdout)["id"] == job.run()["id"]
+
+
+def test_a_job_that_ran_to_its_end_is_shown_so(live: httpx.Client, preheat: Command) -> None:
+    """Nothing begins any more, but for an extension; to watch it ends at once."""
+    job = RestJob(live, {"target_lr": 0.1, "total_iterations": 20})
+    job.attach()
+    job.run_to(21)
+    label = job.run()["label"]
+    assert re.search(r"a change +has no iteration left: only extend is taken\n", preheat("show", label).stdout)
+    body = {"token": job.token, "position": 21}
+    live.post(f"{job.path}/attempts/{job.attempt}/close", json=body).raise_for_status()
+    shown = preheat("show", label).stdout
+    assert re.search(r"state +CLOSED, at its end\niteration +all 20 have run\n", shown)
+    watched = preheat("watch", label)
+    assert (watched.exit_code, "closed: attempt 1 said goodbye before iteration 21\n" in watched.stdout) == (0, True)
+    job.change("extend", total_iterations=30)
+    assert "at its end" not in preheat("show", label).stdout
 
 
 def test_history_tells_who_did_what_and_why(job: RestJob, preheat: Command) -> None:

@@ -149,6 +149,10 @@ def test_rule_12_events_that_are_trimmed_are_gone() -> None:
         with pytest.raises(EventsTrimmed, match=reason) as refused:
             check_kept(after, 5, 9)
         assert refused.value.members == {"first": 5}
+    with pytest.raises(
+        EventsTrimmed, match=r"no event 1,234: the last is 9; it never was, or the database has lost it"
+    ):
+        check_kept(1234, 5, 9)
 
 
 # 13. states

@@ -58,7 +58,10 @@ class Restart:
 
 @dataclass(frozen=True)
 class Handed:
-    """A window that the service has handed out; it is empty where there is nothing more to hand out yet."""
+    """A window that the service has handed out; it is empty where there is nothing more to hand out yet.
+
+    `left_from`: the iteration from which on it had no time for the reports that came with the request.
+    """
 
     attempt: int
     window: Window
@@ -69,6 +72,7 @@ class Handed:
     lease_s: float
     total_iterations: int
     restart: Restart | None
+    left_from: int | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,14 @@ def handed_of(answer: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> 
         _seconds(answer, "lease_s"),
         _of(answer, "total_iterations", int),
         None if restart is None else _restart_of(restart),
+        left_from_of(answer.get("reports")),
     )
+
+
+def left_from_of(counts: Any) -> int | None:
+    """The iteration from which on a service had no time for reports; None if it has taken all of them."""
+    left_from = counts.get("left_from") if isinstance(counts, Mapping) else None
+    return None if left_from is None else _of(counts, "left_from", int)
 
 
 def window_of_groups(groups: Sequence[Any], columns: Sequence[tuple[str, str]], start: int, stop: int) -> Window:

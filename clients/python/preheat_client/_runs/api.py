@@ -13,6 +13,7 @@ from preheat_client._runs.answers import (
     attached_of,
     changes_of,
     handed_of,
+    left_from_of,
     run_description_of,
     window_of_groups,
 )
@@ -39,9 +40,9 @@ class RunApi:
         """The next window; the request acknowledges the one before. Raises RunSuperseded, RunFinished, KnowsMore."""
         return handed_of(self._post(f"/v1/runs/{run_id}/windows", body, may_pack=True), columns)
 
-    def report(self, run_id: str, body: Mapping[str, Any]) -> None:
-        """Gives reports outside of a window. Raises RunSuperseded."""
-        self._post(f"/v1/runs/{run_id}/reports", body, may_pack=True)
+    def report(self, run_id: str, body: Mapping[str, Any]) -> int | None:
+        """Gives reports outside of a window; the iteration from which on none were taken. Raises RunSuperseded."""
+        return left_from_of(self._post(f"/v1/runs/{run_id}/reports", body, may_pack=True))
 
     def close(self, run_id: str, attempt: int, token: str, position: int) -> None:
         """Says goodbye: another process may attach at once. Raises RunSuperseded."""

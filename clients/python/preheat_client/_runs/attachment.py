@@ -48,6 +48,8 @@ class Attachment:
             heartbeat.reports.discard()  # what it could not say then, the next attempt must not say as its own
             with suppress(KnowsMore):  # then the attach says it
                 self.patiently(lambda _: heartbeat.settle())
+        elif self._is_own_and_dropped():
+            more["take_over"] = True
         body = heartbeat.attach_body(position, os.urandom(16).hex(), **more)
         try:
             attached = self.patiently(lambda api: api.attach(run, body))
@@ -58,6 +60,7 @@ class Attachment:
         self._health.become(RunState.READY, f"attempt {attached.attempt} begins at iteration {position}")
         heartbeat.start(Speaker(attached), position)
         _SPEAKING[self._link.address, run] = self
+        _OPENED[self._link.address, run] = (os.getpid(), attached.attempt)
 
     def next_part(self, iteration: int) -> Part:
         """What is told next, so that `iteration` comes into reach; waits for it, or goes on along what is known.
@@ -150,6 +153,14 @@ class Attachment:
             "Preheat.run once, and give the same Run to every optimizer. To begin anew, close() the other one first"
         )
 
+    def _is_own_and_dropped(self) -> bool:
+        """Whether the attempt to be seen is this process's own, through a Run that is gone and said no goodbye.
+
+        It would be waited for as if another process were alive. Of many speakers, the others go on with it.
+        """
+        opened = _OPENED.get((self._link.address, self._link.run.id))
+        return self._options.speakers == "one" and opened == (os.getpid(), self.heartbeat.seen_attempt)
+
     def _knowledge(self, checkpoint: Mapping[str, Any] | None, error: KnowsMore) -> dict[str, Any]:
         """What a checkpoint knows that the service has lost. Raises the error where LRs would be missing from it."""
         spec = None if checkpoint is None else self._link.revisions.spec(checkpoint["revision"])
@@ -218,3 +229,6 @@ _IN_ORDER = (
 )
 _SPEAKING: "weakref.WeakValueDictionary[tuple[str, str], Attachment]" = weakref.WeakValueDictionary()
 """By address and run, which attachment of this process has attached last."""
+
+_OPENED: dict[tuple[str, str], tuple[int, int]] = {}
+"""By address and run, which process has opened an attempt last, and its number; a child of a fork has opened none."""

@@ -167,7 +167,10 @@ class Heartbeat:
         self._ask(speaker, position)
         body = {"attempt": speaker.attempt, "token": speaker.token, "told": []}
         while self.link.options.reports and not self.reports.is_empty:
-            self._with_reports(lambda reports: self.link.api.report(self.link.run.id, {**body, "reports": reports}))
+            self._with_reports(
+                lambda reports: self.link.api.report(self.link.run.id, {**body, "reports": reports}),
+                lambda left_from: left_from,
+            )
 
     def beat(self) -> float | None:
         """Makes one request, if it is time to; seconds until the next call, None if there will be none."""
@@ -198,7 +201,8 @@ class Heartbeat:
         differing = [] if asked.overrun else differences.waiting()  # of an overrun the service has yet to learn
         body |= {"iteration_s": self.pace.iteration_s, "told": differing or self._told_now(asked)}
         handed = self._with_reports(
-            lambda reports: link.api.window(link.run.id, {**body, "reports": reports}, link.columns)
+            lambda reports: link.api.window(link.run.id, {**body, "reports": reports}, link.columns),
+            lambda handed: handed.left_from,
         )
         differences.sent(len(differing))
         self.error = None
@@ -218,10 +222,15 @@ class Heartbeat:
         if not is_adopted:
             return 0.0
         self.on_window(before, speaker.revision)
-        return self._next_s(speaker, position)
+        return self._next_s(speaker, position) if handed.left_from is None else _SOONEST_S
 
-    def _with_reports(self, ask: Callable[[list[dict[str, Any]]], Result]) -> Result:
-        """The answer to a request with the reports that wait, but for those that the service refuses."""
+    def _with_reports(
+        self, ask: Callable[[list[dict[str, Any]]], Result], left_from: Callable[[Result], int | None]
+    ) -> Result:
+        """The answer to a request with the reports that wait, but for those that the service refuses.
+
+        `left_from` says of an answer from which iteration on they are left for the next one.
+        """
         reports = self.reports
         while True:
             try:
@@ -232,7 +241,7 @@ class Heartbeat:
                 if dropped := reports.refused(error.problem):
                     _LOG.error("%s: %d reports are dropped, as refused: %s", self.link.health.name, dropped, error)
             else:
-                reports.sent()
+                reports.sent(left_from(answer))
                 return answer
 
     def _told_now(self, asked: Asked) -> list[Mapping[str, Any]]:

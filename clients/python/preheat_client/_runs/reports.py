@@ -70,9 +70,12 @@ class Reports:
             self._sending_values, self._sending_bytes = count, size
         return list(self._sending)
 
-    def sent(self) -> None:
-        """Notes that the service has what `batch` gave."""
-        self._most = min(2 * self._most, MOST_AT_ONCE)
+    def sent(self, left_from: int | None = None) -> None:
+        """Notes that the service has what `batch` gave; not those from an iteration on for which it had no time."""
+        kept = [] if left_from is None else [each for each in self._sending if each["iteration"] >= left_from]
+        taken = len(self._sending) - len(kept)
+        self._most = max(min(2 * (taken if kept else self._most), MOST_AT_ONCE), 1)
+        self._left.extendleft(reversed(kept))
         self._clear()
 
     def refused(self, problem: Mapping[str, Any]) -> int:

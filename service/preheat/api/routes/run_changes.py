@@ -171,17 +171,21 @@ def list_controllers(runs: Runs, run_id: RunId, _query: Annotated[NoQuery, Query
     summary="Let torch's ReduceLROnPlateau follow a reported number",
     openapi_extra=json_body_entry(ControllerRequest),
     responses={
-        **answer("The controller.", ControllerAnswer, status=201),
+        **answer("It was there already.", ControllerAnswer),
+        **answer("The controller is new.", ControllerAnswer, status=201),
         **problems(404, 409, 413, 415, 422, 503),
     },
 )
 def add_controller(
     runs: Runs, run_id: RunId, body: JSONBody, author: Author, _query: Annotated[NoQuery, Query()]
 ) -> Response:
-    """It counts what is reported of iterations that are not handed out yet; a reduction is a change like any other."""
+    """It counts what is reported of iterations that are not handed out yet; a reduction is a change like any other.
+
+    The same again is the one that there is.
+    """
     asked = body_of(ControllerRequest, body)
-    run, controller = runs.control(run_id, asked.metric, asked.parameters, author)
-    return tagged(run, controller_content(controller), 201)
+    run, controller, is_new = runs.control(run_id, asked.metric, asked.parameters, author)
+    return tagged(run, controller_content(controller), 201 if is_new else 200)
 
 
 @router.delete(

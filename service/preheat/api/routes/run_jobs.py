@@ -82,10 +82,10 @@ def ask_window(
     Each request acknowledges what its `acknowledged` says. The body may be compressed with gzip.
     """
     asked = body_of(WindowRequest, body)
-    run, window, counts = runs.window(run_id, asked.value(), asked.batch, asked.told_values)
+    run, window, taken = runs.window(run_id, asked.value(), asked.batch, asked.told_values)
     curve = runs.free_curves().curve(window.schedule_id)
     values = curve, held_rows(curve, range(window.start, window.stop), context.deadline)
-    return tagged(run, window_content(run, window, values, len(asked.batch), counts, runs.clock(), runs.limits))
+    return tagged(run, window_content(run, window, values, len(asked.batch), taken, runs.clock(), runs.limits))
 
 
 @router.post(
@@ -96,7 +96,10 @@ def ask_window(
     responses={**answer("They are on the disk.", ReportsAnswer), **problems(404, 409, 413, 415, 422, 503)},
 )
 def report(runs: Runs, run_id: RunId, body: GzippedJSONBody, _query: Annotated[NoQuery, Query()]) -> Response:
-    """A batch, between windows. What is known already, or comes too late, is ignored and never an error."""
+    """A batch, between windows. What is known already, or comes too late, is ignored and never an error.
+
+    Of a long batch there may be a rest, as the answer's `left_from` says: send it again.
+    """
     asked = body_of(ReportsRequest, body)
-    run, counts = runs.report(run_id, asked.attempt, asked.token, asked.batch, asked.told_values)
-    return tagged(run, reports_content(run, len(asked.batch), counts, runs.clock()))
+    run, taken = runs.report(run_id, asked.attempt, asked.token, asked.batch, asked.told_values)
+    return tagged(run, reports_content(run, len(asked.batch), taken, runs.clock()))

@@ -12,7 +12,8 @@ from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import Json, print_json
 from preheat.cli.runs.numbers import finite, per_group
 from preheat.cli.runs.service import Service, with_service
-from preheat.cli.runs.words import controller_words, number
+from preheat.cli.runs.words import controller_words, count_words, number
+from preheat.messages import shortened
 
 controllers = typer.Typer(
     help="Let torch's ReduceLROnPlateau follow a number that a job reports.", no_args_is_help=True
@@ -27,7 +28,7 @@ def list_(service: Service, run_name: RunName, json: Json = False) -> None:
         print_json(content)
         return
     rows = [
-        (each["id"], controller_words(each), number(each["first"]), number(each["folded"]) or "none yet")
+        (each["id"], controller_words(each), number(each["first"]), count_words(each))
         for each in content["controllers"]
     ]
     print_table(("controller", "what", "counts from", "has counted"), rows)
@@ -81,10 +82,14 @@ def add(
     given = {name: each for name, each in parameters.items() if each is not None}
     run = find_run(service, run_name)
     body = {"metric": metric, "parameters": given}
-    # It has no key: sent twice, it would be two.
-    made = service.send("POST", f"{path_of(run)}/controllers", body, is_repeatable=False)
+    made = service.send("POST", f"{path_of(run)}/controllers", body)
     write_data(visible(made["id"]) + "\n")
-    remark(f"{controller_words(made)}, from iteration {number(made['first'])} on")
+    is_new = all(each["id"] != made["id"] for each in run["controllers"])
+    remark(f"{controller_words(made)}, from iteration {number(made['first'])} on{'' if is_new else ': it was there'}")
+    names = service.get(f"{path_of(run)}/reports", name=metric, limit=1)["names"] if run["attempt"] else [metric]
+    if metric not in names:
+        known = f"only {shortened(', '.join(names), 100)}" if names else "nor anything else"
+        remark(f"its job has reported no {metric} yet, {known}")
 
 
 @with_service

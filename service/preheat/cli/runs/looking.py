@@ -14,6 +14,7 @@ from preheat.cli.runs.found import RunName, find_run, list_runs, path_of
 from preheat.cli.runs.service import Service, with_service
 from preheat.cli.runs.words import (
     controller_words,
+    count_words,
     event_words,
     lr_words,
     number,
@@ -155,20 +156,33 @@ def _facts(run: Mapping[str, Any], groups: list[Mapping[str, Any]]) -> list[tupl
         ("label", run["label"]),
         ("id", run["id"]),
         ("state", state_words(run)),
-        ("iteration", f"{_place(run)} is the next; handed out until {number(run['horizon'])}"),
+        ("iteration", _iteration_words(run)),
         ("LR", lr_words(groups)),
-        ("a change", f"would begin {run['next_change']['text']}"),
+        ("a change", _begin_words(run)),
         ("revision", f"{run['revision']}, schedule {run['schedule_id']}"),
         ("attempt", "none yet" if attempt is None else _attempt_words(attempt)),
     ]
     if run["rollback"]:
         facts.append(("restart", rollback_words(run["rollback"])))
-    facts += [("controller", f"{each['id']} {controller_words(each)}") for each in run["controllers"]]
+    for each in run["controllers"]:
+        facts += [("controller", f"{each['id']} {controller_words(each)}"), ("", f"has counted {count_words(each)}")]
     facts += [
         ("fork", f"of {each['run']}, attempt {each['attempt']}, after iteration {number(each['iteration'])}")
         for each in run["origins"]
     ]
     return facts
+
+
+def _iteration_words(run: Mapping[str, Any]) -> str:
+    if run["position"] > run["total_iterations"]:
+        return f"all {number(run['total_iterations'])} have run"
+    return f"{_place(run)} is the next; handed out until {number(run['horizon'])}"
+
+
+def _begin_words(run: Mapping[str, Any]) -> str:
+    if run["horizon"] > run["total_iterations"]:
+        return "has no iteration left: only extend is taken"
+    return f"would begin {run['next_change']['text']}"
 
 
 def _attempt_words(attempt: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from preheat.cli.runs.looking import events_of
 from preheat.cli.runs.screen import Lines, LiveTable, Screen
 from preheat.cli.runs.service import Service, with_service
 from preheat.cli.runs.view import look
+from preheat.cli.runs.words import has_run_to_end
 
 if TYPE_CHECKING:  # httpx takes a while to import; --help does not need it
     import httpx
@@ -33,8 +34,9 @@ def watch(
         float, typer.Option("--every", metavar="SECONDS", help="How often to look where it is.", min=0.1, max=3600)
     ] = 2.0,
 ) -> None:
-    """Watch a run until it is finished, or Ctrl-C: where it is, its LR, its changes, and events as they happen.
+    """Watch a run until its end, or Ctrl-C: where it is, its LR, its changes, and events as they happen.
 
+    The end is where it is finished, or its job has run the last iteration and said goodbye.
     Without a terminal it writes a line for every event, and for every change of state.
     """
     run = find_run(service, run_name)
@@ -43,7 +45,7 @@ def watch(
     with suppress(KeyboardInterrupt), screen:
         last = _tell(screen, events_of(service, run, max(run["events"] - _EVENTS_BEFORE, 0)), run["events"])
         last = asyncio.run(_watch(service.connection, run, last, metric, every_s, screen))
-        # That it is finished may have been seen before everything was told.
+        # That it is at its end may have been seen before everything was told.
         _tell(screen, events_of(service, run, last), last)
 
 
@@ -58,7 +60,7 @@ def _tell(screen: Screen, events: Iterable[Event], last: int) -> int:
 async def _watch(
     connection: Connection, run: Mapping[str, Any], last: int, metric: str, every_s: float, screen: Screen
 ) -> int:
-    """Shows a run until it is finished, and events after the last one; the number of the last that was shown.
+    """Shows a run until its end, and events after the last one; the number of the last that was shown.
 
     Raises ServiceError for what asking again does not mend.
     """
@@ -82,7 +84,7 @@ async def _watch(
 async def _is_over(
     http: "httpx.AsyncClient", connection: Connection, run: Mapping[str, Any], metric: str, screen: Screen
 ) -> bool:
-    """Whether the run is finished, after showing it as it is, or why there is no answer."""
+    """Whether the run is at its end, after showing it as it is, or why there is no answer."""
     try:
         view = await look(http, connection.address, run["id"], metric)
     except (NoAnswer, Refused) as error:
@@ -91,7 +93,7 @@ async def _is_over(
         screen.say_lost(error.lines[0])
         return False
     screen.show(view)
-    return bool(view.run["is_finished"])
+    return bool(view.run["is_finished"] or has_run_to_end(view.run))
 
 
 async def _feed(events: AsyncIterator[Event | None], news: "asyncio.Queue[Event | Exception | None]") -> None:

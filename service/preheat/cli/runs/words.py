@@ -20,9 +20,15 @@ def time_words(text: str) -> str:
 def state_words(run: Mapping[str, Any]) -> str:
     """What a run's job does, and what else keeps it from being changed."""
     words = [run["state"]]
+    words += ["at its end"] if has_run_to_end(run) else []
     words += ["locked"] if run["lock"] == "locked" else []
     words += ["restart asked for"] if run["rollback"] else []
     return ", ".join(words)
+
+
+def has_run_to_end(run: Mapping[str, Any]) -> bool:
+    """Whether its job has said goodbye after the last iteration, and nobody asks it to restart."""
+    return bool(run["state"] == "CLOSED" and run["position"] > run["total_iterations"] and not run["rollback"])
 
 
 def begin_words(run: Mapping[str, Any], effect: int, wanted: int | None) -> list[str]:
@@ -68,6 +74,15 @@ def controller_words(controller: Mapping[str, Any]) -> str:
     """What a controller follows, and how."""
     parameters = ", ".join(f"{name} {value}" for name, value in controller["parameters"].items())
     return f"{controller['kind']} of {controller['metric']} ({parameters})"
+
+
+def count_words(controller: Mapping[str, Any]) -> str:
+    """What a controller has counted."""
+    if controller["folded"] is None:
+        return "nothing yet"
+    reports, last = number(controller["counted"]), number(controller["folded"])
+    since = number(controller["not_better"])
+    return f"{reports} reports, the last of iteration {last}; best {controller['best']}, {since} since without a better"
 
 
 def event_words(event: Mapping[str, Any]) -> str:

@@ -103,7 +103,7 @@ def test_a_picture_shows_what_was_reported_in_its_window_up_to_the_newest(live: 
     position = 1
     while position < 8001:
         position = job.ask(position, iteration_s=0.001)["stop"]
-    job.ask(8001, reports=reports)
+    job.report_all(reports)
     query = "width_px=320&height_px=400"
     assert ">6e6<" in live.get(f"{job.path}/plot.svg?{query}").text
     assert ">6e6<" in live.get(f"{job.path}/plot.svg?{query}&start=7990&stop=8001").text

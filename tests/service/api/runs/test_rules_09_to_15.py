@@ -117,7 +117,7 @@ def test_rule_11_reports_are_counted_once_and_never_an_error(job: RestJob) -> No
 def test_rule_11_reports_come_with_a_window_and_may_be_gzipped(job: RestJob) -> None:
     """One request for both; a body that is packed otherwise, or not as it says, is told so."""
     answer = job.ask(3, reports=[{"iteration": n, "values": {"loss": n / 2, "grad_norm": "NaN"}} for n in (1, 2)])
-    assert answer["reports"] == {"stored": 4, "ignored": 0}
+    assert answer["reports"] == {"stored": 4, "ignored": 0, "left_from": None}
     found = job.http.get(f"{job.path}/reports?name=grad_norm").json()
     assert (found["names"], found["iterations"], found["values"]) == (["grad_norm", "loss"], [1, 2], ["NaN", "NaN"])
     packed = gzip.compress(json.dumps({"attempt": 1, "token": job.token, "reports": []}).encode())
@@ -128,6 +128,63 @@ def test_rule_11_reports_come_with_a_window_and_may_be_gzipped(job: RestJob) -> 
     bomb = gzip.compress(b" " * 3_000_000)
     sent = {**headers, "content-encoding": "gzip"}
     problem(job.http.post(f"{job.path}/reports", content=bomb, headers=sent), 413, "request-entity-too-large")
+
+
+def test_rule_11_an_equal_controller_is_the_one_that_there_is(job: RestJob) -> None:
+    """A script that adds it at each start has one: two would both reduce. Another argument makes another one."""
+    asked: dict[str, Any] = {"metric": "loss", "parameters": {"patience": 0, "factor": 0.5}}
+    path = f"{job.path}/controllers"
+    first = job.http.post(path, json=asked)
+    job.report(16, 1.0)
+    assert first.json()["counted"] == 0
+    for same in (asked, {**asked, "parameters": {**asked["parameters"], "param_groups": ["default"], "eps": 1e-8}}):
+        again = job.http.post(path, json=same)
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert again.json()["id"] == first.json()["id"]
+    for other in ({**asked, "metric": "grad_norm"}, {**asked, "parameters": {"patience": 1, "factor": 0.5}}):
+        assert job.http.post(path, json=other).status_code == 201
+    assert job.kinds().count("controller-added") == 3
+    for iteration in (17, 18):
+        job.report(iteration, 1.0)
+    changes = job.http.get(f"{job.path}/changes").json()["changes"]
+    assert [(each["cause"]["iteration"], each["operation"]["factor"]) for each in changes] == [(18, 0.5)]
+    counted = job.http.get(path).json()["controllers"][0]
+    assert (counted["counted"], counted["best"], counted["not_better"]) == (2, 1.0, 0)
+
+
+def test_rule_11_a_window_does_not_wait_for_many_reports(live: httpx.Client) -> None:
+    """It has an answer in time: what is left of the reports is sent with the next request, and each counts once."""
+    job = RestJob(live)
+    names = [f"loss {k}" for k in range(10)]
+    for name in names:
+        job.http.post(f"{job.path}/controllers", json={"metric": name, "parameters": {"patience": 10**6}})
+    job.attach()
+    job.ask(1)
+    # In parts of ten, with a pause after each: longer than a request may take.
+    asked = [{"iteration": n, "values": dict.fromkeys(names, 1 / n)} for n in range(1, 80)]
+    left, stored = asked, []
+    while left:
+        found = job.ask(1, reports=left)["reports"]
+        stored.append(found["stored"])
+        left_from = found["left_from"]
+        left = [] if left_from is None else [each for each in asked if each["iteration"] >= left_from]
+    assert sum(stored) == 790
+    assert 0 < stored[0] < 600
+    assert 0 not in stored
+    assert job.ask(1, reports=asked)["reports"] == {"stored": 0, "ignored": 790, "left_from": None}
+
+
+def test_rule_11_reports_of_what_nobody_can_have_run_are_one_event(job: RestJob) -> None:
+    """However many they are: a batch whose answer got lost comes again, and the history is for people."""
+    job.http.post(f"{job.path}/controllers", json={"metric": "loss", "parameters": {}})
+    body = {"attempt": job.attempt, "token": job.token}
+    body["reports"] = [{"iteration": n, "values": {"loss": 1.0}} for n in (1, *range(5000, 5300))]
+    for stored in (1, 0):
+        answer = job.http.post(f"{job.path}/reports", json=body).json()
+        assert (answer["stored"], answer["ignored"], answer["left_from"]) == (stored, 301 - stored, None)
+    events = job.http.get(f"{job.path}/events?after=0&limit=100").json()["events"]
+    ahead = [each for each in events if each["kind"] == "report-ahead"]
+    assert [(each["data"]["iteration"], each["data"]["count"]) for each in ahead] == [(5000, 300)] * 2
 
 
 def streamed(job: RestJob, after: int | None, count: int) -> Iterator[dict[str, Any]]:
@@ -391,9 +448,8 @@ def test_rule_11_many_reports_hold_a_run_for_a_moment_each(tmp_path: Path) -> No
         reports = [{"iteration": first + n, "values": {"loss": 1.0}} for n in reversed(range(25))]
         before = _writes(http)
         for stored in (25, 0):
-            answer = job.ask(1, attempt=job.attempt, reports=reports)
-            assert (answer["reports"]["stored"], job.statuses()) == (stored, ["scheduled", "scheduled"])
-        assert _writes(http) - before >= 6
+            assert (job.report_all(reports), job.statuses()) == (stored, ["scheduled", "scheduled"])
+        assert _writes(http) - before >= 5
 
 
 def _writes(http: httpx.Client) -> float:
