@@ -16,12 +16,16 @@ _MOST_LOST = 100_000
 
 @dataclass(frozen=True)
 class Knowledge:
-    """The last attempt and revision that a client has seen, the end of what it was handed, and that revision's spec."""
+    """The last attempt and revision that a client has seen, the end of what it was handed, and that revision's spec.
+
+    `start` is where that attempt began, None if the client does not know it.
+    """
 
     attempt: int
     revision: int
     bound: int
     spec: Mapping[str, Any] | None = None
+    start: int | None = None
 
     def is_ahead_of(self, run: Run) -> bool:
         """Whether the run has lost any of it."""
@@ -44,9 +48,9 @@ def raise_generation(run: Run, generation: int, now: float) -> Outcome[None]:
 def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     """Takes the facts: what was handed out was by the client's revision, and numbers go on from its.
 
-    From C, the end of what this database knows the job to have, to the end of what it was told the LRs are those of
-    that revision's spec. Behind that hold the changes of both: those that the revision has and the database has lost,
-    and then those that the database has and that are still to come. One that would lie within what was told, and that
+    From C, the end of what this database knows the job to have, or the start of an attempt that was lost, to the end of
+    what the job was told LRs are exactly those of that revision's spec. Behind that holds what the database has, and,
+    in the order of that revision, what the database has lost. A change that would lie within what was told, and that
     the job did not know, is moved behind it, or missed: an event, and its status, say so.
 
     Raises InvalidSpec if that spec is none of this run; for numbers that nobody can have seen.
@@ -54,8 +58,9 @@ def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     run = draft.run
     check_plausible(run, "knowledge", attempt=knowledge.attempt, revision=knowledge.revision)
     known = run.attempts[-1].acknowledged if run.attempts else 0
-    is_same_attempt = knowledge.attempt <= run.attempt_number
-    if not is_same_attempt:
+    if knowledge.attempt > run.attempt_number:
+        # It may have begun below what is known here, by a rewind.
+        known = known if knowledge.start is None else min(known, knowledge.start)
         draft.add_attempt(_lost(run, knowledge, known, draft.now))
     elif run.attempt is not None:
         draft.set_attempt(run.attempt.number, handed=max(run.attempt.handed, knowledge.bound))
@@ -67,8 +72,7 @@ def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     if knowledge.spec is None:
         return
     try:
-        # An attempt that was lost may have begun below what is known here, by a rewind.
-        take_revision(draft, knowledge.spec, range(known, draft.run.horizon), known if is_same_attempt else 0)
+        take_revision(draft, knowledge.spec, range(known, draft.run.horizon), curves)
     except InvalidSpec as error:
         raise InvalidSpec(
             [replace(each, location=("knowledge", "spec", *each.location)) for each in error.violations]

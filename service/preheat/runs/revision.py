@@ -33,7 +33,9 @@ def in_fold(run: Run) -> list[tuple[Change, dict[str, Any]]]:
     for change in reversed(run.changes):  # a revert before what it takes back, which may be a revert
         if change.operation["op"] == "revert" and change.effect is not None:
             out = [*change.placement.pauses, *reverted[change.id]]
-            reverted[change.operation["change"]] += _without((change.effect, _FOR_GOOD), out)
+            end = change.stop_of(change.placement)
+            whole = (change.effect, _FOR_GOOD if end is None else end)
+            reverted[change.operation["change"]] += _without(whole, out)
     found = []
     for change in run.changes:
         if change.effect is None or change.operation["op"] == "revert":
@@ -99,7 +101,7 @@ def revise(draft: Draft, curves: Curves) -> Schedule:
 
     A hold of the current LR is computed again where it has moved.
     """
-    schedule = _settled(draft, curves)
+    schedule = settled(draft, curves)
     draft.set(revision=draft.run.revision + 1, schedule_id=schedule.id, total_iterations=total_of(schedule.spec))
     if draft.run.attempt is not None:
         draft.set_attempt(draft.run.attempt.number, schedule_id=schedule.id)
@@ -109,7 +111,8 @@ def revise(draft: Draft, curves: Curves) -> Schedule:
     return schedule
 
 
-def _settled(draft: Draft, curves: Curves) -> Schedule:
+def settled(draft: Draft, curves: Curves) -> Schedule:
+    """The schedule that the changes make, without those that are no longer possible, which are `missed`."""
     while True:
         hold_current(draft, curves)
         folded = in_fold(draft.run)
