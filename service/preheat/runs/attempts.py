@@ -261,10 +261,12 @@ def _place_changes(draft: Draft, request: AttachRequest, handed: int) -> None:
         for change in draft.run.changes:
             if change.effect is None or change.effect < k or (change.cause and rollback.changes == "drop"):
                 continue
-            if rollback.changes == "drop":
+            stop = change.placement.stop
+            if rollback.changes == "drop" or (stop is not None and stop <= max(handed, k)):
+                # What facts have ended is over, and begins nowhere anew.
                 draft.place(change, None, "dropped")
             elif change.effect > k and not (change.at is not None and change.at >= max(handed, k)):
-                draft.place(change, k, "from-here")
+                draft.place(change, k, "from-here", stop=stop)
     elif rollback is not None:
         draft.note("rollback-missed", asked=rollback.position, came=k)
     for change in draft.run.changes:

@@ -48,9 +48,9 @@ def in_fold(run: Run) -> list[tuple[Change, dict[str, Any]]]:
 
 
 def reverts_of(run: Run, change: Change) -> list[Change]:
-    """The reverts of a change that are not taken back themselves."""
+    """The reverts of a change that are not taken back themselves, and do not end."""
     found = (each for each in run.changes if each.operation.get("change") == change.id and each.effect is not None)
-    return [each for each in found if not reverts_of(run, each)]
+    return [each for each in found if each.placement.stop is None and not reverts_of(run, each)]
 
 
 def _without(whole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
