@@ -155,10 +155,11 @@ class KnowledgeRequest(Closed):
         description="The spec of that revision's schedule.",
         examples=[{"target_lr": 0.01, "total_iterations": 20}],
     )
+    start: Count | None = Field(None, description="Where that attempt began, if it knows that.", examples=[1])
 
     def value(self) -> knowledge.Knowledge:
         """The same for `preheat.runs`."""
-        return knowledge.Knowledge(self.attempt, self.revision, self.bound, self.spec)
+        return knowledge.Knowledge(self.attempt, self.revision, self.bound, self.spec, self.start)
 
 
 class AttachRequest(Closed):

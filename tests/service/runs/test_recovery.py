@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from live_runs.script import Script
 from preheat.errors import PreheatError
 from preheat.runs import attempts, knowledge
+from preheat.runs.errors import PositionAhead
 from preheat.runs.facts import Overrun
 from preheat.runs.knowledge import Knowledge
 from preheat.runs.revision import in_fold
@@ -254,3 +255,36 @@ def test_a_hold_of_the_current_lr_that_a_lost_overrun_had_moved_is_one_hold() ->
     seen, planned, job.run = seen_by(job), lrs(job), backup
     come_back(job, seen)
     assert (lrs(job), standing(job)) == (planned, [("ann", 35, None)])
+
+
+def test_a_rewind_that_was_lost_is_in_the_record_with_what_it_used() -> None:
+    """A backup at 100; then back to 50, at half the LR from there; it came to 80, and goes on in the same process."""
+    job = begun()
+    job.run_to(100)
+    backup, first = job.run, lrs(job, 100)
+    job.change(factor=0.5)
+    job.roll_back(49, "from-here")
+    job.attach(50, checkpoint=True)
+    job.run_to(80)
+    seen, told, job.run = seen_by(job), lrs(job, job.run.horizon), backup
+    job.save(knowledge.raise_generation(job.run, 2, job.now))
+    job.attach(seen.bound, knowledge=seen)
+    assert [(each.number, each.parent, each.start) for each in job.run.attempts] == [
+        (1, None, 1), (2, 1, 50), (3, 2, seen.bound)
+    ]  # fmt: skip
+    assert lrs(job, seen.bound) == told
+    assert told[48:50] == pytest.approx([first[48], first[49] / 2], rel=1e-12)
+    assert [job.lr(n, attempt=1) for n in range(1, 100)] == first
+
+
+def test_a_bound_that_no_window_can_have_had_is_refused() -> None:
+    """Else who may train could say that all of a run was told, and nothing planned would take place."""
+    job = begun()
+    job.run_to(50)
+    job.change(factor=0.5, at=200)
+    spec = job.shelf.curve(job.run.schedule_id).schedule.spec_dict
+    furthest = 60 + job.limits.window_cap
+    with pytest.raises(PositionAhead, match=str(furthest)):
+        job.attach(60, knowledge=Knowledge(1, 2, furthest + 1, spec))
+    job.attach(60, knowledge=Knowledge(1, 2, furthest, spec))
+    assert standing(job) == [("ann", 200, None)]
