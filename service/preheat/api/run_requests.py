@@ -262,6 +262,12 @@ class WindowRequest(_Reporting):
     acknowledged: Count = Field(description="C, the end of what it has.", examples=[16])
     revision: Count = Field(description="The revision that it has it by.", examples=[1])
     generation: Count = Field(1, description="The generation that it has seen.", examples=[1])
+    schedule_id: str | None = Field(
+        None,
+        max_length=32,
+        description="The id of that revision's schedule.",
+        examples=["0123456789abcdef0123456789abcdef"],
+    )
     iteration_s: Seconds | None = Field(None, description="How long an iteration takes.", examples=[0.8])
     overrun: OverrunRequest | None = Field(None, description="What it did while the service was out of reach.")
 
@@ -274,6 +280,7 @@ class WindowRequest(_Reporting):
             acknowledged=self.acknowledged,
             revision=self.revision,
             generation=self.generation,
+            schedule_id=self.schedule_id,
             iteration_s=self.iteration_s,
             overrun=None if self.overrun is None else self.overrun.value(),
         )

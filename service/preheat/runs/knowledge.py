@@ -1,6 +1,7 @@
 """Knowledge: what a client knows that the database has lost (a restored backup, a failover without its tail)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from preheat.runs.draft import Curves, Draft, Outcome
 from preheat.runs.recovery import take_revision
 from preheat.runs.revision import revise
 from preheat.runs.run import Attempt, Run
+from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, violation
 
 _MOST_LOST = 100_000
@@ -28,9 +30,15 @@ class Knowledge:
     start: int | None = None
 
     def is_ahead_of(self, run: Run) -> bool:
-        """Whether the run has lost any of it."""
+        """Whether the run has lost any of it, or has another revision by its number. Raises InvalidSpec."""
         known = run.attempt_of(self.attempt)
-        return known is None or self.revision > run.revision or self.bound > known.handed
+        if known is None or self.revision > run.revision or self.bound > known.handed:
+            return True
+        ours = run.schedule_of(self.revision)
+        if self.spec is None or ours is None:
+            return False
+        with _in_spec():
+            return Schedule.of(self.spec).id != ours
 
 
 def raise_generation(run: Run, generation: int, now: float) -> Outcome[None]:
@@ -71,13 +79,20 @@ def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     draft.note("recovered", attempt=knowledge.attempt, revision=knowledge.revision, bound=knowledge.bound)
     if knowledge.spec is None:
         return
-    try:
+    with _in_spec():
         take_revision(draft, knowledge.spec, range(known, draft.run.horizon), curves)
+    revise(draft, curves)
+
+
+@contextmanager
+def _in_spec() -> Iterator[None]:
+    """What is wrong with the spec is so at its place in the request."""
+    try:
+        yield
     except InvalidSpec as error:
         raise InvalidSpec(
             [replace(each, location=("knowledge", "spec", *each.location)) for each in error.violations]
         ) from None
-    revise(draft, curves)
 
 
 def check_plausible(run: Run, *location: str, **seen: int) -> None:

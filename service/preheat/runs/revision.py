@@ -12,6 +12,7 @@ from preheat.schedule import Schedule, id_of
 from preheat.specs import InvalidSpec, Spec, Violation, spec_of
 
 _FOR_GOOD = 1 << 62
+_RECENT = 16
 
 
 def base_of(run: Run) -> Schedule:
@@ -102,7 +103,13 @@ def revise(draft: Draft, curves: Curves) -> Schedule:
     A hold of the current LR is computed again where it has moved.
     """
     schedule = settled(draft, curves)
-    draft.set(revision=draft.run.revision + 1, schedule_id=schedule.id, total_iterations=total_of(schedule.spec))
+    revision = draft.run.revision + 1
+    draft.set(
+        revision=revision,
+        schedule_id=schedule.id,
+        total_iterations=total_of(schedule.spec),
+        recent=(*draft.run.recent, (revision, schedule.id))[-_RECENT:],
+    )
     if draft.run.attempt is not None:
         draft.set_attempt(draft.run.attempt.number, schedule_id=schedule.id)
     draft.add_revision(schedule)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from live_runs.script import Script
 from preheat.errors import PreheatError
 from preheat.runs import attempts, knowledge
-from preheat.runs.errors import PositionAhead
+from preheat.runs.errors import KnowsMore, PositionAhead
 from preheat.runs.facts import Overrun
 from preheat.runs.knowledge import Knowledge
 from preheat.runs.revision import in_fold
@@ -288,3 +288,40 @@ def test_a_bound_that_no_window_can_have_had_is_refused() -> None:
         job.attach(60, knowledge=Knowledge(1, 2, furthest + 1, spec))
     job.attach(60, knowledge=Knowledge(1, 2, furthest, spec))
     assert standing(job) == [("ann", 200, None)]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_revision_whose_number_is_used_again_is_another_one(more: int) -> None:
+    """Revision 2 is ×0.5 for the job, and, on the restored database, ×0.8, or ×0.8 and then another: it tells."""
+    job = begun()
+    backup = job.run
+    job.change(factor=0.5)
+    seen, planned, lost = seen_by(job), lrs(job), job.run.schedule_id
+    job.run = backup
+    job.change(factor=0.8, at=200)
+    for _ in range(more):
+        job.change(factor=0.9, at=250)
+    end = seen.bound + 9
+    overrun = Overrun(seen.bound, end, seen.revision)
+    assert job.run.schedule_of(2) != lost
+    with pytest.raises(KnowsMore, match="schedule of revision 2"):
+        job.ask(end, seen.bound, revision=2, overrun=overrun, schedule_id=lost)
+    come_back(job, Knowledge(1, 2, end, seen.spec, 1))
+    assert lrs(job, 200) == planned[:199]
+    assert job.lr(200) == pytest.approx(planned[199] * 0.8, rel=1e-12)
+
+
+def test_what_both_know_is_no_news() -> None:
+    """The ids of present, earlier and unknown revisions."""
+    job = begun()
+    first = job.run.schedule_id
+    job.change(factor=0.5)
+    with pytest.raises(KnowsMore):
+        job.ask(2, revision=1, schedule_id=job.run.schedule_id)
+    job.ask(2, revision=1, schedule_id=first)
+    job.change(factor=0.9)
+    job.ask(3, revision=2, schedule_id=job.run.schedule_of(2))
+    job.ask(4, revision=3, schedule_id=job.run.schedule_id)
+    assert not seen_by(job).is_ahead_of(job.run)
+    with pytest.raises(KnowsMore):
+        job.ask(5, revision=3, schedule_id=first)
