@@ -155,10 +155,11 @@ class KnowledgeRequest(Closed):
         description="The spec of that revision's schedule.",
         examples=[{"target_lr": 0.01, "total_iterations": 20}],
     )
+    start: Count | None = Field(None, description="Where that attempt began, if it knows that.", examples=[1])
 
     def value(self) -> knowledge.Knowledge:
         """The same for `preheat.runs`."""
-        return knowledge.Knowledge(self.attempt, self.revision, self.bound, self.spec)
+        return knowledge.Knowledge(self.attempt, self.revision, self.bound, self.spec, self.start)
 
 
 class AttachRequest(Closed):
@@ -261,6 +262,12 @@ class WindowRequest(_Reporting):
     acknowledged: Count = Field(description="C, the end of what it has.", examples=[16])
     revision: Count = Field(description="The revision that it has it by.", examples=[1])
     generation: Count = Field(1, description="The generation that it has seen.", examples=[1])
+    schedule_id: str | None = Field(
+        None,
+        max_length=32,
+        description="The id of that revision's schedule.",
+        examples=["0123456789abcdef0123456789abcdef"],
+    )
     iteration_s: Seconds | None = Field(None, description="How long an iteration takes.", examples=[0.8])
     overrun: OverrunRequest | None = Field(None, description="What it did while the service was out of reach.")
 
@@ -273,6 +280,7 @@ class WindowRequest(_Reporting):
             acknowledged=self.acknowledged,
             revision=self.revision,
             generation=self.generation,
+            schedule_id=self.schedule_id,
             iteration_s=self.iteration_s,
             overrun=None if self.overrun is None else self.overrun.value(),
         )

@@ -102,11 +102,12 @@ def attach(
         )
     _check_attach(run, request, now, limits)
     if request.knowledge is not None:
+        _check_bound(run, request.position, request.knowledge.bound, limits)
         recover(draft, request.knowledge, curves)
         furthest = max(draft.run.total_iterations + 1, run.horizon) + limits.window_cap
         if request.position > furthest:
             raise PositionAhead("position", request.position, furthest)
-    parent = _parent(run, request)
+    parent = _parent(draft.run, request)
     _learn(draft, request, curves)
     handed = draft.run.horizon
     _open(draft, request, parent, limits)
@@ -164,6 +165,13 @@ def _check_attach(run: Run, request: AttachRequest, now: float, limits: Limits) 
         raise PositionAhead("position", request.position, furthest)
     if request.checkpoint is not None:
         _check_checkpoint(run, request, request.checkpoint)
+
+
+def _check_bound(run: Run, position: int, bound: int, limits: Limits) -> None:
+    """Raises PositionAhead for what no window can have reached: whoever goes on from `position` was not handed it."""
+    furthest = max(position, run.horizon) + limits.window_cap
+    if bound > furthest:
+        raise PositionAhead("knowledge.bound", bound, furthest)
 
 
 def _check_checkpoint(run: Run, request: AttachRequest, checkpoint: Checkpoint) -> None:
@@ -261,10 +269,12 @@ def _place_changes(draft: Draft, request: AttachRequest, handed: int) -> None:
         for change in draft.run.changes:
             if change.effect is None or change.effect < k or (change.cause and rollback.changes == "drop"):
                 continue
-            if rollback.changes == "drop":
+            stop = change.placement.stop
+            if rollback.changes == "drop" or (stop is not None and stop <= max(handed, k)):
+                # What facts have ended is over, and begins nowhere anew.
                 draft.place(change, None, "dropped")
             elif change.effect > k and not (change.at is not None and change.at >= max(handed, k)):
-                draft.place(change, k, "from-here")
+                draft.place(change, k, "from-here", stop=stop)
     elif rollback is not None:
         draft.note("rollback-missed", asked=rollback.position, came=k)
     for change in draft.run.changes:

@@ -31,6 +31,7 @@
 A request that breaks rules is `preheat.specs.InvalidSpec`, with pointers into the request.
 """
 
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -170,7 +171,7 @@ class KnowsMore(PreheatError):
 
     status, kind, title = HTTPStatus.CONFLICT, "knows-more", "The database has lost what you know"
 
-    def __init__(self, generation: int, lost: dict[str, list[int]]) -> None:
+    def __init__(self, generation: int, lost: Mapping[str, Sequence[int | str]]) -> None:
         told = ", ".join(f"{name} {theirs} (here {ours})" for name, (theirs, ours) in lost.items())
         super().__init__(
             f"you know more than the database, which was restored or has failed over: {told}; attach again with what "

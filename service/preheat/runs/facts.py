@@ -90,10 +90,11 @@ def _move(draft: Draft, change: Change, place: Placement, overrun: Overrun) -> N
 
 
 def put_behind(draft: Draft, change: Change, effect: int, why: str) -> None:
-    """Moves a change to a later effect; it is missed where that breaks what it says itself."""
-    limit = too_late(change, effect)
+    """Moves a change to a later effect; it is missed where that breaks what it says itself, or where facts end it."""
+    stop = change.placement.stop
+    limit = ("its end", stop) if stop is not None and effect >= stop else too_late(change, effect)
     if limit is None:
-        draft.place(change, effect, "moved", why=why)
+        draft.place(change, effect, "moved", stop=stop, pauses=change.placement.pauses, why=why)
     else:
         draft.place(change, None, "missed", why=f"{why}: {limit[0]} is {limit[1]}")
 

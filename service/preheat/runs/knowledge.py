@@ -1,6 +1,7 @@
 """Knowledge: what a client knows that the database has lost (a restored backup, a failover without its tail)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from preheat.runs.draft import Curves, Draft, Outcome
 from preheat.runs.recovery import take_revision
 from preheat.runs.revision import revise
 from preheat.runs.run import Attempt, Run
+from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, violation
 
 _MOST_LOST = 100_000
@@ -16,17 +18,27 @@ _MOST_LOST = 100_000
 
 @dataclass(frozen=True)
 class Knowledge:
-    """The last attempt and revision that a client has seen, the end of what it was handed, and that revision's spec."""
+    """The last attempt and revision that a client has seen, the end of what it was handed, and that revision's spec.
+
+    `start` is where that attempt began, None if the client does not know it.
+    """
 
     attempt: int
     revision: int
     bound: int
     spec: Mapping[str, Any] | None = None
+    start: int | None = None
 
     def is_ahead_of(self, run: Run) -> bool:
-        """Whether the run has lost any of it."""
+        """Whether the run has lost any of it, or has another revision by its number. Raises InvalidSpec."""
         known = run.attempt_of(self.attempt)
-        return known is None or self.revision > run.revision or self.bound > known.handed
+        if known is None or self.revision > run.revision or self.bound > known.handed:
+            return True
+        ours = run.schedule_of(self.revision)
+        if self.spec is None or ours is None:
+            return False
+        with _in_spec():
+            return Schedule.of(self.spec).id != ours
 
 
 def raise_generation(run: Run, generation: int, now: float) -> Outcome[None]:
@@ -44,9 +56,9 @@ def raise_generation(run: Run, generation: int, now: float) -> Outcome[None]:
 def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     """Takes the facts: what was handed out was by the client's revision, and numbers go on from its.
 
-    From C, the end of what this database knows the job to have, to the end of what it was told the LRs are those of
-    that revision's spec. Behind that hold the changes of both: those that the revision has and the database has lost,
-    and then those that the database has and that are still to come. One that would lie within what was told, and that
+    From C, the end of what this database knows the job to have, or the start of an attempt that was lost, to the end of
+    what the job was told LRs are exactly those of that revision's spec. Behind that holds what the database has, and,
+    in the order of that revision, what the database has lost. A change that would lie within what was told, and that
     the job did not know, is moved behind it, or missed: an event, and its status, say so.
 
     Raises InvalidSpec if that spec is none of this run; for numbers that nobody can have seen.
@@ -54,8 +66,9 @@ def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     run = draft.run
     check_plausible(run, "knowledge", attempt=knowledge.attempt, revision=knowledge.revision)
     known = run.attempts[-1].acknowledged if run.attempts else 0
-    is_same_attempt = knowledge.attempt <= run.attempt_number
-    if not is_same_attempt:
+    if knowledge.attempt > run.attempt_number:
+        # It may have begun below what is known here, by a rewind.
+        known = known if knowledge.start is None else min(known, knowledge.start)
         draft.add_attempt(_lost(run, knowledge, known, draft.now))
     elif run.attempt is not None:
         draft.set_attempt(run.attempt.number, handed=max(run.attempt.handed, knowledge.bound))
@@ -66,14 +79,20 @@ def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     draft.note("recovered", attempt=knowledge.attempt, revision=knowledge.revision, bound=knowledge.bound)
     if knowledge.spec is None:
         return
+    with _in_spec():
+        take_revision(draft, knowledge.spec, range(known, draft.run.horizon), curves)
+    revise(draft, curves)
+
+
+@contextmanager
+def _in_spec() -> Iterator[None]:
+    """What is wrong with the spec is so at its place in the request."""
     try:
-        # An attempt that was lost may have begun below what is known here, by a rewind.
-        take_revision(draft, knowledge.spec, range(known, draft.run.horizon), known if is_same_attempt else 0)
+        yield
     except InvalidSpec as error:
         raise InvalidSpec(
             [replace(each, location=("knowledge", "spec", *each.location)) for each in error.violations]
         ) from None
-    revise(draft, curves)
 
 
 def check_plausible(run: Run, *location: str, **seen: int) -> None:

@@ -26,7 +26,7 @@ from preheat.specs import InvalidSpec, violation
 def make(run_id: str, label: str, base: Schedule, now: float) -> Outcome[None]:
     """A new run of a schedule, its revision 1."""
     total = base.spec.amended_total_iterations
-    run = Run(run_id, label, base.text, base.id, total, now)
+    run = Run(run_id, label, base.text, base.id, total, now, recent=((1, base.id),))
     draft = Draft(run, now)
     draft.add_revision(base)
     draft.note("made", label=label, schedule=base.id)

@@ -1,50 +1,44 @@
-"""Recovery: the changes of a run whose database has lost some, made again from the revision that its job knows."""
+"""Recovery: the changes of a run whose database has lost some, made to agree with what its job was told.
 
+The rule: in the iterations `told` LRs are exactly those of the revision that the job had; behind them is in force what
+the database has, and, in the order of that revision, what it has lost. An event says so of every change that this puts
+elsewhere, and of every one that the database has and the job had not.
+"""
+
+from collections import defaultdict
 from collections.abc import Mapping
-from itertools import groupby
+from dataclasses import replace
 from typing import Any
 
-from preheat.runs.draft import Draft
+from preheat.runs.draft import Curves, Draft
 from preheat.runs.facts import merged, put_behind
-from preheat.runs.revision import amended, base_of, in_fold
-from preheat.runs.run import Change, Placement, PlacementKind, Run
+from preheat.runs.revision import amended, base_of, in_fold, settled
+from preheat.runs.run import Change, Placement, Run
 from preheat.specs import InvalidSpec, Spec, spec_of, violation
 
 _UNKNOWN = "the job did not know it when it came back to a database that had lost something"
 _KNOWN = "as the job knew it when it came back to a database that had lost something"
 _LOST = "the database has lost this change, and the job knows it"
+_TOLD = "what the job was told, in a part that the database cannot give by its own changes"
 
 _Amendment = dict[str, Any]
 
 
-def take_revision(draft: Draft, spec: Mapping[str, Any], told: range, first: int) -> None:
+def take_revision(draft: Draft, spec: Mapping[str, Any], told: range, curves: Curves) -> None:
     """Makes changes agree with what a job was told: the iterations `told`, by the revision of which this is the spec.
 
-    What the revision has and the run lacks is a change again, from `first` on at the earliest. What the run has for
-    these iterations otherwise than the revision is put where the job had it, or, if the job had it nowhere, behind
-    `told`, as after any time out of reach. What is still to come behind them stays, and folds in after what was lost.
+    First every change of the run is put where the job had it, as far as it is one of that revision's, and behind `told`
+    if it is none; what is left of that revision was lost, and is a change again. Where this does not give the very
+    amendments of that revision up to the end of `told`, the whole of `told` is held to it by one `replace`.
     Raises InvalidSpec for a spec that is not this run's base with amendments.
     """
-    run = draft.run
-    theirs = _revision_of(run, spec)
-    left, differing = list(theirs), []
-    for change, ours in _by_change(run):
-        missing = [each for each in ours if not _taken(left, each)]
-        if missing:
-            differing.append((change, ours, missing))
-    unknown = []
-    for change, ours, missing in differing:
-        twin = next((each for each in left if _operation(each) == _operation(ours[0])), None)
-        if twin is not None and ours == missing and ours[0]["start"] < told.stop:
-            left.remove(twin)
-            _put_where_used(draft, change, twin, told)
-        else:
-            unknown.append(change.id)
-            _put_behind(draft, change, told)
-    for change in run.changes:
-        if change.operation["op"] == "revert" and not _is_known(run, change, theirs):
-            _put_behind(draft, change, told)
-    _add(draft, left, first, unknown)
+    theirs = _revision_of(draft.run, spec)
+    owners = _owners(draft.run, theirs, told)
+    _agree(draft, theirs, owners, told)
+    _add_lost(draft, theirs, owners, told.start)
+    settled(draft, curves)
+    if told and _clipped(_amendments(draft.run), told) != _clipped(theirs, told):
+        _hold_to(draft, theirs, told)
 
 
 def _revision_of(run: Run, spec: Mapping[str, Any]) -> list[_Amendment]:
@@ -62,85 +56,195 @@ def _parts(spec: Spec) -> tuple[dict[str, Any], list[_Amendment]]:
     return content, [{name: value for name, value in each.items() if name != "moved_from"} for each in amendments]
 
 
-def _by_change(run: Run) -> list[tuple[Change, list[_Amendment]]]:
-    """Every change in force, in order of acceptance, with its amendments as they are written down in a schedule."""
-    folded = in_fold(run)
-    _, written = _parts(amended(run, [amendment for _, amendment in folded]).spec)
-    pairs = zip((change for change, _ in folded), written[len(written) - len(folded) :], strict=True)
-    groups = groupby(pairs, key=lambda pair: pair[0].id)
-    return [(found[0][0], [each for _, each in found]) for found in (list(group) for _, group in groups)]
+def _amendments(run: Run) -> list[_Amendment]:
+    """What is in force in the run, as it is written down in a schedule."""
+    own = len(_parts(base_of(run).spec)[1])
+    return _parts(amended(run, [amendment for _, amendment in in_fold(run)]).spec)[1][own:]
 
 
-def _taken(left: list[_Amendment], amendment: _Amendment) -> bool:
-    """Whether an amendment was among those left; it is so no more."""
-    if amendment not in left:
-        return False
-    left.remove(amendment)
-    return True
+def _owners(run: Run, theirs: list[_Amendment], told: range) -> list[str | None]:
+    """Of each amendment the id of the change that it is of; None for one that was lost.
+
+    It is of a change that asks for the same, and that began there at any time that the run knows of; or else, moved
+    since, of one that is in force before the end of `told` and of which that revision has nothing where it is.
+    """
+    began: dict[int, list[Change]] = defaultdict(list)
+    for change in run.changes:
+        for iteration in _begins(run, change):
+            began[iteration].append(change)
+    in_force = [(change.id, amendment["start"]) for change, amendment in in_fold(run)]
+    owners: list[str | None] = []
+    found: set[tuple[str, int]] = set()
+    for each in theirs:
+        at = each["start"]
+        fitting = [change.id for change in began[at] if (change.id, at) not in found and _asks_for(change, each)]
+        owner = max(fitting, key=lambda change_id: (change_id, at) in in_force, default=None)
+        owners.append(owner)
+        if owner is not None:
+            found.add((owner, at))
+    free = [change for change, amendment in in_fold(run) if amendment["start"] < told.stop and change.id not in owners]
+    for index, each in enumerate(theirs):
+        if owners[index] is None and (moved := next((one for one in free if _asks_for(one, each)), None)) is not None:
+            owners[index] = moved.id
+            free = [change for change in free if change is not moved]
+    return owners
+
+
+def _begins(run: Run, change: Change) -> set[int]:
+    """Every iteration at which a change has come into force by what the run knows, then or now."""
+    begins = [place.effect for place in change.placements if place.effect is not None]
+    begins += [end for place in change.placements for _, end in place.pauses]
+    return set(begins).union(*(_ends(run, each) for each in _reverts(run, change)))
+
+
+def _ends(run: Run, change: Change) -> set[int]:
+    """Every iteration at which it has gone out of force."""
+    stops = [change.stop_of(place) for place in change.placements]
+    pauses = [start for place in change.placements for start, _ in place.pauses]
+    ends = {each for each in [*stops, *pauses] if each is not None}
+    return ends.union(*(_begins(run, each) for each in _reverts(run, change)))
+
+
+def _reverts(run: Run, change: Change) -> list[Change]:
+    return [each for each in run.changes if each.operation.get("change") == change.id]
+
+
+def _asks_for(change: Change, amendment: _Amendment) -> bool:
+    """Whether an amendment is what a change asks for; a hold of the current LR is one of a number there."""
+    theirs, ours = _operation(amendment), dict(change.operation)
+    if ours.get("value") == "current":
+        ours.pop("value")
+        theirs.pop("value", None)
+    return ours == theirs
 
 
 def _operation(amendment: _Amendment) -> _Amendment:
     return {name: value for name, value in amendment.items() if name not in {"start", "stop"}}
 
 
-def _put_where_used(draft: Draft, change: Change, twin: _Amendment, told: range) -> None:
-    """Puts a change where the job had it."""
-    start, end = twin["start"], twin.get("stop")
-    kind: PlacementKind = "used" if start < told.stop else "moved"
-    stop = None if change.stop_of(Placement(0, 0, start, kind)) == end else end
-    now = change.placement
-    if (now.effect, now.stop, now.pauses) != (start, stop, ()):
-        draft.place(change, start, kind, stop=stop, why=_KNOWN)
+def _agree(draft: Draft, theirs: list[_Amendment], owners: list[str | None], told: range) -> None:
+    """Puts every change where the job had it, or behind what it was told."""
+    run, parts = draft.run, defaultdict(list)
+    for owner, amendment in zip(owners, theirs, strict=True):
+        parts[owner].append(amendment)
+    in_force = {change.id for change, _ in in_fold(run)}
+    for change in run.changes:
+        if change.operation["op"] == "revert":
+            _agree_on_revert(draft, change, parts[_root(run, change)[0]], told)
+        elif parts[change.id]:
+            _put_where_used(draft, change, parts[change.id], told)
+        elif change.id in in_force:
+            _put_behind(draft, change, told)
+
+
+def _root(run: Run, revert: Change) -> tuple[str, bool]:
+    """The id of the change that a revert is about in the end, and whether it takes it back, or brings it back."""
+    at, takes_back = revert, False
+    while at is not None and at.operation["op"] == "revert":
+        takes_back = not takes_back
+        target = at.operation["change"]
+        at = run.change_of(target) or replace(at, id=target, operation={"op": ""})
+    return at.id, takes_back
+
+
+def _agree_on_revert(draft: Draft, revert: Change, parts: list[_Amendment], told: range) -> None:
+    """Puts a revert behind `told` if its change was in force there, or was not, against it."""
+    if revert.effect is None or revert.effect not in told:
+        return
+    was_in_force = any(each["start"] < told.stop and each.get("stop", told.stop) > revert.effect for each in parts)
+    if was_in_force == _root(draft.run, revert)[1]:
+        put_behind(draft, revert, told.stop, _UNKNOWN)
+
+
+def _put_where_used(draft: Draft, change: Change, parts: list[_Amendment], told: range) -> None:
+    """Puts a change where the job had it; where the run has taken it out or moved it since, for `told` alone."""
+    now, first, last = change.placement, parts[0]["start"], parts[-1].get("stop")
+    if now.effect is None:
+        if first < told.stop:
+            _place(draft, change, parts[0], min(told.stop, last or told.stop))
+    elif first not in _begins(draft.run, change):
+        _place(draft, change, parts[0], last)
+    elif last is not None and last not in _ends(draft.run, change):
+        # The end was lost: a revert that the job knows.
+        draft.place(change, now.effect, "used", stop=last, pauses=now.pauses, why=_KNOWN)
+
+
+def _place(draft: Draft, change: Change, part: _Amendment, stop: int | None) -> None:
+    draft.place(change, part["start"], "used", stop=stop, why=_KNOWN)
+    value = part.get("value")
+    if change.operation.get("value") == "current" and isinstance(value, dict):
+        placed = draft.run.change_of(change.id) or change
+        held = replace(placed, placements=(*placed.placements[:-1], replace(placed.placement, value=value)))
+        draft.set(changes=tuple(held if each.id == change.id else each for each in draft.run.changes))
 
 
 def _put_behind(draft: Draft, change: Change, told: range) -> None:
     """Takes a change out of iterations in which the job did not have it."""
     now = change.placement
     end = change.stop_of(now)
-    if now.effect is None or not told or now.effect >= told.stop or (end is not None and end <= told.start):
+    if now.effect is None or (end is not None and end <= told.start):
         return
-    if now.effect >= told.start:
+    if now.effect in told:
         put_behind(draft, change, told.stop, _UNKNOWN)
-    else:
+    elif now.effect < told.start and told:
         pauses = merged(now.pauses, (told.start, told.stop))
         draft.place(change, now.effect, "used", stop=now.stop, pauses=pauses, why=_UNKNOWN)
+    else:
+        draft.note("change-kept", change=change.id, before=now.effect, effect=now.effect, why=_UNKNOWN)
 
 
-def _is_known(run: Run, revert: Change, theirs: list[_Amendment]) -> bool:
-    """Whether a revision has an amendment that ends where a revert takes its change back, or brings it back."""
-    root, place = revert, "start"
-    while root.operation["op"] == "revert":
-        target = run.change_of(root.operation["change"])
-        if target is None:
-            return True
-        root, place = target, "stop" if place == "start" else "start"
-    there = [each for each in theirs if each.get(place) == revert.effect]
-    # The value of a hold of the current LR is a number there.
-    names = [name for name in root.operation if name != "value"]
-    return any(all(each.get(name) == root.operation[name] for name in names) for each in there)
-
-
-def _add(draft: Draft, lost: list[_Amendment], first: int, after: list[str]) -> None:
-    """Adds changes that were lost; they were accepted before those of the run that the job does not know (`after`)."""
-    run, added = draft.run, []
-    for index, amendment in enumerate(lost):
+def _add_lost(draft: Draft, theirs: list[_Amendment], owners: list[str | None], first: int) -> None:
+    """Makes what was lost changes again, each behind what is before it in the revision of the job."""
+    changes, at = list(draft.run.changes), 0
+    standing = {change.id for change, _ in in_fold(draft.run)} | {*owners}
+    for index, (owner, amendment) in enumerate(zip(owners, theirs, strict=True)):
+        if owner is not None:
+            at = max(at, 1 + next(i for i, each in enumerate(changes) if each.id == owner))
+            continue
+        # What is out of force stays before it: nothing tells that it was accepted since.
+        at = next((i for i in range(at, len(changes)) if changes[i].id in standing), len(changes))
         start, stop = max(amendment["start"], first), amendment.get("stop")
         if stop is not None and stop <= start:
             continue
-        change = Change(
-            id=f"recovered-{run.revision}-{index}",
-            operation=_operation(amendment),
-            why=_LOST,
-            author="preheat",
-            accepted_at=draft.now,
-            placements=(Placement(run.revision + 1, run.attempt_number, start, "accepted"),),
-            at=start,
-            until=stop,
-        )
-        draft.note(
-            "change-accepted", change=change.id, author=change.author, why=change.why,
-            operation=dict(change.operation), wanted=start, effect=start,
-        )  # fmt: skip
-        added.append(change)
-    known = [each for each in run.changes if each.id not in after]
-    draft.set(changes=(*known, *added, *(each for each in run.changes if each.id in after)))
+        changes.insert(at, _change(draft, str(index), _operation(amendment), range(start, stop or start), _LOST))
+        at += 1
+    draft.set(changes=tuple(changes))
+
+
+def _hold_to(draft: Draft, theirs: list[_Amendment], told: range) -> None:
+    """One change more, which gives iterations the LRs of a revision."""
+    own = base_of(draft.run).spec_dict
+    needed = [each for each in theirs if each["start"] < told.stop]
+    if not any(each["op"] in {"cooldown", "extend"} for each in needed):  # these look back
+        needed = [each for each in needed if each.get("stop", told.stop) > told.start]
+    schedule = {**own, "amendments": [*own.get("amendments", []), *needed]}
+    operation = {"op": "replace", "schedule": schedule, "clock": "run"}
+    draft.set(changes=(*draft.run.changes, _change(draft, "told", operation, told, _TOLD)))
+
+
+def _change(draft: Draft, name: str, operation: _Amendment, at: range, why: str) -> Change:
+    """A change by Preheat itself, in force at the iterations `at`, or, if these are none, from their start on."""
+    run = draft.run
+    place = Placement(run.revision + 1, run.attempt_number, at.start, "accepted", stop=at.stop if at else None)
+    draft.note(
+        "change-accepted", change=f"recovered-{run.revision}-{name}", author="preheat", why=why,
+        operation=operation, wanted=at.start, effect=at.start,
+    )  # fmt: skip
+    return Change(
+        id=f"recovered-{run.revision}-{name}",
+        operation=operation,
+        why=why,
+        author="preheat",
+        accepted_at=draft.now,
+        placements=(place,),
+        at=at.start,
+    )
+
+
+def _clipped(amendments: list[_Amendment], told: range) -> list[_Amendment]:
+    """What amendments are up to the end of `told`."""
+    return [
+        {**each, "stop": min(each.get("stop", told.stop), told.stop)}
+        for each in amendments
+        if each["start"] < told.stop
+    ]

@@ -12,6 +12,7 @@ from preheat.schedule import Schedule, id_of
 from preheat.specs import InvalidSpec, Spec, Violation, spec_of
 
 _FOR_GOOD = 1 << 62
+_RECENT = 16
 
 
 def base_of(run: Run) -> Schedule:
@@ -33,7 +34,9 @@ def in_fold(run: Run) -> list[tuple[Change, dict[str, Any]]]:
     for change in reversed(run.changes):  # a revert before what it takes back, which may be a revert
         if change.operation["op"] == "revert" and change.effect is not None:
             out = [*change.placement.pauses, *reverted[change.id]]
-            reverted[change.operation["change"]] += _without((change.effect, _FOR_GOOD), out)
+            end = change.stop_of(change.placement)
+            whole = (change.effect, _FOR_GOOD if end is None else end)
+            reverted[change.operation["change"]] += _without(whole, out)
     found = []
     for change in run.changes:
         if change.effect is None or change.operation["op"] == "revert":
@@ -46,9 +49,9 @@ def in_fold(run: Run) -> list[tuple[Change, dict[str, Any]]]:
 
 
 def reverts_of(run: Run, change: Change) -> list[Change]:
-    """The reverts of a change that are not taken back themselves."""
+    """The reverts of a change that are not taken back themselves, and do not end."""
     found = (each for each in run.changes if each.operation.get("change") == change.id and each.effect is not None)
-    return [each for each in found if not reverts_of(run, each)]
+    return [each for each in found if each.placement.stop is None and not reverts_of(run, each)]
 
 
 def _without(whole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -99,8 +102,14 @@ def revise(draft: Draft, curves: Curves) -> Schedule:
 
     A hold of the current LR is computed again where it has moved.
     """
-    schedule = _settled(draft, curves)
-    draft.set(revision=draft.run.revision + 1, schedule_id=schedule.id, total_iterations=total_of(schedule.spec))
+    schedule = settled(draft, curves)
+    revision = draft.run.revision + 1
+    draft.set(
+        revision=revision,
+        schedule_id=schedule.id,
+        total_iterations=total_of(schedule.spec),
+        recent=(*draft.run.recent, (revision, schedule.id))[-_RECENT:],
+    )
     if draft.run.attempt is not None:
         draft.set_attempt(draft.run.attempt.number, schedule_id=schedule.id)
     draft.add_revision(schedule)
@@ -109,7 +118,8 @@ def revise(draft: Draft, curves: Curves) -> Schedule:
     return schedule
 
 
-def _settled(draft: Draft, curves: Curves) -> Schedule:
+def settled(draft: Draft, curves: Curves) -> Schedule:
+    """The schedule that the changes make, without those that are no longer possible, which are `missed`."""
     while True:
         hold_current(draft, curves)
         folded = in_fold(draft.run)

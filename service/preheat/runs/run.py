@@ -185,7 +185,8 @@ class Origin:
 class Run:
     """A run. `base` is the text of its base schedule; `events` counts its events.
 
-    `schedule_id` and `total_iterations`, its last iteration, are the present revision's.
+    `schedule_id` and `total_iterations`, its last iteration, are the present revision's; `recent` has the last
+    revisions, each with its schedule's id.
     """
 
     id: str
@@ -205,6 +206,7 @@ class Run:
     is_locked: bool = False
     is_finished: bool = False
     events: int = 0
+    recent: tuple[tuple[int, str], ...] = ()
 
     @property
     def attempt(self) -> Attempt | None:
@@ -236,6 +238,10 @@ class Run:
     def attempt_of(self, number: int) -> Attempt | None:
         """The attempt of a number."""
         return next((each for each in reversed(self.attempts) if each.number == number), None)
+
+    def schedule_of(self, revision: int) -> str | None:
+        """The id of the schedule of the present revision, or of one that is not long ago; None for others."""
+        return self.schedule_id if revision == self.revision else dict(self.recent).get(revision)
 
     def owner_of(self, attempt: int) -> str:
         """The id of the run in which an attempt was: this one, or one that it was forked from."""

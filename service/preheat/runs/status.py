@@ -42,6 +42,7 @@ def _is_reverted(run: Run, change: Change, attempt: int, reached: int) -> bool:
     for each in run.changes:
         place = each.placed_in(attempt) if each.operation.get("change") == change.id else None
         has_begun = place is not None and place.effect is not None and place.effect < reached
-        if has_begun and not _is_reverted(run, each, attempt, reached):
+        has_ended = place is not None and place.stop is not None and place.stop < reached
+        if has_begun and not has_ended and not _is_reverted(run, each, attempt, reached):
             return True
     return False

@@ -16,6 +16,7 @@ from preheat.specs import InvalidSpec, violation
 class WindowRequest:
     """What a speaker asks and tells: the next iteration to run, the end of what it has, the revision that it has it by.
 
+    `schedule_id` is that revision's: a database that was restored gives its number to another one.
     `iteration_s` is how long an iteration takes, once that is known. `overrun` is what it did out of reach.
     """
 
@@ -25,6 +26,7 @@ class WindowRequest:
     acknowledged: int
     revision: int
     generation: int = 1
+    schedule_id: str | None = None
     iteration_s: float | None = None
     overrun: Overrun | None = None
 
@@ -128,6 +130,9 @@ def _fenced(run: Run, request: WindowRequest) -> Attempt:
         raise KnowsMore(run.generation, {**lost, "generation": [request.generation, run.generation]})
     found = present(run, request.attempt, request.token)
     check_knowledge(run, *seen)
+    ours = run.schedule_of(request.revision)
+    if request.schedule_id is not None and ours is not None and request.schedule_id != ours:
+        raise KnowsMore(run.generation + 1, {f"schedule of revision {request.revision}": [request.schedule_id, ours]})
     return found
 
 

@@ -149,6 +149,40 @@ def test_rule_06_what_a_rollback_has_moved_is_where_the_job_knew_it_in_an_overru
     assert [job.lr(n) for n in (5, 10, 11, 14, 15)] == [0.1, 0.1, 0.05, 0.05, 0.05]
 
 
+def cancelled_and_used(job: Script, change_id: str) -> None:
+    """Planned for 100; the job comes to 85, it is cancelled, and used, out of reach, up to 140."""
+    job.run_to(85)
+    start, revision = job.run.horizon, job.run.revision
+    assert start < 100
+    job.cancel(change_id)
+    job.ask(140, start, overrun=Overrun(start, 140, revision))
+
+
+def test_rule_06_a_cancelled_revert_that_was_used_ends_with_the_overrun() -> None:
+    """And what it took back may be reverted again."""
+    job = started()
+    job.ask(1)
+    scale = job.change(factor=0.5).change
+    cancelled_and_used(job, job.change("revert", change=scale.id, at=100, confirm=True).change.id)
+    assert [job.lr(n) for n in (99, 100, 139, 140, 300)] == [0.05, 0.1, 0.1, 0.05, 0.05]
+    job.run_to(150)
+    assert status_now(job.run, job.run.changes[0]) == "applied"
+    again = job.change("revert", change=scale.id, confirm=True)
+    assert job.lr(again.effect or 0) == 0.1
+
+
+def test_rule_06_what_a_later_overrun_moves_keeps_its_end() -> None:
+    """A cancelled change that was used is replayed up to where the facts ended it, behind another overrun too."""
+    job = started()
+    cancelled_and_used(job, job.change(factor=0.5, at=100).change.id)
+    job.attach(90, checkpoint=True)
+    job.ask(90)
+    start = job.run.horizon
+    assert start <= 100
+    job.ask(120, start, overrun=Overrun(start, 120, 1))
+    assert [job.lr(n) for n in (99, 100, 119, 120, 139, 140, 300)] == [0.1, 0.1, 0.1, 0.05, 0.05, 0.1, 0.1]
+
+
 def test_rule_06_a_change_that_is_moved_past_its_own_bound_is_missed() -> None:
     """An event says so; the run goes on without it."""
     job = started()
@@ -300,6 +334,17 @@ def test_rule_08_a_rollback_chooses_what_becomes_of_changes_from_there_on(policy
     assert [job.lr(n) for n in (20, 21, 45)] == expected
     assert [job.lr(n, attempt=1) for n in (20, 21, 45)] == [0.1, 0.1, 0.05]
     job.change(factor=0.9)
+
+
+@pytest.mark.parametrize("policy", ["drop", "from-here"])
+def test_rule_08_what_was_cancelled_and_used_does_not_come_back_by_a_rollback(policy: str) -> None:
+    """It has ended with the overrun."""
+    job = started()
+    cancelled_and_used(job, job.change(factor=0.5, at=100).change.id)
+    job.roll_back(89, policy)
+    job.attach(90, checkpoint=True)
+    assert [job.lr(n) for n in (89, 90, 120, 150, 300)] == [0.1] * 5
+    assert status_now(job.run, job.run.changes[0]) == "dropped"
 
 
 def test_rule_08_a_job_that_restarts_elsewhere_is_asked_again() -> None:

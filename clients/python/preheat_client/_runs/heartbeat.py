@@ -314,7 +314,9 @@ class Heartbeat:
         spec = link.revisions.spec(revision)
         if spec is None:
             _LOG.error("%s: the service has lost revision %d, and its LRs are not here", link.health.name, revision)
-        knowledge = {"attempt": speaker.attempt, "revision": revision, "bound": end, "spec": spec}
+        knowledge = {
+            "attempt": speaker.attempt, "revision": revision, "bound": end, "spec": spec, "start": speaker.start,
+        }  # fmt: skip
         return self.attach_body(end, os.urandom(16).hex(), knowledge=knowledge)
 
 

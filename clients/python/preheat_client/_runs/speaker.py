@@ -94,6 +94,7 @@ class Speaker:
             "acknowledged": asked.acknowledged,
             "revision": self.revision,
             "generation": self.generation,
+            "schedule_id": self.schedule_id,
             "overrun": None if asked.overrun is None else asdict(asked.overrun),
         }
 

@@ -131,6 +131,8 @@ _EVENTS = {
     "change-cancelled": "{change} cancelled, was to begin at {before:,}",
     "change-dropped": "{change} dropped, was from {before:,} on",
     "change-missed": "{change} missed, was to begin at {before:,}",
+    "change-kept": "{change} stays, from iteration {effect:,} on: {why}",
+    "change-used": "{change} in force from iteration {effect:,} on: {why}",
     "revision": "revision {revision}",
     "overrun": "attempt {attempt} went on alone from iteration {start:,} until {end:,}, by revision {revision}",
     "restart-requested": "attempt {attempt} is told to restart at iteration {position:,}",
