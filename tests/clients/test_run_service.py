@@ -52,7 +52,7 @@ class Job:
 def change(url: str, run: Run, **operation: Any) -> int:
     """Makes a change; its first iteration."""
     place = f"{url}/v1/runs/{run.id}"
-    headers = {"If-Match": httpx.get(place).headers["etag"], "Idempotency-Key": next(KEYS)}
+    headers = {"If-Match": httpx.get(place, timeout=60).headers["etag"], "Idempotency-Key": next(KEYS)}
     answer = httpx.post(f"{place}/changes", json={"operation": operation, "why": "spike"}, headers=headers, timeout=30)
     assert answer.status_code == 201, answer.text
     return int(answer.json()["effect"]["iteration"])
@@ -103,11 +103,14 @@ def test_changes_and_a_rewind_are_on_record_as_they_were_used(service_with: Call
         assert {n: lr for (a, n), lr in job.used.items() if a == 2 and n <= first + 50}.items() <= {
             n: lr for (a, n), lr in job.used.items() if a == 1
         }.items()
-        wait_until(lambda: httpx.get(f"{url}/v1/runs/{run.id}").json()["position"] == job.scheduler.iteration, SOON_S)
+        wait_until(
+            lambda: httpx.get(f"{url}/v1/runs/{run.id}", timeout=60).json()["position"] == job.scheduler.iteration,
+            SOON_S,
+        )
         check(url, run, job)
-        names = httpx.get(f"{url}/v1/runs/{run.id}/reports", params={"name": "loss", "limit": 3}).json()
+        names = httpx.get(f"{url}/v1/runs/{run.id}/reports", params={"name": "loss", "limit": 3}, timeout=60).json()
         assert (names["iterations"][0], names["values"][0]) == (101, 1 / 101)
-        httpx.post(f"{url}/v1/runs/{run.id}/finish")
+        httpx.post(f"{url}/v1/runs/{run.id}/finish", timeout=60)
         with pytest.raises(RunFinished):
             job.train(20_000)
         assert run.status.state is RunState.FINISHED
@@ -133,9 +136,9 @@ def test_a_service_that_is_killed_learns_what_the_job_did(tmp_path: Path) -> Non
                 job.train(20)
             job.train(100)
             place = f"{url}/v1/runs/{run.id}"
-            wait_until(lambda: httpx.get(place).json()["position"] == job.scheduler.iteration, SOON_S)
+            wait_until(lambda: httpx.get(place, timeout=60).json()["position"] == job.scheduler.iteration, SOON_S)
             check(url, run, job)
-            (overrun,) = httpx.get(f"{place}/attempts").json()["attempts"][0]["overruns"]
+            (overrun,) = httpx.get(f"{place}/attempts", timeout=60).json()["attempts"][0]["overruns"]
             assert 100 < overrun["start"] < 200
             assert overrun["stop"] > 500
             preheat.close()
@@ -164,7 +167,7 @@ def test_a_restored_backup_takes_the_facts(tmp_path: Path) -> None:
                 job.train(20)
             job.train(100)
             place = f"{url}/v1/runs/{run.id}"
-            wait_until(lambda: httpx.get(place).json()["position"] == job.scheduler.iteration, SOON_S)
+            wait_until(lambda: httpx.get(place, timeout=60).json()["position"] == job.scheduler.iteration, SOON_S)
             after = [(n, lr) for (a, n), lr in job.used.items() if a == 2]
             assert len(after) >= 100
             assert [lr for _, lr in after] == pytest.approx([base(n) / 2 for n, _ in after], rel=1e-12)

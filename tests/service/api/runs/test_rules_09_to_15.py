@@ -243,7 +243,7 @@ def test_rule_12_a_stream_ends_with_its_run(job: RestJob) -> None:
 
 def test_rule_12_a_stream_ends_when_the_service_stops() -> None:
     """At once: nobody waits for those who watch."""
-    with service() as url, httpx.Client(base_url=url) as http:
+    with service() as url, httpx.Client(base_url=url, timeout=60) as http:
         job = RestJob(http)
         thread = threading.Thread(target=lambda: list(streamed(job, 0, 99)))
         thread.start()
@@ -255,7 +255,10 @@ def test_rule_12_a_stream_ends_when_the_service_stops() -> None:
 def test_rule_12_trimmed_events_are_gone(tmp_path: Path) -> None:
     """410 says which is the first that is kept."""
     url = f"sqlite:///{tmp_path}/preheat.db"
-    with service(database_url=url, max_events_per_run=100) as address, httpx.Client(base_url=address) as http:
+    with (
+        service(database_url=url, max_events_per_run=100) as address,
+        httpx.Client(base_url=address, timeout=60) as http,
+    ):
         job = RestJob(http)
         for number in range(60):
             http.put(f"{job.path}/lock", json={"lock": "locked"})
@@ -285,7 +288,7 @@ def test_rule_13_states_say_what_the_job_does(live: httpx.Client) -> None:
 
 def test_rule_13_a_job_that_stands_still_is_stalled() -> None:
     """Heartbeats come, the iteration stays."""
-    with service(run_stalled_after_s=0.1) as url, httpx.Client(base_url=url) as http:
+    with service(run_stalled_after_s=0.1) as url, httpx.Client(base_url=url, timeout=60) as http:
         job = RestJob(http)
         job.attach()
         job.ask(1)
@@ -425,7 +428,10 @@ def test_a_run_is_made_of_a_schedule_or_a_recipe(live: httpx.Client) -> None:
 
 def test_runs_and_their_events_are_counted(tmp_path: Path) -> None:
     """Windows, changes and alarms as counters, runs by state as a gauge."""
-    with service(database_url=f"sqlite:///{tmp_path}/preheat.db") as url, httpx.Client(base_url=url) as http:
+    with (
+        service(database_url=f"sqlite:///{tmp_path}/preheat.db") as url,
+        httpx.Client(base_url=url, timeout=60) as http,
+    ):
         job = RestJob(http)
         job.attach()
         job.ask(1)
@@ -438,7 +444,10 @@ def test_runs_and_their_events_are_counted(tmp_path: Path) -> None:
 
 def test_rule_11_many_reports_hold_a_run_for_a_moment_each(tmp_path: Path) -> None:
     """On SQLite every other run waits while one is held: a batch is taken in parts, in order, and counts once."""
-    with service(database_url=f"sqlite:///{tmp_path}/preheat.db") as address, httpx.Client(base_url=address) as http:
+    with (
+        service(database_url=f"sqlite:///{tmp_path}/preheat.db") as address,
+        httpx.Client(base_url=address, timeout=60) as http,
+    ):
         job = RestJob(http)
         job.attach()
         job.ask(1)
