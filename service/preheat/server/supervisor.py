@@ -128,6 +128,8 @@ def _work(config: Config, settings: Settings, listener: socket, supervisor: Conn
     config.configure_logging()
     signal.signal(signal.SIGTERM, lambda *_: end_process())  # raised by uvicorn again once everything is in order
     server = DrainingServer(config, settings.shutdown_delay_s, end_process)
+    with suppress(OSError):  # the supervisor is gone, which the thread below finds
+        supervisor.send_bytes(b"!")  # unasked, before its first request: from here on it must react in time
     arguments = (server, supervisor, settings.worker_timeout_s)
     threading.Thread(target=_answer, args=arguments, daemon=True).start()
     with suppress(KeyboardInterrupt):
