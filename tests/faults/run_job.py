@@ -80,7 +80,7 @@ class Job:
     def play(self) -> None:
         """Does everything to it that can be done, in any order; between two deeds it comes some way.
 
-        On a busy machine it is not all of it.
+        On a busy machine it is not all of it; a rollback it always is, since nobody else asks for one.
         """
         deeds: list[Callable[[], None]] = [
             self._restart, self._kill_one, self._pause, self._pause, self._haunt, self._roll_back,
@@ -89,8 +89,8 @@ class Job:
         self._chance.shuffle(deeds)
         give_up = time.monotonic() + _PLAY_S
         for deed in deeds:
-            if time.monotonic() > give_up:
-                return
+            if time.monotonic() > give_up and deed != self._roll_back:
+                continue
             self._await_progress()
             time.sleep(0.4 * self._chance.random())
             self._switch()
@@ -189,23 +189,27 @@ class Job:
         zombie.signal(signal.SIGCONT)
 
     def _roll_back(self) -> None:
-        """A person asks for a restart, and the job is restarted there."""
-        state = self._state()
-        if state is None:
-            return
+        """A person asks for a restart, and the job is restarted there, unless another change was faster every time."""
+        for _ in range(5):
+            state = self._state()
+            if state is not None and self._asks_for(state):
+                self._caller.journal.traffic["rollback"] += 1
+                self._kill(self._lives[-1])
+                self._start(state)
+                return
+            self._await_progress()
+
+    def _asks_for(self, state: Any) -> bool:
+        """Whether a rollback to there was accepted."""
         run = self._caller.call("GET", self.path).raise_for_status().json()
         policy = self._chance.choice(["drop", "from-here"])
-        body = {"after": state["iteration"] - 1, "changes": policy, "why": f"rollback {len(self._lives)}"}
-        headers = {"if_match": run["etag"], "idempotency_key": f"rollback-{len(self._lives)}"}
+        body = {"after": state["iteration"] - 1, "changes": policy, "why": f"rollback {state['iteration']}"}
+        headers = {"if_match": run["etag"], "idempotency_key": f"rollback-{self._chance.random()}"}
         author = Caller(self._proxy.url, self.side.tokens["ann"], self._caller.journal)
         try:
-            if not author.call("POST", f"{self.path}/rollback", body, **headers).is_success:
-                return
+            return author.call("POST", f"{self.path}/rollback", body, **headers).is_success
         finally:
             author.close()
-        self._caller.journal.traffic["rollback"] += 1
-        self._kill(self._lives[-1])
-        self._start(state)
 
     def _trouble_network(self) -> None:
         kind = self._chance.choice(list(_NETWORK))

@@ -122,10 +122,13 @@ def batch(seed: int, count: int = AT_ONCE) -> Counter[str]:
         list(pool.map(LiveRun.end, runs))
         for run in runs:
             traffic += run.journal.traffic
-    if count >= AT_ONCE:
-        missing = too_little(traffic, LEAST_OF_A_BATCH)
-        assert not missing, f"seed {seed}: too little happened for it to count: {missing}"
     return traffic
+
+
+def assert_counts(traffic: Counter[str], batches: int) -> None:
+    """Fails if less happened in so many whole batches than must have for them to show anything."""
+    missing = too_little(traffic, {kind: least * batches for kind, least in LEAST_OF_A_BATCH.items()})
+    assert not missing, f"too little happened in {batches} batches for it to count: {missing}"
 
 
 def main(count: int, seed: int) -> None:
@@ -140,6 +143,7 @@ def main(count: int, seed: int) -> None:
             except AssertionError as error:
                 sys.exit(f"runs.py {AT_ONCE} {seed}: {error}")
             seed += 1
+    assert_counts(traffic, count // AT_ONCE)
     console.print(f"{count} runs in {time.monotonic() - started:.0f} s, the last seed {seed - 1}: every promise kept")
     console.print(", ".join(f"{kind} {number:,}" for kind, number in sorted(traffic.items())))
 
