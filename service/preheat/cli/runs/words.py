@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from preheat.messages import shortened
+
 MOST_NAMED = 4
 """Param groups that are named in a line; of more there is a number."""
 
@@ -83,6 +85,11 @@ def count_words(controller: Mapping[str, Any]) -> str:
     reports, last = number(controller["counted"]), number(controller["folded"])
     since = number(controller["not_better"])
     return f"{reports} reports, the last of iteration {last}; best {controller['best']}, {since} since without a better"
+
+
+def others_words(names: list[str]) -> str:
+    """What a job has reported, where it is not what was asked for."""
+    return f"only {shortened(', '.join(names), 100)}" if names else "nor anything else"
 
 
 def event_words(event: Mapping[str, Any]) -> str:
