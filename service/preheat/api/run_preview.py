@@ -28,5 +28,5 @@ def preview_response(
         return response(picture, media_type=media_type, etag=run.etag)
     findings = in_time(context.lint, after)
     lint = None if findings is None else formats.findings_content(findings)
-    content = {**preview_content(run, preview, reasons, runs.clock()), "lint": lint}
+    content = {**preview_content(run, preview, reasons, runs.clock(), runs.limits), "lint": lint}
     return response(orjson.dumps(content), etag=run.etag)

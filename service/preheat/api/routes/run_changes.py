@@ -65,7 +65,7 @@ def change_run(
     if query.dry_run:
         return preview_response(context, runs, run_id, asked.value(author), precondition.if_match)
     run, accepted = runs.change(run_id, asked.value(author), precondition, context.deadline)
-    return tagged(run, accepted_content(run, accepted, runs.clock()), 200 if accepted.is_repeated else 201)
+    return tagged(run, accepted_content(run, accepted, runs.clock(), runs.limits), 200 if accepted.is_repeated else 201)
 
 
 @router.get(
@@ -111,7 +111,7 @@ def cancel_change(
 ) -> Response:
     """Needs If-Match and an Idempotency-Key. One that was handed out is taken back by the operation `revert`."""
     run, accepted = runs.cancel(run_id, change_id, author, precondition)
-    return tagged(run, accepted_content(run, accepted, runs.clock()))
+    return tagged(run, accepted_content(run, accepted, runs.clock(), runs.limits))
 
 
 @router.post(
