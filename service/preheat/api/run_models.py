@@ -359,6 +359,20 @@ class PreviewAnswer(BaseModel):
     lint: list[Finding] | None = Field(description="What lint says of what would be; null if it takes too long.")
 
 
+class RestartedChange(BaseModel):
+    """A change that begins at the restart or later, and where it would stand then."""
+
+    change: ChangeDescription = Field(description="As it is now.")
+    effect: int | None = Field(description="E then; null if it would be out.", examples=[14_501])
+    stop: int | None = Field(description="The first iteration without it again then.", examples=[None])
+
+
+class RollbackPreviewAnswer(PreviewAnswer):
+    """What a dry run of a restart shows; `after` is the run when the job has made it."""
+
+    changes: list[RestartedChange] = Field(description="What becomes of the changes from there on.")
+
+
 class RecordPart(BaseModel):
     """Consecutive iterations of which the record says the same."""
 

@@ -239,11 +239,15 @@ def test_a_restart_is_shown_first(job: RestJob, preheat: Command) -> None:
         shown = preheat(*command, policy, "--dry-run")
         assert (shown.exit_code, shown.stderr) == (0, "")
         assert shown.stdout.startswith(f"{label}: restart at iteration 30; the next is 60 now\n")
-        return {line[:16]: re.split(" {2,}", line)[-1] for line in shown.stdout.splitlines()[2:]}
+        lines = [re.split(" {2,}", line.strip()) for line in shown.stdout.splitlines()]
+        lrs.extend([float(line[2]) for line in lines if line[0] == "31"])
+        return {line[0]: line[-1] for line in lines if ID.fullmatch(line[0])}
 
+    lrs: list[float] = []
     assert then("drop") == {early["id"]: "dropped", planned["id"]: "dropped"}
     wanted = {early["id"]: "from 30", planned["id"]: "from 700"}
     assert then("from-here") == wanted
+    assert lrs == pytest.approx([0.9 * cosine(31), 0.81 * cosine(31)], rel=1e-12)
     assert job.run()["rollback"] is None
     preheat(*command, "from-here", "--yes")
     job.attach(30)
