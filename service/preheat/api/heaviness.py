@@ -29,11 +29,20 @@ _MOST_AMENDED = 1_000_000
 """Iterations times amendments, each of which may be in force: it takes some hundredths of a second."""
 
 
-def may_be_heavy(method: str, path: str) -> bool:
-    """Whether a request may take long, by its method and path: whatever is not known to be cheap."""
-    if _ALWAYS_CHEAP.fullmatch(path) or _CHEAP_OF_RUNS.fullmatch(f"{method} {path}"):
+def may_be_heavy(method: str, path: str, query_string: bytes = b"") -> bool:
+    """Whether a request may take long, by its method, path and query: whatever is not known to be cheap."""
+    if _ALWAYS_CHEAP.fullmatch(path):
+        return False
+    if _CHEAP_OF_RUNS.fullmatch(f"{method} {path}") and not _is_dry_run(query_string):
         return False
     return method in {"GET", "HEAD", "POST"}
+
+
+def _is_dry_run(query_string: bytes) -> bool:
+    """Whether a whole run is computed to show what something would do."""
+    if not query_string or query_string.count(b"&") >= _MOST_PARAMETERS:
+        return False
+    return b"dry_run" in dict(parse_qsl(query_string, keep_blank_values=True))
 
 
 def asks_for_little(path: str) -> bool:

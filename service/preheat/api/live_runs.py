@@ -17,6 +17,7 @@ from preheat.runs.knowledge import raise_generation
 from preheat.runs.limits import Limits
 from preheat.runs.preview import Preview, preview
 from preheat.runs.record import line
+from preheat.runs.rehearsal import rehearse_rollback
 from preheat.runs.run import Controller, Run
 from preheat.schedule import Schedule
 from preheat.settings import Settings
@@ -277,10 +278,8 @@ class LiveRuns:
         except ConfirmationRequired as error:
             reasons = error.members["reasons"]
             outcome = decide(confirm=True)
-        self._check_lengths(outcome)
-        before = curves.curve(run.schedule_id)
-        after = before if outcome.schedule is None else curves.curve_of(outcome.schedule)
-        return run, preview(run, outcome, curves, deadline), reasons, (before, after)
+        before, after = self._sides(run, outcome, curves)
+        return run, preview(outcome.answer.effect or 0, before, after, deadline), reasons, (before, after)
 
     def cancel(
         self, run_id: str, change_id: str, author: str, precondition: changes.Precondition
@@ -299,6 +298,16 @@ class LiveRuns:
         return self._decided(
             run_id, lambda held: making.roll_back(held.run, request, precondition, self.clock(), self.limits)
         ).run
+
+    def rehearse_rollback(
+        self, run_id: str, request: making.RollbackRequest, if_match: str | None, deadline: Deadline
+    ) -> tuple[Run, Run, Preview, tuple[Curve, Curve]]:
+        """The run, what it would be after a restart, and that as a preview with the curves before and after it."""
+        run, curves = self.store.get(run_id), self.free_curves()
+        precondition = changes.Precondition(run.etag if if_match is None else if_match, _new_id(8))
+        outcome = rehearse_rollback(run, request, precondition, self.clock(), curves, self.limits)
+        before, after = self._sides(run, outcome, curves)
+        return run, outcome.run, preview(outcome.answer.start, before, after, deadline), (before, after)
 
     def withdraw_rollback(self, run_id: str, author: str, precondition: changes.Precondition) -> Run:
         """The run, whose job need not restart."""
@@ -360,6 +369,12 @@ class LiveRuns:
     def free_curves(self) -> StoredCurves:
         """Curves for who holds no run."""
         return StoredCurves(self._catalogue, self._catalogue.store.get)
+
+    def _sides(self, run: Run, outcome: Outcome[Any], curves: StoredCurves) -> tuple[Curve, Curve]:
+        """A run before and after what is only tried. Raises LimitExceeded."""
+        self._check_lengths(outcome)
+        before = curves.curve(run.schedule_id)
+        return before, before if outcome.schedule is None else curves.curve_of(outcome.schedule)
 
     def _check_lengths(self, outcome: Outcome[Any]) -> None:
         """Raises LimitExceeded for a revision that is longer than runs may be."""

@@ -78,7 +78,7 @@ class Offload:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or passes it on."""
-        if scope["type"] != "http" or not may_be_heavy(scope["method"], path_of(scope)) or not _has_route(scope):
+        if scope["type"] != "http" or not _may_be_heavy(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -189,6 +189,10 @@ async def has_left(receive: Receive) -> None:
     """Returns once the client has hung up."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _may_be_heavy(scope: Scope) -> bool:
+    return may_be_heavy(scope["method"], path_of(scope), scope["query_string"]) and _has_route(scope)
 
 
 def _has_route(scope: Scope) -> bool:

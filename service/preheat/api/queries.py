@@ -236,7 +236,7 @@ class RunListQuery(NoQuery):
 
 
 class DryRunQuery(NoQuery):
-    """Whether a change is only tried."""
+    """Whether a change or a restart is only tried."""
 
     dry_run: bool = Field(False, description="Say what it would do, and do nothing.", examples=[True])
 

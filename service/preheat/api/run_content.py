@@ -11,7 +11,7 @@ from preheat.runs.preview import Preview, Side
 from preheat.runs.reports import as_json
 from preheat.runs.revision import base_of
 from preheat.runs.run import Attempt, Change, Controller, Rollback, Run
-from preheat.runs.states import is_alive, seconds_until, state_of
+from preheat.runs.states import is_alive, promised_s, seconds_until, state_of
 from preheat.runs.status import status_now, status_of
 from preheat.schedule import id_of
 
@@ -76,6 +76,20 @@ def moment_content(run: Run, iteration: int, now: float) -> dict[str, Any]:
     return {"iteration": iteration, "in_s": in_s, "text": text if in_s is None else f"{text}, in about {_about(in_s)}"}
 
 
+def job_content(run: Run, now: float, limits: Limits) -> dict[str, Any]:
+    """What is known of a run's job when something is asked of it: a `JobDescription`."""
+    attempt, state = run.attempt, state_of(run, now, limits)
+    if attempt is None:
+        return {"state": state, "position": None, "heard_s": None, "promise_s": None, "text": "no job has it yet"}
+    heard_s, promise_s = max(now - attempt.heard_at, 0.0), promised_s(attempt)
+    text = f"its job last asked {_about(heard_s)} ago; it promised to ask again within {promise_s:g} s"
+    if attempt.is_closed:
+        text = "its job has said goodbye"
+    return {
+        "state": state, "position": attempt.position, "heard_s": heard_s, "promise_s": promise_s, "text": text
+    }  # fmt: skip
+
+
 def attempt_content(attempt: Attempt) -> dict[str, Any]:
     """An attempt, without its token: an `AttemptAnswer`."""
     return {
@@ -126,7 +140,7 @@ def change_content(run: Run, change: Change, now: float, attempt: int | None = N
     }
 
 
-def accepted_content(run: Run, accepted: Accepted, now: float) -> dict[str, Any]:
+def accepted_content(run: Run, accepted: Accepted, now: float, limits: Limits) -> dict[str, Any]:
     """The answer to a change: an `AcceptedAnswer`."""
     return {
         "change": change_content(run, accepted.change, now),
@@ -135,16 +149,18 @@ def accepted_content(run: Run, accepted: Accepted, now: float) -> dict[str, Any]
         "schedule_id": run.schedule_id,
         "etag": run.etag,
         "is_repeated": accepted.is_repeated,
+        "job": job_content(run, now, limits),
     }
 
 
-def preview_content(run: Run, preview: Preview, reasons: list[str], now: float) -> dict[str, Any]:
+def preview_content(run: Run, preview: Preview, reasons: list[str], now: float, limits: Limits) -> dict[str, Any]:
     """The answer to a dry run, without lint: a `PreviewAnswer`."""
     return {
         "effect": moment_content(run, preview.effect, now),
         "needs_confirmation": reasons,
         "before": _side_content(preview.before),
         "after": _side_content(preview.after),
+        "job": job_content(run, now, limits),
     }
 
 

@@ -299,6 +299,21 @@ class ChangeList(BaseModel):
     changes: list[ChangeDescription] = Field(description="The changes.")
 
 
+class JobDescription(BaseModel):
+    """What is known of the job of a run; all but its state are null before the first attempt."""
+
+    state: State = Field(description="What it does.", examples=["RUNNING"])
+    position: int | None = Field(description="k, the next iteration to run, as it has said.", examples=[12_000])
+    heard_s: float | None = Field(description="How many seconds ago it asked last.", examples=[14.2])
+    promise_s: float | None = Field(
+        description="Within how many seconds of that it has promised to ask again.", examples=[2.5]
+    )
+    text: str = Field(
+        description="The same in words.",
+        examples=["its job last asked 14 s ago; it promised to ask again within 2.5 s"],
+    )
+
+
 class AcceptedAnswer(BaseModel):
     """A change that was accepted, or cancelled."""
 
@@ -308,6 +323,7 @@ class AcceptedAnswer(BaseModel):
     schedule_id: str = Field(description="Its schedule.", examples=[_SCHEDULE])
     etag: str = Field(description="For the next If-Match.", examples=['"1.2.1"'])
     is_repeated: bool = Field(description="Whether the key was answered before.", examples=[False])
+    job: JobDescription = Field(description="Who is to make it.")
 
 
 class PhaseDescription(BaseModel):
@@ -339,7 +355,22 @@ class PreviewAnswer(BaseModel):
     needs_confirmation: list[str] = Field(description="Why confirm: true would have to be sent.", examples=[[]])
     before: SideDescription = Field(description="The run without it.")
     after: SideDescription = Field(description="The run with it.")
+    job: JobDescription = Field(description="Who would make it.")
     lint: list[Finding] | None = Field(description="What lint says of what would be; null if it takes too long.")
+
+
+class RestartedChange(BaseModel):
+    """A change that begins at the restart or later, and where it would stand then."""
+
+    change: ChangeDescription = Field(description="As it is now.")
+    effect: int | None = Field(description="E then; null if it would be out.", examples=[14_501])
+    stop: int | None = Field(description="The first iteration without it again then.", examples=[None])
+
+
+class RollbackPreviewAnswer(PreviewAnswer):
+    """What a dry run of a restart shows; `after` is the run when the job has made it."""
+
+    changes: list[RestartedChange] = Field(description="What becomes of the changes from there on.")
 
 
 class RecordPart(BaseModel):

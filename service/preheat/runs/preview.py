@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from preheat.analysis.window import totals
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
-from preheat.runs.changes import Accepted
-from preheat.runs.draft import Curves, Outcome
-from preheat.runs.run import Run
 from preheat.specs import Phase
 
 MOST_SUMMED = 2_000_000
@@ -30,19 +27,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Preview:
-    """A change as it would be if it were accepted now, and the run before and after it."""
+    """The first iteration of what would be, and the run without and with it."""
 
     effect: int
     before: Side
     after: Side
 
 
-def preview(run: Run, outcome: Outcome[Accepted], curves: Curves, deadline: Deadline = NO_DEADLINE) -> Preview:
-    """What the outcome of a change would be; `run` is the run without it. Raises ComputeTimeout."""
-    effect = outcome.answer.effect or 0
-    was = curves.curve(run.schedule_id)
-    will = was if outcome.schedule is None else curves.curve_of(outcome.schedule)
-    return Preview(effect, _side(was, effect, deadline), _side(will, effect, deadline))
+def preview(effect: int, before: Curve, after: Curve, deadline: Deadline = NO_DEADLINE) -> Preview:
+    """What becomes of a run from an iteration on, by its revisions before and after. Raises ComputeTimeout."""
+    return Preview(effect, _side(before, effect, deadline), _side(after, effect, deadline))
 
 
 def _side(curve: Curve, effect: int, deadline: Deadline) -> Side:

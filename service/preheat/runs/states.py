@@ -39,6 +39,11 @@ def silent_at(attempt: Attempt) -> float:
     return attempt.heard_at + _PROMISES * attempt.lease_s
 
 
+def promised_s(attempt: Attempt) -> float:
+    """Within how many seconds of asking the attempt asks again, whether it needs to or not."""
+    return attempt.lease_s / 2
+
+
 def seconds_until(attempt: Attempt, iteration: int) -> float | None:
     """About how many seconds from now the attempt runs an iteration; None while it is not known how long one takes."""
     if attempt.iteration_s is None:

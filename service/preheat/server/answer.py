@@ -41,6 +41,8 @@ class Cycle(RequestResponseCycle):
     """
 
     _has_stream = False
+    _is_bare = False
+    """Whether the end of the connection is the end of the body: nothing else tells a client of HTTP/1.0 without one."""
 
     def begin(self, app: Any) -> Any:
         """The application that a task is to run for this request; None if the answer was there at once, and is sent.
@@ -79,10 +81,15 @@ class Cycle(RequestResponseCycle):
         if goes_on:
             self.response_complete, self.on_response = False, on_response
 
+    def write(self, chunk: bytes) -> None:
+        """Sends a part, of at least one byte, of an answer that goes on as a stream."""
+        self.transport.write(chunk if self._is_bare else b"%x\r\n%b\r\n" % (len(chunk), chunk))
+
     def complete(self) -> None:
         """Ends an answer that goes on as a stream, as uvicorn does after the last part of a body."""
         self.response_complete = True
-        self.transport.write(b"0\r\n\r\n")
+        if not self._is_bare:
+            self.transport.write(b"0\r\n\r\n")
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
@@ -97,12 +104,24 @@ class Cycle(RequestResponseCycle):
         is_start = message["type"] == "http.response.start" and not self.response_started
         head = self._head(message["status"], message.get("headers", ())) if is_start else None
         if head is None:
-            await super().send(message)
+            await super().send(self._of_1_0(message) if self.scope.get("http_version") == "1.0" else message)
             return
         self.response_started, self.waiting_for_100_continue = True, False
         text, self.expected_content_length = head
         self.chunked_encoding = False
         self.transport.write(text)
+
+    def _of_1_0(self, message: Any) -> Any:
+        """A message as HTTP/1.0 has it, which knows no chunks (RFC 9112 §6.1): uvicorn would send some."""
+        if message["type"] == "http.response.start":
+            headers = [each for each in message.get("headers", ()) if each[0].lower() != b"transfer-encoding"]
+            self._is_bare = all(name.lower() != _LENGTH for name, _ in headers)
+            if self._is_bare:
+                self.chunked_encoding = False
+            return {**message, "headers": headers}
+        if self._is_bare:  # every part has the length that it has
+            self.expected_content_length = len(message.get("body", b""))
+        return message
 
     def _send_whole(self, answer: Answer) -> bool:
         """Sends an answer from its start to its end; returns whether that can be done without waiting."""

@@ -30,7 +30,7 @@ class Stream:
 
     def write(self, chunk: bytes) -> None:
         """Sends some bytes, at least one."""
-        self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        self._cycle.write(chunk)
 
     def end(self) -> None:
         """Completes the answer."""

@@ -75,6 +75,21 @@ def test_what_is_not_known_to_be_cheap_may_be_heavy(method: str, path: str, *, e
 
 
 @pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", False),
+        ("dry_run=true", True),
+        ("a=1&dry%5Frun", True),
+        ("a=dry_run", False),
+        ("dry_run" + "&a" * 100, False),
+    ],
+)
+def test_a_dry_run_computes_what_the_deed_need_not(query: str, *, expected: bool) -> None:
+    """A restart is a note for the job; what it would do is a whole run."""
+    assert may_be_heavy("POST", "/v1/runs/r/rollback", query.encode()) == expected
+
+
+@pytest.mark.parametrize(
     ("curve", "rest", "query", "expected"),
     [
         (CLOSED, "/lr/999999999", "", True),

@@ -1,6 +1,7 @@
 """Events of runs as they reach who watches: from the channel of a run, and over HTTP with and without streams."""
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -162,6 +163,27 @@ def test_a_request_behind_a_stream_is_answered_after_it(job: RestJob) -> None:
     stream, _, answer = told.partition(b"\r\n0\r\n\r\n")
     assert b"event: finished" in stream
     assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_client_of_http_1_0_has_the_bare_stream_up_to_the_end_of_the_connection(job: RestJob) -> None:
+    """It knows no chunks: their sizes would be lines among those of the events."""
+    url = job.http.base_url
+    watch = (
+        f"GET {job.path}/events HTTP/1.0\r\nAccept: text/event-stream\r\nLast-Event-ID: 0\r\nHost: 127.0.0.1\r\n\r\n"
+    )
+    with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
+        connection.sendall(watch.encode())
+        told = until(connection, b"event: made")
+        job.http.post(f"{job.path}/finish").raise_for_status()
+        assert job.http.delete(job.path).status_code == 204
+        while received := connection.recv(65536):
+            told += received
+    head, _, body = told.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert b"\r\nconnection: close" in head
+    assert [line for line in body.splitlines() if line.startswith(b"event: ")] == [b"event: made", b"event: finished"]
+    assert [line for line in body.splitlines() if not re.match(rb"(retry|id|event|data): |:|$", line)] == []
+    assert body.endswith(b"\n\n")
 
 
 def until(connection: socket.socket, end: bytes) -> bytes:

@@ -10,6 +10,9 @@ import httpx
 import pytest
 
 from live_runs.rest_job import RestJob
+from preheat.cli.runs.answers import ServiceError
+from preheat.cli.runs.connection import Connection
+from preheat_client._core.configuration import configured
 from running_service import free_port, serving
 from support.keys import Keyed, bearer, keyed_service
 from support.relay import Relay, relayed
@@ -264,6 +267,35 @@ def test_a_key_is_taken_from_the_environment(keyed: Keyed, preheat: Command) -> 
     assert [each["author"] for each in json.loads(shown)["changes"]] == ["ann"]
     assert "admin" in preheat("delete", job.run()["id"], "--yes", url=url, PREHEAT_TOKEN=steer).stderr
     job.http.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "left_out"),
+    [
+        ("", None),
+        ("/", None),
+        ("/sub", None),
+        ("/v1x", None),
+        ("/v12", None),
+        ("/v1/sub", None),
+        ("/v1", "/v1"),
+        ("/sub/v1/", "/v1/"),
+        ("/v1/runs", "/v1/runs"),
+        ("/v1/schedules/cafe/lr", "/v1/schedules/cafe/lr"),
+    ],
+)
+def test_command_and_client_take_the_same_addresses(path: str, left_out: str | None) -> None:
+    """What was copied from a route is refused by both, in the same words, without a password."""
+    url = f"http://me:geheim@localhost:8000{path}"
+    refusals = []
+    for use in (lambda: Connection(url=url).client().close(), lambda: configured({"url": url})):
+        try:
+            use()
+        except (ServiceError, ValueError) as refused:
+            refusals.append(str(refused))
+    rule = f"must be the service's address, without {left_out}: the "
+    assert [text.partition(rule)[1] for text in refusals] == ([] if left_out is None else [rule] * 2)
+    assert not any("geheim" in text for text in refusals)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`preheat runs watch`, and the questions that a change asks: on a terminal, in a pipe, through lost connections."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from faults.fault_proxy import NONE, Fault, proxied, proxy_loop
 from live_runs.rest_job import RestJob
+from preheat.cli.runs.view import look
 from running_service import wait_until
 from support.runs_cli import cosine
 from support.terminal import Terminal, on_a_terminal
@@ -115,6 +117,46 @@ def test_a_low_terminal_shows_the_newest_events_too(live: httpx.Client, job: Res
     frame = screen.text.split(job.run()["label"])[-1].split("\n")
     assert 16 < len(frame) <= 24
     assert "…" not in {line.strip() for line in frame}, "nothing is cut off below"
+
+
+def test_a_tiny_terminal_shows_what_matters_most_first(live: httpx.Client, job: RestJob) -> None:
+    """At 40 × 10 the state, the iteration, the LR and the number, up to the end, and nothing that is higher."""
+    job.ask(9, reports=[{"iteration": 8, "values": {"loss": 2.25}}])
+    for n in range(5):
+        job.change(factor=0.9, at=500 + n)
+    label = job.run()["label"]
+    with terminal(live, "watch", label, "--every", "0.2", columns=40, lines=10) as screen:
+        screen.read_until("2.25 at iteration 8")
+        screen.read_until("changes, after 2 others")
+        screen.interrupt()
+        assert screen.exit_code() == 0
+    frame = [line.rstrip() for line in screen.text.split("RUNNING")[-1].strip().split("\n")]
+    assert frame[0].split() == [label]
+    assert [line.split()[0] for line in frame[1:4]] == ["iteration", "LR", "loss"]
+    assert len(frame) == 9
+    assert [line for line in screen.lines if len(line) > 40] == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "at", "shown"),
+    [
+        ("loss", 9, "2.25 at iteration 8"),
+        ("los", 9, "not reported yet, only acc, loss"),
+        ("loss", 701, "none in the last 500 iterations"),
+    ],
+)
+def test_a_number_that_is_not_there_says_why(
+    live: httpx.Client, job: RestJob, metric: str, at: int, shown: str
+) -> None:
+    """A name that was misspelt is not an empty place."""
+    job.ask(9, reports=[{"iteration": 8, "values": {"loss": 2.25, "acc": 0.5}}])
+    job.run_to(at)
+
+    async def seen() -> str:
+        async with httpx.AsyncClient(base_url=live.base_url, timeout=60) as http:
+            return (await look(http, str(live.base_url), job.run()["id"], metric)).report
+
+    assert asyncio.run(seen()) == shown
 
 
 def test_a_change_is_made_after_a_yes_and_not_after_a_no(live: httpx.Client, job: RestJob) -> None:

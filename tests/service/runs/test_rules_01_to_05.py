@@ -312,7 +312,8 @@ def test_rule_05_a_dry_run_is_the_same_transaction_thrown_away() -> None:
     job = started()
     before = job.run
     outcome = job.tried(factor=0.5, at=500)
-    found = preview(job.run, outcome, job.shelf)
+    assert outcome.schedule is not None
+    found = preview(outcome.answer.effect, job.shelf.curve(before.schedule_id), job.shelf.curve_of(outcome.schedule))
     assert found.effect == 500
     assert found.before.values == {n: {"default": 0.1} for n in (499, 500, 501, 1000)}
     halved = {"default": 0.05}

@@ -106,6 +106,25 @@ def test_an_answer_is_what_uvicorn_sends(headers: Any, status: int, method: str,
     assert ours == uvicorns
 
 
+@pytest.mark.parametrize("headers", [[], [(b"Transfer-Encoding", b"chunked")]])
+def test_an_answer_without_a_length_is_bare_in_http_1_0(headers: Any) -> None:
+    """As RFC 9112 §6.3 has it: the end of the connection is its end. With a length it is what uvicorn sends."""
+
+    async def answer(cycle: Any) -> None:
+        await cycle.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await cycle.send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await cycle.send({"type": "http.response.body", "body": b"two", "more_body": True})
+        assert not transport.is_closed
+        await cycle.send({"type": "http.response.body"})
+
+    cycle, transport = cycle_of(Cycle, "GET", keep_alive=False)
+    cycle.scope["http_version"] = "1.0"
+    asyncio.run(answer(cycle))
+    date = b"date: Sat, 28 Nov 2026 19:50:02 GMT"
+    assert transport.written == b"HTTP/1.1 200 OK\r\n" + date + b"\r\nconnection: close\r\n\r\nonetwo"
+    assert transport.is_closed
+
+
 @given(st.lists(st.tuples(st.sampled_from([b"a", b"B", b"x-c", b"c d", b"content-length"]), st.binary(max_size=4))))
 def test_no_header_is_sent_that_uvicorn_refuses(headers: list[tuple[bytes, bytes]]) -> None:
     """Whatever bytes a header has."""

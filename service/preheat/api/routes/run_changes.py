@@ -26,9 +26,10 @@ from preheat.api.run_models import (
     ControllerAnswer,
     ControllerList,
     PreviewAnswer,
+    RollbackPreviewAnswer,
     RunAnswer,
 )
-from preheat.api.run_preview import PREVIEW_FORMATS, preview_response
+from preheat.api.run_preview import PREVIEW_FORMATS, preview_response, rollback_preview_response
 from preheat.api.run_requests import ChangeRequest, ControllerRequest, RollbackRequest, body_of
 from preheat.runs.errors import ChangeNotFound
 
@@ -65,7 +66,7 @@ def change_run(
     if query.dry_run:
         return preview_response(context, runs, run_id, asked.value(author), precondition.if_match)
     run, accepted = runs.change(run_id, asked.value(author), precondition, context.deadline)
-    return tagged(run, accepted_content(run, accepted, runs.clock()), 200 if accepted.is_repeated else 201)
+    return tagged(run, accepted_content(run, accepted, runs.clock(), runs.limits), 200 if accepted.is_repeated else 201)
 
 
 @router.get(
@@ -111,15 +112,18 @@ def cancel_change(
 ) -> Response:
     """Needs If-Match and an Idempotency-Key. One that was handed out is taken back by the operation `revert`."""
     run, accepted = runs.cancel(run_id, change_id, author, precondition)
-    return tagged(run, accepted_content(run, accepted, runs.clock()))
+    return tagged(run, accepted_content(run, accepted, runs.clock(), runs.limits))
 
 
 @router.post(
     "/runs/{run_id}/rollback",
     operation_id="roll_back",
-    summary="Ask the job to restart after an iteration",
+    summary="Ask the job to restart after an iteration, or try it",
     openapi_extra=json_body_entry(RollbackRequest),
-    responses={**answer("The run.", RunAnswer), **problems(404, 409, 412, 413, 415, 422, 428, 503)},
+    responses={
+        **answer("The run; or what a dry run shows.", RunAnswer | RollbackPreviewAnswer, *PREVIEW_FORMATS),
+        **problems(404, 406, 409, 412, 413, 415, 422, 428, 503),
+    },
 )
 def roll_back(
     context: Context,
@@ -128,10 +132,15 @@ def roll_back(
     body: JSONBody,
     author: Author,
     precondition: Preconditions,
-    _query: Annotated[NoQuery, Query()],
+    query: Annotated[DryRunQuery, Query()],
 ) -> Response:
-    """Needs If-Match and an Idempotency-Key. Until the job has restarted there, other changes are refused."""
+    """Needs If-Match and an Idempotency-Key. Until the job has restarted there, other changes are refused.
+
+    With `?dry_run=true` neither is needed and nothing is kept, as with changes.
+    """
     asked = body_of(RollbackRequest, body).value(author)
+    if query.dry_run:
+        return rollback_preview_response(context, runs, run_id, asked, precondition.if_match)
     return run_response(context, runs, runs.roll_back(run_id, asked, precondition))
 
 

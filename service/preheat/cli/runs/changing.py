@@ -264,7 +264,7 @@ def _change(service: Service, run_name: str, operation: Fields, wish: Wish) -> N
     what = f"{operation_words(found['operation'])}, {begin} (revision {answer['revision']})"
     say(f"accepted{repeated} as change {found['id']}: {what}")
     if answer["effect"] is not None:
-        remark(*begin_words(run, answer["effect"]["iteration"], found["at"]))
+        remark(*begin_words(run["label"], answer["job"], answer["effect"]["iteration"], found["at"]))
 
 
 def _shown_first(service: Service, run: dict[str, Any], body: dict[str, Any], wish: Wish) -> dict[str, Any]:
@@ -275,7 +275,8 @@ def _shown_first(service: Service, run: dict[str, Any], body: dict[str, Any], wi
         return body
     print_preview(preview, f"{run['label']}: {operation_words(body['operation'])}")
     at = body.get("at")
-    remark(*begin_words(run, preview["effect"]["iteration"], at if isinstance(at, int) else None))
+    wanted = at if isinstance(at, int) else None
+    remark(*begin_words(run["label"], preview["job"], preview["effect"]["iteration"], wanted))
     if wish.dry_run:
         return body
     is_odd = preview["needs_confirmation"] and not wish.confirm

@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # httpx takes a while to import; --help does not need it
     import httpx
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_API = re.compile(r"/v1(/(runs|schedules)(/.*)?)?/?$")
+"""The end of an address that was taken from a route; the client, which needs no service, has the same rule."""
+
 _ONE_LINE = re.compile(r"([!-~]+([ \t]+[!-~]+)*)?")
 
 
@@ -68,6 +71,9 @@ class Connection(BaseSettings):
         # Nothing of these is shown where it is wrong: there may be a password in it.
         if not _is_address(self.url):
             raise ServiceError("--url or PREHEAT_URL must start with http:// or https://, and name a host", exit_code=2)
+        if match := _API.search(urlsplit(self.url).path):
+            rule = f"must be the service's address, without {match[0]}: the command adds the rest"
+            raise ServiceError(f"--url or PREHEAT_URL ({self.address}) {rule}", exit_code=2)
         headers = {"user-agent": f"preheat/{__version__}", **_pairs(self.headers)}
         if self.token is not None:
             headers["authorization"] = f"Bearer {self.token.get_secret_value()}"

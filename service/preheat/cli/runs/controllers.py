@@ -12,8 +12,7 @@ from preheat.cli.runs.found import RunName, find_run, path_of
 from preheat.cli.runs.looking import Json, print_json
 from preheat.cli.runs.numbers import finite, per_group
 from preheat.cli.runs.service import Service, with_service
-from preheat.cli.runs.words import controller_words, count_words, number
-from preheat.messages import shortened
+from preheat.cli.runs.words import controller_words, count_words, number, others_words
 
 controllers = typer.Typer(
     help="Let torch's ReduceLROnPlateau follow a number that a job reports.", no_args_is_help=True
@@ -88,8 +87,7 @@ def add(
     remark(f"{controller_words(made)}, from iteration {number(made['first'])} on{'' if is_new else ': it was there'}")
     names = service.get(f"{path_of(run)}/reports", name=metric, limit=1)["names"] if run["attempt"] else [metric]
     if metric not in names:
-        known = f"only {shortened(', '.join(names), 100)}" if names else "nor anything else"
-        remark(f"its job has reported no {metric} yet, {known}")
+        remark(f"its job has reported no {metric} yet, {others_words(names)}")
 
 
 @with_service

@@ -1,4 +1,4 @@
-"""Preview of a change for a person: the run before and after it, as a table, and what lint says."""
+"""Preview of a change or a restart for a person: the run before and after it, as a table, and what lint says."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,8 +11,33 @@ _MOST_COLUMNS = 8
 
 def print_preview(preview: Mapping[str, Any], what: str) -> None:
     """What a change would do if it were made now."""
-    before, after = preview["before"], preview["after"]
     say(f"{what}, {preview['effect']['text']}")
+    _print_sides(preview)
+    for reason in preview["needs_confirmation"]:
+        remark(f"out of the ordinary: {reason}")
+
+
+def print_restart(run: Mapping[str, Any], preview: Mapping[str, Any]) -> None:
+    """What a restart would do to a run if its job made it now."""
+    first = number(preview["effect"]["iteration"])
+    say(f"{run['label']}: restart at iteration {first}; the next is {number(run['position'])} now")
+    rows = [(each["change"]["id"], *_moved(each)) for each in preview["changes"]]
+    if not rows:
+        say("no change begins there or later: what follows is as it was")
+        return
+    print_table(("change", "what", "iterations", "then"), rows)
+    _print_sides(preview)
+
+
+def _moved(each: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a change does, where it stands, and where it would."""
+    change = each["change"]
+    return operation_words(change["operation"]), span_words(change), span_words(each) or "dropped"
+
+
+def _print_sides(preview: Mapping[str, Any]) -> None:
+    """The run before and after what would be, and what lint says of it."""
+    before, after = preview["before"], preview["after"]
     columns = _columns(before, after)
     shown = columns[:_MOST_COLUMNS]
     headings: tuple[str, ...] = ("iteration", "column", "before", "after", "change")
@@ -27,31 +52,6 @@ def print_preview(preview: Mapping[str, Any], what: str) -> None:
             continue
         place = "" if finding["iteration"] is None else f" at iteration {number(finding['iteration'])}"
         say(f"{finding['severity']} {finding['rule']}{place}: {finding['detail']}")
-    for reason in preview["needs_confirmation"]:
-        remark(f"out of the ordinary: {reason}")
-
-
-def print_restart(run: Mapping[str, Any], changes: list[Mapping[str, Any]], after: int, policy: str) -> None:
-    """What becomes of a run whose job goes on after an iteration, and of its changes from there on."""
-    first = after + 1
-    say(f"{run['label']}: restart at iteration {number(first)}; the next is {number(run['position'])} now")
-    rows = [
-        (each["id"], operation_words(each["operation"]), span_words(each), _then(run, each, first, policy))
-        for each in changes
-        if each["effect"] is not None and each["effect"] >= first
-    ]
-    if rows:
-        print_table(("change", "what", "iterations", "then"), rows)
-    else:
-        say("no change begins there or later: what follows is as it was")
-
-
-def _then(run: Mapping[str, Any], change: Mapping[str, Any], first: int, policy: str) -> str:
-    """What becomes of one change that begins at the restart or later."""
-    if policy == "drop":
-        return "stays if its report does" if change["cause"] else "dropped"
-    is_planned = change["at"] is not None and change["at"] >= max(run["horizon"], first)
-    return span_words(change) if is_planned else f"from {number(first)}"
 
 
 def _columns(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

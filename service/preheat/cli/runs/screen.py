@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -124,17 +125,14 @@ class LiveTable:
         self._draw()
 
     def _draw(self) -> None:
-        height = OUT.size.height
-        is_low = height < _ROOMY
-        parts: list[RenderableType] = [] if self._view is None else [_head(self._view, is_low=is_low)]
-        # Always a line, so that nothing moves when there is something to say.
-        parts.append(Text(visible(self._lost), style="bold red") if self._lost else Text("Ctrl-C ends", style="dim"))
-        parts += [] if self._view is None else _changes(self._view, is_low=is_low)
-        events = [*reversed(self._events)]
-        if is_low:  # the newest, as many as there are lines left
-            taken = len(OUT.render_lines(Group(*parts), pad=False)) + 2  # and their title, and the line of the cursor
-            events = events[: max(height - taken, 1)]
-        parts += [_events(events, is_low=is_low)] if events else []
+        hint = Text(visible(self._lost), style="bold red") if self._lost else Text("Ctrl-C ends", style="dim")
+        parts: Sequence[RenderableType] = [hint]
+        events, height = [*reversed(self._events)], OUT.size.height
+        if self._view is not None and height < _ROOMY:
+            parts = [*_low(self._view, events, hint, is_first=bool(self._lost))][: max(height - 1, 1)]
+        elif self._view is not None:
+            # Always a line, so that nothing moves when there is something to say.
+            parts = [_head(self._view), hint, *map(_table, _tables(self._view, events))]
         self._live.update(Group(*parts), refresh=True)
 
 
@@ -146,52 +144,70 @@ def facts(view: View) -> list[tuple[str, str]]:
         ("state", state_words(run)),
         ("iteration", f"{number(run['position'])} of {number(total)}{share}"),
         ("LR", lr_words(view.groups)),
-        ("revision", str(run["revision"])),
-        ("attempt", number(run["attempt_number"])),
+        (view.metric, view.report),
     ]
-    if view.report is not None:
-        iteration, value = view.report
-        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-        found.append((view.metric, f"{shown} at iteration {number(iteration)}"))
     if run["rollback"]:
         found.append(("restart", rollback_words(run["rollback"])))
-    return [*found, ("a change", f"would begin {run['next_change']['text']}")]
+    found.append(("a change", f"would begin {run['next_change']['text']}"))
+    return [*found, ("revision", f"{run['revision']}, attempt {number(run['attempt_number'])}")]
 
 
-def _table(title: str, headings: tuple[str, ...], rows: Sequence[Sequence[str]], *, is_low: bool) -> RenderableType:
-    """A table; on a low terminal without lines around it, each row on one line, so that the newest events have room."""
-    if is_low:
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(map(str.ljust, map(visible, row), widths)).rstrip() for row in rows]
-        texts = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
-        return Group(Text(visible(title), style="bold"), *texts)
-    table = Table(title=cell(title), show_header=any(headings))
-    for place, heading in enumerate(headings):
+@dataclass(frozen=True)
+class _Table:
+    """A title, headings, and rows of texts of other people."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+
+
+def _table(content: _Table) -> RenderableType:
+    """A table with lines around it and room for long texts."""
+    table = Table(title=cell(content.title), show_header=any(content.headings))
+    for place, heading in enumerate(content.headings):
         table.add_column(heading, overflow="fold", no_wrap=place == 0)
-    for row in rows:
+    for row in content.rows:
         table.add_row(*map(cell, row))
     return table
 
 
-def _head(view: View, *, is_low: bool) -> RenderableType:
+def _low(view: View, events: list[Event], hint: Text, *, is_first: bool) -> Iterator[Text]:
+    """Lines for a low terminal, the most important first: where it ends, the rest is left out."""
+    (_, state), *more = facts(view)
+    hint.no_wrap, hint.overflow = True, "ellipsis"
+    yield _line(f"{state}  {view.run['label']}", "bold")
+    yield from [hint, *_rows(more)] if is_first else [*_rows(more), hint]
+    for each in _tables(view, events):
+        yield _line(each.title, "bold")
+        yield from _rows(each.rows)
+
+
+def _rows(rows: Sequence[Sequence[str]]) -> list[Text]:
+    """Each row on a line, cut at its end."""
+    shown = [[visible(text) for text in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    return [_line("  ".join(map(str.ljust, row, widths)).rstrip()) for row in shown]
+
+
+def _line(text: str, style: str = "") -> Text:
+    return Text(visible(text), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _head(view: View) -> RenderableType:
     """Name and value, side by side."""
-    return _table(view.run["label"], ("", ""), facts(view), is_low=is_low)
+    return _table(_Table(view.run["label"], ("", ""), facts(view)))
 
 
-def _changes(view: View, *, is_low: bool) -> list[RenderableType]:
-    """The last changes, in order of acceptance."""
-    if not view.changes:
-        return []
+def _tables(view: View, events: list[Event]) -> Iterator[_Table]:
+    """The last changes in order of acceptance, and the last events, the newest first, as far as there are any."""
     hidden = len(view.changes) - _CHANGES_SHOWN
     title = "changes" if hidden <= 0 else f"changes, after {hidden:,} others"
-    rows = [
+    changes = [
         (span_words(each), operation_words(each["operation"]), each["status"] or "", reason_words(each))
         for each in view.changes[-_CHANGES_SHOWN:]
     ]
-    return [_table(title, ("iterations", "what", "status", "author: why"), rows, is_low=is_low)]
-
-
-def _events(events: list[Event], *, is_low: bool) -> RenderableType:
-    """The newest first."""
-    rows = [(time_words(each["at"])[11:], each["kind"], event_words(each)) for each in events]
-    return _table("events", ("UTC", "event", ""), rows, is_low=is_low)
+    if changes:
+        yield _Table(title, ("iterations", "what", "status", "author: why"), changes)
+    if events:
+        rows = [(time_words(each["at"])[11:], each["kind"], event_words(each)) for each in events]
+        yield _Table("events", ("UTC", "event", ""), rows)

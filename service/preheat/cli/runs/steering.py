@@ -82,8 +82,9 @@ def rollback(
     if not (yes or dry_run):
         must_be_able_to_ask()
     run = find_run(service, run_name)
+    body = {"after": after, "changes": changes, "why": why}
     if dry_run or not yes:
-        print_restart(run, service.get(f"{path_of(run)}/changes")["changes"], after, changes)
+        print_restart(run, Steering(run, key=None).send(service, "POST", "rollback", body, dry_run="true"))
     if dry_run:
         return
     ask(
@@ -91,7 +92,6 @@ def rollback(
         f"({changes})?",
         is_yes=yes,
     )
-    body = {"after": after, "changes": changes, "why": why}
     told = steering(run, key).send(service, "POST", "rollback", body)
     # None for a key that was answered before: the job has restarted since.
     restart = f"restart {rollback_words(told['rollback'])}" if told["rollback"] else "restarted already"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preheat.cli.runs.answers import NoAnswer, content_of, refusal
+from preheat.cli.runs.words import number, others_words
 
 if TYPE_CHECKING:  # httpx takes a while to import; --help does not need it
     import httpx
@@ -14,13 +15,13 @@ _REPORTS_LOOKED_AT = 500
 
 @dataclass(frozen=True)
 class View:
-    """A run, the LRs of its next iteration, its changes, and the last report of a metric: iteration and value."""
+    """A run, the LRs of its next iteration, its changes, and what is known of a metric."""
 
     run: Mapping[str, Any]
     groups: list[Mapping[str, Any]]
     changes: list[Mapping[str, Any]]
     metric: str
-    report: tuple[int, Any] | None
+    report: str
 
 
 async def look(http: "httpx.AsyncClient", address: str, run_id: str, metric: str) -> View:
@@ -41,5 +42,15 @@ async def look(http: "httpx.AsyncClient", address: str, run_id: str, metric: str
         series = await get("/reports", name=metric, start=max(iteration - _REPORTS_LOOKED_AT, 0))
     except httpx.HTTPError as error:
         raise NoAnswer(address, error, may_be_done=False) from error
-    last = (series["iterations"][-1], series["values"][-1]) if series["iterations"] else None
-    return View(run, groups, changes, metric, last)
+    return View(run, groups, changes, metric, _report_words(metric, series))
+
+
+def _report_words(metric: str, series: Mapping[str, Any]) -> str:
+    """The last value of a metric, or why there is none."""
+    if series["iterations"]:
+        value = series["values"][-1]
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        return f"{shown} at iteration {number(series['iterations'][-1])}"
+    if metric in series["names"]:
+        return f"none in the last {_REPORTS_LOOKED_AT} iterations"
+    return f"not reported yet, {others_words(series['names'])}"

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from preheat.messages import shortened
+
 MOST_NAMED = 4
 """Param groups that are named in a line; of more there is a number."""
 
@@ -31,18 +33,16 @@ def has_run_to_end(run: Mapping[str, Any]) -> bool:
     return bool(run["state"] == "CLOSED" and run["position"] > run["total_iterations"] and not run["rollback"])
 
 
-def begin_words(run: Mapping[str, Any], effect: int, wanted: int | None) -> list[str]:
-    """What is odd about where a change of a run as it was begins: later than wanted, or where nobody may be."""
+def begin_words(label: str, job: Mapping[str, Any], effect: int, wanted: int | None) -> list[str]:
+    """What to know of where a change of a run begins: that it is later than wanted, and where its job is."""
     lines = []
     if wanted is not None and effect > wanted:
-        reason = f"iterations below {number(run['horizon'])} were handed out"
+        reason = f"iterations below {number(effect)} were handed out"
         lines.append(f"wanted {number(wanted)}, in force from {number(effect)}: {reason}")
-    words = _UNHEARD.get(run["state"])
-    if words is not None:
-        heard = "" if run["attempt"] is None else time_words(run["attempt"]["heard_at"])
-        place = words.format(heard=heard, effect=number(effect), position=number(run["position"]))
-        lines.append(f"{run['label']} is {run['state']}: {place}")
-    return lines
+    is_overdue = job["state"] == "RUNNING" and job["heard_s"] > job["promise_s"]
+    state = "OVERDUE" if is_overdue else job["state"]
+    meaning = _UNHEARD.get(state, "").format(effect=number(effect), position=number(job["position"]))
+    return [*lines, f"{label} is {state}: {job['text']}{meaning}"]
 
 
 def operation_words(operation: Mapping[str, Any]) -> str:
@@ -85,6 +85,11 @@ def count_words(controller: Mapping[str, Any]) -> str:
     return f"{reports} reports, the last of iteration {last}; best {controller['best']}, {since} since without a better"
 
 
+def others_words(names: list[str]) -> str:
+    """What a job has reported, where it is not what was asked for."""
+    return f"only {shortened(', '.join(names), 100)}" if names else "nor anything else"
+
+
 def event_words(event: Mapping[str, Any]) -> str:
     """What happened, without its kind where that says it all."""
     data, words = event["data"], _EVENTS.get(event["kind"])
@@ -108,12 +113,16 @@ def lr_words(groups: list[Mapping[str, Any]]) -> str:
     return shown if len(groups) <= MOST_NAMED else f"{shown}, and {len(groups) - MOST_NAMED} more"
 
 
+_ALONE = (
+    "; if it has ended, the next one gets the change; if it goes on alone beyond {effect}, the change begins only when "
+    "it is back"
+)
 _UNHEARD = {
-    "WAITING": "no job has it yet; one that begins beyond {effect} gets the change from where it begins",
-    "SILENT": "its job has not been heard of since {heard} UTC; if it goes on alone beyond {effect}, the change begins "
-    "only when it is back",
-    "STALLED": "its job sends heartbeats and stands at {position}; the change waits until it gets to {effect}",
-    "CLOSED": "its job has ended; the next one gets the change, from where it begins if that is beyond {effect}",
+    "WAITING": "; one that begins beyond {effect} gets the change from where it begins",
+    "OVERDUE": _ALONE,
+    "SILENT": _ALONE,
+    "STALLED": "; it stands at {position}, and the change waits until it gets to {effect}",
+    "CLOSED": "; the next one gets the change, from where it begins if that is beyond {effect}",
 }
 """What the state of a job means for the iteration from which a change is in force."""
 

@@ -65,6 +65,8 @@ def test_every_answer_about_a_run_has_the_fields_of_its_model(live: httpx.Client
         check("get", f"{run}/{template}", live.get(f"{job.path}/{path}"))
     check("post", f"{run}/windows", job.try_ask(9, 30))
     check("delete", f"{run}/rollback", job.send("rollback", method="DELETE"))
+    asked = {"after": 4, "changes": "from-here", "why": "x"}
+    check("post", f"{run}/rollback", live.post(f"{job.path}/rollback?dry_run=true", json=asked))
     check("post", f"{run}/changes", job.dry_run(factor=0.9))
     check("post", f"{run}/changes", job.try_change(factor=0.9))
     late = job.change(factor=0.9, at=250)["change"]["id"]
