@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,11 +87,16 @@ def workers_of(service: ServiceProcess) -> list[psutil.Process]:
 
 
 def busy_one(workers: Callable[[], list[psutil.Process]]) -> psutil.Process:
-    """The worker that computes, once there is one."""
+    """The worker that computes, once there is one: it takes more than one that starts, or ends what came before."""
     found: list[psutil.Process] = []
+    before: dict[int, float] = {}
 
     def is_found() -> bool:
-        found.extend(worker for worker in workers() if worker.cpu_percent(0.1) > 5)
+        for worker in workers():
+            with suppress(psutil.NoSuchProcess):
+                spent_s = sum(worker.cpu_times()[:2])
+                if spent_s - before.setdefault(worker.pid, spent_s) > 0.3:
+                    found.append(worker)
         return bool(found)
 
     wait_until(is_found, 60)
