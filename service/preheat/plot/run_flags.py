@@ -41,8 +41,10 @@ def flags_of(run: Run, window: range, apart: float) -> list[Flag]:
     found: list[Flag] = []
     for crowd, together in enumerate(_together(shown, apart)):
         text, brief = _texts(run, together)
-        for place, here in _places(together, apart):
-            is_small = any(0 < abs(_effect(each) - place) < apart for each in together)
+        places = list(_places(together, apart))
+        for index, (place, here) in enumerate(places):
+            beside = [other for other, _ in places[max(index - 1, 0) : index + 2] if other != place]
+            is_small = any(abs(other - place) < apart for other in beside)
             found.append(Flag(place, here, text, brief, _told(run, here), crowd, is_small))
             text = brief = ""
     return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def content_of_run(
     run: Run, curve_of: CurveOf, reports: Reports, options: PlotOptions, deadline: Deadline = NO_DEADLINE
 ) -> Content:
     """What `render_run` draws. Raises what it raises."""
-    window = window_of(run, options)
+    window, curve_of = window_of(run, options), cache(curve_of)  # of one revision there may be hundreds of flags
     apart = len(window) * _RING_EM * font_size_px(options) / (_AXIS_SHARE * options.width_px)
     record = _Record(run, curve_of, window, apart, options.width_px, deadline)
     lines = [*record.lines(), *record.earlier()]
