@@ -28,7 +28,7 @@ _STYLES = {
     "planned": Style((0.8, 1.6), colour=0),
     "unknown": Style((0.8, 1.6), is_faint=True),
     _OVERRUN: Style(colour=1, width=4.0, is_highlight=True),
-    _EARLIER: Style(is_faint=True, width=2.0),
+    _EARLIER: Style(is_faint=True, width=2.4),
 }
 """Names of lines, in the order of the legend; from back to front the other way round."""
 
@@ -239,8 +239,9 @@ def _panel(reports: Reports) -> Panel | None:
     is_log = 0 < lowest * _MOST_LINEAR < highest
     remarks = ["logarithmic"] if is_log else []
     if reports.gaps:
-        times = sum(several for _, _, several in reports.gaps)
-        remarks.append(f"bands: NaN or infinite, {count(times)} times from {count(reports.gaps[0][0])} on")
+        times, first = sum(several for _, _, several in reports.gaps), count(reports.gaps[0][0])
+        when = f"at {first}" if times == 1 else f"{count(times)} times from {first} on"
+        remarks.append(f"bands: NaN or infinite {when}")
     spans = tuple((first, last) for first, last, _ in reports.gaps)
     return Panel(reports.name, lines, is_log, spans, " · ".join(remarks))
 

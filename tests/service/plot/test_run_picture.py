@@ -243,10 +243,11 @@ def test_what_was_no_number_has_bands() -> None:
     shown = picture(job, values(*range(1, 30), *range(61, 150)), gaps)
     least, most = places(shown, "gap")
     assert (least, most) == pytest.approx((30, 60), abs=1)  # a band of one is as wide as two px
-    assert "NaN or infinite, 11 times from 30 on" in shown
+    assert "bands: NaN or infinite 11 times from 30 on" in shown
     alone = picture(job, (), gaps)
     assert places(alone, "gap") == near(least, most)
     assert ">loss<" in alone
+    assert "bands: NaN or infinite at 60<" in picture(job, (), gaps[1:])
     assert "gap_1" not in picture(job, values(1))
 
 

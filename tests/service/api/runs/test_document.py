@@ -149,3 +149,17 @@ def test_a_fork_shows_nothing_that_the_other_run_reported_later(live: httpx.Clie
     assert ">loss<" in loss(twin, 9)
     assert ">1e6<" not in loss(twin, 0)
     assert ">1e6<" in loss(job, 0)
+
+
+def test_a_picture_has_what_an_earlier_attempt_reported(live: httpx.Client) -> None:
+    """In its own line, from where it was left; what is no number has bands, and is said where there is nothing else."""
+    job = RestJob(live, {"target_lr": 0.1, "total_iterations": 300})
+    job.attach()
+    job.ask(1, reports=[{"iteration": n, "values": {"loss": 2, "acc": "NaN"}} for n in range(1, 13)])
+    job.attach(7, checkpoint=job.checkpoint(7))
+    shown = live.get(f"{job.path}/plot.svg").text
+    assert ("reported_1" in shown, "reported-earlier-1_1" in shown) == (True, True)
+    assert "reported-earlier-1_1" not in live.get(f"{job.path}/plot.svg?stop=7").text
+    only = live.get(f"{job.path}/plot.svg?start=7").text
+    assert ("reported_1" in only, "reported-earlier-1_1" in only) == (False, True)
+    assert "bands: NaN or infinite 6 times from 1 on" in live.get(f"{job.path}/plot.svg?metric=acc").text
