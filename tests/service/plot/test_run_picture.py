@@ -124,10 +124,10 @@ def test_what_is_looked_at_lies_on_top_of_what_is_over() -> None:
 def test_flags_without_room_say_where_they_stand_and_neighbours_of_a_name_are_one_phase() -> None:
     """In the notes, with the iteration; two holds in a row have one name along the top."""
     job = Script(SPEC)
-    for at, author in ((200, "ann"), (203, "bob"), (206, "carol"), (209, "dora")):
-        job.change("hold", value=0.02, why="long enough to have no room", at=at, author=author)
+    for n in range(12):
+        job.change("hold", value=0.02, why="long enough to have no room", at=200 + 12 * n, author=f"ann{n}")
     shown = picture(job, width_px=400, height_px=220)
-    assert re.search(r">[^<]*at 2\d\d: hold 0.02 \w+: long enough", shown)
+    assert re.search(r"<text[^>]*>[^<]*at [23]\d\d: hold 0.02 ann\d+: long enough", shown)
     assert shown.count(">hold<") == 1
 
 
