@@ -97,8 +97,10 @@ def picture(kind: str, **options: Any) -> bytes:
     story.attach(100)
     story.train(181)
     story.change("bob", "let it settle", {"op": "hold", "value": 0.0}, at=280, for_iterations=40)
-    losses = [(n, 2 + 6 * math.exp(-n / 60)) for n in range(1, 181)]
-    reports = Reports("loss", [(n, n, loss, loss) for n, loss in losses])
+    losses = {n: 2 + 6 * math.exp(-n / 60) for n in range(1, 181)}
+    diverged = {n: losses[n] + ((n - 100) / 10) ** 2 for n in range(100, 121)}
+    present, earlier = ([(n, n, loss, loss) for n, loss in each.items()] for each in (losses, diverged))
+    reports = Reports("loss", present, earlier={1: earlier})
     return render_run(story.run, story.curves.curve, reports, PlotOptions(**options), kind)
 
 

@@ -23,7 +23,7 @@ from preheat.schedule import Schedule
 from preheat.settings import Settings
 from preheat.store import Database
 from preheat.store.curves import Catalogue
-from preheat.store.run_history import Extent, RunHistory
+from preheat.store.run_history import Extents, RunHistory
 from preheat.store.run_lists import RunPage, RunSearch, list_runs
 from preheat.store.runs import HeldRun, RunStore
 
@@ -114,16 +114,21 @@ class LiveRuns:
         events = [] if after is None else self.history.events(run_id, after, limit)
         return events, self.history.last_event(run_id)
 
-    def reported(self, run: Run, name: str, window: range, most: int) -> list[Extent]:
+    def reported(self, run: Run, name: str, window: range, most: int) -> Extents:
         """What was reported under a name in a window on the line of the last attempt, in about `most` parts."""
-        found: list[Extent] = []
+        found = Extents([], [])
         for lane, stop in reversed(line(run, run.attempt_number)):
             end = window.stop if stop is None else min(stop, window.stop)
             own = range(max(lane.start, window.start), min(end, run.shared_until(lane.number) or end))
             if own:
-                parts = -(-most * len(own) // len(window))
-                found += self.history.extents(run.owner_of(lane.number), lane.number, name, own, parts)
+                extents = self.reported_in(run, lane.number, name, own, -(-most * len(own) // len(window)))
+                found.numbers.extend(extents.numbers)
+                found.others.extend(extents.others)
         return found
+
+    def reported_in(self, run: Run, attempt: int, name: str, window: range, most: int) -> Extents:
+        """What an attempt reported under a name in a window, in at most `most` parts."""
+        return self.history.extents(run.owner_of(attempt), attempt, name, window, most)
 
     def reported_names(self, run: Run) -> list[str]:
         """The names under which something was reported on the line of the last attempt."""

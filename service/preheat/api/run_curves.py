@@ -15,7 +15,7 @@ class StoredCurves:
 
     def curve(self, schedule_id: str) -> Curve:
         """The curve of a schedule that is stored."""
-        return self._catalogue.cache.get(schedule_id) or self.curve_of(self._read(schedule_id))
+        return self._catalogue.curve_of_id(schedule_id) or self.curve_of(self._read(schedule_id))
 
     def curve_of(self, schedule: Schedule) -> Curve:
         """The curve of a schedule. Raises TorchVersionMismatch."""

@@ -12,7 +12,8 @@ from preheat.specs import Phase
 class Line:
     """Lows and highs of a value in successive parts of the window, iterations firsts … lasts; each of shape (parts,).
 
-    Lines with the same name have the same colour and one entry in the legend; one without a name has neither.
+    Lines with the same name have the same colour and one entry in the legend; one without a name has neither. In an SVG
+    the element of one with an `id` has it, with a number behind it.
     """
 
     name: str
@@ -20,21 +21,30 @@ class Line:
     lasts: NDArray[np.float64]
     lows: NDArray[np.float64]
     highs: NDArray[np.float64]
+    id: str = ""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines in the same axes, and what their values are."""
+    """Lines in the same axes, and what their values are, with a `remark` beside.
+
+    Bands stand in `gaps`, the first and the last iteration of each, where something was that is no number.
+    """
 
     label: str
     lines: list[Line]
+    is_log: bool = False
+    gaps: tuple[tuple[int, int], ...] = ()
+    remark: str = ""
 
 
 @dataclass(frozen=True)
 class Mark:
     """An iteration and its LR on the line of a name, with what to write beside them.
 
-    A vertical line is drawn through the current iteration. A mark without a text is a ring alone.
+    A vertical line is drawn through the current iteration. A mark without a text is a ring alone; those of a
+    `crowd` have one text. Where a text has no room a `brief` one may have some. `told` is said in an
+    SVG to those who point at it, whose elements have the `id`.
     """
 
     iteration: int
@@ -42,15 +52,26 @@ class Mark:
     text: str
     name: str = ""
     is_current: bool = False
+    is_small: bool = False
+    crowd: int | None = None
+    brief: str = ""
+    told: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How the lines of a name are drawn: lengths of dashes and gaps, in widths; in grey; in the colour of another."""
+    """How the lines of a name are drawn: lengths of dashes and gaps, in widths; how wide; in grey, or in which colour.
+
+    `colour` is a place among the theme's; without one it is that of the name's place in the picture. A highlight lies
+    under a line of another name.
+    """
 
     dashes: tuple[float, ...] = ()
     is_faint: bool = False
-    like: str | None = None
+    colour: int | None = None
+    width: float = 1.0
+    is_highlight: bool = False
 
 
 @dataclass(frozen=True)

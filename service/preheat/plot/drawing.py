@@ -10,8 +10,9 @@ from preheat.plot.content import Content, Line, Mark, Panel, Style
 from preheat.plot.encoding import encode
 from preheat.plot.fonts import Kind, drawable
 from preheat.plot.furniture import Furniture
-from preheat.plot.labels import place_mark, place_phase
+from preheat.plot.labels import place_phase
 from preheat.plot.layout import Axis, Layout
+from preheat.plot.marks import MarkTexts
 from preheat.plot.obstacles import Obstacles, column_extent
 from preheat.plot.options import PlotOptions
 from preheat.plot.scales import IterationScale
@@ -22,6 +23,8 @@ from preheat.specs import Phase
 
 _MOST_POINTS_WITH_DOTS = 60
 _MOST_LEFT_OUT = 3
+_HIGHLIGHT, _GAP, _LEAST_GAP_PX = 0.45, 0.5, 2.0
+"""Shares of colour in lines that lie under others, and in bands where something is no number; least width of these."""
 _MOST_TRAVEL_PX, _LEAST_TRAVEL_PX = 2_000_000, 100_000
 """How far a line goes up and down, in all: teeth that fill a picture of 4000 × 4000 would take a minute and 1 GB."""
 
@@ -77,7 +80,9 @@ class _Picture:
     def _styled(self, name: str, own: dict[str, str]) -> str:
         """The colour of a name."""
         style = self._content.styles.get(name, Style())
-        return self._theme.axis if style.is_faint else own.get(style.like or name, own[name])
+        colour = own[name] if style.colour is None else self._theme.lines[style.colour]
+        colour = self._theme.axis if style.is_faint else colour
+        return blend(colour, self._theme.background, _HIGHLIGHT) if style.is_highlight else colour
 
     def scene(self) -> Scene:
         """Draws from back to front; texts are placed first, because the grid stops at them."""
@@ -87,27 +92,33 @@ class _Picture:
         obstacles = Obstacles(main.box, 0.15 * layout.size, curves[0])
         current = self._current_lines()
         for stroke in current[:1]:
-            obstacles.add_box(Box(float(stroke.xs[0]), main.box.top, float(stroke.xs[0]), main.box.bottom).grown(1))
+            obstacles.add_box(
+                Box(float(stroke.xs[0]), main.box.top, float(stroke.xs[0]), main.box.bottom).grown(1), is_solid=False
+            )
         rings = [self._ring(mark) for mark in self._content.marks]
         for ring in rings:
             obstacles.add_box(ring.box)
         shades, texts = self._phases(obstacles)
-        texts += self._marks(obstacles, rings)
+        gaps = [area for axis in layout.axes for area in self._gaps(axis)]
+        said = MarkTexts(self._content, rings, obstacles, layout.small, self._theme)
+        said.place(self._known)
+        texts += said.texts
+        self.left_out += said.left
         furniture = Furniture(self._content, layout, self._theme, self._colours, self._scale)
         frame = furniture.frames(texts)
         scene = Scene(self._options.width_px, self._options.height_px, self._theme.background)
-        scene.items += [*shades, *frame, *current]
+        scene.items += [*shades, *gaps, *frame, *current]
         scene.items += [curve for of_axis in curves for curve in of_axis]
-        scene.items += [*rings, *texts, *furniture.surroundings()]
+        scene.items += [*said.leaders, *rings, *texts, *furniture.surroundings()]
         return scene
 
     def _curves(self, axis: Axis) -> list[Stroke]:
         """The lines of a panel; of those that run over each other the first are wider, so that all are seen."""
         lines = _distinct(axis.panel.lines) if self._layout.has_bar else axis.panel.lines
         if self._content.styles:  # from back to front: the first style is what is looked at
-            lines = sorted(lines, key=lambda line: -[*self._content.styles, line.name].index(line.name))
+            lines = sorted(lines, key=lambda line: -["", *self._content.styles, line.name].index(line.name))
         width = self._layout.size / (12 if self._layout.has_bar else 7)
-        most_px = max(min(_MOST_TRAVEL_PX, 4 * _MOST_TRAVEL_PX // len(lines)), _LEAST_TRAVEL_PX)
+        most_px = max(min(_MOST_TRAVEL_PX, 4 * _MOST_TRAVEL_PX // max(len(lines), 1)), _LEAST_TRAVEL_PX)
         curves = [self._curve(_coarser(line, axis, most_px), axis, width) for line in lines]
         if self._layout.has_bar or len(curves) == 1 or self._content.styles:  # with styles no line hides another
             return curves
@@ -128,12 +139,22 @@ class _Picture:
         xs = self._scale.xs(np.column_stack([line.firsts, line.lasts]).ravel())
         ys = axis.scale.ys(np.column_stack([begins, ends]).ravel())
         is_new = np.append(True, (np.diff(xs) != 0) | (np.diff(ys) != 0))
-        dashes = self._content.styles.get(line.name, Style()).dashes
+        style = self._content.styles.get(line.name, Style())
+        width *= style.width
         has_dots = len(line.firsts) <= _MOST_POINTS_WITH_DOTS and not (self._layout.has_bar or self._content.styles)
         dot = width * 1.4 if has_dots else 0.0
-        return Stroke(
-            xs[is_new], ys[is_new], self._colours[line.name], width, tuple(width * each for each in dashes), dot
-        )
+        dashes = tuple(width * each for each in style.dashes)
+        return Stroke(xs[is_new], ys[is_new], self._colours[line.name], width, dashes, dot, line.id)
+
+    def _gaps(self, axis: Axis) -> list[Area]:
+        """Bands where something was no number; at least as wide as can be seen."""
+        colour = blend(self._theme.lines[1], self._theme.background, _GAP)
+        areas = []
+        for first, last in axis.panel.gaps:
+            left, right = self._scale.x(first), self._scale.x(last)
+            more = max(_LEAST_GAP_PX - (right - left), 0) / 2
+            areas.append(Area(Box(left - more, axis.box.top, right + more, axis.box.bottom), colour, "gap"))
+        return areas
 
     def _current_lines(self) -> list[Stroke]:
         """The dashed line through the current iteration, in every panel."""
@@ -149,26 +170,10 @@ class _Picture:
     def _ring(self, mark: Mark) -> Ring:
         y = self._layout.axes[0].scale.y(mark.lr)
         edge = self._colours[mark.name] if len(self._content.phases) > 1 else self._theme.text
-        radius = 0.32 * self._layout.size
-        return Ring(self._scale.x(mark.iteration), y, radius, self._theme.background, edge, 0.1 * self._layout.size)
-
-    def _marks(self, obstacles: Obstacles, rings: list[Ring]) -> list[Text]:
-        """Texts beside their points: the current iteration first, then peaks, then ends."""
-        texts = []
-        for mark in sorted(self._content.marks, key=lambda mark: not mark.is_current):
-            said = f"{mark.name}: {mark.text}" if mark.name and len(self._content.phases) > 1 else mark.text
-            if self._content.styles and not mark.is_current:  # flags do not say where they stand
-                said = f"at {count(mark.iteration)}: {said}"
-            if not mark.text or said in self._known:
-                continue
-            x, y = self._scale.x(mark.iteration), self._layout.axes[0].scale.y(mark.lr)
-            others = [ring for ring in rings if (ring.x, ring.y) != (x, y)]
-            box = place_mark(mark.text, self._layout.small, x, y, obstacles, others, is_on_line=mark.is_current)
-            if box is None:
-                self.left_out.append(said)
-            else:
-                texts.append(Text(box, mark.text, self._layout.small, self._theme.text))
-        return texts
+        size = self._layout.size
+        radius, width = (0.17 * size, 0.07 * size) if mark.is_small else (0.32 * size, 0.1 * size)
+        x = self._scale.x(mark.iteration)
+        return Ring(x, y, radius, self._theme.background, edge, width, mark.id, mark.told)
 
     def _phases(self, obstacles: Obstacles) -> tuple[list[Area], list[Text]]:
         """Shades through all panels with the names along the top; of several schedules that differ, a strip each."""
@@ -283,7 +288,13 @@ def _with_letters(content: Content, kind: Kind) -> Content:
     names = _told_apart(names)
 
     def panel(of: Panel) -> Panel:
-        return Panel(clean(of.label), [replace(line, name=names[line.name]) for line in of.lines])
+        lines = [replace(line, name=names[line.name]) for line in of.lines]
+        return replace(of, label=clean(of.label), lines=lines)
+
+    def mark(of: Mark) -> Mark:
+        return replace(
+            of, name=names[of.name], text=clean(of.text), brief=clean(of.brief), told=drawable(of.told, kind)[0]
+        )
 
     cleaned = replace(
         content,
@@ -293,7 +304,7 @@ def _with_letters(content: Content, kind: Kind) -> Content:
         phases={names[name]: phases for name, phases in content.phases.items()},
         first_lines={names[name]: names[line] for name, line in content.first_lines.items()},
         styles={names[name]: style for name, style in content.styles.items() if name in names},
-        marks=[replace(mark, name=names[mark.name]) for mark in content.marks],
+        marks=[mark(each) for each in content.marks],
         notes=[clean(note) for note in content.notes],
     )
     return replace(cleaned, notes=[*cleaned.notes, _MISSING]) if missing else cleaned

@@ -6,6 +6,7 @@ where a text lies only once it is drawn.
 
 import io
 import threading
+import unicodedata
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,9 @@ PICTURE_VERSION = f"mpl{mpl.__version__}"
 
 _COMPRESSION = 4  # less than the usual 6 takes less time, and hardly more bytes for a few lines
 _POINT_PX = 72 / 96  # an SVG is measured in points: as wide in a browser as the PNG
+_LEFT_TO_RIGHT = "\u200e"
+"""A mark that is not seen: texts begin on the left, as in browsers, whatever the script of their first letter."""
+
 _RENDERING = threading.Lock()
 _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "preheat",
@@ -73,14 +77,22 @@ class _Pen:
         background = Area(Box(0, 0, self._scene.width, self._scene.height), self._scene.background)
         for item in (background, *self._scene.items):
             deadline.check()  # a line that goes up and down in every pixel of a large picture takes a tenth of a second
-            if isinstance(item, Area):
-                self._fill(item)
-            elif isinstance(item, Stroke):
-                self._stroke(item)
-            elif isinstance(item, Ring):
-                self._ring(item)
-            else:
+            if isinstance(item, Text):
                 self._write(item)
+            elif item.id:
+                self._renderer.open_group(item.id)
+                self._shape(item)
+                self._renderer.close_group(item.id)
+            else:
+                self._shape(item)
+
+    def _shape(self, item: Area | Stroke | Ring) -> None:
+        if isinstance(item, Area):
+            self._fill(item)
+        elif isinstance(item, Stroke):
+            self._stroke(item)
+        else:
+            self._ring(item)
 
     def _fill(self, area: Area) -> None:
         box, context = area.box, self._context(area.colour, 0)
@@ -102,6 +114,8 @@ class _Pen:
         context.restore()
 
     def _ring(self, ring: Ring) -> None:
+        if ring.told and self._kind == "svg":
+            self._renderer.writer.element("title", text=ring.told)
         context = self._context(ring.edge, ring.edge_width)
         circle = Affine2D().scale(ring.radius).translate(ring.x, ring.y) + self._to_canvas
         self._renderer.draw_path(context, Path.unit_circle(), circle, to_rgba(ring.fill))
@@ -112,7 +126,8 @@ class _Pen:
         box, rise = text.box, ASCENT * text.size
         x, y, angle = (box.left + rise, box.bottom, 90) if text.is_upright else (box.left, box.top + rise, 0)
         font = _font(self._kind, text.size * self._scale)
-        self._renderer.draw_text(context, x * self._scale, y * self._scale, text.text, font, angle)
+        written = _LEFT_TO_RIGHT + text.text if self._kind == "png" and _has_right_to_left(text.text) else text.text
+        self._renderer.draw_text(context, x * self._scale, y * self._scale, written, font, angle)
         context.restore()
 
     def _context(self, colour: str, width: float) -> Any:
@@ -120,6 +135,10 @@ class _Pen:
         context.set_foreground(colour)
         context.set_linewidth(width * self._scale)
         return context
+
+
+def _has_right_to_left(text: str) -> bool:
+    return any(unicodedata.bidirectional(letter) in {"R", "AL"} for letter in text)
 
 
 @cache

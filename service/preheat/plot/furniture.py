@@ -136,9 +136,13 @@ class Furniture:
         place = moved(upright, 0.5 * self._size, top)
         texts.append(Text(place, main.panel.label, self._size, self._theme.text, is_upright=True))
         for panel in panels:
-            name = cut(panel.panel.label, (panel.box.width) / self._small)
+            name = cut(panel.panel.label, panel.box.width / self._small)
             top = panel.box.top - (ASCENT + DESCENT) * self._small - 0.15 * self._size
             texts.append(self._text(name, panel.box.left, top, self._small))
+            room = (panel.box.right - texts[-1].box.right) / self._small - 2
+            if panel.panel.remark and room > 0:
+                remark = cut(f"· {panel.panel.remark}", room)
+                texts.append(self._text(remark, texts[-1].box.right + 0.4 * self._small, top, self._small))
         return texts
 
     def _legend(self) -> list[Stroke | Text]:
@@ -151,8 +155,10 @@ class Furniture:
             x, top = left + column * legend.width, self._layout.legend_top + row * 1.3 * size
             y = top + 0.5 * (ASCENT + DESCENT) * self._small
             line = segment(x, y, x + 1.8 * size, y, self._colours[name], size / 6)
-            dashes = self._content.styles.get(name, Style()).dashes
-            items.append(replace(line, dashes=tuple(size / 6 * each for each in dashes)))
+            style = self._content.styles.get(name, Style())
+            wide = size / 6 * style.width
+            key = f"key-{name.replace(' ', '-')}" if name in self._content.styles else ""
+            items.append(replace(line, width=wide, dashes=tuple(wide * each for each in style.dashes), id=key))
             items.append(self._text(shown, x + 2.4 * size, top, self._small))
         return items
 

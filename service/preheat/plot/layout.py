@@ -123,7 +123,7 @@ class Layout:
         tops = [main_bottom + index * height + (index + 1) * _HEADER * size for index in range(len(panels))]
         scales = [
             main,
-            *(PanelScale(panel.lines, top, top + height, 0.0) for panel, top in zip(panels, tops, strict=True)),
+            *(_panel_scale(panel, top, top + height, size) for panel, top in zip(panels, tops, strict=True)),
         ]
         heights = [(scale.bottom - scale.top) / size for scale in scales]
         ticks = [
@@ -156,6 +156,12 @@ class Layout:
         if options.scale == "log":
             return LogScale(content.lrs.lines, top, bottom, headroom, 1.8 * size)
         return ValueScale(content.lrs.lines, top, bottom, headroom)
+
+
+def _panel_scale(panel: Panel, top: float, bottom: float, size: float) -> ValueScale:
+    if panel.is_log:
+        return LogScale(panel.lines, top, bottom, 0.3 * size, 1.8 * size)
+    return PanelScale(panel.lines, top, bottom, 0.0)
 
 
 def _panels(content: Content) -> list[Panel]:

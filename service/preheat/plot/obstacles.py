@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from preheat.plot.scene import Box, Pixels, Stroke
 
+_STILL_PX = 1e-9
+"""Lines that go less far across or down go straight."""
+
 
 class Obstacles:
     """Boxes and curves of a panel. A curve is kept as the pixels from top to bottom that it has in each column."""
@@ -19,27 +22,57 @@ class Obstacles:
         reach = np.array([[curve.width / 2 + curve.dot] for curve in curves])
         self._tops = np.array([tops for tops, _ in extents]) - reach
         self._bottoms = np.array([bottoms for _, bottoms in extents]) + reach
-        self._boxes: list[Box] = []
+        self._boxes, self._solid = np.empty((0, 4)), np.empty(0, dtype=bool)
 
     @property
     def height(self) -> float:
         """Of the panel, in pixels."""
         return self._box.height
 
-    def add_box(self, box: Box) -> None:
-        """Keeps texts off a box."""
-        self._boxes.append(box)
+    def add_box(self, box: Box, *, is_solid: bool = True) -> None:
+        """Keeps texts off a box; lines that lead to texts too, if it is solid."""
+        self._add(np.array([[box.left, box.top, box.right, box.bottom]]), is_solid=is_solid)
+
+    def _add(self, boxes: NDArray[np.float64], *, is_solid: bool) -> None:
+        self._boxes = np.vstack([self._boxes, boxes])
+        self._solid = np.append(self._solid, np.full(len(boxes), is_solid))
+
+    def add_stroke(self, stroke: Stroke) -> None:
+        """Keeps texts off a straight line."""
+        xs, ys = points_of(stroke)
+        self._add(np.column_stack([xs - 1, ys - 1, xs + 1, ys + 1]), is_solid=True)
+
+    def crossed(self, lines: Pixels) -> NDArray[np.bool_]:
+        """Of straight lines, rows x, y of both ends, which go through a solid box (Liang and Barsky's clipping)."""
+        boxes = self._boxes[self._solid]
+        begins, ends = np.zeros((len(lines), len(boxes))), np.ones((len(lines), len(boxes)))
+        for axis in (0, 1):
+            starts = lines[:, axis, None]
+            steps = lines[:, axis + 2, None] - starts
+            steps = np.where(np.abs(steps) < _STILL_PX, _STILL_PX, steps)
+            to_low, to_high = (boxes[:, axis] - starts) / steps, (boxes[:, axis + 2] - starts) / steps
+            begins = np.maximum(begins, np.minimum(to_low, to_high))
+            ends = np.minimum(ends, np.maximum(to_low, to_high))
+        return np.asarray((begins < ends).any(axis=1))
 
     def is_free(self, box: Box) -> bool:
         """Whether a text can be here: within the panel, and nothing is nearer than the margin."""
         if not self._box.holds(box.grown(1)):
             return False
         near = box.grown(self._margin)
-        if any(near.overlaps(other) for other in self._boxes):
+        lefts, tops, rights, bottoms = self._boxes.T
+        if ((near.left < rights) & (lefts < near.right) & (near.top < bottoms) & (tops < near.bottom)).any():
             return False
         columns = slice(max(int(near.left) - self._left, 0), int(near.right) - self._left + 1)
         hides = (self._tops[:, columns] < near.bottom) & (self._bottoms[:, columns] > near.top)
         return not bool(hides.any())
+
+    def meets(self, boxes: Pixels) -> NDArray[np.bool_]:
+        """Of boxes, rows left, top, right, bottom, which have something in common with one that is in the way."""
+        lefts, tops, rights, bottoms = boxes.T[:, :, None]
+        others = self._boxes.T
+        across, down = (lefts < others[2]) & (others[0] < rights), (tops < others[3]) & (others[1] < bottoms)
+        return np.asarray((across & down).any(axis=1))
 
     def first_free(self, boxes: Iterable[Box]) -> Box | None:
         """The first of the boxes where a text can be, which from then on is in the way of others."""
@@ -47,6 +80,13 @@ class Obstacles:
         if box is not None:
             self.add_box(box)
         return box
+
+
+def points_of(stroke: Stroke) -> tuple[Pixels, Pixels]:
+    """Points of a straight line, at most two pixels apart."""
+    (x0, x1), (y0, y1) = stroke.xs, stroke.ys
+    share = np.linspace(0, 1, int(np.hypot(x1 - x0, y1 - y0) / 2) + 2)
+    return x0 + share * (x1 - x0), y0 + share * (y1 - y0)
 
 
 def column_extent(curve: Stroke, left: int, columns: int) -> tuple[Pixels, Pixels]:

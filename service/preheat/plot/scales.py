@@ -33,8 +33,8 @@ class ValueScale:
     """Values between two pixels, the higher ones above; `headroom` stays free for what is written at the top."""
 
     def __init__(self, lines: list[Line], top: float, bottom: float, headroom: float) -> None:
-        lows = min(float(line.lows.min()) for line in lines)
-        highs = max(float(line.highs.max()) for line in lines)
+        lows = min((float(line.lows.min()) for line in lines), default=0.0)
+        highs = max((float(line.highs.max()) for line in lines), default=0.0)
         self._is_positive = highs > 0 or lows < 0
         self.low, high = self._range(lows, highs)
         self.top, self.bottom = top, bottom
@@ -60,7 +60,15 @@ class ValueScale:
 
 
 class PanelScale(ValueScale):
-    """From the lowest to the highest value, without 0 if it is not among them."""
+    """From the lowest to the highest value, without 0 if it is not among them. Without any there are no ticks."""
+
+    def __init__(self, lines: list[Line], top: float, bottom: float, headroom: float) -> None:
+        super().__init__(lines, top, bottom, headroom)
+        self._is_empty = not lines
+
+    def ticks(self, wanted: int, most: int) -> Ticks:
+        """Round values on the axis; of zeros alone, nothing else."""
+        return Ticks((), ()) if self._is_empty else super().ticks(wanted, most)
 
     def _range(self, lowest: float, highest: float) -> tuple[float, float]:
         margin = max((highest - lowest) * 0.1, max(abs(lowest), abs(highest)) * 1e-3)

@@ -66,7 +66,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Stroke:
-    """A line through points, with a dot on each if `dot` is a radius."""
+    """A line through points, with a dot on each if `dot` is a radius. An SVG has an element of its `id`."""
 
     xs: Pixels
     ys: Pixels
@@ -74,6 +74,7 @@ class Stroke:
     width: float = 1.0
     dashes: tuple[float, ...] = ()
     dot: float = 0.0
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,12 @@ class Area:
 
     box: Box
     colour: str
+    id: str = ""
 
 
 @dataclass(frozen=True)
 class Ring:
-    """A filled circle with an edge."""
+    """A filled circle with an edge; `told` is what an SVG says to those who point at it."""
 
     x: float
     y: float
@@ -94,6 +96,8 @@ class Ring:
     fill: str
     edge: str
     edge_width: float
+    id: str = ""
+    told: str = ""
 
     @property
     def box(self) -> Box:

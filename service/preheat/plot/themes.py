@@ -15,6 +15,7 @@ class Theme:
     text: str
     grid: str
     axis: str
+    leader: str
     shades: tuple[str, str]
     lines: tuple[str, ...]
     ramp: tuple[float, float]
@@ -34,12 +35,13 @@ _LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f
 """Okabe and Ito's colours, told apart with any colour vision (https://jfly.uni-koeln.de/color/), and three more."""
 
 THEMES: dict[Literal["light", "dark"], Theme] = {
-    "light": Theme("#ffffff", "#22262b", "#d9dde2", "#9aa2ab", ("#fff3dc", "#eef4fb"), _LINES, (0.0, 0.9)),
+    "light": Theme("#ffffff", "#22262b", "#d9dde2", "#9aa2ab", "#6b737c", ("#fff3dc", "#eef4fb"), _LINES, (0.0, 0.9)),
     "dark": Theme(
         "#15181c",
         "#e4e7eb",
         "#3a4048",
         "#6b737c",
+        "#9aa2ab",
         ("#33291a", "#1c2632"),
         ("#5ab4f0", *_LINES[1:5], "#f0e442", *_LINES[6:]),
         (0.2, 1.0),

@@ -37,8 +37,17 @@ def entry(run: Run, attempt: int, iteration: int) -> Entry | None:
 def entries(run: Run, attempt: int, start: int, stop: int) -> list[tuple[range, Entry]]:
     """The record of iterations start … stop − 1 in an attempt: of each part, in order, the first one's entry.
 
-    Before the first attempt (0) all of them are planned, by the present revision.
+    Before the first attempt (0) all of them are planned, by the present revision, but for what a fork shares.
     """
+    shared = run.origins[-1].iteration + 1 if run.origins else 0
+    if attempt == 0 and start < shared:
+        before = _entries(run, run.first_attempt, start, min(stop, shared))
+        return [*before, *(_entries(run, 0, shared, stop) if shared < stop else [])]
+    return _entries(run, attempt, start, stop)
+
+
+def _entries(run: Run, attempt: int, start: int, stop: int) -> list[tuple[range, Entry]]:
+    """The same, of attempt 0 as if nothing were shared."""
     owners, cuts = _owners(run, attempt), {start}
     for lane in owners:
         overruns = (each for overrun in lane.overruns for each in overrun)

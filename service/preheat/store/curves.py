@@ -90,6 +90,10 @@ class Catalogue:
             self.used.add(schedule_id)
         return curve
 
+    def curve_of_id(self, schedule_id: str) -> Curve | None:
+        """The curve if it is in memory, for who knows that its schedule is stored, be it by another way than `keep`."""
+        return self.cache.get(schedule_id) or self.cache.get(_unsaved(schedule_id))
+
     def forget(self, schedule_id: str | None) -> None:
         """Takes a schedule that another process deleted out of memory; None: every schedule."""
         if schedule_id is None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import Connection, Double, cast, func, select
+from sqlalchemy import Connection, Double, case, cast, func, select
 
 from preheat.runs.errors import RunNotFound
 from preheat.runs.events import Event, check_kept
@@ -16,8 +16,17 @@ _AT_ONCE = 100
 """Places in one statement, which looks for each of their names at each of their iterations."""
 
 
-Extent = tuple[int, int, float, float]
-"""The first and the last iteration of a part that has values, and their lowest and highest."""
+@dataclass(frozen=True)
+class Extents:
+    """What was reported in the parts of a window that have anything, ascending.
+
+    `numbers` has the first and the last iteration of the finite values of a part, and the lowest and highest of these;
+    `others` the first and the last iteration of those that are NaN or infinite, and how many there are.
+    """
+
+    numbers: list[tuple[int, int, float, float]]
+    others: list[tuple[int, int, int]]
+
 
 _NO_NUMBERS = ("nan", "inf", "-inf")
 
@@ -79,23 +88,26 @@ class RunHistory:
         with self._database.transaction() as connection:
             return reports_under(connection, run_id, attempt, batch)
 
-    def extents(self, run_id: str, attempt: int, name: str, window: range, most: int) -> list[Extent]:
-        """What an attempt reported under a name in a window, all of it in at most `most` parts of the same length.
-
-        Values that are no finite numbers are left out.
-        """
+    def extents(self, run_id: str, attempt: int, name: str, window: range, most: int) -> Extents:
+        """What an attempt reported under a name in a window, all of it in at most `most` parts of the same length."""
         reports = run_reports.c
         own = (reports.run == run_id, reports.attempt == attempt, reports.name == name)
         inside = (reports.iteration >= window.start, reports.iteration < window.stop)
-        number = cast(reports.value, Double)
-        query = select(
-            func.min(reports.iteration), func.max(reports.iteration), func.min(number), func.max(number)
-        ).where(*own, *inside, reports.value.not_in(_NO_NUMBERS))
+        is_other = reports.value.in_(_NO_NUMBERS)
+        number = case((is_other, None), else_=cast(reports.value, Double))
+        of_number, of_other = case((is_other, None), else_=reports.iteration), case((is_other, reports.iteration))
+        extremes = [
+            most_or_least(each) for each in (of_number, number, of_other) for most_or_least in (func.min, func.max)
+        ]
+        query = select(*extremes, func.count(of_other)).where(*own, *inside)
         # Whole columns of a picture, so that a spike or the newest value is never what is left out.
         part = (reports.iteration - window.start) // -(-len(window) // most)
         with self._database.transaction() as connection:
             rows = connection.execute(query.group_by(part).order_by(func.min(reports.iteration))).all()
-        return [(int(first), int(last), float(low), float(high)) for first, last, low, high in rows]
+        return Extents(
+            [(int(row[0]), int(row[1]), float(row[2]), float(row[3])) for row in rows if row[0] is not None],
+            [(int(row[4]), int(row[5]), int(row[6])) for row in rows if row[6]],
+        )
 
 
 def read_reports(

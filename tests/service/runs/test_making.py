@@ -19,6 +19,7 @@ from preheat.runs.errors import (
     RunLocked,
 )
 from preheat.runs.limits import Limits
+from preheat.runs.record import entries
 from preheat.runs.run import to_json
 from preheat.schedule import Schedule
 
@@ -102,6 +103,23 @@ def test_a_fork_of_an_older_attempt_has_the_changes_as_they_stood_there() -> Non
     job.save(making.fork(job.run, making.ForkRequest(1, 40, "b"), "run-2", job.now, job.shelf))
     curve = job.shelf.curve(job.run.schedule_id)
     assert [curve.lr(n) for n in (19, 20, 900)] == [[0.1], [0.05], [0.05]]
+
+
+def test_the_record_of_a_fork_without_a_job_begins_with_what_it_shares() -> None:
+    """Used as far as both were, unknown where the job had it and had not come there; then planned."""
+    job = started()
+    job.run_to(50)
+    end = job.run.horizon
+    job.ask(50)
+    job.change(factor=0.5, at=20)
+    for last, known in (
+        (30, [(range(31), "used"), (range(31, 900), "planned")]),
+        (end - 1, [(range(50), "used"), (range(50, end), "unknown"), (range(end, 900), "planned")]),
+    ):
+        forked = making.fork(job.run, making.ForkRequest(1, last, "b", changes="drop"), "run-2", job.now, job.shelf)
+        parts = [(part, at.certainty) for part, at in entries(forked.run, 0, 0, 900)]
+        assert parts == [(range(1), "unknown"), (range(1, known[0][0].stop), "used"), *known[1:]]
+        assert [at.certainty for _, at in entries(forked.run, 0, last + 1, last + 9)] == ["planned"]
 
 
 def test_a_label_finds_its_run_or_says_how_it_differs() -> None:

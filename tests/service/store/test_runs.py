@@ -22,7 +22,7 @@ from preheat.runs.run import Run
 from preheat.schedule import Schedule
 from preheat.store import Database, ScheduleStore
 from preheat.store.retention import Retention
-from preheat.store.run_history import RunHistory, reports_under
+from preheat.store.run_history import Extents, RunHistory, reports_under
 from preheat.store.run_lists import RunSearch, count_by_state, list_runs
 from preheat.store.runs import RunStore
 
@@ -266,7 +266,7 @@ def test_reports_come_back_as_they_were_told(runs: RunStore, curves: Curves) -> 
 
 
 def test_reports_in_few_parts_have_every_extreme_and_the_newest(runs: RunStore, curves: Curves) -> None:
-    """However few the parts and whatever the window: the lowest and highest of each; what is no number has no place."""
+    """However few the parts and whatever the window: the lowest and highest of each, and where it is no number."""
     run_id = made(runs).id
     attach(runs, run_id, curves)
     run_to(runs, run_id, curves, 301)
@@ -290,9 +290,12 @@ def test_reports_in_few_parts_have_every_extreme_and_the_newest(runs: RunStore, 
             for have in filled
             if have
         ]
-        assert history.extents(run_id, 1, "loss", window, most) == wanted
+        others = [[n for n in column if n in odd and n in window] for column in columns]
+        found = history.extents(run_id, 1, "loss", window, most)
+        assert found.numbers == wanted
+        assert found.others == [(min(have), max(have), len(have)) for have in others if have]
         assert len(wanted) <= most
-    assert history.extents(run_id, 1, "acc", range(301), 9) == []
+    assert history.extents(run_id, 1, "acc", range(301), 9) == Extents([], [])
 
 
 def test_looking_for_what_a_batch_has_reads_no_more_than_that(runs: RunStore, curves: Curves) -> None:

@@ -1,5 +1,6 @@
 """Routes: pictures of live runs, as PNG and SVG."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -13,7 +14,7 @@ from preheat.budget import check_picture
 from preheat.formats import PICTURES, PNG, SVG
 from preheat.messages import shortened
 from preheat.plot.options import PlotOptions
-from preheat.plot.run_picture import Reports, render_run, window_of
+from preheat.plot.run_picture import Reports, earlier_lanes, render_run, window_of
 from preheat.plot.ticks import count
 from preheat.runs.run import Run
 from preheat.specs import InvalidSpec, violation
@@ -26,17 +27,30 @@ router = APIRouter(tags=["runs"], default_response_class=Response)
 def _plot_run(context: Context, runs: Runs, run_id: RunId, query: Annotated[RunPlotQuery, Query()]) -> Response:
     """What was used (solid), is committed (dashed) and is planned (dotted), changes with author and reason.
 
-    What earlier attempts used is grey; a number that the job reported has a panel below.
+    What was used beyond what had been handed out (an overrun) is marked; what earlier attempts used and reported is
+    grey; a number that the job reported has a panel below, with bands where it was NaN or infinite. Changes that are
+    near each other, and those that a program repeats, have one text; in an SVG each says all to those who point at it.
     """
     check_picture(query.width_px, query.height_px, context.settings)
     run = runs.store.get(run_id)
     options = PlotOptions(**query.model_dump(include=set(PlotOptions.model_fields)))
     kind = context.request.url.path.rpartition(".")[2]
     name, window = query.metric or _USUAL_METRIC, window_of(run, options)
-    parts = runs.reported(run, name, window, query.width_px)
-    reports = Reports(name, parts, "" if parts else _why_none(runs, run, query.metric, window))
+    reports = _reports(runs, run, name, window, query.width_px)
+    if not (reports.parts or reports.gaps or any(reports.earlier.values())):
+        reports = replace(reports, note=_why_none(runs, run, query.metric, window))
     picture = render_run(run, runs.free_curves().curve, reports, options, kind, context.deadline)
     return response(picture, media_type=SVG if kind == "svg" else PNG, etag=run.etag)
+
+
+def _reports(runs: Runs, run: Run, name: str, window: range, width_px: int) -> Reports:
+    """What was reported under a name, of each earlier attempt by itself."""
+    found = runs.reported(run, name, window, width_px)
+    earlier = {
+        lane.number: runs.reported_in(run, lane.number, name, own, -(-width_px * len(own) // len(window))).numbers
+        for lane, own in earlier_lanes(run, window)
+    }
+    return Reports(name, found.numbers, found.others, earlier)
 
 
 def _why_none(runs: Runs, run: Run, metric: str | None, window: range) -> str:

@@ -98,7 +98,7 @@ def test_a_run_has_a_picture(live: httpx.Client) -> None:
 
 
 def test_a_picture_shows_what_was_reported_in_its_window_up_to_the_newest(live: httpx.Client) -> None:
-    """Of thousands of values on few pixels too; by the highest of the panel's axis, which only the newest reaches."""
+    """Of thousands of values on few pixels too; by the last tick of the panel, which only the newest reaches."""
     job = RestJob(live, {"target_lr": 0.1, "total_iterations": 9000})
     job.attach()
     reports = [{"iteration": n, "values": {"loss": 7e6 if n == 8000 else 1.5}} for n in range(1, 8001)]
@@ -107,9 +107,9 @@ def test_a_picture_shows_what_was_reported_in_its_window_up_to_the_newest(live: 
         position = job.ask(position, iteration_s=0.001)["stop"]
     job.report_all(reports)
     query = "width_px=320&height_px=400"
-    assert ">6e6<" in live.get(f"{job.path}/plot.svg?{query}").text
-    assert ">6e6<" in live.get(f"{job.path}/plot.svg?{query}&start=7990&stop=8001").text
-    assert ">6e6<" not in live.get(f"{job.path}/plot.svg?{query}&stop=8000").text
+    assert ">1e6<" in live.get(f"{job.path}/plot.svg?{query}").text
+    assert ">1e6<" in live.get(f"{job.path}/plot.svg?{query}&start=7990&stop=8001").text
+    assert ">1e6<" not in live.get(f"{job.path}/plot.svg?{query}&stop=8000").text
 
 
 def test_a_metric_that_was_not_reported_is_said(live: httpx.Client) -> None:
@@ -143,11 +143,25 @@ def test_a_fork_shows_nothing_that_the_other_run_reported_later(live: httpx.Clie
         return live.get(f"{run.path}/plot.svg?start={first}&stop=60").text
 
     for position in (9, 11):
-        assert ">6e6<" not in loss(twin, 0)
+        assert ">1e6<" not in loss(twin, 0)
         assert ">loss<" not in loss(twin, 9)
         twin.attach(position)
     twin.ask(11, reports=[{"iteration": 11, "values": {"loss": 1.25}}])
     assert "earlier attempts" not in loss(twin, 0)
     assert ">loss<" in loss(twin, 9)
-    assert ">6e6<" not in loss(twin, 0)
-    assert ">6e6<" in loss(job, 0)
+    assert ">1e6<" not in loss(twin, 0)
+    assert ">1e6<" in loss(job, 0)
+
+
+def test_a_picture_has_what_an_earlier_attempt_reported(live: httpx.Client) -> None:
+    """In its own line, from where it was left; what is no number has bands, and is said where there is nothing else."""
+    job = RestJob(live, {"target_lr": 0.1, "total_iterations": 300})
+    job.attach()
+    job.ask(1, reports=[{"iteration": n, "values": {"loss": 2, "acc": "NaN"}} for n in range(1, 13)])
+    job.attach(7, checkpoint=job.checkpoint(7))
+    shown = live.get(f"{job.path}/plot.svg").text
+    assert ("reported_1" in shown, "reported-earlier-1_1" in shown) == (True, True)
+    assert "reported-earlier-1_1" not in live.get(f"{job.path}/plot.svg?stop=7").text
+    only = live.get(f"{job.path}/plot.svg?start=7").text
+    assert ("reported_1" in only, "reported-earlier-1_1" in only) == (False, True)
+    assert "bands: NaN or infinite 6 times from 1 on" in live.get(f"{job.path}/plot.svg?metric=acc").text
