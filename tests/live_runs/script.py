@@ -26,6 +26,9 @@ class Script:
         self.events: list[Event] = []
         self.stored: dict[tuple[int, int, str], float] = {}
         self.token, self.numbers = "", count(1)
+        self.known_from = 1
+        """The revision that the last attach was answered with: the process knows none before."""
+
         base = Schedule.of(spec)
         self.run: Run
         self.save(making.make("run-1", "llama", base, self.now))
@@ -56,7 +59,7 @@ class Script:
         answer: attempts.Attached = self.save(
             attempts.attach(self.run, request, self.now, self.shelf, self.reports_of, self.limits)
         ).answer
-        self.token = request.token
+        self.token, self.known_from = request.token, answer.revision
         return answer
 
     def checkpoint(self, position: int, overrun: Overrun | None = None) -> attempts.Checkpoint:
