@@ -99,8 +99,9 @@ class LiveRuns:
         return self._decided(run_id, lambda held: making.lock(held.run, author, self.clock(), is_locked=is_locked)).run
 
     def delete(self, run_id: str) -> None:
-        """Removes a run. Raises RunAlive."""
-        self.store.delete(run_id, lambda run: making.check_deletable(run, self.clock()))
+        """Removes a run, with the schedules that it alone needs. Raises RunAlive."""
+        for schedule_id in self.store.delete(run_id, lambda run: making.check_deletable(run, self.clock())):
+            self._catalogue.forget(schedule_id)
         self.watch(run_id)
 
     def page(self, search: RunSearch, limit: int, before: int | None) -> tuple[list[Run], int | None]:

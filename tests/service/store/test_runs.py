@@ -369,8 +369,30 @@ def test_a_run_keeps_its_schedules_until_it_is_deleted(runs: RunStore, store: Sc
             look(run_id)
     with pytest.raises(RunNotFound), runs.held(run_id):
         pass
-    store.delete(revision)
-    store.delete(BASE.id)
+    for schedule_id in (revision, BASE.id):
+        with pytest.raises(ScheduleNotFound):
+            store.get(schedule_id)
+
+
+def test_the_schedules_of_a_run_go_with_it_but_for_those_that_others_need(
+    runs: RunStore, store: ScheduleStore, curves: Curves
+) -> None:
+    """One was posted before the run had it, one after, one is a base that another run has too, one is of nobody."""
+    run_id = made(runs).id
+    before = Schedule.of({**CONSTANT, "amendments": [{"op": "scale", "factor": 0.5, "start": 0}]})
+    assert store.add(before)
+    ids = []
+    for key in ("k", "l", "m"):
+        change(runs, run_id, curves, key)
+        ids.append(runs.get(run_id).schedule_id)
+    assert (ids[0], store.add(store.get(ids[1]))) == (before.id, False)
+    made(runs, "b" * 32, "other")
+    assert runs.delete(run_id, lambda _: None) == [ids[2]]
+    for schedule_id in (BASE.id, *ids[:2]):
+        assert store.get(schedule_id).id == schedule_id
+    with pytest.raises(ScheduleNotFound):
+        store.get(ids[2])
+    assert runs.delete("b" * 32, lambda _: None) == [BASE.id]
 
 
 def test_retention_passes_over_what_a_run_needs(runs: RunStore, store: ScheduleStore) -> None:
