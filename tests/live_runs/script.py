@@ -121,9 +121,9 @@ class Script:
         """The speaker reports."""
         attempt, key = self.run.attempt_number, (iteration, name)
         known = {key: self.stored[attempt, *key]} if (attempt, *key) in self.stored else {}
-        batch = (reports.Report(iteration, name, value),)
+        batch, room = (reports.Report(iteration, name, value),), self.limits.most_reports - len(self.stored)
         answer = self.save(
-            reports.report(self.run, attempt, self.token, batch, known, self.now, self.shelf, self.limits)
+            reports.report(self.run, attempt, self.token, batch, known, self.now, self.shelf, self.limits, room)
         ).answer
         self.stored |= {(attempt, each.iteration, each.name): each.value for each in answer}
 

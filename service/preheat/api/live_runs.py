@@ -383,5 +383,6 @@ def _limits(settings: Settings) -> Limits:
         most_controllers=settings.max_controllers_per_run,
         most_events=settings.max_events_per_run,
         most_reports=settings.max_reports_per_run,
+        more_followed=settings.max_followed_reports_per_run,
         automated_changes_per_thousand=settings.automated_changes_per_thousand,
     )
