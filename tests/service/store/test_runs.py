@@ -22,7 +22,7 @@ from preheat.runs.run import Run
 from preheat.schedule import Schedule
 from preheat.store import Database, ScheduleStore
 from preheat.store.retention import Retention
-from preheat.store.run_history import RunHistory, reports_under
+from preheat.store.run_history import RunHistory, reported_names, reports_under
 from preheat.store.run_lists import RunSearch, count_by_state, list_runs
 from preheat.store.runs import RunStore
 
@@ -313,6 +313,23 @@ def test_looking_for_what_a_batch_has_reads_no_more_than_that(runs: RunStore, cu
     assert len(statements) == 4
     for plan in plans:
         assert re.search(r"attempt=\? AND name=\? AND iteration=\?|Index Cond: .*name = .*iteration = ", plan), plan
+
+
+def test_the_names_of_reports_are_found_without_reading_every_report(runs: RunStore, curves: Curves) -> None:
+    """By a look for the least one behind the last, each of which ends with the first row that it finds."""
+    run_id = made(runs).id
+    attach(runs, run_id, curves)
+    run_to(runs, run_id, curves, 101)
+    with runs.held(run_id) as held:
+        batch = tuple(Report(n, name, 0.5) for n in range(1, 101) for name in ("loss", "acc", "a b", "é"))
+        held.save(report(held.run, 1, "t1", batch, {}, NOW, curves, LIMITS), batch, 1)
+    asked: list[str] = []
+    with runs.database.transaction() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2]))
+        assert sorted(reported_names(connection, run_id, 1)) == ["a b", "acc", "loss", "é"]
+        assert reported_names(connection, run_id, 2) == []
+    assert len(asked) == 5 + 1
+    assert not any("DISTINCT" in sql for sql in asked)
 
 
 def test_the_newest_events_are_kept(database: Database, curves: Curves) -> None:
