@@ -164,7 +164,7 @@ def check_recovery(before: list[Any], lost: list[Any], since: list[Any]) -> None
     known, count = job.run, len(job.events)
     if not seen.is_ahead_of(known):
         return
-    taken_back = [each.operation for each in backup.changes if not placed(backup)[each.id]]
+    taken_back = [each.operation for run in (backup, known) for each in run.changes if not placed(run)[each.id]]
     if any(each.operation in taken_back for each in tail.changes[len(backup.changes) :]):
         return  # a known gap: a lost change is taken for one like it that was taken back before the backup
     come_back(job, seen)
