@@ -241,6 +241,12 @@ class Settings(BaseSettings):
         le=10**12,
         description="Reported values of a run that are kept, beside those that a controller follows.",
     )
+    max_followed_reports_per_run: int = Field(
+        5_000_000,
+        ge=0,
+        le=10**12,
+        description="And beyond them, of those that a controller follows; it stops where these are full.",
+    )
     automated_changes_per_thousand: int = Field(
         10, ge=0, le=1000, description="Most changes of a run by one program within a thousand iterations."
     )

@@ -26,6 +26,9 @@ class Script:
         self.events: list[Event] = []
         self.stored: dict[tuple[int, int, str], float] = {}
         self.token, self.numbers = "", count(1)
+        self.known_from = 1
+        """The revision that the last attach was answered with: the process knows none before."""
+
         base = Schedule.of(spec)
         self.run: Run
         self.save(making.make("run-1", "llama", base, self.now))
@@ -56,7 +59,7 @@ class Script:
         answer: attempts.Attached = self.save(
             attempts.attach(self.run, request, self.now, self.shelf, self.reports_of, self.limits)
         ).answer
-        self.token = request.token
+        self.token, self.known_from = request.token, answer.revision
         return answer
 
     def checkpoint(self, position: int, overrun: Overrun | None = None) -> attempts.Checkpoint:
@@ -118,9 +121,9 @@ class Script:
         """The speaker reports."""
         attempt, key = self.run.attempt_number, (iteration, name)
         known = {key: self.stored[attempt, *key]} if (attempt, *key) in self.stored else {}
-        batch = (reports.Report(iteration, name, value),)
+        batch, room = (reports.Report(iteration, name, value),), self.limits.most_reports - len(self.stored)
         answer = self.save(
-            reports.report(self.run, attempt, self.token, batch, known, self.now, self.shelf, self.limits)
+            reports.report(self.run, attempt, self.token, batch, known, self.now, self.shelf, self.limits, room)
         ).answer
         self.stored |= {(attempt, each.iteration, each.name): each.value for each in answer}
 

@@ -100,8 +100,9 @@ class LiveRuns:
         return self._decided(run_id, lambda held: making.lock(held.run, author, self.clock(), is_locked=is_locked)).run
 
     def delete(self, run_id: str) -> None:
-        """Removes a run. Raises RunAlive."""
-        self.store.delete(run_id, lambda run: making.check_deletable(run, self.clock()))
+        """Removes a run, with the schedules that it alone needs. Raises RunAlive."""
+        for schedule_id in self.store.delete(run_id, lambda run: making.check_deletable(run, self.clock())):
+            self._catalogue.forget(schedule_id)
         self.watch(run_id)
 
     def page(self, search: RunSearch, limit: int, before: int | None) -> tuple[list[Run], int | None]:
@@ -402,5 +403,6 @@ def _limits(settings: Settings) -> Limits:
         most_controllers=settings.max_controllers_per_run,
         most_events=settings.max_events_per_run,
         most_reports=settings.max_reports_per_run,
+        more_followed=settings.max_followed_reports_per_run,
         automated_changes_per_thousand=settings.automated_changes_per_thousand,
     )

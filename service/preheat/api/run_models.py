@@ -5,15 +5,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from preheat.api.models import ColumnName, GroupLR, GroupLRs, GroupName
-from preheat.lint import Finding
 from preheat.runs.record import Certainty
-from preheat.runs.run import PlacementKind
 from preheat.runs.states import State
-from preheat.runs.status import Status
 
 _ID = "0123456789abcdef0123456789abcdef"
-_SCHEDULE = "630e8304e0352e14c20ae59b8f487901"
-_TIME = "2026-11-28T22:30:00.123456Z"
+SCHEDULE_ID = "630e8304e0352e14c20ae59b8f487901"
+TIME = "2026-11-28T22:30:00.123456Z"
 
 
 class Moment(BaseModel):
@@ -74,7 +71,7 @@ class RunLinks(RunLink):
     finish: str = Field(description="POST ends it.", examples=[f"/v1/runs/{_ID}/finish"])
     lock: str = Field(description="PUT locks or opens it.", examples=[f"/v1/runs/{_ID}/lock"])
     controllers: str = Field(description="Its controllers; POST adds one.", examples=[f"/v1/runs/{_ID}/controllers"])
-    schedule: str = Field(description="The present revision's schedule.", examples=[f"/v1/schedules/{_SCHEDULE}"])
+    schedule: str = Field(description="The present revision's schedule.", examples=[f"/v1/schedules/{SCHEDULE_ID}"])
     plot_png: str = Field(description="Its picture as PNG.", examples=[f"/v1/runs/{_ID}/plot.png"])
     plot_svg: str = Field(description="Its picture as SVG.", examples=[f"/v1/runs/{_ID}/plot.svg"])
 
@@ -88,13 +85,13 @@ class RunSummary(RunPlace):
     etag: str = Field(description="For If-Match: it moves with revisions and attempts.", examples=['"1.3.2"'])
     revision: int = Field(description="The present revision.", examples=[3])
     generation: int = Field(description="How often the database knew less than a client, and one.", examples=[1])
-    schedule_id: str = Field(description="The present revision's schedule.", examples=[_SCHEDULE])
+    schedule_id: str = Field(description="The present revision's schedule.", examples=[SCHEDULE_ID])
     total_iterations: int = Field(description="Its last iteration.", examples=[60_000])
     attempt_number: int = Field(description="Of the last attempt, 0 before the first.", examples=[2])
     rollback: RollbackDescription | None = Field(description="The restart that was asked for, if one was.")
     lock: Literal["open", "locked"] = Field(description="Whether it takes changes.", examples=["open"])
     is_finished: bool = Field(description="Whether it takes nothing more.", examples=[False])
-    created_at: str = Field(description="When it was made, UTC.", examples=[_TIME])
+    created_at: str = Field(description="When it was made, UTC.", examples=[TIME])
     events: int = Field(description="Number of its last event.", examples=[17])
     changes: int = Field(description="How many changes it has.", examples=[4])
     origins: list[OriginDescription] = Field(description="Where it was forked, the root first.", examples=[[]])
@@ -131,12 +128,12 @@ class AttemptAnswer(BaseModel):
     position: int = Field(description="k, the next iteration to run.", examples=[15_000])
     acknowledged: int = Field(description="C.", examples=[15_016])
     handed: int = Field(description="H.", examples=[15_032])
-    schedule_id: str = Field(description="The schedule by which it runs, or ran.", examples=[_SCHEDULE])
+    schedule_id: str = Field(description="The schedule by which it runs, or ran.", examples=[SCHEDULE_ID])
     speakers: Literal["one", "all"] = Field(description="Who talks to the service.", examples=["one"])
     is_closed: bool = Field(description="Whether it has said goodbye, or was fenced.", examples=[False])
-    attached_at: str = Field(description="When it began, UTC.", examples=[_TIME])
-    heard_at: str = Field(description="When it was heard of last, UTC.", examples=[_TIME])
-    moved_at: str = Field(description="When its position moved last, UTC.", examples=[_TIME])
+    attached_at: str = Field(description="When it began, UTC.", examples=[TIME])
+    heard_at: str = Field(description="When it was heard of last, UTC.", examples=[TIME])
+    moved_at: str = Field(description="When its position moved last, UTC.", examples=[TIME])
     lease_s: float = Field(description="How long a window lasts.", examples=[5.0])
     iteration_s: float | None = Field(description="How long an iteration takes, once known.", examples=[0.8])
     world_size: int | None = Field(description="Processes of the job, if it said so.", examples=[8])
@@ -174,7 +171,7 @@ class ControllerList(BaseModel):
 class RunAnswer(RunSummary):
     """A run, with its present attempt."""
 
-    base_id: str = Field(description="The base's schedule.", examples=[_SCHEDULE])
+    base_id: str = Field(description="The base's schedule.", examples=[SCHEDULE_ID])
     groups: list[GroupName] = Field(description="The param groups, in order.")
     columns: list[ColumnName] = Field(description="The columns, in order: every group's LR first.")
     attempt: AttemptAnswer | None = Field(description="The present attempt, null before the first.")
@@ -189,7 +186,7 @@ class AttachedAnswer(BaseModel):
     token: str = Field(description="Its token, to be sent with windows and reports.", examples=["Y2xpZW50LW93bi10b2"])
     start: int = Field(description="Its first iteration.", examples=[1])
     revision: int = Field(description="The present revision.", examples=[1])
-    schedule_id: str = Field(description="Its schedule.", examples=[_SCHEDULE])
+    schedule_id: str = Field(description="Its schedule.", examples=[SCHEDULE_ID])
     generation: int = Field(description="The present generation.", examples=[1])
     lease_s: float = Field(description="How long a window lasts; half of it is the heartbeat.", examples=[5.0])
     speakers: Literal["one", "all"] = Field(description="Who talks to the service.", examples=["one"])
@@ -215,7 +212,7 @@ class RunWindowAnswer(RunPlace):
     start: int = Field(description="First iteration.", examples=[16])
     stop: int = Field(description="The end; equal to start where there is nothing to hand out.", examples=[32])
     revision: int = Field(description="The revision that they are of.", examples=[1])
-    schedule_id: str = Field(description="Its schedule.", examples=[_SCHEDULE])
+    schedule_id: str = Field(description="Its schedule.", examples=[SCHEDULE_ID])
     generation: int = Field(description="The present generation.", examples=[1])
     lease_s: float = Field(description="How long a window lasts; half of it is the heartbeat.", examples=[5.0])
     total_iterations: int = Field(description="The run's last iteration.", examples=[60_000])
@@ -247,139 +244,13 @@ class SeriesAnswer(BaseModel):
     next: int | None = Field(description="The iteration that follows, null if there is none.", examples=[None])
 
 
-class PlacementDescription(BaseModel):
-    """Where a change stands from a revision on."""
-
-    revision: int = Field(description="The revision.", examples=[2])
-    attempt: int = Field(description="The attempt in which it came there.", examples=[1])
-    effect: int | None = Field(description="E, null if it is out.", examples=[12_345])
-    kind: PlacementKind = Field(description="Why it stands there.", examples=["accepted"])
-    stop: int | None = Field(description="Where it ends earlier than was asked for.", examples=[None])
-    pauses: list[tuple[int, int]] = Field(
-        description="Iterations start … stop − 1 which a job that had used it ran out of reach, without it.",
-        examples=[[]],
-    )
-
-
-class CauseDescription(BaseModel):
-    """The report for which a controller made a change."""
-
-    controller: str = Field(description="The controller.", examples=["0123456789abcdef"])
-    attempt: int = Field(description="The attempt.", examples=[1])
-    iteration: int = Field(description="The iteration.", examples=[900])
-
-
-class ChangeDescription(BaseModel):
-    """A change that was accepted."""
-
-    id: str = Field(description="Its id.", examples=["0123456789abcdef"])
-    operation: dict[str, Any] = Field(description="What it does.", examples=[{"op": "scale", "factor": 0.5}])
-    why: str = Field(description="Why.", examples=["loss spike"])
-    author: str = Field(description="Who: the name of the API key.", examples=["ann"])
-    is_automated: bool = Field(description="Whether a program made it.", examples=[False])
-    accepted_at: str = Field(description="When it was accepted, UTC.", examples=[_TIME])
-    at: int | None = Field(description="The iteration wanted.", examples=[None])
-    until: int | None = Field(description="The first iteration that is as before again, as asked for.", examples=[None])
-    for_iterations: int | None = Field(description="Or for how long.", examples=[None])
-    not_after: int | None = Field(description="The last iteration at which it may begin.", examples=[None])
-    cause: CauseDescription | None = Field(description="Of a controller's: the report.")
-    effect: int | None = Field(description="E, the first iteration with it; null if it is out.", examples=[12_345])
-    stop: int | None = Field(description="The first iteration without it again, null if it stays.", examples=[None])
-    status: Status | None = Field(
-        description="Where it stands in the attempt that was asked for; null if that was over before it came.",
-        examples=["scheduled"],
-    )
-    when: Moment | None = Field(description="When it begins, while it is scheduled.")
-    placements: list[PlacementDescription] = Field(description="Where it has stood, the latest last.")
-
-
-class ChangeList(BaseModel):
-    """The changes of a run, in order of acceptance."""
-
-    changes: list[ChangeDescription] = Field(description="The changes.")
-
-
-class JobDescription(BaseModel):
-    """What is known of the job of a run; all but its state are null before the first attempt."""
-
-    state: State = Field(description="What it does.", examples=["RUNNING"])
-    position: int | None = Field(description="k, the next iteration to run, as it has said.", examples=[12_000])
-    heard_s: float | None = Field(description="How many seconds ago it asked last.", examples=[14.2])
-    promise_s: float | None = Field(
-        description="Within how many seconds of that it has promised to ask again.", examples=[2.5]
-    )
-    text: str = Field(
-        description="The same in words.",
-        examples=["its job last asked 14 s ago; it promised to ask again within 2.5 s"],
-    )
-
-
-class AcceptedAnswer(BaseModel):
-    """A change that was accepted, or cancelled."""
-
-    change: ChangeDescription = Field(description="The change.")
-    effect: Moment | None = Field(description="When it begins; null if it is out.")
-    revision: int = Field(description="The present revision.", examples=[2])
-    schedule_id: str = Field(description="Its schedule.", examples=[_SCHEDULE])
-    etag: str = Field(description="For the next If-Match.", examples=['"1.2.1"'])
-    is_repeated: bool = Field(description="Whether the key was answered before.", examples=[False])
-    job: JobDescription = Field(description="Who is to make it.")
-
-
-class PhaseDescription(BaseModel):
-    """A part of a schedule."""
-
-    name: str = Field(description="Its name.", examples=["warm-up"])
-    start: int = Field(description="First iteration.", examples=[0])
-    stop: int = Field(description="The iteration before which it ends.", examples=[11])
-
-
-class SideDescription(BaseModel):
-    """The run before or after a change."""
-
-    values: dict[str, dict[str, float]] = Field(
-        description="Values at E − 1, E, E + 1 and the last iteration, by iteration and column.",
-        examples=[{"12": {"default": 0.01}}],
-    )
-    total_iterations: int = Field(description="The last iteration.", examples=[60_000])
-    sums: dict[str, float] | None = Field(
-        description="Sums from E on, by column; null where there are too many iterations.", examples=[{"default": 7.5}]
-    )
-    phases: list[PhaseDescription] = Field(description="Its phases.")
-
-
-class PreviewAnswer(BaseModel):
-    """What a change would do if it were accepted now."""
-
-    effect: Moment = Field(description="When it would begin.")
-    needs_confirmation: list[str] = Field(description="Why confirm: true would have to be sent.", examples=[[]])
-    before: SideDescription = Field(description="The run without it.")
-    after: SideDescription = Field(description="The run with it.")
-    job: JobDescription = Field(description="Who would make it.")
-    lint: list[Finding] | None = Field(description="What lint says of what would be; null if it takes too long.")
-
-
-class RestartedChange(BaseModel):
-    """A change that begins at the restart or later, and where it would stand then."""
-
-    change: ChangeDescription = Field(description="As it is now.")
-    effect: int | None = Field(description="E then; null if it would be out.", examples=[14_501])
-    stop: int | None = Field(description="The first iteration without it again then.", examples=[None])
-
-
-class RollbackPreviewAnswer(PreviewAnswer):
-    """What a dry run of a restart shows; `after` is the run when the job has made it."""
-
-    changes: list[RestartedChange] = Field(description="What becomes of the changes from there on.")
-
-
 class RecordPart(BaseModel):
     """Consecutive iterations of which the record says the same."""
 
     start: int = Field(description="First iteration.", examples=[0])
     stop: int = Field(description="The iteration before which they end.", examples=[12_000])
     attempt: int = Field(description="The attempt that they are of.", examples=[1])
-    schedule_id: str = Field(description="The schedule that has their LRs.", examples=[_SCHEDULE])
+    schedule_id: str = Field(description="The schedule that has their LRs.", examples=[SCHEDULE_ID])
     certainty: Certainty = Field(description="What is known of them.", examples=["used"])
     is_overrun: bool = Field(description="Whether the service was out of reach.", examples=[False])
 
@@ -401,7 +272,7 @@ class RunLRAnswer(BaseModel):
 
     iteration: int = Field(description="The iteration.", examples=[9])
     attempt: int = Field(description="The attempt that it is of, 0 before the first.", examples=[1])
-    schedule_id: str = Field(description="The schedule that has its LRs.", examples=[_SCHEDULE])
+    schedule_id: str = Field(description="The schedule that has its LRs.", examples=[SCHEDULE_ID])
     certainty: Certainty = Field(description="What is known of it.", examples=["used"])
     is_overrun: bool = Field(description="Whether the service was out of reach.", examples=[False])
     groups: list[GroupLR] = Field(description="One entry per param group.")
@@ -413,7 +284,7 @@ class EventAnswer(BaseModel):
 
     number: int = Field(description="1, 2, 3, … without a gap.", examples=[17])
     kind: str = Field(description="What happened.", examples=["change-accepted"])
-    at: str = Field(description="When, UTC.", examples=[_TIME])
+    at: str = Field(description="When, UTC.", examples=[TIME])
     data: dict[str, Any] = Field(description="More, by its kind.", examples=[{"change": "0123456789abcdef"}])
 
 

@@ -1,12 +1,12 @@
 """Bodies of requests about live runs: what each field means, checked, and as the values that `preheat.runs` takes."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, AllowInfNan, BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from preheat.api.run_fields import Count, Duration, GroupName, Label, Name, Seconds, Token, Value, Why
 from preheat.runs import attempts, changes, knowledge, making, windows
 from preheat.runs.facts import Overrun
 from preheat.runs.operations import as_tuple
@@ -22,19 +22,6 @@ from preheat.specs.violations import MOST_VIOLATIONS, Location
 MOST_REPORTED, MOST_TOLD = 10_000, 1_000
 """Values that are reported, and iterations of ranks that are told, in one request."""
 
-_TEXTS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-
-
-def _readable(text: str) -> str:
-    if not text.isprintable() or not text.strip():
-        raise ValueError("must be printable, and not blank")
-    return text
-
-
-def _number(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they travel as texts."""
-    return _TEXTS.get(value, value) if isinstance(value, str) else value
-
 
 def _with_tuples(value: Any) -> Any:
     """The fields of a spec's models are tuples, which strict models take no list for."""
@@ -44,15 +31,6 @@ def _with_tuples(value: Any) -> Any:
 
 
 Model = TypeVar("Model", bound=BaseModel)
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_readable)]
-Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
-Count = Annotated[Int, Field(ge=0, le=MAX_ITERATION)]
-Seconds = Annotated[float, Field(gt=0, le=1e9)]
-_GroupName = Annotated[str, Field(min_length=1, max_length=100)]
-Token = Annotated[str, Field(min_length=16, max_length=100, pattern=r"^[!-~]+$")]
-Value = Annotated[float, AllowInfNan(), BeforeValidator(_number)]
-Duration = Annotated[Any, Field(json_schema_extra={"type": ["integer", "string", "null"]})]
-_Why = Annotated[str, Field(max_length=2_000)]
 
 
 def body_of(model: type[Model], body: bytes) -> Model:
@@ -213,7 +191,7 @@ class ToldRequest(Closed):
 
     iteration: Count = Field(description="The iteration.", examples=[12])
     rank: Count = Field(description="The rank.", examples=[3])
-    lrs: dict[_GroupName, Value] = Field(max_length=256, description="LR by param group.", examples=[{"default": 0.01}])
+    lrs: dict[GroupName, Value] = Field(max_length=256, description="LR by param group.", examples=[{"default": 0.01}])
     revision: Count = Field(description="The revision that it had them from.", examples=[2])
 
     def value(self) -> Told:
@@ -293,7 +271,7 @@ class ChangeRequest(Closed):
         description="`op` and its fields: scale, hold, replace, rewarm, cooldown, extend, or revert.",
         examples=[{"op": "scale", "factor": 0.5}],
     )
-    why: _Why = Field(description="For those who read it later.", examples=["loss spike"])
+    why: Why = Field(description="For those who read it later.", examples=["loss spike"])
     at: Duration = Field(None, description="When, by default as soon as may be.", examples=[12_000])
     until: Duration = Field(None, description="The first iteration that is as before again.", examples=[12_300])
     for_iterations: Duration = Field(None, description="Or for how long, from when it begins.", examples=[300])
@@ -317,7 +295,7 @@ class RollbackRequest(Closed):
     changes: Literal["drop", "from-here"] = Field(
         description="What becomes of changes from there on.", examples=["from-here"]
     )
-    why: _Why = Field(description="For those who read it later.", examples=["diverged"])
+    why: Why = Field(description="For those who read it later.", examples=["diverged"])
 
     def value(self, author: str) -> making.RollbackRequest:
         """The same for `preheat.runs`."""

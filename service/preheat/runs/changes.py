@@ -2,19 +2,18 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from preheat.budget import NO_DEADLINE, Deadline
 from preheat.errors import LimitExceeded
+from preheat.runs.confirmation import check_meant
 from preheat.runs.draft import Curves, Draft, Outcome
 from preheat.runs.errors import (
     BeyondEnd,
     BudgetSpent,
     ChangeNotFound,
-    ConfirmationRequired,
     CooldownBegun,
     KeyReused,
     NotInForce,
@@ -32,10 +31,6 @@ from preheat.runs.revision import amended, hold_current, in_fold, reverts_of, re
 from preheat.runs.run import Cause, Change, KeptAnswer, Placement, Run
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, violation
-from preheat.specs.tracks import LR_NAME
-
-_FACTORS = (0.25, 2.0)
-"""Factors within which nobody is asked whether they mean it."""
 
 _THOUSAND = 1_000
 
@@ -102,7 +97,7 @@ def change(
     draft = Draft(run, now)
     accepted = add_change(draft, request, change_id, curves, limits)
     if not request.confirm:
-        _check_meant(run, draft, request, curves, deadline)
+        check_meant(run, draft, request.operation, curves, deadline)
     keep_answer(draft, request.author, precondition.key or "", digest, change_id, limits)
     return draft.outcome(Accepted(accepted, accepted.effect))
 
@@ -325,34 +320,3 @@ def _check_valid(draft: Draft) -> None:
             raise InvalidSpec(own) from None
         if any(each.location[:1] != ("amendments",) for each in error.violations) or not folded:
             raise
-
-
-def _check_meant(run: Run, draft: Draft, request: ChangeRequest, curves: Curves, deadline: Deadline) -> None:
-    """Raises ConfirmationRequired for a factor or an LR that is out of the ordinary."""
-    reasons = []
-    factor = request.operation.get("factor")
-    low, high = _FACTORS
-    if request.operation["op"] == "scale" and factor is not None and not low <= factor <= high:
-        reasons.append(f"the factor ({factor:g}) is outside {low:g} to {high:g}")
-    # A factor up to 1 makes no LR higher, and to compare a long run that must be stepped takes its time.
-    is_lower = request.operation["op"] == "scale" and factor is not None and factor <= 1
-    if draft.schedule is not None and not is_lower:
-        was, will = curves.curve(run.schedule_id), curves.curve_of(draft.schedule)
-        before, after = (_highest(curve, deadline) for curve in (was, will))
-        reasons += [
-            f"the LR of param group {name} would be {after[name]:g}, above any so far ({before[name]:g})"
-            for name in before
-            if after[name] > before[name] * (1 + 1e-12)
-        ]
-    if reasons:
-        raise ConfirmationRequired(reasons)
-
-
-def _highest(curve: Any, deadline: Deadline) -> dict[str, float]:
-    """The highest LR of every param group, by name."""
-    _, _, highs = curve.envelope(0, curve.total_iterations + 1, 1, deadline)
-    return {
-        column.group: float(high)
-        for column, high in zip(curve.columns, highs[0], strict=True)
-        if column.hyperparameter == LR_NAME and math.isfinite(high)
-    }

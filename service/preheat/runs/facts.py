@@ -38,7 +38,8 @@ def take_facts(draft: Draft, attempt: Attempt, overrun: Overrun, curves: Curves)
     is_new = overrun.end > attempt.handed or not _covers(attempt.overruns, overrun)
     moves = [(change, place) for change in run.changes if (place := _place(change, overrun)) is not None]
     if is_new:
-        draft.note("overrun", attempt=attempt.number, start=overrun.start, end=overrun.end, revision=overrun.revision)
+        start = _end_of_known(attempt.overruns, overrun.start)
+        draft.note("overrun", attempt=attempt.number, start=start, end=overrun.end, revision=overrun.revision)
     draft.set_attempt(
         attempt.number,
         handed=max(attempt.handed, overrun.end),
@@ -110,6 +111,11 @@ def too_late(change: Change, effect: int) -> tuple[str, int] | None:
 
 def _covers(overruns: tuple[tuple[int, int], ...], overrun: Overrun) -> bool:
     return any(start <= overrun.start and overrun.end <= end for start, end in overruns)
+
+
+def _end_of_known(overruns: tuple[tuple[int, int], ...], start: int) -> int:
+    """Where what is known of an overrun ends that begins at `start`: while it lasts, each telling is of more of it."""
+    return next((end for first, end in overruns if first <= start < end), start)
 
 
 def merged(ranges: tuple[tuple[int, int], ...], added: tuple[int, int]) -> tuple[tuple[int, int], ...]:

@@ -9,6 +9,7 @@ class Limits:
 
     `window_cap` is the most that may be handed out past the highest position that was reported; `first_window` what is
     handed out before it is known how long an iteration takes. `most_keys` answers to Idempotency-Keys are remembered.
+    Beside `most_reports` there may be `more_followed`, of metrics that a controller follows.
     """
 
     window_cap: int = 4096
@@ -22,6 +23,7 @@ class Limits:
     most_keys: int = 1_000
     most_events: int = 100_000
     most_reports: int = 5_000_000
+    more_followed: int = 5_000_000
     automated_changes_per_thousand: int = 10
 
     def lease(self, speakers: str) -> float:

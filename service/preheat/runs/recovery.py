@@ -6,7 +6,7 @@ elsewhere, and of every one that the database has and the job had not.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,14 +18,17 @@ from preheat.specs import InvalidSpec, Spec, spec_of, violation
 
 _UNKNOWN = "the job did not know it when it came back to a database that had lost something"
 _KNOWN = "as the job knew it when it came back to a database that had lost something"
+_TAKEN_BACK = "it is taken back here, and the job knew it, or one like it, when it came back"
 _LOST = "the database has lost this change, and the job knows it"
 _TOLD = "what the job was told, in a part that the database cannot give by its own changes"
 
 _Amendment = dict[str, Any]
 
 
-def take_revision(draft: Draft, spec: Mapping[str, Any], told: range, curves: Curves) -> None:
+def take_revision(draft: Draft, spec: Mapping[str, Any], told: range, rewound: range, curves: Curves) -> None:
     """Makes changes agree with what a job was told: the iterations `told`, by the revision of which this is the spec.
+
+    At the iterations `rewound` attempts may have begun that were lost, and a rollback may have put changes there.
 
     First every change of the run is put where the job had it, as far as it is one of that revision's, and behind `told`
     if it is none; what is left of that revision was lost, and is a change again. Where this does not give the very
@@ -33,7 +36,7 @@ def take_revision(draft: Draft, spec: Mapping[str, Any], told: range, curves: Cu
     Raises InvalidSpec for a spec that is not this run's base with amendments.
     """
     theirs = _revision_of(draft.run, spec)
-    owners = _owners(draft.run, theirs, told)
+    owners = _owners(draft.run, theirs, told, rewound)
     _agree(draft, theirs, owners, told)
     _add_lost(draft, theirs, owners, told.start)
     settled(draft, curves)
@@ -62,31 +65,33 @@ def _amendments(run: Run) -> list[_Amendment]:
     return _parts(amended(run, [amendment for _, amendment in in_fold(run)]).spec)[1][own:]
 
 
-def _owners(run: Run, theirs: list[_Amendment], told: range) -> list[str | None]:
+def _owners(run: Run, theirs: list[_Amendment], told: range, rewound: range) -> list[str | None]:
     """Of each amendment the id of the change that it is of; None for one that was lost.
 
     It is of a change that asks for the same, and that began there at any time that the run knows of; or else, moved
-    since, of one that is in force before the end of `told` and of which that revision has nothing where it is.
+    since, of one that is in force before the end of `told` and of which that revision has nothing where it is. What
+    begins where the job was `rewound` to may have come from anywhere, and is then of one that is in force.
     """
     began: dict[int, list[Change]] = defaultdict(list)
     for change in run.changes:
         for iteration in _begins(run, change):
             began[iteration].append(change)
-    in_force = [(change.id, amendment["start"]) for change, amendment in in_fold(run)]
-    owners: list[str | None] = []
-    found: set[tuple[str, int]] = set()
-    for each in theirs:
-        at = each["start"]
-        fitting = [change.id for change in began[at] if (change.id, at) not in found and _asks_for(change, each)]
-        owner = max(fitting, key=lambda change_id: (change_id, at) in in_force, default=None)
-        owners.append(owner)
-        if owner is not None:
-            found.add((owner, at))
-    free = [change for change, amendment in in_fold(run) if amendment["start"] < told.stop and change.id not in owners]
+    in_force = [(change, amendment["start"]) for change, amendment in in_fold(run)]
+    owners: list[str | None] = [None] * len(theirs)
+
+    def find(index: int, changes: Iterable[Change]) -> None:
+        at, known = theirs[index]["start"], set(zip(owners, (each["start"] for each in theirs), strict=True))
+        fitting = (each.id for each in changes if (each.id, at) not in known and _asks_for(each, theirs[index]))
+        owners[index] = owners[index] or next(fitting, None)
+
     for index, each in enumerate(theirs):
-        if owners[index] is None and (moved := next((one for one in free if _asks_for(one, each)), None)) is not None:
-            owners[index] = moved.id
-            free = [change for change in free if change is not moved]
+        standing = [change for change, start in in_force if start == each["start"]]
+        find(index, standing if each["start"] in rewound else [*standing, *began[each["start"]]])
+    for index, each in enumerate(theirs):
+        moved = [(change, start) for change, start in in_force if change.id not in owners]
+        find(index, [change for change, start in moved if start < told.stop or each["start"] in rewound])
+    for index, each in enumerate(theirs):
+        find(index, began[each["start"]])
     return owners
 
 
@@ -110,9 +115,9 @@ def _reverts(run: Run, change: Change) -> list[Change]:
 
 
 def _asks_for(change: Change, amendment: _Amendment) -> bool:
-    """Whether an amendment is what a change asks for; a hold of the current LR is one of a number there."""
+    """Whether an amendment is what a change asks for; a hold of the current LR is one of numbers by group there."""
     theirs, ours = _operation(amendment), dict(change.operation)
-    if ours.get("value") == "current":
+    if ours.get("value") == "current" and isinstance(theirs.get("value"), Mapping):
         ours.pop("value")
         theirs.pop("value", None)
     return ours == theirs
@@ -162,6 +167,8 @@ def _put_where_used(draft: Draft, change: Change, parts: list[_Amendment], told:
     if now.effect is None:
         if first < told.stop:
             _place(draft, change, parts[0], min(told.stop, last or told.stop))
+        else:
+            draft.note("change-kept", change=change.id, before=first, effect=None, why=_TAKEN_BACK)
     elif first not in _begins(draft.run, change):
         _place(draft, change, parts[0], last)
     elif last is not None and last not in _ends(draft.run, change):

@@ -74,7 +74,7 @@ def report(
 ) -> Outcome[tuple[Report, ...]]:
     """Takes a batch of reports; the answer is those that are to be stored.
 
-    `room` is how many may be stored; beyond it those alone are that a controller follows.
+    `room` is how many may be stored; beyond it those alone are that a controller follows, `more_followed` of them.
 
     `known` has the stored values of this attempt under the batch's own (iteration, name). The same value again is
     ignored; others are an event, and so are those that come too late for a controller, or are of an iteration that
@@ -86,6 +86,7 @@ def report(
     stored: dict[tuple[int, str], Report] = {}
     refused: dict[str, list[dict[str, Any]]] = {}
     followed = {controller.metric for controller in run.controllers}
+    more_room = room + limits.more_followed
     for each in sorted(batch, key=lambda each: each.iteration):
         key = (each.iteration, each.name)
         before = known[key] if key in known else stored[key].value if key in stored else None
@@ -94,7 +95,7 @@ def report(
             refused.setdefault(unfit, []).append(
                 {"iteration": each.iteration, "name": each.name, "value": as_json(each.value)}
             )
-        elif before is None and (len(stored) < room or each.name in followed):
+        elif before is None and len(stored) < (more_room if each.name in followed else room):
             stored[key] = each
             _fold(draft, attempt, each, curves, limits)
         elif before is not None and not is_same(before, each):
@@ -104,8 +105,9 @@ def report(
             )  # fmt: skip
     for kind, those in refused.items():
         draft.note(kind, attempt=attempt, count=len(those), **those[0])
-    if len(stored) >= room > 0:
-        draft.note("reports-full", attempt=attempt, limit=limits.most_reports)
+    for left, limit in ((room, limits.most_reports), (more_room, limits.most_reports + limits.more_followed)):
+        if len(stored) >= left > 0:
+            draft.note("reports-full", attempt=attempt, limit=limit)
     return draft.outcome(tuple(stored.values()))
 
 

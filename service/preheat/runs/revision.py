@@ -1,5 +1,6 @@
 """Revision: the schedule of a run, which is its base with the list of (change, E) as amendments."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -76,11 +77,17 @@ def amendment_of(change: Change, effect: int, stop: int | None) -> dict[str, Any
 
 def amended(run: Run, amendments: list[dict[str, Any]]) -> Schedule:
     """The base of a run with amendments. Raises InvalidSpec, in which the first of them is /amendments/0."""
-    base = base_of(run)
-    content = base.spec_dict
+    # By text, which has NaN, and 1 beside 1.0.
+    return _amended(run.base, json.dumps(amendments)) if amendments else Schedule(base_of(run).spec)
+
+
+@lru_cache(maxsize=8)
+def _amended(base: str, amendments: str) -> Schedule:
+    # Kept, since a change asks for the same again: whether it is valid, and what it makes, rehearsed and then held.
+    content = _base(base).spec_dict
     own = content.get("amendments", [])
     try:
-        return Schedule(spec_of({**content, "amendments": [*own, *amendments]}) if amendments else base.spec)
+        return Schedule(spec_of({**content, "amendments": [*own, *json.loads(amendments)]}))
     except InvalidSpec as error:
         raise InvalidSpec([_relocated(each, len(own)) for each in error.violations]) from None
 

@@ -21,7 +21,7 @@ from preheat.store.database import Database
 from preheat.store.run_history import read_reports, reports_under
 from preheat.store.run_rows import insert_events, insert_run, read_run, update_run
 from preheat.store.run_tables import OF_A_RUN, run_reports, run_revisions, runs
-from preheat.store.schedules import insert_schedule, read_text
+from preheat.store.schedules import delete_of_runs, insert_schedule, read_text
 from preheat.store.tables import service
 
 TOPIC = "runs"
@@ -168,18 +168,25 @@ class RunStore:
             self.insert(connection, outcome)
         return outcome.run, True
 
-    def delete(self, run_id: str, check: Callable[[Run], None]) -> None:
-        """Removes a run with all that is of it, if `check` raises nothing. Raises RunNotFound."""
+    def delete(self, run_id: str, check: Callable[[Run], None]) -> list[str]:
+        """Removes a run with all that is of it, if `check` raises nothing. Raises RunNotFound.
+
+        Returns the ids of the schedules that went with it: those of its revisions that nothing else needs.
+        """
         with self.database.transaction("write") as connection:
             stamp = select(runs.c.stamp).where(runs.c.id == run_id).with_for_update()
             if connection.scalar(stamp) is None:
                 raise RunNotFound(run_id)
             check(read_run(connection, run_id))
+            revisions = select(run_revisions.c.schedule).where(run_revisions.c.run == run_id).distinct()
+            needed = sorted(connection.execute(revisions).scalars())
             for table in OF_A_RUN:
                 connection.execute(delete(table).where(table.c.run == run_id))
             connection.execute(delete(runs).where(runs.c.id == run_id))
+            removed = delete_of_runs(self.database, connection, needed)
             announce(self.database, connection, TOPIC, [run_id])
         self._cache.drop(run_id)
+        return removed
 
     def insert(self, connection: Connection, outcome: Outcome[Any], of: Iterable[str] = ()) -> None:
         """Writes a new run, which needs schedules that are stored, too."""
@@ -193,7 +200,7 @@ class RunStore:
     def keep_revisions(self, connection: Connection, run_id: str, outcome: Outcome[Any]) -> None:
         """Stores the schedules of new revisions."""
         for revision, schedule in outcome.revisions:
-            insert_schedule(self.database.dialect, connection, schedule, outcome.events[-1].at)
+            insert_schedule(self.database.dialect, connection, schedule, outcome.events[-1].at, is_of_run=True)
             row = {"run": run_id, "revision": revision, "schedule": schedule.id}
             connection.execute(insert(run_revisions).values(row))
 

@@ -1,7 +1,7 @@
 """Schedules in the database: what is read from their table and written."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ TOPIC = "schedules"
 
 _MOST_CHARACTERS = 2_000_000
 """Characters of the texts on a page but for the last one: of specs as large as a body may be, a page has two."""
+
+_AT_ONCE = 500
+"""Schedules in one statement."""
 
 _YEAR_10000 = 253_402_300_800
 
@@ -75,6 +78,8 @@ class ScheduleStore:
                     schedules.c.id == schedule.id,
                     # Otherwise retention may be about to remove it.
                     or_(schedules.c.used_on.is_(None), schedules.c.used_on >= today),
+                    # Otherwise it would go with a run.
+                    schedules.c.of_runs.is_(None),
                 )
             ).first()
         if kept is not None and tuple(kept) == (schedule.text, _label(self._database.dialect, schedule)):
@@ -163,16 +168,40 @@ def read_text(connection: Connection, schedule_id: str) -> str:
     return _text(text)
 
 
-def insert_schedule(dialect: Dialect, connection: Connection, schedule: Schedule, now: float) -> bool:
-    """Keeps a schedule within a transaction; returns whether it is new. One that was there is mended, and used now."""
+def insert_schedule(
+    dialect: Dialect, connection: Connection, schedule: Schedule, now: float, *, is_of_run: bool = False
+) -> bool:
+    """Keeps a schedule within a transaction; returns whether it is new. One that was there is mended, and used now.
+
+    One `is_of_run` that is a revision of a run, and that nobody has posted.
+    """
     row = {"id": schedule.id, "text": schedule.text, "label": _label(dialect, schedule)}
-    new = {**row, "created_at": int(now)}
+    new = {**row, "created_at": int(now), "of_runs": 1 if is_of_run else None}
     insert = dialect.insert_or_ignore(schedules).values(new).returning(schedules.c.number)
-    if connection.scalar(insert) is not None:
-        return True
     # Damaged, not used since yesterday, or added by another process since it was looked for.
-    connection.execute(update(schedules).where(schedules.c.id == schedule.id).values(**row, used_on=today))
-    return False
+    mended = {**row, "used_on": today} if is_of_run else {**row, "used_on": today, "of_runs": None}
+    mend = update(schedules).where(schedules.c.id == schedule.id).values(mended)
+    while True:
+        if connection.scalar(insert) is not None:
+            return True
+        if connection.execute(mend).rowcount:
+            return False
+        # Where rows are locked one by one, another process has removed it since: it is inserted after all.
+
+
+def delete_of_runs(database: Database, connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Removes those of some schedules that no run needs any more, and nobody has posted; returns which."""
+    removed: list[str] = []
+    for begin in range(0, len(ids), _AT_ONCE):
+        some = schedules.c.id.in_(ids[begin : begin + _AT_ONCE]) & schedules.c.of_runs.is_not(None)
+        # Held first: a run that is being made with one of them is seen by the next statement, or waits.
+        connection.execute(select(schedules.c.number).where(some).order_by(schedules.c.id).with_for_update())
+        is_needed = select(run_revisions.c.number).where(run_revisions.c.schedule == schedules.c.id).exists()
+        removal = delete(schedules).where(some, ~is_needed).returning(schedules.c.id)
+        removed += connection.execute(removal).scalars()
+    if removed:
+        announce(database, connection, TOPIC, removed)
+    return removed
 
 
 def _label(dialect: Dialect, schedule: Schedule) -> str | None:

@@ -13,12 +13,13 @@ schedules = Table(
     Column("label", Text, nullable=True, doc="The spec's, as the dialect can store it."),
     Column("created_at", Integer, nullable=True, doc="Seconds since 1970; NULL where a version before stored it."),
     Column("used_on", Integer, nullable=True, doc="Day of `today` on which it was used last; NULL: not counted yet."),
+    Column("of_runs", Integer, nullable=True, doc="1: runs alone need it, and it goes with the last of them."),
     Index("schedules_by_label", "label", "number"),
     Index("schedules_by_use", "used_on"),
     # Otherwise SQLite gives the number of a deleted last row to the next one.
     sqlite_autoincrement=True,
 )
-"""Every schedule that was posted and not deleted since."""
+"""Every schedule that was posted, or is a revision of a run, and was not deleted since."""
 
 keys = Table(
     "keys",

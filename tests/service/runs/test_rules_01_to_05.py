@@ -20,6 +20,7 @@ from preheat.runs.facts import Overrun
 from preheat.runs.limits import Limits
 from preheat.runs.preview import preview
 from preheat.runs.record import entry
+from preheat.runs.revision import amended, in_fold
 from preheat.runs.status import status_of
 from preheat.specs import InvalidSpec
 
@@ -335,3 +336,12 @@ def test_rule_05_what_may_not_be_meant_needs_a_confirmation() -> None:
         job.change(**fields, confirm=True)
     job.change(factor=0.25)
     job.change(factor=2.0)  # what it scales is lower than what has been
+
+
+def test_reductions_what_a_change_was_checked_by_is_what_it_makes() -> None:
+    """Made once: of a run with hundreds of changes that is most of the time for which it is held."""
+    job = Script()
+    for _ in range(3):
+        added = {"op": "scale", "factor": 0.5, "start": job.run.horizon}
+        checked = amended(job.run, [*(amendment for _, amendment in in_fold(job.run)), added])
+        assert job.save(job.tried(factor=0.5)).schedule is checked

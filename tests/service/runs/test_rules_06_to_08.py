@@ -183,6 +183,17 @@ def test_rule_06_what_a_later_overrun_moves_keeps_its_end() -> None:
     assert [job.lr(n) for n in (99, 100, 119, 120, 139, 140, 300)] == [0.1, 0.1, 0.1, 0.05, 0.05, 0.1, 0.1]
 
 
+def test_rule_06_one_outage_of_which_more_is_told_makes_events_that_do_not_overlap() -> None:
+    """The job tells of it again and again until it is answered: each event has what is new."""
+    job = started()
+    for end in (20, 40, 40, 55):
+        job.ask(end, 11, revision=1, overrun=Overrun(11, end, 1))
+    job.ask(70, 60, revision=1, overrun=Overrun(60, 70, 1))
+    told = [(event.data["start"], event.data["end"]) for event in job.events if event.kind == "overrun"]
+    assert told == [(11, 20), (20, 40), (40, 55), (60, 70)]
+    assert job.run.attempts[-1].overruns == ((11, 55), (60, 70))
+
+
 def test_rule_06_a_change_that_is_moved_past_its_own_bound_is_missed() -> None:
     """An event says so; the run goes on without it."""
     job = started()

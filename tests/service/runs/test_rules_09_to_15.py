@@ -393,3 +393,18 @@ def test_rule_15_durations_are_resolved_when_a_change_is_accepted() -> None:
     assert (change.at, change.for_iterations, change.operation["iterations"]) == (50, 40, 10)
     with pytest.raises(Exception, match="counts epochs"):
         job.change(factor=0.9, at="3ep")
+
+
+def test_limits_reports_of_a_followed_metric_have_an_end_too() -> None:
+    """Two of any, and then two of the loss alone; its controller stops there, and events say both."""
+    job = Script(CONSTANT, Limits(first_window=10, most_reports=2, more_followed=2))
+    job.control(patience=0, factor=0.5)
+    job.attach()
+    job.ask(1)
+    for n in range(1, 6):
+        job.report(n, 1.0)
+        job.report(n, 1.0, name="accuracy")
+    assert sorted(job.stored) == [(1, 1, "accuracy"), (1, 1, "loss"), (1, 2, "loss"), (1, 3, "loss")]
+    full = [event.data["limit"] for event in job.events if event.kind == "reports-full"]
+    assert full == [2, 4]
+    assert job.run.controllers[0].folded == 3

@@ -22,7 +22,7 @@ from preheat.runs.run import Run
 from preheat.schedule import Schedule
 from preheat.store import Database, ScheduleStore
 from preheat.store.retention import Retention
-from preheat.store.run_history import Extents, RunHistory, reports_under
+from preheat.store.run_history import Extents, RunHistory, reported_names, reports_under
 from preheat.store.run_lists import RunSearch, count_by_state, list_runs
 from preheat.store.runs import RunStore
 
@@ -318,6 +318,23 @@ def test_looking_for_what_a_batch_has_reads_no_more_than_that(runs: RunStore, cu
         assert re.search(r"attempt=\? AND name=\? AND iteration=\?|Index Cond: .*name = .*iteration = ", plan), plan
 
 
+def test_the_names_of_reports_are_found_without_reading_every_report(runs: RunStore, curves: Curves) -> None:
+    """By a look for the least one behind the last, each of which ends with the first row that it finds."""
+    run_id = made(runs).id
+    attach(runs, run_id, curves)
+    run_to(runs, run_id, curves, 101)
+    with runs.held(run_id) as held:
+        batch = tuple(Report(n, name, 0.5) for n in range(1, 101) for name in ("loss", "acc", "a b", "é"))
+        held.save(report(held.run, 1, "t1", batch, {}, NOW, curves, LIMITS), batch, 1)
+    asked: list[str] = []
+    with runs.database.transaction() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2]))
+        assert sorted(reported_names(connection, run_id, 1)) == ["a b", "acc", "loss", "é"]
+        assert reported_names(connection, run_id, 2) == []
+    assert len(asked) == 5 + 1
+    assert not any("DISTINCT" in sql for sql in asked)
+
+
 def test_the_newest_events_are_kept(database: Database, curves: Curves) -> None:
     """What was trimmed is an error that says where events begin; numbers stay without a gap."""
     runs = RunStore(database, Limits(most_events=5))
@@ -372,8 +389,30 @@ def test_a_run_keeps_its_schedules_until_it_is_deleted(runs: RunStore, store: Sc
             look(run_id)
     with pytest.raises(RunNotFound), runs.held(run_id):
         pass
-    store.delete(revision)
-    store.delete(BASE.id)
+    for schedule_id in (revision, BASE.id):
+        with pytest.raises(ScheduleNotFound):
+            store.get(schedule_id)
+
+
+def test_the_schedules_of_a_run_go_with_it_but_for_those_that_others_need(
+    runs: RunStore, store: ScheduleStore, curves: Curves
+) -> None:
+    """One was posted before the run had it, one after, one is a base that another run has too, one is of nobody."""
+    run_id = made(runs).id
+    before = Schedule.of({**CONSTANT, "amendments": [{"op": "scale", "factor": 0.5, "start": 0}]})
+    assert store.add(before)
+    ids = []
+    for key in ("k", "l", "m"):
+        change(runs, run_id, curves, key)
+        ids.append(runs.get(run_id).schedule_id)
+    assert (ids[0], store.add(store.get(ids[1]))) == (before.id, False)
+    made(runs, "b" * 32, "other")
+    assert runs.delete(run_id, lambda _: None) == [ids[2]]
+    for schedule_id in (BASE.id, *ids[:2]):
+        assert store.get(schedule_id).id == schedule_id
+    with pytest.raises(ScheduleNotFound):
+        store.get(ids[2])
+    assert runs.delete("b" * 32, lambda _: None) == [BASE.id]
 
 
 def test_retention_passes_over_what_a_run_needs(runs: RunStore, store: ScheduleStore) -> None:

@@ -8,6 +8,13 @@ from preheat.api.caching import response
 from preheat.api.dependencies import Context, JSONBody
 from preheat.api.openapi import answer, json_body_entry, problems
 from preheat.api.queries import AttemptQuery, DryRunQuery, NoQuery
+from preheat.api.run_change_models import (
+    AcceptedAnswer,
+    ChangeDescription,
+    ChangeList,
+    PreviewAnswer,
+    RollbackPreviewAnswer,
+)
 from preheat.api.run_content import accepted_content, change_content, controller_content
 from preheat.api.run_dependencies import (
     Author,
@@ -19,16 +26,7 @@ from preheat.api.run_dependencies import (
     run_response,
     tagged,
 )
-from preheat.api.run_models import (
-    AcceptedAnswer,
-    ChangeDescription,
-    ChangeList,
-    ControllerAnswer,
-    ControllerList,
-    PreviewAnswer,
-    RollbackPreviewAnswer,
-    RunAnswer,
-)
+from preheat.api.run_models import ControllerAnswer, ControllerList, RunAnswer
 from preheat.api.run_preview import PREVIEW_FORMATS, preview_response, rollback_preview_response
 from preheat.api.run_requests import ChangeRequest, ControllerRequest, RollbackRequest, body_of
 from preheat.runs.errors import ChangeNotFound
