@@ -26,7 +26,7 @@ from preheat.runs.errors import (
 )
 from preheat.runs.facts import too_late
 from preheat.runs.limits import DEFAULT_LIMITS, Limits
-from preheat.runs.operations import Durations, checked_operation, resolved
+from preheat.runs.operations import NOT_ASKED, Durations, checked_operation, resolved
 from preheat.runs.revision import amended, hold_current, in_fold, reverts_of, revise, total_of
 from preheat.runs.run import Cause, Change, KeptAnswer, Placement, Run
 from preheat.schedule import Schedule
@@ -293,7 +293,7 @@ def _keep_normal(draft: Draft, change_id: str, schedule: Schedule) -> None:
     if found is None or found.effect is None or found.operation["op"] == "revert":
         return
     amendment = (schedule.spec.amendments or ())[-1]
-    normal = amendment.model_dump(mode="json", exclude_none=True, exclude={"start", "stop", "moved_from"})
+    normal = amendment.model_dump(mode="json", exclude_none=True, exclude={*NOT_ASKED})
     if found.operation.get("value") == "current":
         normal["value"] = "current"
     kept = replace(found, operation=normal)

@@ -66,7 +66,6 @@ def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     run = draft.run
     check_plausible(run, "knowledge", attempt=knowledge.attempt, revision=knowledge.revision)
     known = run.attempts[-1].acknowledged if run.attempts else 0
-    rewound = _rewound(run, knowledge)
     if knowledge.attempt > run.attempt_number:
         # It may have begun below what is known here, by a rewind.
         known = known if knowledge.start is None else min(known, knowledge.start)
@@ -81,16 +80,8 @@ def recover(draft: Draft, knowledge: Knowledge, curves: Curves) -> None:
     if knowledge.spec is None:
         return
     with _in_spec():
-        take_revision(draft, knowledge.spec, range(known, draft.run.horizon), rewound, curves)
+        take_revision(draft, knowledge.spec, range(known, draft.run.horizon), curves)
     revise(draft, curves)
-
-
-def _rewound(run: Run, knowledge: Knowledge) -> range:
-    """The iterations at which attempts may have begun that were lost."""
-    lost = knowledge.attempt - run.attempt_number
-    if lost == 1 and knowledge.start is not None:
-        return range(knowledge.start, knowledge.start + 1)
-    return range(knowledge.bound if lost > 0 else 0)
 
 
 @contextmanager

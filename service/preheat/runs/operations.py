@@ -15,8 +15,8 @@ from preheat.specs.durations import Clock, Units
 from preheat.specs.fields import MAX_ITERATION, UNION_TAGS
 from preheat.specs.violations import unknown
 
-_OF_A_CHANGE = ("start", "stop", "moved_from")
-"""Fields of an amendment that a change does not have: they follow from when it is accepted."""
+NOT_ASKED = ("start", "stop", "moved_from", "change")
+"""Fields of an amendment that nobody asks for: they follow from when and as what a change is accepted."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def checked_operation(run: Run, operation: Mapping[str, Any], effect: int) -> di
         raise InvalidSpec([violation(("operation", "op"), unknown("operation", str(op), [*AMENDMENTS, "revert"]), op)])
     foreign = [
         violation(("operation", name), "is no field of a change", operation[name])
-        for name in _OF_A_CHANGE
+        for name in NOT_ASKED
         if name in operation
     ]
     if foreign:
@@ -81,7 +81,7 @@ def _check_fields(op: str, operation: Mapping[str, Any], effect: int) -> None:
         example["value"] = 0.0
     if isinstance(operation.get("schedule"), Mapping):  # it is checked as a spec, with the recipe in it
         example["schedule"] = Spec(target_lr=1.0, total_iterations=1)
-    known = [name for name in AMENDMENTS[op].model_fields if name not in _OF_A_CHANGE]
+    known = [name for name in AMENDMENTS[op].model_fields if name not in NOT_ASKED]
     try:
         AMENDMENTS[op].model_validate({name: as_tuple(value) for name, value in example.items()})
     except ValidationError as error:

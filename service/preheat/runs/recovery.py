@@ -6,39 +6,37 @@ elsewhere, and of every one that the database has and the job had not.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from preheat.runs.draft import Curves, Draft
 from preheat.runs.facts import merged, put_behind
+from preheat.runs.operations import NOT_ASKED
 from preheat.runs.revision import amended, base_of, in_fold, settled
 from preheat.runs.run import Change, Placement, Run
 from preheat.specs import InvalidSpec, Spec, spec_of, violation
 
 _UNKNOWN = "the job did not know it when it came back to a database that had lost something"
 _KNOWN = "as the job knew it when it came back to a database that had lost something"
-_TAKEN_BACK = "it is taken back here, and the job knew it, or one like it, when it came back"
+_TAKEN_BACK = "it is taken back here, and the job had it when it came back"
 _LOST = "the database has lost this change, and the job knows it"
 _TOLD = "what the job was told, in a part that the database cannot give by its own changes"
 
 _Amendment = dict[str, Any]
 
 
-def take_revision(draft: Draft, spec: Mapping[str, Any], told: range, rewound: range, curves: Curves) -> None:
+def take_revision(draft: Draft, spec: Mapping[str, Any], told: range, curves: Curves) -> None:
     """Makes changes agree with what a job was told: the iterations `told`, by the revision of which this is the spec.
 
-    At the iterations `rewound` attempts may have begun that were lost, and a rollback may have put changes there.
-
-    First every change of the run is put where the job had it, as far as it is one of that revision's, and behind `told`
-    if it is none; what is left of that revision was lost, and is a change again. Where this does not give the very
-    amendments of that revision up to the end of `told`, the whole of `told` is held to it by one `replace`.
+    First every change of the run is put where the job had it, and behind `told` if the job had it not; what is left of
+    that revision was lost, and is a change again. Where this does not give the very amendments of that revision up to
+    the end of `told`, the whole of `told` is held to it by one `replace`.
     Raises InvalidSpec for a spec that is not this run's base with amendments.
     """
     theirs = _revision_of(draft.run, spec)
-    owners = _owners(draft.run, theirs, told, rewound)
-    _agree(draft, theirs, owners, told)
-    _add_lost(draft, theirs, owners, told.start)
+    _agree(draft, theirs, told)
+    _add_lost(draft, theirs, told.start)
     settled(draft, curves)
     if told and _clipped(_amendments(draft.run), told) != _clipped(theirs, told):
         _hold_to(draft, theirs, told)
@@ -65,41 +63,29 @@ def _amendments(run: Run) -> list[_Amendment]:
     return _parts(amended(run, [amendment for _, amendment in in_fold(run)]).spec)[1][own:]
 
 
-def _owners(run: Run, theirs: list[_Amendment], told: range, rewound: range) -> list[str | None]:
-    """Of each amendment the id of the change that it is of; None for one that was lost.
+def _owners(run: Run, theirs: list[_Amendment]) -> list[str | None]:
+    """Of each amendment the id of the change that it is; None for one that was lost.
 
-    It is of a change that asks for the same, and that began there at any time that the run knows of; or else, moved
-    since, of one that is in force before the end of `told` and of which that revision has nothing where it is. What
-    begins where the job was `rewound` to may have come from anywhere, and is then of one that is in force.
+    A lost one that somebody has entered again since, for the same iterations, is that one, and not a second.
     """
-    began: dict[int, list[Change]] = defaultdict(list)
-    for change in run.changes:
-        for iteration in _begins(run, change):
-            began[iteration].append(change)
-    in_force = [(change, amendment["start"]) for change, amendment in in_fold(run)]
-    owners: list[str | None] = [None] * len(theirs)
-
-    def find(index: int, changes: Iterable[Change]) -> None:
-        at, known = theirs[index]["start"], set(zip(owners, (each["start"] for each in theirs), strict=True))
-        fitting = (each.id for each in changes if (each.id, at) not in known and _asks_for(each, theirs[index]))
-        owners[index] = owners[index] or next(fitting, None)
-
-    for index, each in enumerate(theirs):
-        standing = [change for change, start in in_force if start == each["start"]]
-        find(index, standing if each["start"] in rewound else [*standing, *began[each["start"]]])
-    for index, each in enumerate(theirs):
-        moved = [(change, start) for change, start in in_force if change.id not in owners]
-        find(index, [change for change, start in moved if start < told.stop or each["start"] in rewound])
-    for index, each in enumerate(theirs):
-        find(index, began[each["start"]])
+    known = {change.id for change in run.changes}
+    owners = [each["change"] if each.get("change") in known else None for each in theirs]
+    for change, amendment in in_fold(run):
+        lost = [i for i, each in enumerate(theirs) if owners[i] is None and _asked(each) == _asked(amendment)]
+        if lost and change.id not in owners:
+            owners[lost[0]] = change.id
     return owners
 
 
+def _asked(amendment: _Amendment) -> _Amendment:
+    return {name: value for name, value in amendment.items() if name != "change"}
+
+
 def _begins(run: Run, change: Change) -> set[int]:
-    """Every iteration at which a change has come into force by what the run knows, then or now."""
-    begins = [place.effect for place in change.placements if place.effect is not None]
-    begins += [end for place in change.placements for _, end in place.pauses]
-    return set(begins).union(*(_ends(run, each) for each in _reverts(run, change)))
+    """Every iteration at which a change comes into force where it stands, as the run knows it and its reverts."""
+    place = change.placement
+    begins = {end for _, end in place.pauses} | ({place.effect} if place.effect is not None else set())
+    return begins.union(*(_ends(run, each) for each in _reverts(run, change)))
 
 
 def _ends(run: Run, change: Change) -> set[int]:
@@ -114,23 +100,14 @@ def _reverts(run: Run, change: Change) -> list[Change]:
     return [each for each in run.changes if each.operation.get("change") == change.id]
 
 
-def _asks_for(change: Change, amendment: _Amendment) -> bool:
-    """Whether an amendment is what a change asks for; a hold of the current LR is one of numbers by group there."""
-    theirs, ours = _operation(amendment), dict(change.operation)
-    if ours.get("value") == "current" and isinstance(theirs.get("value"), Mapping):
-        ours.pop("value")
-        theirs.pop("value", None)
-    return ours == theirs
-
-
 def _operation(amendment: _Amendment) -> _Amendment:
-    return {name: value for name, value in amendment.items() if name not in {"start", "stop"}}
+    return {name: value for name, value in amendment.items() if name not in NOT_ASKED}
 
 
-def _agree(draft: Draft, theirs: list[_Amendment], owners: list[str | None], told: range) -> None:
+def _agree(draft: Draft, theirs: list[_Amendment], told: range) -> None:
     """Puts every change where the job had it, or behind what it was told."""
     run, parts = draft.run, defaultdict(list)
-    for owner, amendment in zip(owners, theirs, strict=True):
+    for owner, amendment in zip(_owners(run, theirs), theirs, strict=True):
         parts[owner].append(amendment)
     in_force = {change.id for change, _ in in_fold(run)}
     for change in run.changes:
@@ -200,9 +177,10 @@ def _put_behind(draft: Draft, change: Change, told: range) -> None:
         draft.note("change-kept", change=change.id, before=now.effect, effect=now.effect, why=_UNKNOWN)
 
 
-def _add_lost(draft: Draft, theirs: list[_Amendment], owners: list[str | None], first: int) -> None:
+def _add_lost(draft: Draft, theirs: list[_Amendment], first: int) -> None:
     """Makes what was lost changes again, each behind what is before it in the revision of the job."""
     changes, at = list(draft.run.changes), 0
+    owners = _owners(draft.run, theirs)
     standing = {change.id for change, _ in in_fold(draft.run)} | {*owners}
     for index, (owner, amendment) in enumerate(zip(owners, theirs, strict=True)):
         if owner is not None:
@@ -213,7 +191,11 @@ def _add_lost(draft: Draft, theirs: list[_Amendment], owners: list[str | None], 
         start, stop = max(amendment["start"], first), amendment.get("stop")
         if stop is not None and stop <= start:
             continue
-        changes.insert(at, _change(draft, str(index), _operation(amendment), range(start, stop or start), _LOST))
+        # Its parts are changes each: the first has its id.
+        taken = {each.id for each in changes}
+        name = amendment.get("change")
+        name = f"recovered-{draft.run.revision}-{index}" if name is None or name in taken else name
+        changes.insert(at, _change(draft, name, _operation(amendment), range(start, stop or start), _LOST))
         at += 1
     draft.set(changes=tuple(changes))
 
@@ -226,19 +208,21 @@ def _hold_to(draft: Draft, theirs: list[_Amendment], told: range) -> None:
         needed = [each for each in needed if each.get("stop", told.stop) > told.start]
     schedule = {**own, "amendments": [*own.get("amendments", []), *needed]}
     operation = {"op": "replace", "schedule": schedule, "clock": "run"}
-    draft.set(changes=(*draft.run.changes, _change(draft, "told", operation, told, _TOLD)))
+    draft.set(
+        changes=(*draft.run.changes, _change(draft, f"recovered-{draft.run.revision}-told", operation, told, _TOLD))
+    )
 
 
-def _change(draft: Draft, name: str, operation: _Amendment, at: range, why: str) -> Change:
+def _change(draft: Draft, change_id: str, operation: _Amendment, at: range, why: str) -> Change:
     """A change by Preheat itself, in force at the iterations `at`, or, if these are none, from their start on."""
     run = draft.run
     place = Placement(run.revision + 1, run.attempt_number, at.start, "accepted", stop=at.stop if at else None)
     draft.note(
-        "change-accepted", change=f"recovered-{run.revision}-{name}", author="preheat", why=why,
+        "change-accepted", change=change_id, author="preheat", why=why,
         operation=operation, wanted=at.start, effect=at.start,
     )  # fmt: skip
     return Change(
-        id=f"recovered-{run.revision}-{name}",
+        id=change_id,
         operation=operation,
         why=why,
         author="preheat",
@@ -251,7 +235,7 @@ def _change(draft: Draft, name: str, operation: _Amendment, at: range, why: str)
 def _clipped(amendments: list[_Amendment], told: range) -> list[_Amendment]:
     """What amendments are up to the end of `told`."""
     return [
-        {**each, "stop": min(each.get("stop", told.stop), told.stop)}
+        {**_operation(each), "start": each["start"], "stop": min(each.get("stop", told.stop), told.stop)}
         for each in amendments
         if each["start"] < told.stop
     ]

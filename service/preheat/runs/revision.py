@@ -68,7 +68,7 @@ def _without(whole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> list[
 
 def amendment_of(change: Change, effect: int, stop: int | None) -> dict[str, Any]:
     """A change as an amendment from `effect` on."""
-    amendment = {**change.operation, "start": effect}
+    amendment = {**change.operation, "start": effect, "change": change.id}
     if change.operation["op"] == "hold" and change.operation["value"] == "current":
         # Of no column at all: refused for the column that is named, and not for the value.
         amendment["value"] = change.placement.value or 0.0

@@ -21,6 +21,10 @@ MAX_AMENDMENTS = 2_000
 """Most amendments of a spec; where every one begins before the last, they take two million steps to be laid out."""
 
 
+ChangeName = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
+"""The id of a change of a live run."""
+
+
 class _Amendment(Closed):
     """An amendment in force at iterations start … stop − 1."""
 
@@ -28,6 +32,9 @@ class _Amendment(Closed):
     start: IterationsOrZero = Field(description="First iteration at which it is in force.", examples=[12_000])
     stop: Iterations | None = Field(
         None, description="First iteration at which it no longer is; by default it stays.", examples=[12_300]
+    )
+    change: ChangeName | None = Field(
+        None, description="In a revision of a live run, the id of the change that it is.", examples=["0123456789abcdef"]
     )
 
 
