@@ -203,7 +203,8 @@ def _add_lost(draft: Draft, theirs: list[_Amendment], first: int) -> None:
 def _hold_to(draft: Draft, theirs: list[_Amendment], told: range) -> None:
     """One change more, which gives iterations the LRs of a revision."""
     own = base_of(draft.run).spec_dict
-    needed = [each for each in theirs if each["start"] < told.stop]
+    # None stays, so that a replace among them does not end the schedule before the end of `told`.
+    needed = [_until(each, told.stop) for each in theirs if each["start"] < told.stop]
     if not any(each["op"] in {"cooldown", "extend"} for each in needed):  # these look back
         needed = [each for each in needed if each.get("stop", told.stop) > told.start]
     schedule = {**own, "amendments": [*own.get("amendments", []), *needed]}
@@ -230,6 +231,12 @@ def _change(draft: Draft, change_id: str, operation: _Amendment, at: range, why:
         placements=(place,),
         at=at.start,
     )
+
+
+def _until(amendment: _Amendment, stop: int) -> _Amendment:
+    if amendment["op"] in {"cooldown", "extend"}:  # these have no end
+        return amendment
+    return {**amendment, "stop": min(amendment.get("stop", stop), stop)}
 
 
 def _clipped(amendments: list[_Amendment], told: range) -> list[_Amendment]:

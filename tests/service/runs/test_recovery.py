@@ -173,6 +173,9 @@ def check_recovery(before: list[Any], lost: list[Any], since: list[Any]) -> None
     later = {change.id: change.effect for change in known.changes if (change.effect or 0) >= seen.bound}
     if seen.attempt > known.attempt_number:
         later |= {each.id: each.effect for each in tail.changes if each.id in later and is_from_here(each)}
+    # One that comes after the end that the run has by what was lost is missed, and an event says so.
+    missed = {event.data["change"] for event in job.events[count:] if event.kind == "change-missed"}
+    later = {name: None if name in missed else effect for name, effect in later.items()}
     assert {name: job.run.change_of(name).effect for name in later} == later  # type: ignore[union-attr]
     reach = {name for name, places in placed(tail).items() if any((end or _SHOWN) > seen.bound for _, end in places)}
     missing = [each.operation for each in tail.changes[len(backup.changes) :] if each.id in reach]
