@@ -237,7 +237,9 @@ class WindowRequest(_Reporting):
     """What a speaker asks and tells: the heartbeat."""
 
     position: Count = Field(description="The next iteration to run.", examples=[12])
-    acknowledged: Count = Field(description="C, the end of what it has.", examples=[16])
+    acknowledged: Count = Field(
+        description="C, the end of what it has; with an overrun, its start or its end.", examples=[16]
+    )
     revision: Count = Field(description="The revision that it has it by.", examples=[1])
     generation: Count = Field(1, description="The generation that it has seen.", examples=[1])
     schedule_id: str | None = Field(

@@ -152,8 +152,10 @@ def _check_bounds(run: Run, attempt: Attempt, request: WindowRequest, limits: Li
     wrong = [violation(location, rule, n) for location, n in told_first.items() if n < attempt.start]
     if wrong:
         raise InvalidSpec(wrong)
-    # What was acknowledged was handed out once: a database that does not know of it has lost it.
-    known = max(request.acknowledged, 0 if request.overrun is None else request.overrun.start)
+    # What was acknowledged was handed out once, or told in the overrun: a database that knows neither has lost it.
+    known = request.acknowledged
+    if request.overrun is not None and known <= request.overrun.end:
+        known = request.overrun.start
     if known > attempt.handed:
         raise KnowsMore(run.generation + 1, {"acknowledged": [known, attempt.handed]})
     told = attempt.handed if request.overrun is None else max(request.overrun.end, attempt.handed)

@@ -12,6 +12,7 @@ from preheat.runs.errors import (
     AttemptMoved,
     CheckpointMismatch,
     CooldownBegun,
+    KnowsMore,
     NoOverrun,
     NotInForce,
     Occupied,
@@ -61,6 +62,18 @@ def test_rule_06_facts_replace_everything_from_c_on() -> None:
     assert (moved.data["before"], moved.data["effect"]) == (16, 40)
     assert "out of reach" in moved.data["why"]
     assert job.run.attempts[-1].overruns == ((11, 40),)
+
+
+@pytest.mark.parametrize("of_the_overrun", ["start", "end"])
+def test_rule_06_what_was_told_in_an_overrun_may_be_acknowledged_with_it(of_the_overrun: str) -> None:
+    """C is the overrun's start, or its end, by the lights of who writes a client: the window goes on behind it."""
+    job = started()
+    handed = job.run.horizon
+    overrun = Overrun(handed, handed + 3, job.run.revision)
+    window = job.ask(handed + 3, getattr(overrun, of_the_overrun), overrun=overrun)
+    assert (window.start, job.run.generation, job.run.attempts[-1].acknowledged) == (handed + 3, 1, handed + 3)
+    with pytest.raises(KnowsMore):
+        job.ask(handed + 3, acknowledged=window.stop + 1, overrun=Overrun(handed, handed + 3, job.run.revision))
 
 
 def test_rule_06_the_same_facts_again_change_nothing() -> None:
