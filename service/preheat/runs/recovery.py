@@ -8,6 +8,8 @@ elsewhere, and of every one that the database has and the job had not.
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 from preheat.runs.draft import Curves, Draft
@@ -139,23 +141,33 @@ def _agree_on_revert(draft: Draft, revert: Change, parts: list[_Amendment], told
 
 
 def _put_where_used(draft: Draft, change: Change, parts: list[_Amendment], told: range) -> None:
-    """Puts a change where the job had it; where the run has taken it out or moved it since, for `told` alone."""
+    """Puts a change where the job had it; where the run has taken it out since, for `told` alone."""
     now, first, last = change.placement, parts[0]["start"], parts[-1].get("stop")
     if now.effect is None:
         if first < told.stop:
-            _place(draft, change, parts[0], min(told.stop, last or told.stop))
+            _place(draft, change, parts, min(told.stop, last or told.stop))
         else:
             draft.note("change-kept", change=change.id, before=first, effect=None, why=_TAKEN_BACK)
     elif first not in _begins(draft.run, change):
-        _place(draft, change, parts[0], last)
-    elif last is not None and last not in _ends(draft.run, change):
-        # The end was lost: a revert that the job knows.
-        draft.place(change, now.effect, "used", stop=last, pauses=now.pauses, why=_KNOWN)
+        _place(draft, change, parts, last)
+    else:
+        known = _ends(draft.run, change)
+        pauses = [pause for pause in _pauses(parts) if pause[0] not in known]  # of an overrun that was lost
+        is_ended = last is not None and last not in known  # by a revert that was lost
+        if pauses or is_ended:
+            stop = last if is_ended else now.stop
+            draft.place(change, now.effect, "used", stop=stop, pauses=reduce(merged, pauses, now.pauses), why=_KNOWN)
 
 
-def _place(draft: Draft, change: Change, part: _Amendment, stop: int | None) -> None:
-    draft.place(change, part["start"], "used", stop=stop, why=_KNOWN)
-    value = part.get("value")
+def _pauses(parts: list[_Amendment]) -> list[tuple[int, int]]:
+    """The iterations between the parts of a change."""
+    return [(a["stop"], b["start"]) for a, b in pairwise(parts) if a.get("stop", b["start"]) < b["start"]]
+
+
+def _place(draft: Draft, change: Change, parts: list[_Amendment], stop: int | None) -> None:
+    pauses: tuple[tuple[int, int], ...] = reduce(merged, _pauses(parts), tuple[tuple[int, int], ...]())
+    draft.place(change, parts[0]["start"], "used", stop=stop, pauses=pauses, why=_KNOWN)
+    value = parts[0].get("value")
     if change.operation.get("value") == "current" and isinstance(value, dict):
         placed = draft.run.change_of(change.id) or change
         held = replace(placed, placements=(*placed.placements[:-1], replace(placed.placement, value=value)))
