@@ -148,12 +148,13 @@ class _Picture:
 
     def _gaps(self, axis: Axis) -> list[Area]:
         """Bands where something was no number; at least as wide as can be seen."""
-        colour = blend(self._theme.lines[1], self._theme.background, _GAP)
         areas = []
-        for first, last in axis.panel.gaps:
-            left, right = self._scale.x(first), self._scale.x(last)
+        for band in axis.panel.gaps:
+            left, right = self._scale.x(band.first), self._scale.x(band.last)
             more = max(_LEAST_GAP_PX - (right - left), 0) / 2
-            areas.append(Area(Box(left - more, axis.box.top, right + more, axis.box.bottom), colour, "gap"))
+            over = self._theme.axis if band.is_faint else self._theme.lines[1]
+            colour = blend(over, self._theme.background, _GAP)
+            areas.append(Area(Box(left - more, axis.box.top, right + more, axis.box.bottom), colour, band.id))
         return areas
 
     def _current_lines(self) -> list[Stroke]:

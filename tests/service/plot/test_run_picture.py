@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from live_runs.script import Script
 from preheat.errors import IterationOutOfRange
@@ -17,7 +18,7 @@ from preheat.plot.content import Content, Line, Panel, Style
 from preheat.plot.drawing import compose
 from preheat.plot.options import PlotOptions
 from preheat.plot.run_picture import Reports, content_of_run, earlier_lanes, render_run
-from preheat.plot.scene import Box, Ring
+from preheat.plot.scene import Area, Box, Ring
 from preheat.plot.themes import THEMES
 from preheat.runs import making
 from preheat.runs.facts import Overrun
@@ -249,6 +250,25 @@ def test_what_was_no_number_has_bands() -> None:
     assert ">loss<" in alone
     assert "bands: NaN or infinite at 60<" in picture(job, (), gaps[1:])
     assert "gap_1" not in picture(job, values(1))
+
+
+def test_what_was_no_number_in_earlier_attempts_has_grey_bands() -> None:
+    """Below those of the present one, where there are both; said with how often, alone and where nothing else is."""
+    job = rolled_back()
+    of_both = Reports("loss", values(*range(1, 150)), [(60, 60, 1), (104, 110, 7)], {}, {1: [(101, 120, 20)]})
+    shown = render_run(job.run, job.shelf.curve, of_both, PlotOptions(), "svg").decode()
+    assert places(shown, "gap-earlier-1") == near(101, 120)
+    assert shown.index('id="gap-earlier-1_1"') < shown.index('id="gap_1"')
+    assert "· bands: NaN or infinite 8 times from 60 on · grey bands (earlier attempts): NaN or infinite 20 " in shown
+    alone = Reports("loss", earlier_gaps={1: [(117, 118, 2)], 2: [(110, 110, 1)]})
+    shown = render_run(job.run, job.shelf.curve, alone, PlotOptions(), "svg").decode()
+    assert places(shown, "gap-earlier-1") == pytest.approx((117, 118), abs=0.5)  # as wide as two px
+    assert "· grey bands (earlier attempts): NaN or infinite 3 times from 110 on<" in shown
+    scene = compose(content_of_run(job.run, job.shelf.curve, of_both, PlotOptions()), PlotOptions(), "svg")
+    reds, greys = ([item.colour for item in scene.items if isinstance(item, Area) and item.id == name]
+                   for name in ("gap", "gap-earlier-1"))  # fmt: skip
+    assert (len(set(reds)), len(greys)) == (1, 1)
+    assert max(rgb := to_rgb(greys[0])) - min(rgb) < 0.1 < max(rgb := to_rgb(reds[0])) - min(rgb)
 
 
 def test_a_spike_leaves_the_rest_to_be_seen() -> None:
