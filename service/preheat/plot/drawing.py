@@ -131,13 +131,13 @@ class _Picture:
 
     def _curve(self, line: Line, axis: Axis, width: float) -> Stroke:
         # of a part the lowest and the highest are known, not which comes first: that which makes the shorter line
-        middles = (line.lows + line.highs) / 2
+        lows, highs = axis.scale.ys(line.lows), axis.scale.ys(line.highs)
+        middles = (lows + highs) / 2
         before, after = np.append(middles[:1], middles[:-1]), np.append(middles[1:], middles[-1:])
-        rising = np.abs(line.lows - before) + np.abs(after - line.highs)
-        rises = rising <= np.abs(line.highs - before) + np.abs(after - line.lows)
-        begins, ends = np.where(rises, line.lows, line.highs), np.where(rises, line.highs, line.lows)
+        rises = np.abs(lows - before) + np.abs(after - highs) <= np.abs(highs - before) + np.abs(after - lows)
+        begins, ends = np.where(rises, lows, highs), np.where(rises, highs, lows)
         xs = self._scale.xs(np.column_stack([line.firsts, line.lasts]).ravel())
-        ys = axis.scale.ys(np.column_stack([begins, ends]).ravel())
+        ys = np.column_stack([begins, ends]).ravel()
         is_new = np.append(True, (np.diff(xs) != 0) | (np.diff(ys) != 0))
         style = self._content.styles.get(line.name, Style())
         width *= style.width

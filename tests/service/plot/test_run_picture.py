@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -282,6 +283,31 @@ def test_a_spike_leaves_the_rest_to_be_seen() -> None:
     assert "logarithmic" not in picture(job, values(10, 20, of=lambda n: {10: -1.0, 20: 1e6}[n]))
     earlier = picture(job, values(10, of=lambda _: 1.0), earlier={1: values(110, of=lambda _: 1e6)})
     assert "· logarithmic<" in earlier
+
+
+_MOST = sys.float_info.max
+
+
+@pytest.mark.parametrize(
+    ("low", "middle", "high", "tick"),
+    [(-_MOST, 0.0, _MOST, ">1e308<"), (0.0, _MOST / 2, _MOST, ">1.0e308<"), (1.0, 1e154, 1e308, ">1e200<"),
+     (-1e308, -0.95e308, -0.9e308, ">-0.95e308<"), (1e308, 1.3e308, 1.6e308, ">1.2e308<")],
+)  # fmt: skip
+def test_a_job_may_report_any_float(low: float, middle: float, high: float, tick: str) -> None:
+    """Up to the highest; also as the lowest and highest of one part. What is half way is drawn half way."""
+    parts = [(10, 19, low, high), *((n, n, value, value) for n, value in ((20, low), (30, middle), (40, high)))]
+    shown = picture(rolled_back(), parts)
+    assert tick in shown
+    ys = drawn(shown, "reported")[-3:, 1]
+    assert ys[0] > ys[1] + 10
+    assert ys[0] - ys[1] == pytest.approx(ys[1] - ys[2], abs=0.1)
+
+
+@pytest.mark.parametrize("reported", [(5e-324,), (-5e-324, 0.0), (1e-310, 2e-310)])
+def test_floats_next_to_0_are_drawn(reported: tuple[float, ...]) -> None:
+    """As a level line: there is no room for ticks between them."""
+    shown = picture(rolled_back(), [(10 * n, 10 * n, value, value) for n, value in enumerate(reported)])
+    assert np.ptp(drawn(shown, "reported")[:, 1]) < 0.1
 
 
 def test_every_change_has_a_ring_that_says_all_of_it() -> None:
