@@ -23,8 +23,9 @@ from preheat.specs import Phase
 
 _MOST_POINTS_WITH_DOTS = 60
 _MOST_LEFT_OUT = 3
-_HIGHLIGHT, _GAP, _LEAST_GAP_PX = 0.45, 0.5, 2.0
-"""Shares of colour in lines that lie under others, and in bands where something is no number; least width of these."""
+_HIGHLIGHT, _GAP, _FAINT_GAP, _LEAST_GAP_PX = 0.45, 0.5, 0.7, 2.0
+"""Shares of colour in lines that lie under others, in bands where something is no number and in grey ones, which are to
+be told from the grid; least width of bands."""
 _MOST_TRAVEL_PX, _LEAST_TRAVEL_PX = 2_000_000, 100_000
 """How far a line goes up and down, in all: teeth that fill a picture of 4000 × 4000 would take a minute and 1 GB."""
 
@@ -152,8 +153,8 @@ class _Picture:
         for band in axis.panel.gaps:
             left, right = self._scale.x(band.first), self._scale.x(band.last)
             more = max(_LEAST_GAP_PX - (right - left), 0) / 2
-            over = self._theme.axis if band.is_faint else self._theme.lines[1]
-            colour = blend(over, self._theme.background, _GAP)
+            over, share = (self._theme.axis, _FAINT_GAP) if band.is_faint else (self._theme.lines[1], _GAP)
+            colour = blend(over, self._theme.background, share)
             areas.append(Area(Box(left - more, axis.box.top, right + more, axis.box.bottom), colour, band.id))
         return areas
 
