@@ -25,16 +25,26 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Band:
+    """Iterations first … last of which something is no number; in grey, if faint. An SVG has its `id`."""
+
+    first: int
+    last: int
+    id: str
+    is_faint: bool = False
+
+
+@dataclass(frozen=True)
 class Panel:
     """Lines in the same axes, and what their values are, with a `remark` beside.
 
-    Bands stand in `gaps`, the first and the last iteration of each, where something was that is no number.
+    The `gaps` lie under the lines, the first of them under the others.
     """
 
     label: str
     lines: list[Line]
     is_log: bool = False
-    gaps: tuple[tuple[int, int], ...] = ()
+    gaps: tuple[Band, ...] = ()
     remark: str = ""
 
 

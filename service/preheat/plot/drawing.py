@@ -23,8 +23,9 @@ from preheat.specs import Phase
 
 _MOST_POINTS_WITH_DOTS = 60
 _MOST_LEFT_OUT = 3
-_HIGHLIGHT, _GAP, _LEAST_GAP_PX = 0.45, 0.5, 2.0
-"""Shares of colour in lines that lie under others, and in bands where something is no number; least width of these."""
+_HIGHLIGHT, _GAP, _FAINT_GAP, _LEAST_GAP_PX = 0.45, 0.5, 0.7, 2.0
+"""Shares of colour in lines that lie under others, in bands where something is no number and in grey ones, which are to
+be told from the grid; least width of bands."""
 _MOST_TRAVEL_PX, _LEAST_TRAVEL_PX = 2_000_000, 100_000
 """How far a line goes up and down, in all: teeth that fill a picture of 4000 × 4000 would take a minute and 1 GB."""
 
@@ -131,13 +132,13 @@ class _Picture:
 
     def _curve(self, line: Line, axis: Axis, width: float) -> Stroke:
         # of a part the lowest and the highest are known, not which comes first: that which makes the shorter line
-        middles = (line.lows + line.highs) / 2
+        lows, highs = axis.scale.ys(line.lows), axis.scale.ys(line.highs)
+        middles = (lows + highs) / 2
         before, after = np.append(middles[:1], middles[:-1]), np.append(middles[1:], middles[-1:])
-        rising = np.abs(line.lows - before) + np.abs(after - line.highs)
-        rises = rising <= np.abs(line.highs - before) + np.abs(after - line.lows)
-        begins, ends = np.where(rises, line.lows, line.highs), np.where(rises, line.highs, line.lows)
+        rises = np.abs(lows - before) + np.abs(after - highs) <= np.abs(highs - before) + np.abs(after - lows)
+        begins, ends = np.where(rises, lows, highs), np.where(rises, highs, lows)
         xs = self._scale.xs(np.column_stack([line.firsts, line.lasts]).ravel())
-        ys = axis.scale.ys(np.column_stack([begins, ends]).ravel())
+        ys = np.column_stack([begins, ends]).ravel()
         is_new = np.append(True, (np.diff(xs) != 0) | (np.diff(ys) != 0))
         style = self._content.styles.get(line.name, Style())
         width *= style.width
@@ -148,12 +149,13 @@ class _Picture:
 
     def _gaps(self, axis: Axis) -> list[Area]:
         """Bands where something was no number; at least as wide as can be seen."""
-        colour = blend(self._theme.lines[1], self._theme.background, _GAP)
         areas = []
-        for first, last in axis.panel.gaps:
-            left, right = self._scale.x(first), self._scale.x(last)
+        for band in axis.panel.gaps:
+            left, right = self._scale.x(band.first), self._scale.x(band.last)
             more = max(_LEAST_GAP_PX - (right - left), 0) / 2
-            areas.append(Area(Box(left - more, axis.box.top, right + more, axis.box.bottom), colour, "gap"))
+            over, share = (self._theme.axis, _FAINT_GAP) if band.is_faint else (self._theme.lines[1], _GAP)
+            colour = blend(over, self._theme.background, share)
+            areas.append(Area(Box(left - more, axis.box.top, right + more, axis.box.bottom), colour, band.id))
         return areas
 
     def _current_lines(self) -> list[Stroke]:

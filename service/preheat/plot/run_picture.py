@@ -10,7 +10,7 @@ from preheat.budget import NO_DEADLINE, Deadline
 from preheat.curve import Curve
 from preheat.errors import IterationOutOfRange
 from preheat.messages import shortened
-from preheat.plot.content import Content, Line, Mark, Panel, Style
+from preheat.plot.content import Band, Content, Line, Mark, Panel, Style
 from preheat.plot.drawing import draw
 from preheat.plot.layout import font_size_px
 from preheat.plot.options import PlotOptions
@@ -53,14 +53,20 @@ Gap = tuple[int, int, int]
 class Reports:
     """What was reported under a name in a picture's window, in parts, ascending; `note` says why there is nothing.
 
-    `earlier` has what attempts reported that the present one does not go on from, by their numbers.
+    `earlier` and `earlier_gaps` have what attempts reported that the present one does not go on from, by their numbers.
     """
 
     name: str
     parts: Sequence[Part] = ()
     gaps: Sequence[Gap] = ()
     earlier: Mapping[int, Sequence[Part]] = field(default_factory=dict)
+    earlier_gaps: Mapping[int, Sequence[Gap]] = field(default_factory=dict)
     note: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to be drawn."""
+        return not any((self.parts, self.gaps, *self.earlier.values(), *self.earlier_gaps.values()))
 
 
 def render_run(
@@ -230,20 +236,31 @@ class _Record:
 
 def _panel(reports: Reports) -> Panel | None:
     """A panel of reported values; None if there are none."""
+    if reports.is_empty:
+        return None
     lines = [_reported("", "reported", reports.parts)] if reports.parts else []
     lines += [_reported(_EARLIER, f"reported-earlier-{n}", parts) for n, parts in reports.earlier.items() if parts]
-    if not lines and not reports.gaps:
-        return None
     lowest = min((float(each.lows.min()) for each in lines), default=0.0)
     highest = max((float(each.highs.max()) for each in lines), default=0.0)
     is_log = 0 < lowest * _MOST_LINEAR < highest
-    remarks = ["logarithmic"] if is_log else []
+    earlier = [gap for gaps in reports.earlier_gaps.values() for gap in gaps]
+    remarks = ["logarithmic"] * is_log
     if reports.gaps:
-        times, first = sum(several for _, _, several in reports.gaps), count(reports.gaps[0][0])
-        when = f"at {first}" if times == 1 else f"{count(times)} times from {first} on"
-        remarks.append(f"bands: NaN or infinite {when}")
-    spans = tuple((first, last) for first, last, _ in reports.gaps)
-    return Panel(reports.name, lines, is_log, spans, " · ".join(remarks))
+        remarks.append(f"bands: {_how_often(reports.gaps)}")
+    if earlier:
+        remarks.append(f"grey bands (earlier attempts): {_how_often(earlier)}")
+    bands = [
+        Band(first, last, f"gap-earlier-{n}", is_faint=True)
+        for n, gaps in reports.earlier_gaps.items()
+        for first, last, _ in gaps
+    ]
+    bands += [Band(first, last, "gap") for first, last, _ in reports.gaps]
+    return Panel(reports.name, lines, is_log, tuple(bands), " · ".join(remarks))
+
+
+def _how_often(gaps: Sequence[Gap]) -> str:
+    times, first = sum(several for _, _, several in gaps), count(min(first for first, _, _ in gaps))
+    return f"NaN or infinite at {first}" if times == 1 else f"NaN or infinite {count(times)} times from {first} on"
 
 
 def _reported(name: str, line_id: str, parts: Sequence[Part]) -> Line:

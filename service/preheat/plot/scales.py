@@ -1,5 +1,7 @@
 """Scales: where iterations and values lie in a picture, in pixels."""
 
+import sys
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,6 +10,9 @@ from preheat.plot.scene import Pixels
 from preheat.plot.ticks import Ticks, linear_ticks, log_ticks
 
 Values = NDArray[np.float64]
+
+_HIGHEST, _LEAST_SPAN = sys.float_info.max, 1e-300
+"""What an axis may reach at most, and have at least from end to end: a job may report any float."""
 
 
 class IterationScale:
@@ -37,16 +42,18 @@ class ValueScale:
         highs = max((float(line.highs.max()) for line in lines), default=0.0)
         self._is_positive = highs > 0 or lows < 0
         self.low, high = self._range(lows, highs)
+        high = max(high, self.low + _LEAST_SPAN)
         self.top, self.bottom = top, bottom
-        self._per_unit = (bottom - top - headroom) / (high - self.low)
-        self.high = self.low + (bottom - top) / self._per_unit
+        # by halves: from the lowest to the highest float it is further than any float
+        self._per_half = (bottom - top - headroom) / (high / 2 - self.low / 2)
+        self.high = min(2 * (self.low / 2 + (bottom - top) / self._per_half), _HIGHEST)
 
     def _range(self, lowest: float, highest: float) -> tuple[float, float]:
         return min(lowest, 0.0), max(highest, 0.0) or 1.0
 
     def ys(self, values: Values) -> Pixels:
         """Pixels of many values."""
-        return self.bottom - (values - self.low) * self._per_unit
+        return self.bottom - (values / 2 - self.low / 2) * self._per_half
 
     def y(self, value: float) -> float:
         """Pixels of a value."""
@@ -71,9 +78,9 @@ class PanelScale(ValueScale):
         return Ticks((), ()) if self._is_empty else super().ticks(wanted, most)
 
     def _range(self, lowest: float, highest: float) -> tuple[float, float]:
-        margin = max((highest - lowest) * 0.1, max(abs(lowest), abs(highest)) * 1e-3)
+        margin = max((highest / 2 - lowest / 2) * 0.2, max(abs(lowest), abs(highest)) * 1e-3)
         margin = margin if highest > lowest else abs(highest) * 0.1 or 1.0
-        return lowest - margin, highest + margin
+        return max(lowest - margin, -_HIGHEST), min(highest + margin, _HIGHEST)
 
 
 class LogScale(ValueScale):

@@ -1,6 +1,7 @@
 """Ticks of an axis and numbers as text: round places, and one number form for all of them."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ def linear_ticks(low: float, high: float, wanted: int, most: int) -> Ticks:
 
     Where that would be less than three, a finer step gives up to `most`.
     """
-    step, exponent = _round_step((high - low) / max(wanted, 1))
+    step, exponent = _round_step(min(high - low, sys.float_info.max) / max(wanted, 1))
     while len(_multiples(low, high, step, exponent)) > max(wanted, 1):
         step, exponent = _next_step(step, exponent)
     multiples = _multiples(low, high, step, exponent)

@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -10,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from live_runs.script import Script
 from preheat.errors import IterationOutOfRange
@@ -17,7 +19,7 @@ from preheat.plot.content import Content, Line, Panel, Style
 from preheat.plot.drawing import compose
 from preheat.plot.options import PlotOptions
 from preheat.plot.run_picture import Reports, content_of_run, earlier_lanes, render_run
-from preheat.plot.scene import Box, Ring
+from preheat.plot.scene import Area, Box, Ring
 from preheat.plot.themes import THEMES
 from preheat.runs import making
 from preheat.runs.facts import Overrun
@@ -251,6 +253,25 @@ def test_what_was_no_number_has_bands() -> None:
     assert "gap_1" not in picture(job, values(1))
 
 
+def test_what_was_no_number_in_earlier_attempts_has_grey_bands() -> None:
+    """Below those of the present one, where there are both; said with how often, alone and where nothing else is."""
+    job = rolled_back()
+    of_both = Reports("loss", values(*range(1, 150)), [(60, 60, 1), (104, 110, 7)], {}, {1: [(101, 120, 20)]})
+    shown = render_run(job.run, job.shelf.curve, of_both, PlotOptions(), "svg").decode()
+    assert places(shown, "gap-earlier-1") == near(101, 120)
+    assert shown.index('id="gap-earlier-1_1"') < shown.index('id="gap_1"')
+    assert "· bands: NaN or infinite 8 times from 60 on · grey bands (earlier attempts): NaN or infinite 20 " in shown
+    alone = Reports("loss", earlier_gaps={1: [(117, 118, 2)], 2: [(110, 110, 1)]})
+    shown = render_run(job.run, job.shelf.curve, alone, PlotOptions(), "svg").decode()
+    assert places(shown, "gap-earlier-1") == pytest.approx((117, 118), abs=0.5)  # as wide as two px
+    assert "· grey bands (earlier attempts): NaN or infinite 3 times from 110 on<" in shown
+    scene = compose(content_of_run(job.run, job.shelf.curve, of_both, PlotOptions()), PlotOptions(), "svg")
+    reds, greys = ([item.colour for item in scene.items if isinstance(item, Area) and item.id == name]
+                   for name in ("gap", "gap-earlier-1"))  # fmt: skip
+    assert (len(set(reds)), len(greys)) == (1, 1)
+    assert max(rgb := to_rgb(greys[0])) - min(rgb) < 0.1 < max(rgb := to_rgb(reds[0])) - min(rgb)
+
+
 def test_a_spike_leaves_the_rest_to_be_seen() -> None:
     """From a hundred times the lowest value on the axis is logarithmic; not where there are values below 0."""
     job = rolled_back()
@@ -262,6 +283,31 @@ def test_a_spike_leaves_the_rest_to_be_seen() -> None:
     assert "logarithmic" not in picture(job, values(10, 20, of=lambda n: {10: -1.0, 20: 1e6}[n]))
     earlier = picture(job, values(10, of=lambda _: 1.0), earlier={1: values(110, of=lambda _: 1e6)})
     assert "· logarithmic<" in earlier
+
+
+_MOST = sys.float_info.max
+
+
+@pytest.mark.parametrize(
+    ("low", "middle", "high", "tick"),
+    [(-_MOST, 0.0, _MOST, ">1e308<"), (0.0, _MOST / 2, _MOST, ">1.0e308<"), (1.0, 1e154, 1e308, ">1e200<"),
+     (-1e308, -0.95e308, -0.9e308, ">-0.95e308<"), (1e308, 1.3e308, 1.6e308, ">1.2e308<")],
+)  # fmt: skip
+def test_a_job_may_report_any_float(low: float, middle: float, high: float, tick: str) -> None:
+    """Up to the highest; also as the lowest and highest of one part. What is half way is drawn half way."""
+    parts = [(10, 19, low, high), *((n, n, value, value) for n, value in ((20, low), (30, middle), (40, high)))]
+    shown = picture(rolled_back(), parts)
+    assert tick in shown
+    ys = drawn(shown, "reported")[-3:, 1]
+    assert ys[0] > ys[1] + 10
+    assert ys[0] - ys[1] == pytest.approx(ys[1] - ys[2], abs=0.1)
+
+
+@pytest.mark.parametrize("reported", [(5e-324,), (-5e-324, 0.0), (1e-310, 2e-310)])
+def test_floats_next_to_0_are_drawn(reported: tuple[float, ...]) -> None:
+    """As a level line: there is no room for ticks between them."""
+    shown = picture(rolled_back(), [(10 * n, 10 * n, value, value) for n, value in enumerate(reported)])
+    assert np.ptp(drawn(shown, "reported")[:, 1]) < 0.1
 
 
 def test_every_change_has_a_ring_that_says_all_of_it() -> None:

@@ -28,8 +28,9 @@ def _plot_run(context: Context, runs: Runs, run_id: RunId, query: Annotated[RunP
     """What was used (solid), is committed (dashed) and is planned (dotted), changes with author and reason.
 
     What was used beyond what had been handed out (an overrun) is marked; what earlier attempts used and reported is
-    grey; a number that the job reported has a panel below, with bands where it was NaN or infinite. Changes that are
-    near each other, and those that a program repeats, have one text; in an SVG each says all to those who point at it.
+    grey; a number that the job reported has a panel below, with bands where it was NaN or infinite, those of earlier
+    attempts in grey. Changes that are near each other, and those that a program repeats, have one text; in an SVG each
+    says all to those who point at it.
     """
     check_picture(query.width_px, query.height_px, context.settings)
     run = runs.store.get(run_id)
@@ -37,7 +38,7 @@ def _plot_run(context: Context, runs: Runs, run_id: RunId, query: Annotated[RunP
     kind = context.request.url.path.rpartition(".")[2]
     name, window = query.metric or _USUAL_METRIC, window_of(run, options)
     reports = _reports(runs, run, name, window, query.width_px)
-    if not (reports.parts or reports.gaps or any(reports.earlier.values())):
+    if reports.is_empty:
         reports = replace(reports, note=_why_none(runs, run, query.metric, window))
     picture = render_run(run, runs.free_curves().curve, reports, options, kind, context.deadline)
     return response(picture, media_type=SVG if kind == "svg" else PNG, etag=run.etag)
@@ -47,10 +48,12 @@ def _reports(runs: Runs, run: Run, name: str, window: range, width_px: int) -> R
     """What was reported under a name, of each earlier attempt by itself."""
     found = runs.reported(run, name, window, width_px)
     earlier = {
-        lane.number: runs.reported_in(run, lane.number, name, own, -(-width_px * len(own) // len(window))).numbers
+        lane.number: runs.reported_in(run, lane.number, name, own, -(-width_px * len(own) // len(window)))
         for lane, own in earlier_lanes(run, window)
     }
-    return Reports(name, found.numbers, found.others, earlier)
+    numbers = {number: each.numbers for number, each in earlier.items()}
+    others = {number: each.others for number, each in earlier.items()}
+    return Reports(name, found.numbers, found.others, numbers, others)
 
 
 def _why_none(runs: Runs, run: Run, metric: str | None, window: range) -> str:

@@ -164,4 +164,10 @@ def test_a_picture_has_what_an_earlier_attempt_reported(live: httpx.Client) -> N
     assert "reported-earlier-1_1" not in live.get(f"{job.path}/plot.svg?stop=7").text
     only = live.get(f"{job.path}/plot.svg?start=7").text
     assert ("reported_1" in only, "reported-earlier-1_1" in only) == (False, True)
-    assert "bands: NaN or infinite 6 times from 1 on" in live.get(f"{job.path}/plot.svg?metric=acc").text
+    acc = live.get(f"{job.path}/plot.svg?metric=acc").text
+    assert "· bands: NaN or infinite 6 times from 1 on · grey bands (earlier attempts)" in acc
+    assert ": NaN or infinite 6 times from 7 on<" in acc
+    assert ("gap_1" in acc, "gap-earlier-1_1" in acc) == (True, True)
+    only = live.get(f"{job.path}/plot.svg?metric=acc&start=7").text
+    assert ("gap_1" in only, "gap-earlier-1_1" in only) == (False, True)
+    assert "no value of acc" not in only
