@@ -91,6 +91,45 @@ def test_a_fork_shares_the_history_and_lives_on_its_own() -> None:
     assert job.lr(120) == plain.lr(120)[0] * 0.5 * 0.5
 
 
+def test_what_a_fork_does_not_share_is_no_checkpoint_of_it() -> None:
+    """Its own attempts have the numbers of those that its ancestors began later; a fork of it shares less still."""
+    job = started(COSINE)
+    job.run_to(60)
+    job.attach(40, checkpoint=True)
+    job.run_to(56)
+    job.save(making.fork(job.run, making.ForkRequest(2, 49, "b"), "run-2", job.now, job.shelf))
+    job.attach(45, checkpoint=attempts.Checkpoint("run-1", 2, 1, 45, 45))
+    job.run_to(60)
+    before = job.run
+    for position in (47, 52):  # within what is shared of attempt 2, and beyond it
+        with pytest.raises(CheckpointMismatch, match=r"attempt of the checkpoint \(3\) must be at most 2.* run-1 "):
+            job.attach(position, checkpoint=attempts.Checkpoint("run-1", 3, 1, position, position))
+    assert job.run == before
+    job.save(making.fork(job.run, making.ForkRequest(1, 29, "c"), "run-3", job.now, job.shelf))
+    for run in ("run-1", "run-2", "run-3"):
+        with pytest.raises(CheckpointMismatch, match=r"position of the checkpoint \(31\) must be at most 30"):
+            job.attach(31, checkpoint=attempts.Checkpoint(run, 1, 1, 31, 31))
+    assert job.attach(30, checkpoint=attempts.Checkpoint("run-1", 1, 1, 30, 30)).attempt == 2
+
+
+def test_a_checkpoint_that_an_ancestor_saved_after_the_fork_may_know_more_of_it() -> None:
+    """Of an attempt that was not there yet: what it has acknowledged by then is no loss of the database."""
+    job = started(COSINE)
+    job.run_to(20)
+    job.ask(20)
+    forked = making.fork(job.run, making.ForkRequest(1, job.run.horizon - 1, "b"), "run-2", job.now, job.shelf)
+    k, original = job.run.horizon, job.run
+    job.run_to(k)
+    job.ask(k)
+    job.ask(k)
+    saved = job.checkpoint(k)
+    assert saved.acknowledged > original.horizon
+    job.save(forked)
+    job.attach(k, checkpoint=saved)
+    assert [each.acknowledged for each in job.run.attempts] == [k, k]
+    assert job.run.generation == 1
+
+
 def test_a_fork_of_an_older_attempt_has_the_changes_as_they_stood_there() -> None:
     """Neither what was dropped since, nor what was accepted since."""
     job = started()
