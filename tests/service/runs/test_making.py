@@ -18,9 +18,11 @@ from preheat.runs.errors import (
     RunFinished,
     RunLocked,
 )
+from preheat.runs.facts import Overrun
 from preheat.runs.limits import Limits
 from preheat.runs.record import entries
 from preheat.runs.run import to_json
+from preheat.runs.status import status_of
 from preheat.schedule import Schedule
 
 COSINE = {"target_lr": 0.1, "total_iterations": 200, "after_scheduler": {"type": "CosineAnnealingLR"}}
@@ -128,6 +130,30 @@ def test_a_checkpoint_that_an_ancestor_saved_after_the_fork_may_know_more_of_it(
     job.attach(k, checkpoint=saved)
     assert [each.acknowledged for each in job.run.attempts] == [k, k]
     assert job.run.generation == 1
+
+
+def test_nothing_is_known_of_what_lies_between_a_fork_and_its_job() -> None:
+    """Though the other run used it: neither its record, nor its changes, nor its reports are those of the fork."""
+    job = started(COSINE)
+    job.change(factor=0.5, at=44)
+    job.run_to(43)
+    job.ask(43, overrun=Overrun(43, 60, 2))
+    job.run_to(60)
+    for n in range(41, 46):
+        job.report(n, float(n))
+    job.save(making.fork(job.run, making.ForkRequest(1, 40, "b"), "run-2", job.now, job.shelf))
+    (shared,) = job.run.attempts
+    assert (shared.position, shared.acknowledged, shared.handed, shared.overruns) == (41, 41, 41, ())
+    with pytest.raises(HistoryUnknown, match="up to iteration 40, not 45"):
+        making.fork(job.run, making.ForkRequest(1, 45, "c"), "run-3", job.now, job.shelf)
+    job.control(patience=0)
+    job.attach(46)
+    assert (job.run.controllers[0].folded, len(job.run.changes)) == (-1, 1)
+    job.run_to(50)
+    parts = [(part, at.attempt, at.certainty, at.is_overrun) for part, at in entries(job.run, 2, 1, 50)]
+    assert parts == [(range(1, 41), 1, "used", False), (range(41, 46), 1, "unknown", False),
+                     (range(46, 50), 2, "used", False)]  # fmt: skip
+    assert [status_of(job.run, job.run.changes[0], attempt) for attempt in (1, 2)] == ["scheduled", "applied"]
 
 
 def test_a_fork_of_an_older_attempt_has_the_changes_as_they_stood_there() -> None:
