@@ -124,7 +124,7 @@ class PreviewAnswer(BaseModel):
 
 
 class RestartedChange(BaseModel):
-    """A change that begins at the restart or later, and where it would stand then."""
+    """A change that begins at the restart or later, or that would be out then, and where it would stand."""
 
     change: ChangeDescription = Field(description="As it is now.")
     effect: int | None = Field(description="E then; null if it would be out.", examples=[14_501])
@@ -134,4 +134,6 @@ class RestartedChange(BaseModel):
 class RollbackPreviewAnswer(PreviewAnswer):
     """What a dry run of a restart shows; `after` is the run when the job has made it."""
 
-    changes: list[RestartedChange] = Field(description="What becomes of the changes from there on.")
+    changes: list[RestartedChange] = Field(
+        description="What becomes of the changes from there on, and of those before it that would not stay."
+    )

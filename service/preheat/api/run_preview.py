@@ -40,13 +40,21 @@ def rollback_preview_response(
         **preview_content(run, preview, [], now, runs.limits),
         # When, depends on the checkpoint, and on who starts the job.
         "effect": {"iteration": first, "in_s": None, "text": f"from iteration {first:,}"},
-        "changes": [
-            {"change": change_content(run, change, now), "effect": then.effect, "stop": then.stop_of(then.placement)}
-            for change, then in zip(run.changes, restarted.changes, strict=True)
-            if change.effect is not None and change.effect >= first
-        ],
+        "changes": restarted_content(run, restarted, first, now),
     }
     return _shown(context, run, curves, media_type, content)
+
+
+def restarted_content(run: Run, restarted: Run, first: int, now: float) -> list[dict[str, Any]]:
+    """What becomes of changes from a restart on, and of those before it that do not stay: each a `RestartedChange`.
+
+    A reduction goes with its report, wherever it begins.
+    """
+    return [
+        {"change": change_content(run, change, now), "effect": then.effect, "stop": then.stop_of(then.placement)}
+        for change, then in zip(run.changes, restarted.changes, strict=True)
+        if change.effect is not None and (change.effect >= first or then.placement != change.placement)
+    ]
 
 
 def _media_type(context: RequestContext) -> str:

@@ -8,6 +8,7 @@ import pytest
 from live_runs.rest_job import RestJob
 from live_runs.script import Script
 from preheat.api.run_content import job_content
+from preheat.api.run_preview import restarted_content
 from preheat.runs import making
 from preheat.runs.changes import Precondition
 from preheat.runs.rehearsal import rehearse_rollback
@@ -124,3 +125,24 @@ def test_a_reduction_stays_in_a_restart_that_is_tried_if_its_report_does() -> No
         outcome = rehearse_rollback(job.run, request, Precondition(job.run.etag, "k"), job.now, job.shelf, job.limits)
         assert [each.effect for each in outcome.run.changes] == [reduction.effect if kept else None, None]
     assert job.run.rollback is None
+
+
+def test_what_becomes_of_a_reduction_before_the_restart_is_shown() -> None:
+    """It goes with its report of a later iteration; one whose report stays is as it was, and not shown."""
+    job = Script()
+    job.control(patience=0, factor=0.5)
+    job.attach()
+    job.ask(1)
+    for n, loss in ((1, 1.0), (20, 2.0)):
+        job.report(n, loss)
+    (reduction,) = job.run.changes
+    assert reduction.effect == 11
+    job.change(factor=0.9, at=12)
+    job.run_to(30)
+    shown = {}
+    for after in (18, 20):
+        request = making.RollbackRequest(after, "from-here", "diverged", "ann")
+        outcome = rehearse_rollback(job.run, request, Precondition(job.run.etag, "k"), job.now, job.shelf, job.limits)
+        found = restarted_content(job.run, outcome.run, after + 1, job.now)
+        shown[after] = [(each["change"]["id"], each["change"]["effect"], each["effect"]) for each in found]
+    assert shown == {18: [(reduction.id, 11, None)], 20: []}
