@@ -129,6 +129,11 @@ class RestartedChange(BaseModel):
     change: ChangeDescription = Field(description="As it is now.")
     effect: int | None = Field(description="E then; null if it would be out.", examples=[14_501])
     stop: int | None = Field(description="The first iteration without it again then.", examples=[None])
+    kind: PlacementKind = Field(description="Why it would stand there, or be out.", examples=["from-here"])
+    reason: str | None = Field(
+        description="Why it would be out or moved, where the policy alone does not say it.",
+        examples=["the run ends with iteration 700"],
+    )
 
 
 class RollbackPreviewAnswer(PreviewAnswer):

@@ -255,6 +255,18 @@ def test_a_restart_is_shown_first(job: RestJob, preheat: Command) -> None:
     assert found == {before["id"]: 17, early["id"]: 30, planned["id"]: 700}
 
 
+def test_a_change_that_a_restart_makes_impossible_is_not_called_dropped(job: RestJob, preheat: Command) -> None:
+    """A cool-down that begins earlier ends the run before it: missed, and why."""
+    cooldown = job.change("cooldown", iterations=650)["change"]
+    planned = job.change(factor=0.5, at=660)["change"]
+    job.run_to(60)
+    shown = preheat("rollback", job.run()["label"], "--after", "4", "--changes", "from-here", "--why", "x", "--dry-run")
+    lines = [re.split(" {2,}", line.strip()) for line in shown.stdout.splitlines()]
+    then = {line[0]: line[-1] for line in lines if ID.fullmatch(line[0])}
+    end = 5 + 650 - 1
+    assert then == {cooldown["id"]: "from 5", planned["id"]: f"missed: the run ends with iteration {end}"}
+
+
 def test_a_fork_prints_its_id(job: RestJob, preheat: Command) -> None:
     """It shares the history up to an iteration; what is not known to have been used cannot be forked."""
     job.ask(9, iteration_s=0.5)

@@ -143,6 +143,6 @@ def test_what_becomes_of_a_reduction_before_the_restart_is_shown() -> None:
     for after in (18, 20):
         request = making.RollbackRequest(after, "from-here", "diverged", "ann")
         outcome = rehearse_rollback(job.run, request, Precondition(job.run.etag, "k"), job.now, job.shelf, job.limits)
-        found = restarted_content(job.run, outcome.run, after + 1, job.now)
-        shown[after] = [(each["change"]["id"], each["change"]["effect"], each["effect"]) for each in found]
-    assert shown == {18: [(reduction.id, 11, None)], 20: []}
+        found = restarted_content(job.run, outcome, after + 1, job.now)
+        shown[after] = [(each["change"]["id"], each["effect"], each["kind"], each["reason"]) for each in found]
+    assert shown == {18: [(reduction.id, None, "dropped", "its report of iteration 20 counts no more")], 20: []}
