@@ -70,7 +70,8 @@ class JobDescription(BaseModel):
     position: int | None = Field(description="k, the next iteration to run, as it has said.", examples=[12_000])
     heard_s: float | None = Field(description="How many seconds ago it asked last.", examples=[14.2])
     promise_s: float | None = Field(
-        description="Within how many seconds of that it has promised to ask again.", examples=[2.5]
+        description="Within how many seconds of that it has promised to ask again; null once it asks no more.",
+        examples=[2.5],
     )
     text: str = Field(
         description="The same in words.",

@@ -158,7 +158,7 @@ def test_a_change_of_a_run_without_a_job_says_what_that_means(live: httpx.Client
     job = RestJob(live)
     label = job.run()["label"]
     command = ("change", label, "scale", "0.5", "--why", "x", "--yes", "--at", "100")
-    waiting = "is WAITING: no job has it yet; one that begins beyond 100 gets the change from where it begins"
+    waiting = "is WAITING: no job has had it yet; one that begins beyond 100 gets the change from where it begins"
     assert preheat(*command).stderr == f"{label} {waiting}\n"
     job.attach()
     job.http.post(f"{job.path}/attempts/1/close", json={"token": job.token, "position": 1}).raise_for_status()

@@ -9,8 +9,9 @@ from live_runs.rest_job import RestJob
 from live_runs.script import Script
 from preheat.api.run_content import job_content
 from preheat.api.run_preview import restarted_content
-from preheat.runs import making
+from preheat.runs import attempts, making
 from preheat.runs.changes import Precondition
+from preheat.runs.knowledge import raise_generation
 from preheat.runs.rehearsal import rehearse_rollback
 from rest import problem
 
@@ -19,7 +20,7 @@ def test_an_answer_says_when_the_job_last_asked() -> None:
     """And within how long it promised to ask again: half of its lease of 5 s."""
     job = Script()
     assert job_content(job.run, job.now, job.limits) == {
-        "state": "WAITING", "position": None, "heard_s": None, "promise_s": None, "text": "no job has it yet"
+        "state": "WAITING", "position": None, "heard_s": None, "promise_s": None, "text": "no job has had it yet"
     }  # fmt: skip
     job.attach()
     job.ask(1)
@@ -35,8 +36,31 @@ def test_an_answer_says_when_the_job_last_asked() -> None:
     assert seen(14) == ("SILENT", 14, f"its job last asked 14 s ago; {promise}")
     assert seen(7200) == ("SILENT", 7200, f"its job last asked 2 h ago; {promise}")
     assert seen(-3)[1:] == (0, f"its job last asked 0 s ago; {promise}"), "the clock was set back"
+
+
+def test_it_promises_nothing_where_nothing_is_to_be_asked_any_more() -> None:
+    """Said goodbye, fenced by a loss of the database (not if it was gone before), or of a run that is finished."""
+    job = Script()
+
+    def seen(later_s: float) -> tuple[object, ...]:
+        found = job_content(job.run, job.now + later_s, job.limits)
+        return found["state"], found["promise_s"], found["text"]
+
+    fenced = "its job was cut off, since the database had lost what it knew, and is to attach again"
+    for generation, last_words in ((2, fenced), (3, "its job has said goodbye")):
+        job.attach()
+        job.ask(1)
+        if last_words != fenced:
+            job.save(attempts.close(job.run, job.run.attempt_number, job.token, 1, job.now))
+        job.save(raise_generation(job.run, generation, job.now))
+        assert seen(3) == ("CLOSED", None, last_words)
+    job.attach()
+    job.ask(1)
     job.save(making.finish(job.run, "ann", job.now))
-    assert seen(1) == ("FINISHED", 1, f"its job last asked 1 s ago; {promise}")
+    assert seen(4980) == ("FINISHED", None, "it takes nothing more; its job last asked 83 min ago")
+    waiting = Script()
+    job.save(making.finish(waiting.run, "ann", job.now))
+    assert seen(0) == ("FINISHED", None, "it takes nothing more; no job has had it yet")
 
 
 def test_dry_run_change_and_cancelling_say_it(job: RestJob) -> None:
