@@ -73,6 +73,10 @@ class JobDescription(BaseModel):
         description="Within how many seconds of that it has promised to ask again; null once it asks no more.",
         examples=[2.5],
     )
+    is_overdue: bool = Field(
+        description="Whether that has passed by half again: it may have ended without a word, and is not SILENT yet.",
+        examples=[False],
+    )
     text: str = Field(
         description="The same in words.",
         examples=["its job last asked 14 s ago; it promised to ask again within 2.5 s"],

@@ -11,7 +11,7 @@ from preheat.runs.preview import Preview, Side
 from preheat.runs.reports import as_json
 from preheat.runs.revision import base_of
 from preheat.runs.run import Attempt, Change, Controller, Rollback, Run
-from preheat.runs.states import is_alive, promised_s, seconds_until, state_of
+from preheat.runs.states import is_alive, is_overdue, promised_s, seconds_until, state_of
 from preheat.runs.status import status_now, status_of
 from preheat.schedule import id_of
 
@@ -90,6 +90,7 @@ def job_content(run: Run, now: float, limits: Limits) -> dict[str, Any]:
         "position": None if attempt is None else attempt.position,
         "heard_s": heard_s,
         "promise_s": promise_s,
+        "is_overdue": attempt is not None and not is_over and is_overdue(attempt, now),
         "text": f"it takes nothing more; {text}" if run.is_finished else text,
     }
 

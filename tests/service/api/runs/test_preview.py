@@ -12,7 +12,9 @@ from preheat.api.run_preview import restarted_content
 from preheat.runs import attempts, making
 from preheat.runs.changes import Precondition
 from preheat.runs.knowledge import raise_generation
+from preheat.runs.limits import Limits
 from preheat.runs.rehearsal import rehearse_rollback
+from preheat.runs.run import Lineage
 from rest import problem
 
 
@@ -20,7 +22,8 @@ def test_an_answer_says_when_the_job_last_asked() -> None:
     """And within how long it promised to ask again: half of its lease of 5 s."""
     job = Script()
     assert job_content(job.run, job.now, job.limits) == {
-        "state": "WAITING", "position": None, "heard_s": None, "promise_s": None, "text": "no job has had it yet"
+        "state": "WAITING", "position": None, "heard_s": None, "promise_s": None, "is_overdue": False,
+        "text": "no job has had it yet",
     }  # fmt: skip
     job.attach()
     job.ask(1)
@@ -36,6 +39,26 @@ def test_an_answer_says_when_the_job_last_asked() -> None:
     assert seen(14) == ("SILENT", 14, f"its job last asked 14 s ago; {promise}")
     assert seen(7200) == ("SILENT", 7200, f"its job last asked 2 h ago; {promise}")
     assert seen(-3)[1:] == (0, f"its job last asked 0 s ago; {promise}"), "the clock was set back"
+
+
+@pytest.mark.parametrize(("speakers", "promised_s"), [("one", 2.5), ("all", 30)])
+def test_a_job_is_overdue_when_its_promise_has_passed_by_half_again(speakers: Any, promised_s: float) -> None:
+    """A request takes a while: one that comes a little late is none. Nor is a job that is silent, gone, or finished."""
+    job = Script(limits=Limits())
+    job.attach(speakers=speakers, lineage=Lineage("torchelastic", 0))
+    job.ask(1)
+
+    def is_overdue(promises: float) -> Any:
+        return job_content(job.run, job.now + promises * promised_s, job.limits)["is_overdue"]
+
+    assert [is_overdue(promises) for promises in (0, 1.01, 1.49, 1.51, 3.99, 4.01)] == [
+        False, False, False, True, True, False
+    ]  # fmt: skip
+    going = job.run
+    job.save(making.finish(going, "ann", job.now))
+    assert is_overdue(2) is False
+    job.save(attempts.close(going, 1, job.token, 1, job.now))
+    assert is_overdue(2) is False
 
 
 def test_it_promises_nothing_where_nothing_is_to_be_asked_any_more() -> None:
