@@ -307,13 +307,13 @@ class LiveRuns:
 
     def rehearse_rollback(
         self, run_id: str, request: making.RollbackRequest, if_match: str | None, deadline: Deadline
-    ) -> tuple[Run, Run, Preview, tuple[Curve, Curve]]:
-        """The run, what it would be after a restart, and that as a preview with the curves before and after it."""
+    ) -> tuple[Run, Outcome[attempts.Attached], Preview, tuple[Curve, Curve]]:
+        """The run, what would come of a restart, and that as a preview with the curves before and after it."""
         run, curves = self.store.get(run_id), self.free_curves()
         precondition = changes.Precondition(run.etag if if_match is None else if_match, _new_id(8))
         outcome = rehearse_rollback(run, request, precondition, self.clock(), curves, self.limits)
         before, after = self._sides(run, outcome, curves)
-        return run, outcome.run, preview(outcome.answer.start, before, after, deadline), (before, after)
+        return run, outcome, preview(outcome.answer.start, before, after, deadline), (before, after)
 
     def withdraw_rollback(self, run_id: str, author: str, precondition: changes.Precondition) -> Run:
         """The run, whose job need not restart."""

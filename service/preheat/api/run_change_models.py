@@ -70,7 +70,12 @@ class JobDescription(BaseModel):
     position: int | None = Field(description="k, the next iteration to run, as it has said.", examples=[12_000])
     heard_s: float | None = Field(description="How many seconds ago it asked last.", examples=[14.2])
     promise_s: float | None = Field(
-        description="Within how many seconds of that it has promised to ask again.", examples=[2.5]
+        description="Within how many seconds of that it has promised to ask again; null once it asks no more.",
+        examples=[2.5],
+    )
+    is_overdue: bool = Field(
+        description="Whether that has passed by half again: it may have ended without a word, and is not SILENT yet.",
+        examples=[False],
     )
     text: str = Field(
         description="The same in words.",
@@ -124,14 +129,21 @@ class PreviewAnswer(BaseModel):
 
 
 class RestartedChange(BaseModel):
-    """A change that begins at the restart or later, and where it would stand then."""
+    """A change that begins at the restart or later, or that would be out then, and where it would stand."""
 
     change: ChangeDescription = Field(description="As it is now.")
     effect: int | None = Field(description="E then; null if it would be out.", examples=[14_501])
     stop: int | None = Field(description="The first iteration without it again then.", examples=[None])
+    kind: PlacementKind = Field(description="Why it would stand there, or be out.", examples=["from-here"])
+    reason: str | None = Field(
+        description="Why it would be out or moved, where the policy alone does not say it.",
+        examples=["the run ends with iteration 700"],
+    )
 
 
 class RollbackPreviewAnswer(PreviewAnswer):
     """What a dry run of a restart shows; `after` is the run when the job has made it."""
 
-    changes: list[RestartedChange] = Field(description="What becomes of the changes from there on.")
+    changes: list[RestartedChange] = Field(
+        description="What becomes of the changes from there on, and of those before it that would not stay."
+    )

@@ -11,7 +11,7 @@ from preheat.runs.preview import Preview, Side
 from preheat.runs.reports import as_json
 from preheat.runs.revision import base_of
 from preheat.runs.run import Attempt, Change, Controller, Rollback, Run
-from preheat.runs.states import is_alive, promised_s, seconds_until, state_of
+from preheat.runs.states import is_alive, is_overdue, promised_s, seconds_until, state_of
 from preheat.runs.status import status_now, status_of
 from preheat.schedule import id_of
 
@@ -79,15 +79,29 @@ def moment_content(run: Run, iteration: int, now: float) -> dict[str, Any]:
 def job_content(run: Run, now: float, limits: Limits) -> dict[str, Any]:
     """What is known of a run's job when something is asked of it: a `JobDescription`."""
     attempt, state = run.attempt, state_of(run, now, limits)
-    if attempt is None:
-        return {"state": state, "position": None, "heard_s": None, "promise_s": None, "text": "no job has it yet"}
-    heard_s, promise_s = max(now - attempt.heard_at, 0.0), promised_s(attempt)
-    text = f"its job last asked {_about(heard_s)} ago; it promised to ask again within {promise_s:g} s"
-    if attempt.is_closed:
-        text = "its job has said goodbye"
+    heard_s = None if attempt is None else max(now - attempt.heard_at, 0.0)
+    is_over = attempt is None or attempt.is_closed or run.is_finished
+    promise_s = None if attempt is None or is_over else promised_s(attempt)
+    text = _heard_text(attempt, heard_s)
+    if promise_s is not None:
+        text = f"{text}; it promised to ask again within {promise_s:g} s"
     return {
-        "state": state, "position": attempt.position, "heard_s": heard_s, "promise_s": promise_s, "text": text
-    }  # fmt: skip
+        "state": state,
+        "position": None if attempt is None else attempt.position,
+        "heard_s": heard_s,
+        "promise_s": promise_s,
+        "is_overdue": attempt is not None and not is_over and is_overdue(attempt, now),
+        "text": f"it takes nothing more; {text}" if run.is_finished else text,
+    }
+
+
+def _heard_text(attempt: Attempt | None, heard_s: float | None) -> str:
+    """What was last heard of a job."""
+    if attempt is None or heard_s is None:
+        return "no job has had it yet"
+    if attempt.is_fenced:
+        return "its job was cut off, since the database had lost what it knew, and is to attach again"
+    return "its job has said goodbye" if attempt.is_closed else f"its job last asked {_about(heard_s)} ago"
 
 
 def attempt_content(attempt: Attempt) -> dict[str, Any]:

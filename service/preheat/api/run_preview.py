@@ -13,7 +13,9 @@ from preheat.api.run_content import change_content, preview_content
 from preheat.budget import in_time
 from preheat.curve import Curve
 from preheat.plot.options import PlotOptions
+from preheat.runs.attempts import Attached
 from preheat.runs.changes import ChangeRequest
+from preheat.runs.draft import Outcome
 from preheat.runs.making import RollbackRequest
 from preheat.runs.run import Run
 
@@ -40,13 +42,28 @@ def rollback_preview_response(
         **preview_content(run, preview, [], now, runs.limits),
         # When, depends on the checkpoint, and on who starts the job.
         "effect": {"iteration": first, "in_s": None, "text": f"from iteration {first:,}"},
-        "changes": [
-            {"change": change_content(run, change, now), "effect": then.effect, "stop": then.stop_of(then.placement)}
-            for change, then in zip(run.changes, restarted.changes, strict=True)
-            if change.effect is not None and change.effect >= first
-        ],
+        "changes": restarted_content(run, restarted, first, now),
     }
     return _shown(context, run, curves, media_type, content)
+
+
+def restarted_content(run: Run, restarted: Outcome[Attached], first: int, now: float) -> list[dict[str, Any]]:
+    """What becomes of changes from a restart on, and of those before it that do not stay: each a `RestartedChange`.
+
+    A reduction goes with its report, wherever it begins.
+    """
+    reasons = {event.data["change"]: event.data.get("why") for event in restarted.events if "change" in event.data}
+    return [
+        {
+            "change": change_content(run, change, now),
+            "effect": then.effect,
+            "stop": then.stop_of(then.placement),
+            "kind": then.placement.kind,
+            "reason": reasons.get(change.id),
+        }
+        for change, then in zip(run.changes, restarted.run.changes, strict=True)
+        if change.effect is not None and (change.effect >= first or then.placement != change.placement)
+    ]
 
 
 def _media_type(context: RequestContext) -> str:

@@ -177,21 +177,24 @@ def _check_bound(run: Run, position: int, bound: int, limits: Limits) -> None:
 def _check_checkpoint(run: Run, request: AttachRequest, checkpoint: Checkpoint) -> None:
     if checkpoint.position != request.position:
         raise CheckpointMismatch("position", checkpoint.position, request.position)
-    shared = {origin.run: origin for origin in run.origins}
-    if checkpoint.run in shared:
-        last = shared[checkpoint.run].iteration + 1
-        if checkpoint.position > last:
-            raise CheckpointMismatch("position", checkpoint.position, f"at most {last}, where the run was forked")
-    elif checkpoint.run != run.id:
+    origin = next((each for each in run.origins if each.run == checkpoint.run), None)
+    if origin is None and checkpoint.run != run.id:
         raise CheckpointMismatch("run", checkpoint.run, run.id)
+    if origin is not None and checkpoint.attempt > origin.attempt:
+        rule = f"at most {origin.attempt}, the last attempt of run {origin.run} that this fork shares"
+        raise CheckpointMismatch("attempt", checkpoint.attempt, rule)
+    last = run.shared_until(checkpoint.attempt)
+    if last is not None and checkpoint.position > last:
+        raise CheckpointMismatch("position", checkpoint.position, f"at most {last}, where the run was forked")
     if request.knowledge is not None:
         return
-    if checkpoint.run == run.id:
+    if origin is None:
         check_knowledge(run, run.generation, checkpoint.revision, checkpoint.attempt)
     own = run.attempt_of(checkpoint.attempt)
     if own is None:
         raise CheckpointMismatch("attempt", checkpoint.attempt, f"one of this run's, up to {run.attempt_number}")
-    if checkpoint.acknowledged > own.handed:
+    # A fork does not know how far an attempt that it shares has come since.
+    if last is None and checkpoint.acknowledged > own.handed:
         raise KnowsMore(run.generation + 1, {"acknowledged": [checkpoint.acknowledged, own.handed]})
     if checkpoint.position < own.start:
         raise CheckpointMismatch("position", checkpoint.position, f"at least {own.start}, where that attempt began")

@@ -47,8 +47,8 @@ def raise_generation(run: Run, generation: int, now: float) -> Outcome[None]:
     if generation <= run.generation:
         return draft.outcome(None)
     draft.set(generation=generation)
-    if run.attempt is not None:
-        draft.set_attempt(run.attempt.number, is_closed=True)
+    if run.attempt is not None and not run.attempt.is_closed:
+        draft.set_attempt(run.attempt.number, is_closed=True, is_fenced=True)
     draft.note("generation-raised", generation=generation)
     return draft.outcome(None)
 

@@ -17,7 +17,7 @@ from preheat.runs.errors import HistoryUnknown, NotInForce, RunAlive, RunDiffers
 from preheat.runs.limits import DEFAULT_LIMITS, Limits
 from preheat.runs.record import line
 from preheat.runs.revision import base_of, revise
-from preheat.runs.run import Origin, Rollback, Run
+from preheat.runs.run import Attempt, Origin, Rollback, Run
 from preheat.runs.states import state_of
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, violation
@@ -69,7 +69,7 @@ def fork(run: Run, request: ForkRequest, run_id: str, now: float, curves: Curves
         raise HistoryUnknown(request.attempt, request.iteration, 0 if attempt is None else attempt.acknowledged)
     shared = line(run, request.attempt)
     # From the root on; each ends where the next one left it.
-    attempts = tuple(replace(each, is_closed=True) for each, _ in reversed(shared))
+    attempts = tuple(_shared(each, request.iteration + 1) for each, _ in reversed(shared))
     placed = (
         (change, change.placed_in(request.attempt)) for change in run.changes if change.placed_in(request.attempt)
     )
@@ -98,6 +98,18 @@ def fork(run: Run, request: ForkRequest, run_id: str, now: float, curves: Curves
                 draft.place(change, None, "dropped")
     revise(draft, curves)
     return draft.outcome(None)
+
+
+def _shared(attempt: Attempt, end: int) -> Attempt:
+    """An attempt as a fork has it: over, and nothing is known of what it did from `end` on."""
+    return replace(
+        attempt,
+        is_closed=True,
+        handed=min(attempt.handed, end),
+        acknowledged=min(attempt.acknowledged, end),
+        position=min(attempt.position, end),
+        overruns=tuple((start, min(stop, end)) for start, stop in attempt.overruns if start < end),
+    )
 
 
 def keep_fork(

@@ -142,7 +142,10 @@ def rewind(draft: Draft, parent: Attempt | None, k: int, reports: "Reports") -> 
     """
     if parent is None:
         return
-    stops = {each.number: k if stop is None else min(stop, k) for each, stop in line(draft.run, parent.number)}
+    stops = {
+        each.number: min(end for end in (k, stop, draft.run.shared_until(each.number)) if end is not None)
+        for each, stop in line(draft.run, parent.number)
+    }
     draft.set(controllers=tuple(_rewound(each, stops, reports) for each in draft.run.controllers))
     for change in draft.run.changes:
         cause = change.cause

@@ -102,7 +102,7 @@ class Attempt:
     """One life of the job, from iteration `start` on; child of `parent` at that iteration.
 
     `schedule_id` is the last revision's, by which it ran; `overruns` are the last windows that it went on through while
-    the service was out of reach.
+    the service was out of reach. It `is_closed` by its goodbye, or, then `is_fenced`, by a loss of the database.
     """
 
     number: int
@@ -122,6 +122,7 @@ class Attempt:
     lineage: Lineage | None = None
     world_size: int | None = None
     is_closed: bool = False
+    is_fenced: bool = False
     is_asked: bool = False
     overruns: tuple[tuple[int, int], ...] = ()
 

@@ -10,6 +10,9 @@ State = Literal["WAITING", "RUNNING", "SILENT", "STALLED", "CLOSED", "FINISHED"]
 _PROMISES = 2
 """So many leases without a heartbeat are silence."""
 
+_OVERDUE = 1.5
+"""So many times what was promised is late: healthy jobs ask a little after half a lease, by the length of a request."""
+
 
 def state_of(run: Run, now: float, limits: Limits = DEFAULT_LIMITS) -> State:
     """WAITING before the first attempt; SILENT without heartbeats; STALLED with heartbeats at the same iteration."""
@@ -42,6 +45,11 @@ def silent_at(attempt: Attempt) -> float:
 def promised_s(attempt: Attempt) -> float:
     """Within how many seconds of asking the attempt asks again, whether it needs to or not."""
     return attempt.lease_s / 2
+
+
+def is_overdue(attempt: Attempt, now: float) -> bool:
+    """Whether an attempt that is alive should have asked by now, even if its request was slow to come."""
+    return is_alive(attempt, now) and now > attempt.heard_at + _OVERDUE * promised_s(attempt)
 
 
 def seconds_until(attempt: Attempt, iteration: int) -> float | None:

@@ -148,7 +148,9 @@ def test_a_change_says_when_it_begins_later_than_wanted(job: RestJob, preheat: C
     label = job.run()["label"]
     command = ("change", label, "scale", "0.5", "--why", "x", "--at")
     late = r"wanted 9, in force from 17: iterations below 17 were handed out\n"
-    asked = rf"{label} is [A-Z]+: its job last asked \d+ \w+ ago; it promised to ask again within 2\.5 s"
+    asked = (
+        rf"{label} is (RUNNING|OVERDUE|SILENT): its job last asked \d+ \w+ ago; it promised to ask again within 2\.5 s"
+    )
     for at, how, said in (("9", "--dry-run", late + asked), ("9", "--yes", late + asked), ("100", "--yes", asked)):
         assert re.match(said, preheat(*command, at, how).stderr)
 
@@ -158,7 +160,7 @@ def test_a_change_of_a_run_without_a_job_says_what_that_means(live: httpx.Client
     job = RestJob(live)
     label = job.run()["label"]
     command = ("change", label, "scale", "0.5", "--why", "x", "--yes", "--at", "100")
-    waiting = "is WAITING: no job has it yet; one that begins beyond 100 gets the change from where it begins"
+    waiting = "is WAITING: no job has had it yet; one that begins beyond 100 gets the change from where it begins"
     assert preheat(*command).stderr == f"{label} {waiting}\n"
     job.attach()
     job.http.post(f"{job.path}/attempts/1/close", json={"token": job.token, "position": 1}).raise_for_status()
@@ -167,21 +169,21 @@ def test_a_change_of_a_run_without_a_job_says_what_that_means(live: httpx.Client
 
 
 @pytest.mark.parametrize(
-    ("state", "heard_s", "said"),
+    ("state", "is_overdue", "said"),
     [
-        ("RUNNING", 2.5, "RUNNING: it asked"),
-        ("RUNNING", 2.6, f"OVERDUE: it asked{ALONE}"),
-        ("SILENT", 14.2, f"SILENT: it asked{ALONE}"),
+        ("RUNNING", False, "RUNNING: it asked"),
+        ("RUNNING", True, f"OVERDUE: it asked{ALONE}"),
+        ("SILENT", False, f"SILENT: it asked{ALONE}"),
         (
             "STALLED",
-            1.0,
+            False,
             "STALLED: it asked; it stands at 1,200, and the change waits until it gets to 1,840",
         ),
     ],
 )
-def test_a_state_means_something_for_where_a_change_begins(state: str, heard_s: float, said: str) -> None:
+def test_a_state_means_something_for_where_a_change_begins(state: str, is_overdue: bool, said: str) -> None:
     """Nothing more where the job goes on as it has promised."""
-    job = {"state": state, "position": 1200, "heard_s": heard_s, "promise_s": 2.5, "text": "it asked"}
+    job = {"state": state, "position": 1200, "is_overdue": is_overdue, "text": "it asked"}
     assert begin_words("llama", job, 1840, None) == [f"llama is {said}"]
 
 
@@ -253,6 +255,18 @@ def test_a_restart_is_shown_first(job: RestJob, preheat: Command) -> None:
     job.attach(30)
     found = {each["id"]: each["effect"] for each in job.http.get(f"{job.path}/changes").json()["changes"]}
     assert found == {before["id"]: 17, early["id"]: 30, planned["id"]: 700}
+
+
+def test_a_change_that_a_restart_makes_impossible_is_not_called_dropped(job: RestJob, preheat: Command) -> None:
+    """A cool-down that begins earlier ends the run before it: missed, and why."""
+    cooldown = job.change("cooldown", iterations=650)["change"]
+    planned = job.change(factor=0.5, at=660)["change"]
+    job.run_to(60)
+    shown = preheat("rollback", job.run()["label"], "--after", "4", "--changes", "from-here", "--why", "x", "--dry-run")
+    lines = [re.split(" {2,}", line.strip()) for line in shown.stdout.splitlines()]
+    then = {line[0]: line[-1] for line in lines if ID.fullmatch(line[0])}
+    end = 5 + 650 - 1
+    assert then == {cooldown["id"]: "from 5", planned["id"]: f"missed: the run ends with iteration {end}"}
 
 
 def test_a_fork_prints_its_id(job: RestJob, preheat: Command) -> None:

@@ -18,9 +18,11 @@ from preheat.runs.errors import (
     RunFinished,
     RunLocked,
 )
+from preheat.runs.facts import Overrun
 from preheat.runs.limits import Limits
 from preheat.runs.record import entries
 from preheat.runs.run import to_json
+from preheat.runs.status import status_of
 from preheat.schedule import Schedule
 
 COSINE = {"target_lr": 0.1, "total_iterations": 200, "after_scheduler": {"type": "CosineAnnealingLR"}}
@@ -89,6 +91,69 @@ def test_a_fork_shares_the_history_and_lives_on_its_own() -> None:
     assert original.schedule_id != forked.schedule_id
     job.run = original
     assert job.lr(120) == plain.lr(120)[0] * 0.5 * 0.5
+
+
+def test_what_a_fork_does_not_share_is_no_checkpoint_of_it() -> None:
+    """Its own attempts have the numbers of those that its ancestors began later; a fork of it shares less still."""
+    job = started(COSINE)
+    job.run_to(60)
+    job.attach(40, checkpoint=True)
+    job.run_to(56)
+    job.save(making.fork(job.run, making.ForkRequest(2, 49, "b"), "run-2", job.now, job.shelf))
+    job.attach(45, checkpoint=attempts.Checkpoint("run-1", 2, 1, 45, 45))
+    job.run_to(60)
+    before = job.run
+    for position in (47, 52):  # within what is shared of attempt 2, and beyond it
+        with pytest.raises(CheckpointMismatch, match=r"attempt of the checkpoint \(3\) must be at most 2.* run-1 "):
+            job.attach(position, checkpoint=attempts.Checkpoint("run-1", 3, 1, position, position))
+    assert job.run == before
+    job.save(making.fork(job.run, making.ForkRequest(1, 29, "c"), "run-3", job.now, job.shelf))
+    for run in ("run-1", "run-2", "run-3"):
+        with pytest.raises(CheckpointMismatch, match=r"position of the checkpoint \(31\) must be at most 30"):
+            job.attach(31, checkpoint=attempts.Checkpoint(run, 1, 1, 31, 31))
+    assert job.attach(30, checkpoint=attempts.Checkpoint("run-1", 1, 1, 30, 30)).attempt == 2
+
+
+def test_a_checkpoint_that_an_ancestor_saved_after_the_fork_may_know_more_of_it() -> None:
+    """Of an attempt that was not there yet: what it has acknowledged by then is no loss of the database."""
+    job = started(COSINE)
+    job.run_to(20)
+    job.ask(20)
+    forked = making.fork(job.run, making.ForkRequest(1, job.run.horizon - 1, "b"), "run-2", job.now, job.shelf)
+    k, original = job.run.horizon, job.run
+    job.run_to(k)
+    job.ask(k)
+    job.ask(k)
+    saved = job.checkpoint(k)
+    assert saved.acknowledged > original.horizon
+    job.save(forked)
+    job.attach(k, checkpoint=saved)
+    assert [each.acknowledged for each in job.run.attempts] == [k, k]
+    assert job.run.generation == 1
+
+
+def test_nothing_is_known_of_what_lies_between_a_fork_and_its_job() -> None:
+    """Though the other run used it: neither its record, nor its changes, nor its reports are those of the fork."""
+    job = started(COSINE)
+    job.change(factor=0.5, at=44)
+    job.run_to(43)
+    job.ask(43, overrun=Overrun(43, 60, 2))
+    job.run_to(60)
+    for n in range(41, 46):
+        job.report(n, float(n))
+    job.save(making.fork(job.run, making.ForkRequest(1, 40, "b"), "run-2", job.now, job.shelf))
+    (shared,) = job.run.attempts
+    assert (shared.position, shared.acknowledged, shared.handed, shared.overruns) == (41, 41, 41, ())
+    with pytest.raises(HistoryUnknown, match="up to iteration 40, not 45"):
+        making.fork(job.run, making.ForkRequest(1, 45, "c"), "run-3", job.now, job.shelf)
+    job.control(patience=0)
+    job.attach(46)
+    assert (job.run.controllers[0].folded, len(job.run.changes)) == (-1, 1)
+    job.run_to(50)
+    parts = [(part, at.attempt, at.certainty, at.is_overrun) for part, at in entries(job.run, 2, 1, 50)]
+    assert parts == [(range(1, 41), 1, "used", False), (range(41, 46), 1, "unknown", False),
+                     (range(46, 50), 2, "used", False)]  # fmt: skip
+    assert [status_of(job.run, job.run.changes[0], attempt) for attempt in (1, 2)] == ["scheduled", "applied"]
 
 
 def test_a_fork_of_an_older_attempt_has_the_changes_as_they_stood_there() -> None:

@@ -23,7 +23,7 @@ def print_restart(run: Mapping[str, Any], preview: Mapping[str, Any]) -> None:
     say(f"{run['label']}: restart at iteration {first}; the next is {number(run['position'])} now")
     rows = [(each["change"]["id"], *_moved(each)) for each in preview["changes"]]
     if not rows:
-        say("no change begins there or later: what follows is as it was")
+        say("no change begins there or later, and none before it goes: what follows is as it was")
         return
     print_table(("change", "what", "iterations", "then"), rows)
     _print_sides(preview)
@@ -31,8 +31,9 @@ def print_restart(run: Mapping[str, Any], preview: Mapping[str, Any]) -> None:
 
 def _moved(each: Mapping[str, Any]) -> tuple[str, str, str]:
     """What a change does, where it stands, and where it would."""
-    change = each["change"]
-    return operation_words(change["operation"]), span_words(change), span_words(each) or "dropped"
+    change, reason = each["change"], each["reason"]
+    then = span_words(each) or each["kind"]
+    return operation_words(change["operation"]), span_words(change), then if reason is None else f"{then}: {reason}"
 
 
 def _print_sides(preview: Mapping[str, Any]) -> None:

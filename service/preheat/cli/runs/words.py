@@ -39,8 +39,7 @@ def begin_words(label: str, job: Mapping[str, Any], effect: int, wanted: int | N
     if wanted is not None and effect > wanted:
         reason = f"iterations below {number(effect)} were handed out"
         lines.append(f"wanted {number(wanted)}, in force from {number(effect)}: {reason}")
-    is_overdue = job["state"] == "RUNNING" and job["heard_s"] > job["promise_s"]
-    state = "OVERDUE" if is_overdue else job["state"]
+    state = "OVERDUE" if job["is_overdue"] else job["state"]
     meaning = _UNHEARD.get(state, "").format(effect=number(effect), position=number(job["position"]))
     return [*lines, f"{label} is {state}: {job['text']}{meaning}"]
 
