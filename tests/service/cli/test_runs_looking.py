@@ -65,11 +65,22 @@ def test_a_job_that_ran_to_its_end_is_shown_so(live: httpx.Client, preheat: Comm
     body = {"token": job.token, "position": 21}
     live.post(f"{job.path}/attempts/{job.attempt}/close", json=body).raise_for_status()
     shown = preheat("show", label).stdout
-    assert re.search(r"state +CLOSED, at its end\niteration +all 20 have run\n", shown)
+    assert re.search(r"state +CLOSED, at its end\niteration +the last, 20, has run\n", shown)
     watched = preheat("watch", label)
     assert (watched.exit_code, "closed: attempt 1 said goodbye before iteration 21\n" in watched.stdout) == (0, True)
     job.change("extend", total_iterations=30)
     assert "at its end" not in preheat("show", label).stdout
+
+
+def test_of_a_job_that_began_after_the_end_no_iteration_is_said_to_have_run(
+    live: httpx.Client, preheat: Command
+) -> None:
+    """A loop that was resumed too far tells nothing of what is before it."""
+    job = RestJob(live, {"target_lr": 0.1, "total_iterations": 20})
+    job.attach(21)
+    shown = preheat("show", job.run()["label"]).stdout
+    assert re.search(r"iteration +attempt 1 began at 21, after the last, 20\n", shown)
+    assert "run\n" not in shown
 
 
 def test_history_tells_who_did_what_and_why(job: RestJob, preheat: Command) -> None:
