@@ -30,6 +30,7 @@ from preheat_client import (
 )
 from preheat_client._runs.reports import MOST_WAITING
 from preheat_client.run import Run
+from preheat_client.run_status import Change
 from preheat_client.schedule import lr_table
 from running_service import free_port, wait_until
 from support.fake_runs import SPEC
@@ -223,9 +224,27 @@ class TestWindows:
             wait_until(lambda: run.status.last_change is not None and heard, SOON_S)
             assert run.status.revision == 2
             assert run.plan(effect) == planned(effect, effect + 1, 0.5)[0]
+            assert run.status.last_change is not None
+            assert run.status.last_change.status == "applied"  # the answer that was heard said "scheduled"
         ((label, change),) = heard
         assert (label, change.author, change.why, change.effect) == ("llama", "ann", "spike", effect)
         assert change.operation == {"op": "scale", "factor": 0.5}
+
+    @pytest.mark.parametrize(
+        ("said", "effect", "position", "stands"),
+        [
+            ("scheduled", 40, 40, "scheduled"),
+            ("scheduled", 40, 41, "applied"),
+            ("applied", 40, 30, "scheduled"),  # a rewind: it is used again, from 40 on
+            ("reverted", 40, 41, "reverted"),
+            ("missed", None, 41, "missed"),
+        ],
+    )
+    def test_a_change_that_was_heard_of_stands_where_the_loop_is(
+        self, said: str, effect: int | None, position: int, stands: str
+    ) -> None:
+        """Applied from the first iteration that has run with it; what is out of the fold stays as it was told."""
+        assert Change("c", {}, "spike", "ann", effect, said).at(position).status == stands
 
     def test_a_callback_that_fails_reaches_nothing_else(self, runs: Any, caplog: pytest.LogCaptureFixture) -> None:
         """It is logged, and the loop goes on."""
@@ -442,13 +461,16 @@ class TestAttempts:
         assert bodies[0] == bodies[-1]
 
     def test_patience_has_an_end(self, runs: Any) -> None:
-        """Who would have to wait longer is refused, and a later try may succeed."""
+        """It waits that long, however much later it is told to ask again, asks once more, and may be tried later."""
         runs.toy.again_after_s = 3600
         occupy(runs)
         with Preheat(runs.url) as preheat:
-            run = preheat.run("llama", SPEC, patience_s=SOON_S)
+            run = preheat.run("llama", SPEC, patience_s=0.5)
+            began = time.monotonic()
             with pytest.raises(RunOccupied):
                 run.lr(1)
+            assert time.monotonic() - began >= 0.5
+            assert len(runs.service.asked("attempts")) == 2
             runs.toy.is_alive = False
             assert run.lr(1) == 0.000001
 

@@ -110,7 +110,8 @@ class Run(Described):
             state = RunState.OVERRUN if part.is_overrun else RunState.READY
         revision, attempt = (part.revision, part.attempt) if part else (self._description.revision, 0)
         has = speaker.acknowledged if speaker else part.acknowledged if part else 0
-        change, error = self._health.last_change, self._health.last_error
+        heard, error = self._health.last_change, self._health.last_error
+        change = None if heard is None else heard.at(position)
         return RunStatus(state, revision, attempt, position, has, change, self._news.restart, error, dropped)
 
     def plan(self, iteration: int) -> Row:
