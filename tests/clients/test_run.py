@@ -159,6 +159,23 @@ class TestLooking:
         with Preheat(runs.url) as preheat, pytest.raises(ValueError, match=message):
             preheat.run("llama", SPEC, **options)
 
+    @pytest.mark.parametrize(
+        ("name", "value", "rule"),
+        [
+            ("take_over", "no", "must be True or False"),
+            ("take_over", 1, "must be True or False"),
+            ("patience_s", "4", "must be a number of seconds"),
+            ("patience_s", True, "must be a number of seconds"),
+            ("on_change", 5, "must be a function of two arguments: the run, and the news"),
+            ("on_restart", "stop", "must be a function of two arguments: the run, and the news"),
+        ],
+    )
+    def test_arguments_of_another_type_are_refused_at_once(self, runs: Any, name: str, value: Any, rule: str) -> None:
+        """By name, value and rule, before anything is asked of the service."""
+        with Preheat(runs.url) as preheat, pytest.raises(TypeError, match=re.escape(f"{name} ({value!r}) {rule}")):
+            preheat.run("llama", SPEC, **{name: value})
+        assert runs.service.requests == []
+
     @pytest.mark.parametrize("arguments", [(SPEC, "llama"), ("llama", "SGD"), (7, SPEC)])
     def test_what_is_no_label_or_spec_is_named(self, runs: Any, arguments: Any) -> None:
         """Swapped, they are told apart before anything is asked of the service."""

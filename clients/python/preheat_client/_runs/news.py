@@ -59,3 +59,10 @@ class News:
         tell = self._on_change
         if tell is not None:
             self._health.call(lambda: tell(run, change))
+
+
+def check_callbacks(**callbacks: object) -> None:
+    """Raises TypeError, with name, value and rule, for what cannot be called; None stands for no callback."""
+    for name, callback in callbacks.items():
+        if callback is not None and not callable(callback):
+            raise TypeError(f"{name} ({callback!r:.80}) must be a function of two arguments: the run, and the news")
