@@ -64,8 +64,8 @@ def test_an_operation_gives_the_lrs_of_its_formula(
     job.ask(1)
     if not lrs:
         refused = preheat("change", job.run()["label"], *arguments, "--why", "x", "--yes")
-        assert refused.exit_code == 1
-        assert "until" in refused.stderr
+        assert refused.exit_code == 2
+        assert "--until (1,00) must be" in refused.stderr
         return
     changed(preheat, job, *arguments)
     assert job.lrs(*lrs) == pytest.approx([*lrs.values()], rel=1e-12, abs=1e-17)
