@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from live_runs.rest_job import RestJob
+from preheat.cli.runs.words import event_words
 from support.runs_cli import Command, cosine
 
 
@@ -95,6 +97,28 @@ def test_history_tells_who_did_what_and_why(job: RestJob, preheat: Command) -> N
     assert content["events"] == job.events()
     assert [each["number"] for each in content["attempts"]] == [1, 2]
     assert [each["why"] for each in content["changes"]] == ["spike"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "words"),
+    [
+        (
+            "lr-jump",
+            {"attempt": 2, "iteration": 1401, "jumps": {"default": [0.019375000000000003, 0.017430435004969835]}},
+            "the LR of attempt 2 jumps at iteration 1,401: default from 0.019375 to 0.0174304",
+        ),
+        (
+            "reduction-refused",
+            {"controller": "c0ffee", "iteration": 1500, "why": "run e80 is locked"},
+            "c0ffee has not reduced the LR by the report of iteration 1,500: run e80 is locked",
+        ),
+        # Of another version of the service.
+        ("lr-jump", {"attempt": 2, "jumps": {"default": 3}}, "attempt 2, jumps default 3"),
+    ],
+)
+def test_an_event_is_told_in_words(kind: str, data: dict[str, Any], words: str) -> None:
+    """Numbers as people read them; what does not have what it should is told by its data."""
+    assert event_words({"kind": kind, "data": data}) == words
 
 
 def test_what_a_run_does_not_have_is_an_error(live: httpx.Client, job: RestJob, preheat: Command) -> None:
