@@ -28,6 +28,7 @@ from preheat_client import (
     ScheduleMismatch,
     ServiceUnavailable,
 )
+from preheat_client._core.logged import report_logged
 from preheat_client._runs.reports import MOST_WAITING
 from preheat_client.run import Run
 from preheat_client.run_status import Change
@@ -377,6 +378,27 @@ class TestReports:
             wait_until(lambda: {(1, 1, "loss"), (1, 2, "loss")} <= runs.toy.reports.keys(), SOON_S)
             used_until_answered(run, 100)
             assert run.status.dropped_reports == 1
+
+    def test_one_after_the_goodbye_is_said_to_be_dropped(self, runs: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """Once, and by no error: a loop logs on after its last update."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            run.report(1, loss=1.0)
+            run.close()
+            assert "close()" not in caplog.text
+            run.report(2, loss=1.0)
+            run.report(3, loss=1.0)
+        assert caplog.text.count("the report of update 2 came after close(): nothing that is reported now is sent") == 1
+        assert "update 3" not in caplog.text
+
+    def test_one_without_a_value_is_refused(self, runs: Any) -> None:
+        """It would say nothing; what a framework logs without a number is no report."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            with pytest.raises(TypeError, match=r"report\(1\) has no value: give each by its name, such as loss=0.5"):
+                run.report(1)
+            report_logged(run, 1, {"learning_rate": 0.1, "stage": "warm-up"})
 
     def test_what_is_no_number_is_refused(self, runs: Any) -> None:
         """By name and value, where it is reported."""

@@ -26,7 +26,14 @@ class News:
         """Begins anew, with another attempt."""
         self.restart: Restart | None = None
         """What this attempt was asked for."""
-        self._has_differed = False
+        self._has_differed = self._has_dropped = False
+
+    def dropped(self, iteration: int) -> None:
+        """Tells the log of a report after the goodbye, once."""
+        if not self._has_dropped:
+            self._has_dropped = True
+            message = "%s: the report of update %d came after close(): nothing that is reported now is sent"
+            _LOG.warning(message, self._health.name, iteration)
 
     def differs(self, iteration: int, lrs: Mapping[str, Any]) -> None:
         """Tells the log of an update at another LR than was handed out, once."""
