@@ -174,12 +174,9 @@ class LintedTrack:
 
 def _keeps_at(amendment: Amendment, group: str, lr: float) -> bool:
     """Whether an amendment keeps a param group's LR at a value, or above it."""
-    if isinstance(amendment, HoldAmendment):
-        kept = amendment.value
-    elif isinstance(amendment, ScaleAmendment):
-        kept = amendment.floor
-    else:
+    if not isinstance(amendment, HoldAmendment | ScaleAmendment):
         return False
+    kept = amendment.value if isinstance(amendment, HoldAmendment) else amendment.floor
     is_of_it = amendment.hyperparameter == LR_NAME and group in (amendment.param_groups or (group,))
     return is_of_it and (kept.get(group) if isinstance(kept, dict) else kept) == lr
 
