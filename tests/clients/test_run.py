@@ -28,8 +28,10 @@ from preheat_client import (
     ScheduleMismatch,
     ServiceUnavailable,
 )
+from preheat_client._core.logged import report_logged
 from preheat_client._runs.reports import MOST_WAITING
 from preheat_client.run import Run
+from preheat_client.run_status import Change
 from preheat_client.schedule import lr_table
 from running_service import free_port, wait_until
 from support.fake_runs import SPEC
@@ -158,6 +160,23 @@ class TestLooking:
         with Preheat(runs.url) as preheat, pytest.raises(ValueError, match=message):
             preheat.run("llama", SPEC, **options)
 
+    @pytest.mark.parametrize(
+        ("name", "value", "rule"),
+        [
+            ("take_over", "no", "must be True or False"),
+            ("take_over", 1, "must be True or False"),
+            ("patience_s", "4", "must be a number of seconds"),
+            ("patience_s", True, "must be a number of seconds"),
+            ("on_change", 5, "must be a function of two arguments: the run, and the news"),
+            ("on_restart", "stop", "must be a function of two arguments: the run, and the news"),
+        ],
+    )
+    def test_arguments_of_another_type_are_refused_at_once(self, runs: Any, name: str, value: Any, rule: str) -> None:
+        """By name, value and rule, before anything is asked of the service."""
+        with Preheat(runs.url) as preheat, pytest.raises(TypeError, match=re.escape(f"{name} ({value!r}) {rule}")):
+            preheat.run("llama", SPEC, **{name: value})
+        assert runs.service.requests == []
+
     @pytest.mark.parametrize("arguments", [(SPEC, "llama"), ("llama", "SGD"), (7, SPEC)])
     def test_what_is_no_label_or_spec_is_named(self, runs: Any, arguments: Any) -> None:
         """Swapped, they are told apart before anything is asked of the service."""
@@ -223,9 +242,27 @@ class TestWindows:
             wait_until(lambda: run.status.last_change is not None and heard, SOON_S)
             assert run.status.revision == 2
             assert run.plan(effect) == planned(effect, effect + 1, 0.5)[0]
+            assert run.status.last_change is not None
+            assert run.status.last_change.status == "applied"  # the answer that was heard said "scheduled"
         ((label, change),) = heard
         assert (label, change.author, change.why, change.effect) == ("llama", "ann", "spike", effect)
         assert change.operation == {"op": "scale", "factor": 0.5}
+
+    @pytest.mark.parametrize(
+        ("said", "effect", "position", "stands"),
+        [
+            ("scheduled", 40, 40, "scheduled"),
+            ("scheduled", 40, 41, "applied"),
+            ("applied", 40, 30, "scheduled"),  # a rewind: it is used again, from 40 on
+            ("reverted", 40, 41, "reverted"),
+            ("missed", None, 41, "missed"),
+        ],
+    )
+    def test_a_change_that_was_heard_of_stands_where_the_loop_is(
+        self, said: str, effect: int | None, position: int, stands: str
+    ) -> None:
+        """Applied from the first iteration that has run with it; what is out of the fold stays as it was told."""
+        assert Change("c", {}, "spike", "ann", effect, said).at(position).status == stands
 
     def test_a_callback_that_fails_reaches_nothing_else(self, runs: Any, caplog: pytest.LogCaptureFixture) -> None:
         """It is logged, and the loop goes on."""
@@ -342,6 +379,27 @@ class TestReports:
             used_until_answered(run, 100)
             assert run.status.dropped_reports == 1
 
+    def test_one_after_the_goodbye_is_said_to_be_dropped(self, runs: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """Once, and by no error: a loop logs on after its last update."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            run.lr(1)
+            run.report(1, loss=1.0)
+            run.close()
+            assert "close()" not in caplog.text
+            run.report(2, loss=1.0)
+            run.report(3, loss=1.0)
+        assert caplog.text.count("the report of update 2 came after close(): nothing that is reported now is sent") == 1
+        assert "update 3" not in caplog.text
+
+    def test_one_without_a_value_is_refused(self, runs: Any) -> None:
+        """It would say nothing; what a framework logs without a number is no report."""
+        with Preheat(runs.url) as preheat:
+            run = preheat.run("llama", SPEC)
+            with pytest.raises(TypeError, match=r"report\(1\) has no value: give each by its name, such as loss=0.5"):
+                run.report(1)
+            report_logged(run, 1, {"learning_rate": 0.1, "stage": "warm-up"})
+
     def test_what_is_no_number_is_refused(self, runs: Any) -> None:
         """By name and value, where it is reported."""
         with Preheat(runs.url) as preheat, pytest.raises(TypeError, match=r"loss \('x'\) must be a number"):
@@ -442,13 +500,16 @@ class TestAttempts:
         assert bodies[0] == bodies[-1]
 
     def test_patience_has_an_end(self, runs: Any) -> None:
-        """Who would have to wait longer is refused, and a later try may succeed."""
+        """It waits that long, however much later it is told to ask again, asks once more, and may be tried later."""
         runs.toy.again_after_s = 3600
         occupy(runs)
         with Preheat(runs.url) as preheat:
-            run = preheat.run("llama", SPEC, patience_s=SOON_S)
+            run = preheat.run("llama", SPEC, patience_s=0.5)
+            began = time.monotonic()
             with pytest.raises(RunOccupied):
                 run.lr(1)
+            assert time.monotonic() - began >= 0.5
+            assert len(runs.service.asked("attempts")) == 2
             runs.toy.is_alive = False
             assert run.lr(1) == 0.000001
 

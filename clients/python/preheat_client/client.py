@@ -14,6 +14,7 @@ from preheat_client._core.session import Session
 from preheat_client._core.startup import Startup
 from preheat_client._runs.answers import Change, Restart
 from preheat_client._runs.heartbeat import Speakers, options_of
+from preheat_client._runs.news import check_callbacks
 from preheat_client._runs.processes import processes_of
 from preheat_client.errors import ServiceUnavailable
 from preheat_client.run import Run
@@ -106,8 +107,9 @@ class Preheat:
 
         Raises RunDiffers, which has both specs' differences, InvalidSpec, RequestRefused; ServiceUnavailable after
         `start_timeout_s`: a run's LRs are the service's alone; for the same reason InvalidFallback where there is an
-        override file, instead of which people change the run. ValueError for a client that is not online, and for many
-        speakers whose launcher (torchelastic, SLURM) does not say which job they are.
+        override file, instead of which people change the run. TypeError for an argument of another type; ValueError for
+        a client that is not online, and for many speakers whose launcher (torchelastic, SLURM) does not say which job
+        they are.
         """
         from preheat_client._runs.opening import Opening  # noqa: PLC0415 - with a run, as formulas
 
@@ -115,6 +117,7 @@ class Preheat:
             raise TypeError(
                 f"run(label, spec): label ({label!r:.80}) must be a string, and spec ({spec!r:.80}) a mapping"
             )
+        check_callbacks(on_change=on_change, on_restart=on_restart)
         session, processes = self._session, processes_of(os.environ)
         options = options_of(speakers, take_over, patience_s, session.configuration.timeout_s, processes)
         if session.api is None:

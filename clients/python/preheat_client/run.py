@@ -110,7 +110,8 @@ class Run(Described):
             state = RunState.OVERRUN if part.is_overrun else RunState.READY
         revision, attempt = (part.revision, part.attempt) if part else (self._description.revision, 0)
         has = speaker.acknowledged if speaker else part.acknowledged if part else 0
-        change, error = self._health.last_change, self._health.last_error
+        heard, error = self._health.last_change, self._health.last_error
+        change = None if heard is None else heard.at(position)
         return RunStatus(state, revision, attempt, position, has, change, self._news.restart, error, dropped)
 
     def plan(self, iteration: int) -> Row:
@@ -156,18 +157,23 @@ class Run(Described):
         """Notes numbers of an update (loss, grad_norm, …), which are sent with the next request.
 
         Never waits, and never fails for what the service says: reports are kept in memory, the last 10,000. Under
-        torch.distributed only rank 0's count. NaN and infinities are values too.
+        torch.distributed only rank 0's count. NaN and infinities are values too. After `close` the log says, once, that
+        they are dropped.
 
-        Raises TypeError for what is no number, ValueError for a negative iteration or a name that is blank, not
-        printable or longer than 100 characters.
+        Raises TypeError for what is no number and without any, ValueError for a negative iteration or a name that is
+        blank, not printable or longer than 100 characters.
         """
         iteration = whole_number(iteration)
+        if not values:
+            raise TypeError(f"report({iteration}) has no value: give each by its name, such as loss=0.5")
         if (
             self._attachment is not None
             and self._opened.options.reports
             and (not self._ranks or self._ranks.is_speaker)
         ):
             self._attachment.heartbeat.reports.add(iteration, values)
+            if self._attachment.heartbeat.is_closed:
+                self._news.dropped(iteration)
 
     def begin(self, iteration: int, state: Mapping[str, Any] | None = None, user: Any = None) -> None:
         """Attaches with update `iteration` as the next one; for adapters, which call it before their first update.

@@ -38,8 +38,9 @@ class RunStatus:
 
     `revision` and `attempt` (0 before the first update) are those of the LRs in use; `position` is the next iteration
     to run, and `acknowledged` the end of what the service knows to have arrived here. `last_change`: the change that
-    was heard of last. `restart`: a restart that a person has asked for. `last_error`: what went wrong last, None if
-    nothing has since the service answered. `dropped_reports`: those that there was no room for.
+    was heard of last, `applied` once its first iteration has run here. `restart`: a restart that a person has asked
+    for. `last_error`: what went wrong last, None if nothing has since the service answered. `dropped_reports`: those
+    that there was no room for.
     """
 
     state: RunState

@@ -1,9 +1,10 @@
 """The command line: `preheat` and its commands."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from preheat import __version__
 from preheat.cli.conversions import export_spec, import_spec, list_recipes
@@ -16,9 +17,23 @@ from preheat.cli.schedules import diff, lint, lrs, plot
 from preheat.cli.serve import serve
 from preheat.cli.store import store
 
+
+class _Root(TyperGroup):
+    """All commands; what is wrong with an argument is told without pydantic's own prefix, which typer leaves there."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 open_closed_streams()
 app = typer.Typer(
     name="preheat",
+    cls=_Root,
     help="Learning-rate schedules as a service.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -26,6 +26,7 @@ class LintedCurve:
     def __init__(self, curve: Curve, deadline: Deadline) -> None:
         self.columns, self.total_iterations = curve.columns, curve.total_iterations
         self.own_total = curve.schedule.spec.total_iterations
+        self.amendments = curve.schedule.spec.amendments or ()
         self._curve, self._deadline = curve, deadline
         self._table = table_of(curve.schedule.spec) if curve.has_closed_form else None
         self._values: dict[tuple[int, int], float] = {}

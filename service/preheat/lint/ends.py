@@ -111,14 +111,15 @@ def stays_at_zero(track: LintedTrack) -> Iterator[Finding]:
 
 def stays_at_floor(track: LintedTrack) -> Iterator[Finding]:
     """A decay is over, and the LR stays at its end for more than a third of the run."""
-    # An SWALR holds its LR for averaging, however long.
+    # An SWALR holds its LR for averaging, however long; what an amendment holds is meant, too: a plateau's reduction to
+    # its least LR is no decay that ends too soon.
     if not track.reaches_the_end or any(isinstance(part.scheduler, SWALR) for part in track.parts):
         return
     begin, end = track.tail, track.lr(track.last)
     if track.tail_share <= _MOST_AT_FLOOR or not 0 < end < track.target or begin - 2 < max(track.warmup.last, 0):
         return
     # Before the last of a stair's steps the LR stays, too; a decay comes down to its end.
-    if track.lr(begin - 2) > track.lr(begin - 1) > end:
+    if track.lr(begin - 2) > track.lr(begin - 1) > end and not track.is_tail_amended:
         share = f"{track.tail_share:.0%} of the run"
         detail = f"the decay is over at iteration {begin}, and the LR stays at {end:g} to the end: {share}"
         remedy = "let the decay end with the run: leave its length out"

@@ -10,6 +10,8 @@ from pydantic import Field
 
 from preheat.lint.curve import LintedCurve
 from preheat.specs import Phase, Scheduler, Track
+from preheat.specs.amendments import Amendment, HoldAmendment, ScaleAmendment
+from preheat.specs.tracks import LR_NAME
 from preheat.specs.violations import Location, pointer
 
 _SAMPLES = 500
@@ -78,8 +80,7 @@ class LintedTrack:
 
     def lr(self, iteration: int) -> float:
         """The LR of the group with the highest target."""
-        column = self.track.columns[self.track.targets.index(self.target)]
-        return self._curve.value(column, iteration)
+        return self._curve.value(self._highest_column, iteration)
 
     @cached_property
     def peaks(self) -> list[float]:
@@ -120,6 +121,21 @@ class LintedTrack:
         """The share of what is still to be done in which every LR stays as it is at the end."""
         return (self.last - max(self.tail, self.first)) / max(self.last - self.first, 1)
 
+    @property
+    def is_tail_amended(self) -> bool:
+        """Whether that group's LR stays as it does at the end for an amendment: one holds it, has its floor, extends.
+
+        Then the scheduler's own decay has another end.
+        """
+        if self.tail >= self._own_total:
+            return True
+        group, end = self._curve.columns[self._highest_column].group, self.lr(self.last)
+        return any(
+            _keeps_at(each, group, end)
+            for each in self._curve.amendments
+            if each.start <= self.tail and (each.stop is None or each.stop > self.last)
+        )
+
     @cached_property
     def phases(self) -> list[Phase]:
         """The phases of the track."""
@@ -140,6 +156,11 @@ class LintedTrack:
         """A finding at a location in the track's own part of the spec."""
         return Finding(severity, rule, pointer((*self.track.location, *location)), iteration, detail, remedy)
 
+    @property
+    def _highest_column(self) -> int:
+        """The column of the group with the highest target."""
+        return self.track.columns[self.track.targets.index(self.target)]
+
     def _highest_from(self, iteration: int) -> list[float]:
         return self._curve.extremes(self.track.columns, iteration)[1]
 
@@ -149,6 +170,15 @@ class LintedTrack:
             return False
         lows, highs = self._curve.extremes(self.track.columns, iteration)
         return lows == highs
+
+
+def _keeps_at(amendment: Amendment, group: str, lr: float) -> bool:
+    """Whether an amendment keeps a param group's LR at a value, or above it."""
+    if not isinstance(amendment, HoldAmendment | ScaleAmendment):
+        return False
+    kept = amendment.value if isinstance(amendment, HoldAmendment) else amendment.floor
+    is_of_it = amendment.hyperparameter == LR_NAME and group in (amendment.param_groups or (group,))
+    return is_of_it and (kept.get(group) if isinstance(kept, dict) else kept) == lr
 
 
 def _parts(location: Location, scheduler: Scheduler, length: int) -> Iterator[Part]:

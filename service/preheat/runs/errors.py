@@ -263,17 +263,22 @@ class ConfirmationRequired(PreheatError):
 
 
 class HistoryUnknown(PreheatError):
-    """A fork after an iteration that is not known to have been used in that attempt."""
+    """A fork after an iteration that is not known to have been used in that attempt, or of none; `present` is the last.
+
+    Its member `last` is null where there is no such iteration.
+    """
 
     status, kind, title = HTTPStatus.CONFLICT, "history-unknown", "There is no such history"
 
-    def __init__(self, attempt: int, iteration: int, acknowledged: int) -> None:
-        super().__init__(
-            f"attempt {attempt} is known up to iteration {acknowledged - 1:,}, not {iteration:,}",
-            attempt=attempt,
-            iteration=iteration,
-            last=acknowledged - 1,
-        )
+    def __init__(self, attempt: int, iteration: int, acknowledged: int | None, present: int) -> None:
+        last = None if not acknowledged else acknowledged - 1
+        if acknowledged is None:
+            detail = f"there is no attempt {attempt}: {f'the last is {present}' if present else 'there is none yet'}"
+        elif last is None:
+            detail = f"of attempt {attempt} no iteration is known to have been used"
+        else:
+            detail = f"attempt {attempt} is known up to iteration {last:,}, not {iteration:,}"
+        super().__init__(detail, attempt=attempt, iteration=iteration, last=last)
 
 
 class PreconditionFailed(PreheatError):

@@ -66,7 +66,8 @@ def fork(run: Run, request: ForkRequest, run_id: str, now: float, curves: Curves
     """The forked run; the other stays as it is. Raises HistoryUnknown past what was acknowledged in the attempt."""
     attempt = run.attempt_of(request.attempt)
     if attempt is None or not 0 <= request.iteration < attempt.acknowledged:
-        raise HistoryUnknown(request.attempt, request.iteration, 0 if attempt is None else attempt.acknowledged)
+        known = None if attempt is None else attempt.acknowledged
+        raise HistoryUnknown(request.attempt, request.iteration, known, run.attempt_number)
     shared = line(run, request.attempt)
     # From the root on; each ends where the next one left it.
     attempts = tuple(_shared(each, request.iteration + 1) for each, _ in reversed(shared))

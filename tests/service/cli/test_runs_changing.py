@@ -64,8 +64,8 @@ def test_an_operation_gives_the_lrs_of_its_formula(
     job.ask(1)
     if not lrs:
         refused = preheat("change", job.run()["label"], *arguments, "--why", "x", "--yes")
-        assert refused.exit_code == 1
-        assert "until" in refused.stderr
+        assert refused.exit_code == 2
+        assert "--until (1,00) must be" in refused.stderr
         return
     changed(preheat, job, *arguments)
     assert job.lrs(*lrs) == pytest.approx([*lrs.values()], rel=1e-12, abs=1e-17)
@@ -280,6 +280,11 @@ def test_a_fork_prints_its_id(job: RestJob, preheat: Command) -> None:
     refused = preheat("fork", label, "other", "--after", "800")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "attempt 1 is known up to iteration 16, not 800" in refused.stderr
+    refused = preheat("fork", label, "other", "--after", "8", "--attempt", "9")
+    assert (refused.exit_code, refused.stderr) == (1, "error: there is no attempt 9: the last is 1\n")
+    RestJob(job.http, label="never-attached")
+    refused = preheat("fork", "never-attached", "other", "--after", "8")
+    assert refused.stderr == "error: there is no attempt 0: there is none yet\n"
 
 
 def test_a_run_is_made_found_locked_finished_and_deleted(live: httpx.Client, preheat: Command, tmp_path: Path) -> None:

@@ -157,10 +157,29 @@ def test_without_a_terminal_nothing_is_sent(job: RestJob, relay: Relay, preheat:
     assert relay.keys == []
 
 
+def test_an_argument_that_is_wrong_is_named_where_nobody_can_be_asked(preheat: Command) -> None:
+    """The mistake comes first, without a word of pydantic's."""
+    for arguments, message in (
+        (("change", "x", "scale", "0.5", "--at", "abc", "--why", "x"), "error: --at (abc) must be a whole number"),
+        (("change", "x", "scale", "-1", "--why", "x"), "error: FACTOR (-1) must be ≥ 0\n"),
+        (
+            ("rollback", "x", "--after", "9", "--changes", "from-her", "--why", "x"),
+            "Error: Invalid value for '--changes': 'from-her' is not one of 'drop', 'from-here'.\n",
+        ),
+    ):
+        refused = preheat(*arguments)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert message in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("scale", "-1"), 1, "operation.factor (-1.0) must be ≥ 0"),
+        (("scale", "-1"), 2, "FACTOR (-1) must be ≥ 0\n"),
+        (("scale", "-.5"), 2, "FACTOR (-.5) must be ≥ 0\n"),
+        (("scale", "-x"), 2, "No such option: -x"),
+        (("hold", "head=-1e-3"), 2, "VALUE (-1e-3) must be ≥ 0\n"),
+        (("extend", "-5"), 2, "TOTAL_ITERATIONS (-5) must be a whole number of iterations or a duration"),
         (("scale", "nan"), 2, "FACTOR (nan) must be a finite number"),
         (("scale", "x"), 2, "FACTOR (x) must be a number\n"),
         (("scale", "0,5"), 2, "FACTOR (0,5) must be a number; write 0.5"),
@@ -169,8 +188,8 @@ def test_without_a_terminal_nothing_is_sent(job: RestJob, relay: Relay, preheat:
         (("cooldown", "10", "--to", "0,01"), 2, "--to (0,01) must be a number; write 0.01"),
         (
             ("scale", "0.5", "--at", "3 parsecs"),
-            1,
-            'at ("3 parsecs") must be a whole number of iterations or a duration',
+            2,
+            "--at (3 parsecs) must be a whole number of iterations or a duration",
         ),
         (("scale", "0.5", "--at", "5000"), 1, "the run ends with 1,000"),
         (("scale", "0.5", "--not-after", "5"), 1, "not_after (5) must not be before the iteration from which"),
@@ -196,15 +215,10 @@ def test_a_wrong_change_names_what_is_wrong(
 ) -> None:
     """The service's rule in one line with exit code 1, or 2 for what the command line alone sees."""
     options = [] if arguments[0] == "set" else ["--why", "x", "--yes"]
-    refused = preheat("change", job.run()["label"], arguments[0], *options, *_behind(arguments[1:]))
+    refused = preheat("change", job.run()["label"], arguments[0], *options, *arguments[1:])
     assert (refused.exit_code, refused.stdout) == (code, "")
     assert message in refused.stderr
     assert job.run()["changes"] == 0
-
-
-def _behind(arguments: tuple[str, ...]) -> list[str]:
-    """Arguments of which the first may begin with a minus."""
-    return [*arguments[1:], "--", arguments[0]] if arguments[0].startswith("-") else [*arguments]
 
 
 def test_a_blank_reason_is_none(job: RestJob, preheat: Command) -> None:

@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from live_runs.rest_job import RestJob
+from preheat.cli.runs.words import event_words
 from support.runs_cli import Command, cosine
 
 
@@ -65,11 +67,22 @@ def test_a_job_that_ran_to_its_end_is_shown_so(live: httpx.Client, preheat: Comm
     body = {"token": job.token, "position": 21}
     live.post(f"{job.path}/attempts/{job.attempt}/close", json=body).raise_for_status()
     shown = preheat("show", label).stdout
-    assert re.search(r"state +CLOSED, at its end\niteration +all 20 have run\n", shown)
+    assert re.search(r"state +CLOSED, at its end\niteration +the last, 20, has run\n", shown)
     watched = preheat("watch", label)
     assert (watched.exit_code, "closed: attempt 1 said goodbye before iteration 21\n" in watched.stdout) == (0, True)
     job.change("extend", total_iterations=30)
     assert "at its end" not in preheat("show", label).stdout
+
+
+def test_of_a_job_that_began_after_the_end_no_iteration_is_said_to_have_run(
+    live: httpx.Client, preheat: Command
+) -> None:
+    """A loop that was resumed too far tells nothing of what is before it."""
+    job = RestJob(live, {"target_lr": 0.1, "total_iterations": 20})
+    job.attach(21)
+    shown = preheat("show", job.run()["label"]).stdout
+    assert re.search(r"iteration +attempt 1 began at 21, after the last, 20\n", shown)
+    assert "run\n" not in shown
 
 
 def test_history_tells_who_did_what_and_why(job: RestJob, preheat: Command) -> None:
@@ -84,6 +97,28 @@ def test_history_tells_who_did_what_and_why(job: RestJob, preheat: Command) -> N
     assert content["events"] == job.events()
     assert [each["number"] for each in content["attempts"]] == [1, 2]
     assert [each["why"] for each in content["changes"]] == ["spike"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "words"),
+    [
+        (
+            "lr-jump",
+            {"attempt": 2, "iteration": 1401, "jumps": {"default": [0.019375000000000003, 0.017430435004969835]}},
+            "the LR of attempt 2 jumps at iteration 1,401: default from 0.019375 to 0.0174304",
+        ),
+        (
+            "reduction-refused",
+            {"controller": "c0ffee", "iteration": 1500, "why": "run e80 is locked"},
+            "c0ffee has not reduced the LR by the report of iteration 1,500: run e80 is locked",
+        ),
+        # Of another version of the service.
+        ("lr-jump", {"attempt": 2, "jumps": {"default": 3}}, "attempt 2, jumps default 3"),
+    ],
+)
+def test_an_event_is_told_in_words(kind: str, data: dict[str, Any], words: str) -> None:
+    """Numbers as people read them; what does not have what it should is told by its data."""
+    assert event_words({"kind": kind, "data": data}) == words
 
 
 def test_what_a_run_does_not_have_is_an_error(live: httpx.Client, job: RestJob, preheat: Command) -> None:

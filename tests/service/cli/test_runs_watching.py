@@ -13,7 +13,8 @@ import pytest
 
 from faults.fault_proxy import NONE, Fault, proxied, proxy_loop
 from live_runs.rest_job import RestJob
-from preheat.cli.runs.view import look
+from preheat.cli.runs.screen import Lines
+from preheat.cli.runs.view import View, look
 from running_service import wait_until
 from support.runs_cli import cosine
 from support.terminal import Terminal, on_a_terminal
@@ -157,6 +158,40 @@ def test_a_number_that_is_not_there_says_why(
             return (await look(http, str(live.base_url), job.run()["id"], metric)).report
 
     assert asyncio.run(seen()) == shown
+
+
+def test_after_a_resume_the_number_of_before_is_shown(live: httpx.Client, job: RestJob) -> None:
+    """Of the attempt that it goes on from, until this one has reported; not what that reported later."""
+    job.ask(9, reports=[{"iteration": n, "values": {"loss": 2.0 + n}} for n in (7, 8)])
+    job.attach(8)
+
+    async def seen() -> str:
+        async with httpx.AsyncClient(base_url=live.base_url, timeout=60) as http:
+            return (await look(http, str(live.base_url), job.run()["id"], "loss")).report
+
+    before = "9 at iteration 7 in attempt 1"
+    assert asyncio.run(seen()) == f"not reported yet, nor anything else in attempt 2; {before}"
+    job.ask(8)
+    job.ask(9, reports=[{"iteration": 8, "values": {"loss": 1.5}}])
+    assert asyncio.run(seen()) == "1.5 at iteration 8"
+
+
+def test_in_a_pipe_a_run_that_stands_still_is_not_told_again(
+    live: httpx.Client, job: RestJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However much time has gone by; one that has moved is."""
+
+    async def seen() -> View:
+        async with httpx.AsyncClient(base_url=live.base_url, timeout=60) as http:
+            return await look(http, str(live.base_url), job.run()["id"], "loss")
+
+    lines, said = Lines(every_s=0.0), []
+    for position in (1, 1, 9, 9):
+        if position > job.run()["position"]:
+            job.ask(position)
+        lines.show(asyncio.run(seen()))
+        said.append(capsys.readouterr().out.count("\n"))
+    assert said == [1, 0, 1, 0]
 
 
 def test_a_change_is_made_after_a_yes_and_not_after_a_no(live: httpx.Client, job: RestJob) -> None:

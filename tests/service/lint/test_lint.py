@@ -513,6 +513,27 @@ def test_a_rule_is_quiet_where_it_just_should_not_fire(
     assert [finding for finding in found if "severity" not in quiet or finding.severity == severity] == []
 
 
+@pytest.mark.parametrize(
+    ("decay", "amendments", "fires"),
+    [
+        ({}, [{"op": "scale", "factor": 0.5, "floor": 0.04, "start": 300}], False),
+        ({}, [{"op": "scale", "factor": 0.5, "floor": {"default": 0.04}, "start": 300}], False),
+        ({}, [{"op": "hold", "value": 0.01, "start": 400}], False),
+        ({}, [{"op": "extend", "total_iterations": 2000, "start": 900}], False),
+        # The decay itself is too short: none of these is why it stays.
+        ({"length": 400, "min_ratio": 0.1}, [{"op": "scale", "factor": 0.5, "floor": 0.001, "start": 300}], True),
+        ({"length": 400, "min_ratio": 0.5}, [{"op": "scale", "factor": 0.5, "floor": 0.05, "start": 800}], True),
+        ({"length": 400, "min_ratio": 0.1}, [{"op": "hold", "value": 0.05, "start": 300, "stop": 310}], True),
+    ],
+)
+def test_what_an_amendment_keeps_is_no_decay_that_ends_too_soon(
+    decay: dict[str, Any], amendments: list[dict[str, Any]], fires: bool
+) -> None:
+    """A plateau's reduction to its least LR, a hold, a run that was made longer."""
+    fields = after("CosineLR", **({"min_ratio": 0.5} | decay))
+    assert ("stays-at-floor" in {each.rule for each in findings(**fields, amendments=amendments)}) is fires
+
+
 def test_every_rule_has_a_case() -> None:
     """A new rule is not done before it has been seen to fire."""
     named = {rule.__name__.replace("_", "-") for rule in RULES}

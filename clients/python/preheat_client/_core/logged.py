@@ -15,7 +15,8 @@ def report_logged(run: Any, iteration: int, logs: Mapping[str, Any] | None) -> N
         number = _number(value)
         if number is not None and name not in _NOT_REPORTED and is_name(name):
             values[name] = number
-    run.report(iteration, **values)
+    if values:
+        run.report(iteration, **values)
 
 
 def is_name(name: str) -> bool:

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from preheat_client._core.curve import Window
@@ -89,6 +89,12 @@ class Change:
     effect: int | None
     status: str | None
     revisions: tuple[int, ...] = ()
+
+    def at(self, position: int) -> "Change":
+        """The change as it stands where `position` is the next iteration to run: applied once its first one is used."""
+        if self.effect is None or self.status not in {"scheduled", "applied"}:
+            return self
+        return replace(self, status="applied" if self.effect < position else "scheduled")
 
 
 def run_description_of(answer: Mapping[str, Any]) -> RunDescription:

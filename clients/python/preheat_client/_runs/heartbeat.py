@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from preheat_client._core.prefetch import Backoff
@@ -53,7 +54,11 @@ def options_of(
     timeout_s: float,
     processes: Processes,
 ) -> Options:
-    """Options that were checked. Raises ValueError, with name, value and rule."""
+    """Options that were checked. Raises TypeError or ValueError, with name, value and rule."""
+    if not isinstance(take_over, bool):
+        raise TypeError(f"take_over ({take_over!r:.80}) must be True or False")
+    if isinstance(patience_s, bool) or not isinstance(patience_s, Real):
+        raise TypeError(f"patience_s ({patience_s!r:.80}) must be a number of seconds")
     if speakers not in get_args(Speakers):
         raise ValueError(f"speakers ({speakers!r:.40}) must be one of {', '.join(get_args(Speakers))}")
     if not 0 < patience_s < math.inf:

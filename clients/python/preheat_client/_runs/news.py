@@ -26,7 +26,14 @@ class News:
         """Begins anew, with another attempt."""
         self.restart: Restart | None = None
         """What this attempt was asked for."""
-        self._has_differed = False
+        self._has_differed = self._has_dropped = False
+
+    def dropped(self, iteration: int) -> None:
+        """Tells the log of a report after the goodbye, once."""
+        if not self._has_dropped:
+            self._has_dropped = True
+            message = "%s: the report of update %d came after close(): nothing that is reported now is sent"
+            _LOG.warning(message, self._health.name, iteration)
 
     def differs(self, iteration: int, lrs: Mapping[str, Any]) -> None:
         """Tells the log of an update at another LR than was handed out, once."""
@@ -59,3 +66,10 @@ class News:
         tell = self._on_change
         if tell is not None:
             self._health.call(lambda: tell(run, change))
+
+
+def check_callbacks(**callbacks: object) -> None:
+    """Raises TypeError, with name, value and rule, for what cannot be called; None stands for no callback."""
+    for name, callback in callbacks.items():
+        if callback is not None and not callable(callback):
+            raise TypeError(f"{name} ({callback!r:.80}) must be a function of two arguments: the run, and the news")

@@ -2,13 +2,14 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from preheat.cli.arguments import SpecArgument, failing, parameter, with_parameters, with_specs
 from preheat.cli.output import fail, remark, say, summary
@@ -30,6 +31,8 @@ from preheat.specs.amendments import (
 Fields = dict[str, Any]
 """Fields of an operation; what is None is not given."""
 
+_NEGATIVE = re.compile(r"-\.?[0-9]")
+
 
 class _OfARun(TyperGroup):
     """Operations behind a RUN, whose help can be asked for without one."""
@@ -38,6 +41,15 @@ class _OfARun(TyperGroup):
         """The arguments; `change scale --help` is about scale, and not about a run of that name."""
         if args and args[0] in self.commands and {"-h", "--help"} & set(args):
             args = ["RUN", *args]
+        return super().parse_args(ctx, args)
+
+
+class _Operation(TyperCommand):
+    """An operation, of which a value that is a negative number is no option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments; `scale -1` gives FACTOR, which says what it must be."""
+        ctx.ignore_unknown_options = any(_NEGATIVE.match(each) for each in args)
         return super().parse_args(ctx, args)
 
 
@@ -72,7 +84,9 @@ class Wish:
     def body(self, operation: Fields) -> dict[str, Any]:
         """What is asked for."""
         times = {name: getattr(self, name) for name in ("at", "until", "for_iterations", "not_after")}
-        given = {name: duration(text) for name, text in times.items() if text is not None}
+        given = {
+            name: duration(text, f"--{name.replace('_', '-')}") for name, text in times.items() if text is not None
+        }
         return {"operation": operation, "why": self.why, **given, "confirm": self.confirm}
 
 
@@ -110,7 +124,7 @@ def operation(name: str) -> Callable[[Callable[..., Fields]], Callable[..., Fiel
             *_WISHES,
         ]
         complete = failing(with_service(with_parameters(command, fields, "", added)))
-        change.command(name, short_help=summary(fields))(complete)
+        change.command(name, cls=_Operation, short_help=summary(fields))(complete)
         return fields
 
     return decorate
@@ -184,7 +198,7 @@ def rewarm(
 ) -> Fields:
     """Warm up again, to what the values are then."""
     start = None if start_factor is None else finite(start_factor, "--start-factor")
-    return {"iterations": duration(iterations), "start_factor": start, **_of(param_group, hyperparameter)}
+    return {"iterations": duration(iterations, "ITERATIONS"), "start_factor": start, **_of(param_group, hyperparameter)}
 
 
 @operation("cooldown")
@@ -202,7 +216,12 @@ def cooldown(
 ) -> Fields:
     """Go down to a value; the run ends with it."""
     end = None if to is None else finite(to, "--to")
-    return {"iterations": duration(iterations), "to": end, "shape": shape, **_of(param_group, hyperparameter)}
+    return {
+        "iterations": duration(iterations, "ITERATIONS"),
+        "to": end,
+        "shape": shape,
+        **_of(param_group, hyperparameter),
+    }
 
 
 @operation("extend")
@@ -216,7 +235,7 @@ def extend(
     ] = None,
 ) -> Fields:
     """Make the run longer."""
-    return {"total_iterations": duration(total_iterations), "policy": policy}
+    return {"total_iterations": duration(total_iterations, "TOTAL_ITERATIONS"), "policy": policy}
 
 
 @operation("revert")
@@ -245,11 +264,11 @@ def cancel(
 
 def _change(service: Service, run_name: str, operation: Fields, wish: Wish) -> None:
     """Shows what a change would do, asks, and makes it."""
+    body = wish.body(operation)
     if not (wish.yes or wish.dry_run):
         if wish.json:
             fail("--json needs --dry-run or --yes: what a person is asked is no JSON", code=2)
         must_be_able_to_ask()
-    body = wish.body(operation)
     run = find_run(service, run_name)
     if not wish.yes or wish.dry_run:
         body = _shown_first(service, run, body, wish)

@@ -174,9 +174,12 @@ def _facts(run: Mapping[str, Any], groups: list[Mapping[str, Any]]) -> list[tupl
 
 
 def _iteration_words(run: Mapping[str, Any]) -> str:
-    if run["position"] > run["total_iterations"]:
-        return f"all {number(run['total_iterations'])} have run"
-    return f"{_place(run)} is the next; handed out until {number(run['horizon'])}"
+    if run["position"] <= run["total_iterations"]:
+        return f"{_place(run)} is the next; handed out until {number(run['horizon'])}"
+    total, attempt = number(run["total_iterations"]), run["attempt"]
+    if attempt is not None and attempt["start"] > run["total_iterations"]:
+        return f"attempt {attempt['number']} began at {number(attempt['start'])}, after the last, {total}"
+    return f"the last, {total}, has run"
 
 
 def _begin_words(run: Mapping[str, Any]) -> str:

@@ -4,18 +4,28 @@ import math
 import re
 
 from preheat.cli.output import fail
+from preheat.specs.duration_text import duration as parsed_duration
 
 _WHOLE = re.compile(r"[0-9]+|[0-9]{1,3}(,[0-9]{3})+")
 
 
-def duration(text: str) -> int | str:
-    """An iteration as a number (12,345 as it is shown, too); any other duration as it is written."""
+def duration(text: str, name: str) -> int | str:
+    """An iteration as a number (12,345 as it is shown, too); any other duration as it is written.
+
+    Ends the command if it is none.
+    """
     written = text.strip()
-    return int(written.replace(",", "")) if _WHOLE.fullmatch(written) else written
+    if _WHOLE.fullmatch(written):
+        return int(written.replace(",", ""))
+    try:
+        parsed_duration(written, 0)
+    except ValueError as error:
+        fail(f"{name} ({text}) {error}", code=2)
+    return written
 
 
 def finite(text: str, name: str, *, or_else: str = "") -> float:
-    """A number; ends the command if it is none. `or_else` says what else could stand there."""
+    """A number ≥ 0; ends the command if it is none. `or_else` says what else could stand there."""
     value = _float(text)
     if value is None:
         decimal = _float(text.replace(",", "."))
@@ -23,6 +33,8 @@ def finite(text: str, name: str, *, or_else: str = "") -> float:
         fail(f"{name} ({text}) must be a number{or_else}{advice}", code=2)
     if not math.isfinite(value):
         fail(f"{name} ({value}) must be a finite number", code=2)
+    if value < 0:
+        fail(f"{name} ({text}) must be ≥ 0", code=2)
     return value
 
 

@@ -32,7 +32,7 @@ _ROOMY = 40
 """Lines of a terminal on which tables have room for lines around them and for long texts."""
 
 _LINE_EVERY_S = 60.0
-"""How often a line says where the run is, if nothing happens to it."""
+"""How often a line says where the run is, if it is elsewhere and nothing else happens to it."""
 
 
 class Screen(Protocol):
@@ -57,11 +57,12 @@ class Screen(Protocol):
 
 
 class Lines:
-    """A line for every event, for a change of state, and once a minute."""
+    """A line for every event, for a change of state, and every so often if the run has moved."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_s: float = _LINE_EVERY_S) -> None:
+        self._every_s = every_s
         self._shown: tuple[Any, ...] = ()
-        self._said_at = 0.0
+        self._said, self._said_at = "", 0.0
         self._is_lost = False
 
     def __enter__(self) -> Self:
@@ -77,9 +78,10 @@ class Lines:
             say("the service answers again")
         run, now = view.run, time.monotonic()
         shown = (run["state"], run["lock"], run["rollback"], run["attempt_number"], run["revision"])
-        if shown != self._shown or now > self._said_at + _LINE_EVERY_S:
-            self._shown, self._said_at = shown, now
-            say(f"{run['label']}: {', '.join(f'{name} {text}' for name, text in facts(view))}")
+        line = f"{run['label']}: {', '.join(f'{name} {text}' for name, text in facts(view))}"
+        if shown != self._shown or (line != self._said and now >= self._said_at + self._every_s):
+            self._shown, self._said, self._said_at = shown, line, now
+            say(line)
 
     def tell(self, event: Event) -> None:
         """A line."""

@@ -39,10 +39,20 @@ async def look(http: "httpx.AsyncClient", address: str, run_id: str, metric: str
         iteration = min(run["position"], run["total_iterations"])
         groups = (await get(f"/lr/{iteration}"))["groups"]
         changes = (await get("/changes"))["changes"]
-        series = await get("/reports", name=metric, start=max(iteration - _REPORTS_LOOKED_AT, 0))
+        start = max(iteration - _REPORTS_LOOKED_AT, 0)
+        series = await get("/reports", name=metric, start=start)
+        report = _report_words(metric, series)
+        if metric not in series["names"] and series["attempt"] > 1:
+            report = f"{report} in attempt {series['attempt']}"
+            attempts = (await get("/attempts"))["attempts"]
+            before = attempts[-1]["parent"] if attempts else None
+            if before:
+                stop = attempts[-1]["start"]
+                series = await get("/reports", name=metric, start=start, stop=stop, attempt=before)
+                report += f"; {_report_words(metric, series)} in attempt {before}" if series["iterations"] else ""
     except httpx.HTTPError as error:
         raise NoAnswer(address, error, may_be_done=False) from error
-    return View(run, groups, changes, metric, _report_words(metric, series))
+    return View(run, groups, changes, metric, report)
 
 
 def _report_words(metric: str, series: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ def watch(
     """Watch a run until its end, or Ctrl-C: where it is, its LR, its changes, and events as they happen.
 
     The end is where it is finished, or its job has run the last iteration and said goodbye.
-    Without a terminal it writes a line for every event, and for every change of state.
+    Without a terminal it writes a line for every event and every change of state, and one a minute while the run moves.
     """
     run = find_run(service, run_name)
     screen: Screen = LiveTable() if OUT.is_terminal else Lines()

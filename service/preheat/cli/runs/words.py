@@ -97,6 +97,9 @@ def event_words(event: Mapping[str, Any]) -> str:
         if event["kind"] == "change-accepted":
             what = operation_words(data["operation"])
             return f"{what} from iteration {data['effect']:,}, by {data['author']}: {data['why']} ({data['change']})"
+        if event["kind"] == "lr-jump":
+            jumps = [f"{name} from {used:.6g} to {first:.6g}" for name, (used, first) in data["jumps"].items()]
+            shown["jumps"] = ", ".join(jumps)
         if words is not None:
             return words.format_map(shown)
     except (KeyError, TypeError, ValueError):  # of another version of the service
@@ -149,6 +152,7 @@ _EVENTS = {
     "rollback-missed": "the job restarted at iteration {came:,}, not at {asked:,}",
     "rolled-back": "restarted at iteration {position:,} ({changes}), asked for by {author}: {why}",
     "controller-added": "{controller} follows {metric}, by {author}",
+    "reduction-refused": "{controller} has not reduced the LR by the report of iteration {iteration:,}: {why}",
     "controller-removed": "{controller} removed by {author}",
     "locked": "by {author}",
     "opened": "by {author}",
