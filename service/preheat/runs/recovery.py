@@ -12,6 +12,7 @@ from typing import Any
 
 from preheat.runs.draft import Curves, Draft
 from preheat.runs.facts import merged, put_behind
+from preheat.runs.moves import are_alike, until
 from preheat.runs.operations import NOT_ASKED
 from preheat.runs.revision import amended, base_of, in_fold, settled
 from preheat.runs.run import Change, Placement, Run
@@ -51,10 +52,10 @@ def _revision_of(run: Run, spec: Mapping[str, Any]) -> list[_Amendment]:
 
 
 def _parts(spec: Spec) -> tuple[dict[str, Any], list[_Amendment]]:
-    """A spec without its amendments, and these; what follows from the rest is left out of them."""
+    """A spec without its amendments, and these."""
     content = spec.model_dump(mode="json", exclude_none=True)
     amendments = content.pop("amendments", [])
-    return content, [{name: value for name, value in each.items() if name != "moved_from"} for each in amendments]
+    return content, amendments
 
 
 def _amendments(run: Run) -> list[_Amendment]:
@@ -78,7 +79,12 @@ def _owners(run: Run, theirs: list[_Amendment]) -> list[str | None]:
 
 
 def _asked(amendment: _Amendment) -> _Amendment:
-    return {name: value for name, value in amendment.items() if name != "change"}
+    return {name: value for name, value in amendment.items() if name not in {"change", "moved_from", "moved_by"}}
+
+
+def _moved(amendment: _Amendment) -> tuple[int, int] | None:
+    """What it moves, and by how much; every revision has both."""
+    return (amendment["moved_from"], amendment["moved_by"]) if "moved_by" in amendment else None
 
 
 def _begins(run: Run, change: Change) -> set[int]:
@@ -150,16 +156,18 @@ def _put_where_used(draft: Draft, change: Change, parts: list[_Amendment], told:
         _place(draft, change, parts[0], last)
     elif last is not None and last not in _ends(draft.run, change):
         # The end was lost: a revert that the job knows.
-        draft.place(change, now.effect, "used", stop=last, pauses=now.pauses, why=_KNOWN)
+        draft.place(change, now.effect, "used", stop=last, pauses=now.pauses, moved=_moved(parts[0]), why=_KNOWN)
+    elif not are_alike(now.moved, _moved(parts[0]), told.stop):
+        draft.place(change, now.effect, "used", stop=now.stop, pauses=now.pauses, moved=_moved(parts[0]), why=_KNOWN)
 
 
 def _place(draft: Draft, change: Change, part: _Amendment, stop: int | None) -> None:
-    draft.place(change, part["start"], "used", stop=stop, why=_KNOWN)
+    draft.place(change, part["start"], "used", stop=stop, moved=_moved(part), why=_KNOWN)
     value = part.get("value")
     if change.operation.get("value") == "current" and isinstance(value, dict):
         placed = draft.run.change_of(change.id) or change
         held = replace(placed, placements=(*placed.placements[:-1], replace(placed.placement, value=value)))
-        draft.set(changes=tuple(held if each.id == change.id else each for each in draft.run.changes))
+        draft.set_change(held)
 
 
 def _put_behind(draft: Draft, change: Change, told: range) -> None:
@@ -195,7 +203,8 @@ def _add_lost(draft: Draft, theirs: list[_Amendment], first: int) -> None:
         taken = {each.id for each in changes}
         name = amendment.get("change")
         name = f"recovered-{draft.run.revision}-{index}" if name is None or name in taken else name
-        changes.insert(at, _change(draft, name, _operation(amendment), range(start, stop or start), _LOST))
+        moved = _moved(amendment)
+        changes.insert(at, _change(draft, name, _operation(amendment), range(start, stop or start), _LOST, moved))
         at += 1
     draft.set(changes=tuple(changes))
 
@@ -213,10 +222,12 @@ def _hold_to(draft: Draft, theirs: list[_Amendment], told: range) -> None:
     )
 
 
-def _change(draft: Draft, change_id: str, operation: _Amendment, at: range, why: str) -> Change:
+def _change(
+    draft: Draft, change_id: str, operation: _Amendment, at: range, why: str, moved: tuple[int, int] | None = None
+) -> Change:
     """A change by Preheat itself, in force at the iterations `at`, or, if these are none, from their start on."""
     run = draft.run
-    place = Placement(run.revision + 1, run.attempt_number, at.start, "accepted", stop=at.stop if at else None)
+    place = Placement(run.revision + 1, run.attempt_number, at.start, "accepted", at.stop if at else None, moved=moved)
     draft.note(
         "change-accepted", change=change_id, author="preheat", why=why,
         operation=operation, wanted=at.start, effect=at.start,
@@ -235,7 +246,12 @@ def _change(draft: Draft, change_id: str, operation: _Amendment, at: range, why:
 def _clipped(amendments: list[_Amendment], told: range) -> list[_Amendment]:
     """What amendments are up to the end of `told`."""
     return [
-        {**_operation(each), "start": each["start"], "stop": min(each.get("stop", told.stop), told.stop)}
+        {
+            **_operation(each),
+            "start": each["start"],
+            "stop": min(each.get("stop", told.stop), told.stop),
+            "moved": until(_moved(each), told.stop),
+        }
         for each in amendments
         if each["start"] < told.stop
     ]

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from preheat.runs.draft import Curves, Draft
+from preheat.runs.moves import keep_moves
 from preheat.runs.run import Change, Run
 from preheat.schedule import Schedule, id_of
 from preheat.specs import InvalidSpec, Spec, Violation, spec_of
@@ -72,6 +73,8 @@ def amendment_of(change: Change, effect: int, stop: int | None) -> dict[str, Any
     if change.operation["op"] == "hold" and change.operation["value"] == "current":
         # Of no column at all: refused for the column that is named, and not for the value.
         amendment["value"] = change.placement.value or 0.0
+    if change.placement.moved is not None:
+        amendment["moved_from"], amendment["moved_by"] = change.placement.moved
     return amendment if stop is None else {**amendment, "stop": stop}
 
 
@@ -128,10 +131,10 @@ def revise(draft: Draft, curves: Curves) -> Schedule:
 def settled(draft: Draft, curves: Curves) -> Schedule:
     """The schedule that the changes make, without those that are no longer possible, which are `missed`."""
     while True:
-        hold_current(draft, curves)
+        curves.check()
         folded = in_fold(draft.run)
         try:
-            schedule = amended(draft.run, [amendment for _, amendment in folded])
+            schedule = amended(draft.run, [_anew(*each, draft.run.horizon) for each in folded])
         except InvalidSpec as error:
             # A change that was possible when it was accepted: its place has gone with another one.
             places = [each.location[1:2] for each in error.violations if each.location[:1] == ("amendments",)]
@@ -141,9 +144,18 @@ def settled(draft: Draft, curves: Curves) -> Schedule:
             continue
         total = total_of(schedule.spec)
         late = next((each for each, _ in folded if _is_beyond(each, total, draft.run.horizon)), None)
-        if late is None:
-            return schedule
-        draft.place(late, None, "missed", why=f"the run ends with iteration {total}")
+        if late is not None:
+            draft.place(late, None, "missed", why=f"the run ends with iteration {total}")
+        elif keep_moves(draft, [change for change, _ in folded], schedule.spec):
+            hold_current(draft, curves)
+            return amended(draft.run, [amendment for _, amendment in in_fold(draft.run)])
+
+
+def _anew(change: Change, amendment: dict[str, Any], horizon: int) -> dict[str, Any]:
+    """An amendment without what is computed anew as long as nothing of it was handed out."""
+    if (change.effect or 0) < horizon:
+        return amendment
+    return {name: value for name, value in amendment.items() if name not in {"moved_from", "moved_by"}}
 
 
 def _is_beyond(change: Change, total: int, horizon: int) -> bool:
@@ -162,8 +174,7 @@ def hold_current(draft: Draft, curves: Curves) -> None:
         earlier = [amendment for _, amendment in in_fold(_until(draft.run, change))]
         schedule = amended(draft.run, earlier)
         held = held_values(schedule, placement.effect, operation, curves)
-        placed = replace(change, placements=(*change.placements[:-1], replace(placement, value=held)))
-        draft.set(changes=tuple(placed if each.id == change.id else each for each in draft.run.changes))
+        draft.set_change(replace(change, placements=(*change.placements[:-1], replace(placement, value=held))))
 
 
 def _until(run: Run, change: Change) -> Run:

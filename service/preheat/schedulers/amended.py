@@ -32,7 +32,7 @@ from preheat.schedulers.table import SchedulerTable, Table, common, extended
 from preheat.specs import Spec
 from preheat.specs.after_schedulers.sampling import sampled_iterations
 from preheat.specs.after_schedulers.scheduler import hull
-from preheat.specs.amending import amended_columns, lengths, origin
+from preheat.specs.amending import amended_columns, lengths, moved_by, origin
 from preheat.specs.amendments import (
     CooldownAmendment,
     ExtendAmendment,
@@ -65,15 +65,19 @@ class _Segments:
         last = len(self.starts) if stop is None else self._split(stop)
         self.chains[first:last] = [Chain(step, None if alone else chain) for chain in self.chains[first:last]]
 
-    def delay(self, last: int, by: int, stop: int | None) -> None:
-        """Puts `by` iterations after `last`, all like it; what follows comes so much later, until `stop`."""
+    def delay(self, last: int, by: int, start: int, stop: int | None) -> None:
+        """Puts `by` iterations after `last`, all like it; what follows comes so much later: in start … stop − 1."""
         first = self._split(last + 1)
-        starts = [last + 1, *(start + by for start in self.starts[first:])]
+        starts = [last + 1, *(each + by for each in self.starts[first:])]
         chains = [Chain(Frozen(last), self.chains[first - 1])]
         chains += [Chain(Later(by), chain) for chain in self.chains[first:]]
+        if start > last + 1:
+            first = self._split(start)
+            kept = bisect_right(starts, start) - 1
+            starts, chains = [start, *starts[kept + 1 :]], chains[kept:]
         if stop is not None:
-            end = self._split(max(stop, last + 1))
-            kept = bisect_left(starts, max(stop, last + 1))
+            end = self._split(max(stop, start, last + 1))
+            kept = bisect_left(starts, max(stop, start, last + 1))
             starts, chains = starts[:kept] + self.starts[end:], chains[:kept] + self.chains[end:]
         self.starts[first:], self.chains[first:] = starts, chains
 
@@ -196,7 +200,8 @@ class AmendedTable(Table):
             case ExtendAmendment(moved_from=None):
                 self._segments.freeze(before, start)
             case ExtendAmendment(moved_from=int(last)):
-                self._segments.delay(last, amendment.total_iterations - before, stop)
+                since = 0 if amendment.moved_by is None else start
+                self._segments.delay(last, moved_by(amendment, before), since, stop)
             case ReplaceAmendment():
                 put(self._source(amendment.schedule, origin(amendment), columns), start, stop, alone=alone)
             case ScaleAmendment(factor=factor, floor=None):
