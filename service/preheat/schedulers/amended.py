@@ -6,7 +6,7 @@ A point costs one bisection and one walk along a chain; chains share what they h
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -105,11 +105,11 @@ class AmendedTable(Table):
         self._whole = tuple(range(len(self._columns)))
         self._sources: list[Source] = []
         base = spec.model_copy(update={"amendments": None})
+        self._plans: dict[int, list[Planned]] = {}
         self._segments = _Segments(Chain(self._source(base, 0, self._whole), None))
         for amendment, (before, _) in zip(spec.amendments or (), pairwise(lengths(spec)), strict=True):
-            self._lay(amendment, before)
+            self.lay(amendment, before)
         self.has_closed_form = all(source.table.has_closed_form for source in self._sources)
-        self._plans: dict[int, list[Planned]] = {}
 
     @override
     def row(self, iteration: int) -> list[float]:
@@ -191,8 +191,9 @@ class AmendedTable(Table):
         self._sources.append(source)
         return source
 
-    def _lay(self, amendment: Any, before: int) -> None:
+    def lay(self, amendment: Any, before: int) -> None:
         """Lays an amendment over the segments; `before` is the last iteration without it."""
+        self._plans.clear()  # they are by chains, of which some may go
         start, stop, put = amendment.start, amendment.stop, self._segments.put
         columns = amended_columns(self._columns, amendment)
         alone = columns == self._whole
@@ -270,6 +271,25 @@ class AmendedTable(Table):
 def table_of(spec: Spec) -> Table:
     """The table of a normalised spec, with its amendments if it has any."""
     return AmendedTable(spec) if spec.amendments else SchedulerTable(spec)
+
+
+def held_in_one(spec: Spec, at: Mapping[int, int], check: Callable[[], None]) -> dict[int, dict[str, float]]:
+    """What holds hold that take the values of an iteration, by their indices in `at`, which has that iteration of each.
+
+    These are the values without the hold and the amendments after it, past the end those of the end. All schedulers of
+    the spec must have closed forms. `check` is called before each.
+    """
+    table = AmendedTable(spec.model_copy(update={"amendments": None}))
+    columns, found = spec.columns, dict[int, dict[str, float]]()
+    for index, (amendment, before) in enumerate(zip(spec.amendments or (), lengths(spec), strict=False)):
+        laid = amendment
+        if index in at:
+            check()
+            row = table.row(min(at[index], before))
+            found[index] = {columns[column].group: row[column] for column in amended_columns(columns, amendment)}
+            laid = amendment.model_copy(update={"value": found[index]})
+        table.lay(laid, before)
+    return found
 
 
 def _own(source: Source, by: int, within: range) -> range:

@@ -51,13 +51,26 @@ def lengths(spec: "Spec") -> list[int]:
     return found
 
 
-def _length(columns: Sequence[Column], amendment: Any, before: int) -> int:
+def length_setter(spec: "Spec") -> int:
+    """Index of the amendment that says how long a normalised spec is; −1 if none does."""
+    columns, amendments = spec.columns, spec.amendments or ()
+    found = (i for i in range(len(amendments) - 1, -1, -1) if _sets_length(columns, amendments[i]))
+    return next(found, -1)
+
+
+def _sets_length(columns: Sequence[Column], amendment: Any) -> bool:
     if amendment.stop is not None:
+        return False
+    if isinstance(amendment, CooldownAmendment | ReplaceAmendment):
+        return _has_all_lrs(columns, amendment)
+    return isinstance(amendment, ExtendAmendment)
+
+
+def _length(columns: Sequence[Column], amendment: Any, before: int) -> int:
+    if not _sets_length(columns, amendment):
         return before
     if isinstance(amendment, ExtendAmendment):
         return amendment.total_iterations
-    if not isinstance(amendment, CooldownAmendment | ReplaceAmendment) or not _has_all_lrs(columns, amendment):
-        return before
     if isinstance(amendment, CooldownAmendment):
         return amendment.start + amendment.iterations - 1
     return amendment.schedule.amended_total_iterations + origin(amendment)
