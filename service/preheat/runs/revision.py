@@ -148,9 +148,10 @@ def settled(draft: Draft, curves: Curves) -> Schedule:
             draft.place(change, None, "missed", why=error.violations[0].detail)
             continue
         changes = [change for change, _ in folded]
-        late = _late(changes, schedule.spec, draft.run.horizon)
+        total = total_of(schedule.spec)
+        late = _late(changes, schedule.spec, total, draft.run.horizon)
         for each in late:
-            draft.place(each, None, "missed", why=f"the run ends with iteration {total_of(schedule.spec)}")
+            draft.place(each, None, "missed", why=f"the run ends with iteration {total}")
         if not late and keep_moves(draft, changes, schedule.spec):
             return hold_current(draft, curves)
 
@@ -162,13 +163,13 @@ def _anew(change: Change, amendment: dict[str, Any], horizon: int) -> dict[str, 
     return {name: value for name, value in amendment.items() if name not in {"moved_from", "moved_by"}}
 
 
-def _late(changes: list[Change], spec: Spec, horizon: int) -> list[Change]:
-    """Changes still to come that would come after the end of the run; they own the last amendments of `spec`.
+def _late(changes: list[Change], spec: Spec, total: int, horizon: int) -> list[Change]:
+    """Changes still to come that would come after `total`; `changes` own the last amendments of `spec`.
 
     Without these the run ends where it did, as long as the one that says where it ends is not among them: that one is
     the last, and what its going makes of the others is to be seen.
     """
-    total, ruling = total_of(spec), length_setter(spec) - len(spec.amendments or ()) + len(changes)
+    ruling = length_setter(spec) - len(spec.amendments or ()) + len(changes)
     found: dict[str, Change] = {}
     for index, change in enumerate(changes):
         if _is_beyond(change, total, horizon):

@@ -70,10 +70,10 @@ def _length(columns: Sequence[Column], amendment: Any, before: int) -> int:
     if not _sets_length(columns, amendment):
         return before
     if isinstance(amendment, ExtendAmendment):
-        return amendment.total_iterations
+        return int(amendment.total_iterations)
     if isinstance(amendment, CooldownAmendment):
         return amendment.start + amendment.iterations - 1
-    return amendment.schedule.amended_total_iterations + origin(amendment)
+    return int(amendment.schedule.amended_total_iterations) + origin(amendment)
 
 
 def origin(amendment: ReplaceAmendment) -> int:
