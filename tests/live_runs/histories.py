@@ -18,6 +18,7 @@ OPERATIONS: list[dict[str, Any]] = [
     {"op": "cooldown", "iterations": 15, "to": 0.001},
     {"op": "extend", "total_iterations": 320},
     {"op": "extend", "total_iterations": 60},
+    {"op": "extend", "total_iterations": 340, "policy": "move-cooldown"},
     {"op": "replace", "schedule": {"target_lr": 0.05, "total_iterations": 280}, "clock": "here"},
 ]
 

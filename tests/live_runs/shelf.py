@@ -28,6 +28,9 @@ class Shelf:
         """The curve of a schedule, which need not be stored."""
         return self._curves.setdefault(schedule.id, Curve(schedule))
 
+    def check(self) -> None:
+        """There is time enough."""
+
     def keep(self, outcome: Outcome[Any]) -> None:
         """Stores the revisions of an outcome, after which every attempt's schedule must be there."""
         for _, schedule in outcome.revisions:

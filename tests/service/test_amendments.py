@@ -74,6 +74,13 @@ def _amended(before: Value, amendment: Fields, group: int, total: int) -> tuple[
     start, stop = amendment["start"], amendment.get("stop")
     end = math.inf if stop is None else stop
     own: Value | None = None
+    if amendment.get("policy") == "move-cooldown":
+        last, by = amendment["moved_from"], amendment["moved_by"]
+
+        def moved(n: int) -> float:
+            return before(max(last, n - by) if n > last and start <= n < end else n)
+
+        return moved, amendment["total_iterations"] if stop is None else total
     if amendment["op"] == "extend":
 
         def longer(n: int) -> float:
@@ -161,6 +168,15 @@ def amendments(draw: st.DrawFn) -> list[Fields]:
             optional=_IN,
         ),
         st.fixed_dictionaries({"op": st.just("extend"), "total_iterations": st.integers(TOTAL, 90)}),
+        st.fixed_dictionaries(
+            {
+                "op": st.just("extend"),
+                "policy": st.just("move-cooldown"),
+                "total_iterations": st.integers(TOTAL, 90),
+                "moved_from": st.integers(0, 60),
+                "moved_by": st.integers(1, 30),
+            }
+        ),
     )
     found = []
     for amendment in draw(st.lists(own, min_size=1, max_size=7)):
@@ -230,6 +246,15 @@ def test_moving_the_cooldown_holds_the_lr_before_it() -> None:
         Phase("stable", 6, 61),
         Phase("linear decay", 61, 81),
     ]
+
+
+def test_a_move_of_something_else_than_the_last_phase_is_what_it_says() -> None:
+    """Everything after 20 comes 7 later, from 25 on: 21 to 24 stay, 25 to 27 are as 20, and 28 is as 21."""
+    plain = curve({"type": "CosineLR"}).window(0, 61).tolist()
+    moved = {"op": "extend", "start": 25, "total_iterations": 80, "policy": "move-cooldown", "moved_from": 20}
+    found = curve({"type": "CosineLR"}, [{**moved, "moved_by": 7}])
+    assert found.window(0, 81).tolist() == plain[:25] + [plain[20]] * 3 + plain[21:] + [plain[60]] * 13
+    assert found.schedule.spec.phases == [Phase("warm-up", 0, 6), Phase("CosineLR", 6, 81)]
 
 
 def test_a_hold_at_0_for_300_iterations_and_then_as_before() -> None:
@@ -305,7 +330,11 @@ def test_what_grows_beyond_numbers_is_refused() -> None:
         ({"start": 1}, "/amendments/0/op", "is required: the name of an operation"),
         ({"op": "scale", "start": 1, "factor": 2, "floor": 0.1}, "/amendments/0/floor", "above 1"),
         ({"op": "scale", "start": 9, "stop": 9, "factor": 2}, "/amendments/0/stop", "greater than start (9)"),
-        ({"op": "hold", "start": 1, "value": 1, "facto": 2}, "/amendments/0/facto", "known: hyperparameter, op"),
+        (
+            {"op": "hold", "start": 1, "value": 1, "facto": 2},
+            "/amendments/0/facto",
+            "known: change, hyperparam",
+        ),
         ({"op": "hold", "start": 1, "value": {"head": 1}}, "/amendments/0/value/backbone", "is required"),
         (
             {"op": "hold", "start": 1, "value": 1, "param_groups": ["h"]},
@@ -328,6 +357,16 @@ def test_what_grows_beyond_numbers_is_refused() -> None:
             {"op": "extend", "start": 1, "total_iterations": 50, "policy": "move-cooldown"},
             "/amendments/0/total_iterations",
             "greater than that of the schedule so far (60)",
+        ),
+        (
+            {"op": "extend", "start": 1, "total_iterations": 90, "policy": "move-cooldown", "moved_by": 5},
+            "/amendments/0/moved_from",
+            "is required beside moved_by",
+        ),
+        (
+            {"op": "extend", "start": 1, "total_iterations": 90, "moved_by": 5},
+            "/amendments/0/moved_by",
+            "where nothing is moved",
         ),
     ],
 )

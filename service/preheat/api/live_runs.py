@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from preheat.api.run_curves import StoredCurves
-from preheat.budget import Deadline, check_length
+from preheat.budget import NO_DEADLINE, Deadline, check_length
 from preheat.curve import Curve
 from preheat.observability.metrics import Metrics
 from preheat.runs import attempts, changes, making, plateau, reports, windows
@@ -33,7 +33,7 @@ _REPORTING_S, _PAUSE_S = 0.5, 0.01
 """How long the reports of one request are taken, and the pause between two parts of them, for other writers."""
 
 _HELD_S = 2.0
-"""How long a change may compute while it holds its run: windows wait meanwhile."""
+"""How long a person's request or an attach may compute while it holds its run: windows wait meanwhile."""
 
 
 class LiveRuns:
@@ -83,7 +83,8 @@ class LiveRuns:
                 found = held.named(request.label)
                 if found is not None:
                     raise RunDiffers(request.label, found, "it is not finished", {})
-                made = making.fork(held.run, request, _new_id(16), self.clock(), self._curves(held))
+                within = Deadline(_HELD_S)
+                made = making.fork(held.run, request, _new_id(16), self.clock(), self._curves(held, within))
                 held.make(made, [held.run.schedule_id, *(each.schedule_id for each in made.run.attempts)])
                 held.save(making.keep_fork(held.run, author, key or "", digest, made.run.id, self.clock(), self.limits))
         if known is not None:
@@ -144,7 +145,7 @@ class LiveRuns:
         """The run, the attempt that was opened or joined, and whether it is new."""
 
         def decide(held: HeldRun) -> Outcome[attempts.Attached]:
-            now, curves = self.clock(), self._curves(held)
+            now, curves = self.clock(), self._curves(held, Deadline(_HELD_S))
             return attempts.attach(held.run, request, now, curves, held.reports, self.limits)
 
         outcome = self._decided(run_id, decide)
@@ -263,15 +264,20 @@ class LiveRuns:
 
         # Rehearsed on what is there now, without holding it: a spec that is wrong never keeps a window waiting, and
         # what is computed for it is in memory when it is done.
-        decide(self.store.get(run_id), self.free_curves(), deadline)
-        outcome = self._decided(run_id, lambda held: decide(held.run, self._curves(held), Deadline(_HELD_S)))
+        decide(self.store.get(run_id), self.free_curves(deadline), deadline)
+
+        def decide_held(held: HeldRun) -> Outcome[changes.Accepted]:
+            within = Deadline(_HELD_S)
+            return decide(held.run, self._curves(held, within), within)
+
+        outcome = self._decided(run_id, decide_held)
         return outcome.run, outcome.answer
 
     def dry_run(
         self, run_id: str, request: changes.ChangeRequest, if_match: str | None, deadline: Deadline
     ) -> tuple[Run, Preview, list[str], tuple[Curve, Curve]]:
         """What a change would do now, why it would have to be confirmed, and the curves before and after it."""
-        run, curves, now = self.store.get(run_id), self.free_curves(), self.clock()
+        run, curves, now = self.store.get(run_id), self.free_curves(deadline), self.clock()
         precondition = changes.Precondition(run.etag if if_match is None else if_match, _new_id(8))
 
         def decide(*, confirm: bool) -> Outcome[changes.Accepted]:
@@ -293,7 +299,7 @@ class LiveRuns:
         """The run without a change that was not handed out."""
 
         def decide(held: HeldRun) -> Outcome[changes.Accepted]:
-            now, curves = self.clock(), self._curves(held)
+            now, curves = self.clock(), self._curves(held, Deadline(_HELD_S))
             return changes.cancel(held.run, change_id, author, precondition, now, curves, self.limits)
 
         outcome = self._decided(run_id, decide)
@@ -309,7 +315,7 @@ class LiveRuns:
         self, run_id: str, request: making.RollbackRequest, if_match: str | None, deadline: Deadline
     ) -> tuple[Run, Outcome[attempts.Attached], Preview, tuple[Curve, Curve]]:
         """The run, what would come of a restart, and that as a preview with the curves before and after it."""
-        run, curves = self.store.get(run_id), self.free_curves()
+        run, curves = self.store.get(run_id), self.free_curves(deadline)
         precondition = changes.Precondition(run.etag if if_match is None else if_match, _new_id(8))
         outcome = rehearse_rollback(run, request, precondition, self.clock(), curves, self.limits)
         before, after = self._sides(run, outcome, curves)
@@ -368,13 +374,13 @@ class LiveRuns:
         if events:
             self.watch(run_id)
 
-    def _curves(self, held: HeldRun) -> StoredCurves:
+    def _curves(self, held: HeldRun, within: Deadline = NO_DEADLINE) -> StoredCurves:
         # By the connection that holds the run: another one might have to wait for this one.
-        return StoredCurves(self._catalogue, held.schedule)
+        return StoredCurves(self._catalogue, held.schedule, within)
 
-    def free_curves(self) -> StoredCurves:
+    def free_curves(self, within: Deadline = NO_DEADLINE) -> StoredCurves:
         """Curves for who holds no run."""
-        return StoredCurves(self._catalogue, self._catalogue.store.get)
+        return StoredCurves(self._catalogue, self._catalogue.store.get, within)
 
     def _sides(self, run: Run, outcome: Outcome[Any], curves: StoredCurves) -> tuple[Curve, Curve]:
         """A run before and after what is only tried. Raises LimitExceeded."""

@@ -27,7 +27,7 @@ from preheat.runs.errors import (
 from preheat.runs.facts import too_late
 from preheat.runs.limits import DEFAULT_LIMITS, Limits
 from preheat.runs.operations import NOT_ASKED, Durations, checked_operation, resolved
-from preheat.runs.revision import amended, hold_current, in_fold, reverts_of, revise, total_of
+from preheat.runs.revision import amended, in_fold, reverts_of, revise, total_of
 from preheat.runs.run import Cause, Change, KeptAnswer, Placement, Run
 from preheat.schedule import Schedule
 from preheat.specs import InvalidSpec, violation
@@ -160,7 +160,6 @@ def add_change(draft: Draft, request: ChangeRequest, change_id: str, curves: Cur
         wanted=durations.at,
         effect=effect,
     )
-    hold_current(draft, curves)
     _check_valid(draft)
     schedule = revise(draft, curves)
     _keep_normal(draft, change_id, schedule)

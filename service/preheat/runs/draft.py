@@ -22,6 +22,10 @@ class Curves(Protocol):
         """The curve of a schedule."""
         ...
 
+    def check(self) -> None:
+        """Raises ComputeTimeout once it takes longer than whoever asks for curves may."""
+        ...
+
 
 @dataclass(frozen=True)
 class Outcome(Generic[Answer]):
@@ -81,6 +85,10 @@ class Draft:
         """Adds the next attempt."""
         self.set(attempts=(*self.run.attempts, attempt))
 
+    def set_change(self, change: Change) -> None:
+        """Sets the change of its id."""
+        self.set(changes=tuple(change if each.id == change.id else each for each in self.run.changes))
+
     def place(
         self,
         change: Change,
@@ -89,15 +97,23 @@ class Draft:
         *,
         stop: int | None = None,
         pauses: tuple[tuple[int, int], ...] = (),
+        moved: tuple[int, int] | None = None,
         **why: Any,
     ) -> None:
         """Puts a change somewhere else from the next revision on, and says so in an event."""
         value = change.placement.value if effect == change.effect else None
-        placement = Placement(self.run.revision + 1, self.run.attempt_number, effect, kind, stop, value, pauses)
-        placed = replace(change, placements=(*change.placements, placement))
-        self.set(changes=tuple(placed if each.id == change.id else each for each in self.run.changes))
+        moved = change.placement.moved if moved is None and effect == change.effect else moved
+        placement = Placement(self.run.revision + 1, self.run.attempt_number, effect, kind, stop, value, pauses, moved)
+        self.set_change(replace(change, placements=(*change.placements, placement)))
         self.has_placed = True
         self.note(f"change-{kind}", change=change.id, before=change.effect, effect=effect, **why)
+
+    def keep(self, change: Change, **fields: Any) -> None:
+        """Sets fields of where a change stands, from the next revision on; earlier ones had what they had."""
+        now, run = change.placement, self.run
+        earlier = change.placements[:-1] if now.revision == run.revision + 1 else change.placements
+        kept = replace(now, revision=run.revision + 1, attempt=run.attempt_number, **fields)
+        self.set_change(replace(change, placements=(*earlier, kept)))
 
     def note(self, kind: str, **data: Any) -> None:
         """Adds an event."""

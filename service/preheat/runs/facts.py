@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from preheat.runs.draft import Curves, Draft
 from preheat.runs.errors import KnowsMore, NoOverrun
+from preheat.runs.moves import are_alike
 from preheat.runs.revision import revise
 from preheat.runs.run import Attempt, Change, Placement
 
@@ -56,7 +57,7 @@ def _place(change: Change, overrun: Overrun) -> Placement | None:
     """Where a change must stand after the facts; None where it stands there already."""
     now, known = change.placement, change.placed_at(overrun.revision)
     if known is not None and known.effect is not None and known.effect < overrun.end:
-        return _place_of_used(now, known.effect, known.stop, overrun)
+        return _place_of_used(now, known, known.effect, overrun)
     # What it did not know, or knew as something for later, it did not use.
     stop = change.stop_of(now)
     if now.effect is None or now.effect >= overrun.end or (stop is not None and stop <= overrun.start):
@@ -68,17 +69,18 @@ def _place(change: Change, overrun: Overrun) -> Placement | None:
     return None if pauses == now.pauses else Placement(0, 0, now.effect, "used", now.stop, pauses=pauses)
 
 
-def _place_of_used(now: Placement, known: int, known_stop: int | None, overrun: Overrun) -> Placement | None:
-    """Where a change must stand that the job used in an overrun, as it knew it to be in force from `known` on."""
-    first, end = max(known, overrun.start), overrun.end
+def _place_of_used(now: Placement, known: Placement, begun: int, overrun: Overrun) -> Placement | None:
+    """Where a change must stand that the job used in an overrun, as it knew it to be in force from `begun` on."""
+    first, end = max(begun, overrun.start), overrun.end
     if now.effect is None:
-        return Placement(0, 0, first, "used", end)
-    effect = now.effect if now.effect == known or now.effect < overrun.start else first
-    stop = end if now.stop is not None and now.stop < end and now.stop != known_stop else now.stop
-    pauses = merged(now.pauses, (overrun.start, known)) if effect < overrun.start < known else now.pauses
-    if (effect, stop, pauses) == (now.effect, now.stop, now.pauses):
+        return Placement(0, 0, first, "used", end, moved=known.moved)
+    effect = now.effect if now.effect == begun or now.effect < overrun.start else first
+    stop = end if now.stop is not None and now.stop < end and now.stop != known.stop else now.stop
+    pauses = merged(now.pauses, (overrun.start, begun)) if effect < overrun.start < begun else now.pauses
+    is_moved_alike = are_alike(now.moved, known.moved, end)
+    if (effect, stop, pauses) == (now.effect, now.stop, now.pauses) and is_moved_alike:
         return None
-    return Placement(0, 0, effect, "used", stop, pauses=pauses)
+    return Placement(0, 0, effect, "used", stop, pauses=pauses, moved=known.moved)
 
 
 def _move(draft: Draft, change: Change, place: Placement, overrun: Overrun) -> None:
@@ -87,7 +89,7 @@ def _move(draft: Draft, change: Change, place: Placement, overrun: Overrun) -> N
     if place.kind == "moved":
         put_behind(draft, change, effect, why)
     else:
-        draft.place(change, effect, place.kind, stop=place.stop, pauses=place.pauses, why=why)
+        draft.place(change, effect, place.kind, stop=place.stop, pauses=place.pauses, moved=place.moved, why=why)
 
 
 def put_behind(draft: Draft, change: Change, effect: int, why: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from preheat.runs.draft import Curves, Draft
 from preheat.runs.facts import merged, put_behind
+from preheat.runs.moves import are_alike, until
 from preheat.runs.operations import NOT_ASKED
 from preheat.runs.revision import amended, base_of, in_fold, settled
 from preheat.runs.run import Change, Placement, Run
@@ -53,10 +54,10 @@ def _revision_of(run: Run, spec: Mapping[str, Any]) -> list[_Amendment]:
 
 
 def _parts(spec: Spec) -> tuple[dict[str, Any], list[_Amendment]]:
-    """A spec without its amendments, and these; what follows from the rest is left out of them."""
+    """A spec without its amendments, and these."""
     content = spec.model_dump(mode="json", exclude_none=True)
     amendments = content.pop("amendments", [])
-    return content, [{name: value for name, value in each.items() if name != "moved_from"} for each in amendments]
+    return content, amendments
 
 
 def _amendments(run: Run) -> list[_Amendment]:
@@ -80,7 +81,12 @@ def _owners(run: Run, theirs: list[_Amendment]) -> list[str | None]:
 
 
 def _asked(amendment: _Amendment) -> _Amendment:
-    return {name: value for name, value in amendment.items() if name != "change"}
+    return {name: value for name, value in amendment.items() if name not in {"change", "moved_from", "moved_by"}}
+
+
+def _moved(amendment: _Amendment) -> tuple[int, int] | None:
+    """What it moves, and by how much; every revision has both."""
+    return (amendment["moved_from"], amendment["moved_by"]) if "moved_by" in amendment else None
 
 
 def _begins(run: Run, change: Change) -> set[int]:
@@ -154,9 +160,10 @@ def _put_where_used(draft: Draft, change: Change, parts: list[_Amendment], told:
         known = _ends(draft.run, change)
         pauses = [pause for pause in _pauses(parts) if pause[0] not in known]  # of an overrun that was lost
         is_ended = last is not None and last not in known  # by a revert that was lost
-        if pauses or is_ended:
-            stop = last if is_ended else now.stop
-            draft.place(change, now.effect, "used", stop=stop, pauses=reduce(merged, pauses, now.pauses), why=_KNOWN)
+        moved = _moved(parts[0])
+        if pauses or is_ended or not are_alike(now.moved, moved, told.stop):
+            stop, paused = last if is_ended else now.stop, reduce(merged, pauses, now.pauses)
+            draft.place(change, now.effect, "used", stop=stop, pauses=paused, moved=moved, why=_KNOWN)
 
 
 def _pauses(parts: list[_Amendment]) -> list[tuple[int, int]]:
@@ -166,12 +173,12 @@ def _pauses(parts: list[_Amendment]) -> list[tuple[int, int]]:
 
 def _place(draft: Draft, change: Change, parts: list[_Amendment], stop: int | None) -> None:
     pauses: tuple[tuple[int, int], ...] = reduce(merged, _pauses(parts), tuple[tuple[int, int], ...]())
-    draft.place(change, parts[0]["start"], "used", stop=stop, pauses=pauses, why=_KNOWN)
+    draft.place(change, parts[0]["start"], "used", stop=stop, pauses=pauses, moved=_moved(parts[0]), why=_KNOWN)
     value = parts[0].get("value")
     if change.operation.get("value") == "current" and isinstance(value, dict):
         placed = draft.run.change_of(change.id) or change
         held = replace(placed, placements=(*placed.placements[:-1], replace(placed.placement, value=value)))
-        draft.set(changes=tuple(held if each.id == change.id else each for each in draft.run.changes))
+        draft.set_change(held)
 
 
 def _put_behind(draft: Draft, change: Change, told: range) -> None:
@@ -207,7 +214,8 @@ def _add_lost(draft: Draft, theirs: list[_Amendment], first: int) -> None:
         taken = {each.id for each in changes}
         name = amendment.get("change")
         name = f"recovered-{draft.run.revision}-{index}" if name is None or name in taken else name
-        changes.insert(at, _change(draft, name, _operation(amendment), range(start, stop or start), _LOST))
+        moved = _moved(amendment)
+        changes.insert(at, _change(draft, name, _operation(amendment), range(start, stop or start), _LOST, moved))
         at += 1
     draft.set(changes=tuple(changes))
 
@@ -226,10 +234,12 @@ def _hold_to(draft: Draft, theirs: list[_Amendment], told: range) -> None:
     )
 
 
-def _change(draft: Draft, change_id: str, operation: _Amendment, at: range, why: str) -> Change:
+def _change(
+    draft: Draft, change_id: str, operation: _Amendment, at: range, why: str, moved: tuple[int, int] | None = None
+) -> Change:
     """A change by Preheat itself, in force at the iterations `at`, or, if these are none, from their start on."""
     run = draft.run
-    place = Placement(run.revision + 1, run.attempt_number, at.start, "accepted", stop=at.stop if at else None)
+    place = Placement(run.revision + 1, run.attempt_number, at.start, "accepted", at.stop if at else None, moved=moved)
     draft.note(
         "change-accepted", change=change_id, author="preheat", why=why,
         operation=operation, wanted=at.start, effect=at.start,
@@ -254,7 +264,12 @@ def _until(amendment: _Amendment, stop: int) -> _Amendment:
 def _clipped(amendments: list[_Amendment], told: range) -> list[_Amendment]:
     """What amendments are up to the end of `told`."""
     return [
-        {**_operation(each), "start": each["start"], "stop": min(each.get("stop", told.stop), told.stop)}
+        {
+            **_operation(each),
+            "start": each["start"],
+            "stop": min(each.get("stop", told.stop), told.stop),
+            "moved": until(_moved(each), told.stop),
+        }
         for each in amendments
         if each["start"] < told.stop
     ]

@@ -8,9 +8,12 @@ from functools import lru_cache
 from typing import Any
 
 from preheat.runs.draft import Curves, Draft
+from preheat.runs.moves import keep_moves
 from preheat.runs.run import Change, Run
 from preheat.schedule import Schedule, id_of
+from preheat.schedulers.amended import held_in_one
 from preheat.specs import InvalidSpec, Spec, Violation, spec_of
+from preheat.specs.amending import amended_columns, length_setter
 
 _FOR_GOOD = 1 << 62
 _RECENT = 16
@@ -72,6 +75,8 @@ def amendment_of(change: Change, effect: int, stop: int | None) -> dict[str, Any
     if change.operation["op"] == "hold" and change.operation["value"] == "current":
         # Of no column at all: refused for the column that is named, and not for the value.
         amendment["value"] = change.placement.value or 0.0
+    if change.placement.moved is not None:
+        amendment["moved_from"], amendment["moved_by"] = change.placement.moved
     return amendment if stop is None else {**amendment, "stop": stop}
 
 
@@ -107,7 +112,7 @@ def total_of(spec: Spec) -> int:
 def revise(draft: Draft, curves: Curves) -> Schedule:
     """Makes the next revision of what the changes are now; what is no longer possible becomes `missed`.
 
-    A hold of the current LR is computed again where it has moved.
+    A hold of the current LR is computed again where it has moved. Raises ComputeTimeout.
     """
     schedule = settled(draft, curves)
     revision = draft.run.revision + 1
@@ -126,12 +131,15 @@ def revise(draft: Draft, curves: Curves) -> Schedule:
 
 
 def settled(draft: Draft, curves: Curves) -> Schedule:
-    """The schedule that the changes make, without those that are no longer possible, which are `missed`."""
+    """The schedule that the changes make, without those that are no longer possible, which are `missed`.
+
+    Raises ComputeTimeout.
+    """
     while True:
-        hold_current(draft, curves)
+        curves.check()
         folded = in_fold(draft.run)
         try:
-            schedule = amended(draft.run, [amendment for _, amendment in folded])
+            schedule = amended(draft.run, [_anew(*each, draft.run.horizon) for each in folded])
         except InvalidSpec as error:
             # A change that was possible when it was accepted: its place has gone with another one.
             places = [each.location[1:2] for each in error.violations if each.location[:1] == ("amendments",)]
@@ -139,11 +147,36 @@ def settled(draft: Draft, curves: Curves) -> Schedule:
             change = folded[index][0]
             draft.place(change, None, "missed", why=error.violations[0].detail)
             continue
+        changes = [change for change, _ in folded]
         total = total_of(schedule.spec)
-        late = next((each for each, _ in folded if _is_beyond(each, total, draft.run.horizon)), None)
-        if late is None:
-            return schedule
-        draft.place(late, None, "missed", why=f"the run ends with iteration {total}")
+        late = _late(changes, schedule.spec, total, draft.run.horizon)
+        for each in late:
+            draft.place(each, None, "missed", why=f"the run ends with iteration {total}")
+        if not late and keep_moves(draft, changes, schedule.spec):
+            return hold_current(draft, curves)
+
+
+def _anew(change: Change, amendment: dict[str, Any], horizon: int) -> dict[str, Any]:
+    """An amendment without what is computed anew as long as nothing of it was handed out."""
+    if (change.effect or 0) < horizon:
+        return amendment
+    return {name: value for name, value in amendment.items() if name not in {"moved_from", "moved_by"}}
+
+
+def _late(changes: list[Change], spec: Spec, total: int, horizon: int) -> list[Change]:
+    """Changes still to come that would come after `total`; `changes` own the last amendments of `spec`.
+
+    Without these the run ends where it did, as long as the one that says where it ends is not among them: that one is
+    the last, and what its going makes of the others is to be seen.
+    """
+    ruling = length_setter(spec) - len(spec.amendments or ()) + len(changes)
+    found: dict[str, Change] = {}
+    for index, change in enumerate(changes):
+        if _is_beyond(change, total, horizon):
+            found[change.id] = change
+            if index == ruling:
+                break
+    return list(found.values())
 
 
 def _is_beyond(change: Change, total: int, horizon: int) -> bool:
@@ -152,32 +185,42 @@ def _is_beyond(change: Change, total: int, horizon: int) -> bool:
     return is_to_come and change.effect > total and change.operation["op"] != "extend"  # type: ignore[operator]
 
 
-def hold_current(draft: Draft, curves: Curves) -> None:
-    """Computes what every hold of the current LR holds, where that is not known yet or the hold has moved."""
-    for change in draft.run.changes:
+def hold_current(draft: Draft, curves: Curves) -> Schedule:
+    """The schedule that the changes make; what holds of the current LR hold is computed where it is not known.
+
+    That is what they would have had, each without those accepted after it. Raises ComputeTimeout.
+    """
+    folded = in_fold(draft.run)
+    schedule = amended(draft.run, [amendment for _, amendment in folded])
+    first = len(schedule.spec.amendments or ()) - len(folded)
+    unknown: dict[str, int] = {}
+    for index, (change, _) in enumerate(folded, first):
         operation, placement = change.operation, change.placement
-        is_current = operation["op"] == "hold" and operation["value"] == "current"
-        if not is_current or placement.effect is None or placement.value is not None:
-            continue
-        earlier = [amendment for _, amendment in in_fold(_until(draft.run, change))]
-        schedule = amended(draft.run, earlier)
-        held = held_values(schedule, placement.effect, operation, curves)
-        placed = replace(change, placements=(*change.placements[:-1], replace(placement, value=held)))
-        draft.set(changes=tuple(placed if each.id == change.id else each for each in draft.run.changes))
+        if operation["op"] == "hold" and operation["value"] == "current" and placement.value is None:
+            unknown.setdefault(change.id, index)
+    if not unknown:
+        return schedule
+    at = {index: folded[index - first][0].effect or 0 for index in unknown.values()}
+    held = held_values(schedule.spec, at, curves)
+    placed = {}
+    for change_id, index in unknown.items():
+        change = folded[index - first][0]
+        kept = replace(change.placement, value=held[index])
+        placed[change_id] = replace(change, placements=(*change.placements[:-1], kept))
+    draft.set(changes=tuple(placed.get(each.id, each) for each in draft.run.changes))
+    return amended(draft.run, [amendment for _, amendment in in_fold(draft.run)])
 
 
-def _until(run: Run, change: Change) -> Run:
-    """The run with the changes alone that were accepted before one."""
-    return replace(run, changes=run.changes[: [each.id for each in run.changes].index(change.id)])
-
-
-def held_values(schedule: Schedule, effect: int, operation: Mapping[str, Any], curves: Curves) -> dict[str, float]:
-    """What the groups of a hold have at iteration `effect` without it: that of the last iteration past the end."""
-    curve = curves.curve_of(schedule)
-    row = curve.lr(min(effect, curve.total_iterations))
-    hyperparameter, groups = operation.get("hyperparameter", "lr"), operation.get("param_groups")
-    return {
-        column.group: value
-        for column, value in zip(curve.columns, row, strict=True)
-        if column.hyperparameter == hyperparameter and (groups is None or column.group in groups)
-    }
+def held_values(spec: Spec, at: Mapping[int, int], curves: Curves) -> dict[int, dict[str, float]]:
+    """What holds of the current LR hold, by their indices among the amendments; `at` has the iteration of each."""
+    if spec.has_closed_form:
+        return held_in_one(spec, at, curves.check)
+    amendments, columns = list(spec.amendments or ()), spec.columns
+    found = {}
+    for index, n in at.items():
+        curves.check()
+        curve = curves.curve_of(Schedule(spec.model_copy(update={"amendments": tuple(amendments[:index]) or None})))
+        row = curve.lr(min(n, curve.total_iterations))
+        found[index] = {columns[column].group: row[column] for column in amended_columns(columns, amendments[index])}
+        amendments[index] = amendments[index].model_copy(update={"value": found[index]})
+    return found

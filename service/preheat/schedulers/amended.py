@@ -6,7 +6,7 @@ A point costs one bisection and one walk along a chain; chains share what they h
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -32,7 +32,7 @@ from preheat.schedulers.table import SchedulerTable, Table, common, extended
 from preheat.specs import Spec
 from preheat.specs.after_schedulers.sampling import sampled_iterations
 from preheat.specs.after_schedulers.scheduler import hull
-from preheat.specs.amending import amended_columns, lengths, origin
+from preheat.specs.amending import amended_columns, lengths, moved_by, origin
 from preheat.specs.amendments import (
     CooldownAmendment,
     ExtendAmendment,
@@ -65,15 +65,19 @@ class _Segments:
         last = len(self.starts) if stop is None else self._split(stop)
         self.chains[first:last] = [Chain(step, None if alone else chain) for chain in self.chains[first:last]]
 
-    def delay(self, last: int, by: int, stop: int | None) -> None:
-        """Puts `by` iterations after `last`, all like it; what follows comes so much later, until `stop`."""
+    def delay(self, last: int, by: int, start: int, stop: int | None) -> None:
+        """Puts `by` iterations after `last`, all like it; what follows comes so much later: in start … stop − 1."""
         first = self._split(last + 1)
-        starts = [last + 1, *(start + by for start in self.starts[first:])]
+        starts = [last + 1, *(each + by for each in self.starts[first:])]
         chains = [Chain(Frozen(last), self.chains[first - 1])]
         chains += [Chain(Later(by), chain) for chain in self.chains[first:]]
+        if start > last + 1:
+            first = self._split(start)
+            kept = bisect_right(starts, start) - 1
+            starts, chains = [start, *starts[kept + 1 :]], chains[kept:]
         if stop is not None:
-            end = self._split(max(stop, last + 1))
-            kept = bisect_left(starts, max(stop, last + 1))
+            end = self._split(max(stop, start, last + 1))
+            kept = bisect_left(starts, max(stop, start, last + 1))
             starts, chains = starts[:kept] + self.starts[end:], chains[:kept] + self.chains[end:]
         self.starts[first:], self.chains[first:] = starts, chains
 
@@ -101,11 +105,11 @@ class AmendedTable(Table):
         self._whole = tuple(range(len(self._columns)))
         self._sources: list[Source] = []
         base = spec.model_copy(update={"amendments": None})
+        self._plans: dict[int, list[Planned]] = {}
         self._segments = _Segments(Chain(self._source(base, 0, self._whole), None))
         for amendment, (before, _) in zip(spec.amendments or (), pairwise(lengths(spec)), strict=True):
-            self._lay(amendment, before)
+            self.lay(amendment, before)
         self.has_closed_form = all(source.table.has_closed_form for source in self._sources)
-        self._plans: dict[int, list[Planned]] = {}
 
     @override
     def row(self, iteration: int) -> list[float]:
@@ -187,8 +191,9 @@ class AmendedTable(Table):
         self._sources.append(source)
         return source
 
-    def _lay(self, amendment: Any, before: int) -> None:
+    def lay(self, amendment: Any, before: int) -> None:
         """Lays an amendment over the segments; `before` is the last iteration without it."""
+        self._plans.clear()  # they are by chains, of which some may go
         start, stop, put = amendment.start, amendment.stop, self._segments.put
         columns = amended_columns(self._columns, amendment)
         alone = columns == self._whole
@@ -196,7 +201,8 @@ class AmendedTable(Table):
             case ExtendAmendment(moved_from=None):
                 self._segments.freeze(before, start)
             case ExtendAmendment(moved_from=int(last)):
-                self._segments.delay(last, amendment.total_iterations - before, stop)
+                since = 0 if amendment.moved_by is None else start
+                self._segments.delay(last, moved_by(amendment, before), since, stop)
             case ReplaceAmendment():
                 put(self._source(amendment.schedule, origin(amendment), columns), start, stop, alone=alone)
             case ScaleAmendment(factor=factor, floor=None):
@@ -265,6 +271,25 @@ class AmendedTable(Table):
 def table_of(spec: Spec) -> Table:
     """The table of a normalised spec, with its amendments if it has any."""
     return AmendedTable(spec) if spec.amendments else SchedulerTable(spec)
+
+
+def held_in_one(spec: Spec, at: Mapping[int, int], check: Callable[[], None]) -> dict[int, dict[str, float]]:
+    """What holds hold that take the values of an iteration, by their indices in `at`, which has that iteration of each.
+
+    These are the values without the hold and the amendments after it, past the end those of the end. All schedulers of
+    the spec must have closed forms. `check` is called before each.
+    """
+    table = AmendedTable(spec.model_copy(update={"amendments": None}))
+    columns, found = spec.columns, dict[int, dict[str, float]]()
+    for index, (amendment, before) in enumerate(zip(spec.amendments or (), lengths(spec), strict=False)):
+        laid = amendment
+        if index in at:
+            check()
+            row = table.row(min(at[index], before))
+            found[index] = {columns[column].group: row[column] for column in amended_columns(columns, amendment)}
+            laid = amendment.model_copy(update={"value": found[index]})
+        table.lay(laid, before)
+    return found
 
 
 def _own(source: Source, by: int, within: range) -> range:

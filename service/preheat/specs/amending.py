@@ -51,16 +51,29 @@ def lengths(spec: "Spec") -> list[int]:
     return found
 
 
-def _length(columns: Sequence[Column], amendment: Any, before: int) -> int:
+def length_setter(spec: "Spec") -> int:
+    """Index of the amendment that says how long a normalised spec is; −1 if none does."""
+    columns, amendments = spec.columns, spec.amendments or ()
+    found = (i for i in range(len(amendments) - 1, -1, -1) if _sets_length(columns, amendments[i]))
+    return next(found, -1)
+
+
+def _sets_length(columns: Sequence[Column], amendment: Any) -> bool:
     if amendment.stop is not None:
+        return False
+    if isinstance(amendment, CooldownAmendment | ReplaceAmendment):
+        return _has_all_lrs(columns, amendment)
+    return isinstance(amendment, ExtendAmendment)
+
+
+def _length(columns: Sequence[Column], amendment: Any, before: int) -> int:
+    if not _sets_length(columns, amendment):
         return before
     if isinstance(amendment, ExtendAmendment):
-        return amendment.total_iterations
-    if not isinstance(amendment, CooldownAmendment | ReplaceAmendment) or not _has_all_lrs(columns, amendment):
-        return before
+        return int(amendment.total_iterations)
     if isinstance(amendment, CooldownAmendment):
         return amendment.start + amendment.iterations - 1
-    return amendment.schedule.amended_total_iterations + origin(amendment)
+    return int(amendment.schedule.amended_total_iterations) + origin(amendment)
 
 
 def origin(amendment: ReplaceAmendment) -> int:
@@ -87,7 +100,7 @@ def _with_phases(
     columns: Sequence[Column], amendment: Any, phases: list[Phase], before: int, total: int
 ) -> list[Phase]:
     if isinstance(amendment, ExtendAmendment):
-        return _cut(_moved(phases, amendment, total - before), total) if amendment.stop is None else phases
+        return _cut(_moved(phases, amendment, before), total) if amendment.stop is None else phases
     if not _has_all_lrs(columns, amendment):
         return phases
     start, stop = amendment.start, (total + 1 if amendment.stop is None else min(amendment.stop, total + 1))
@@ -114,11 +127,20 @@ def _with_phases(
     return _cut([each for each in [*before_own, *own, *after_own] if each.start < each.stop], total)
 
 
-def _moved(phases: list[Phase], amendment: ExtendAmendment, by: int) -> list[Phase]:
-    if amendment.policy == "keep" or by <= 0 or len(phases) == 1:
+def moved_by(amendment: ExtendAmendment, before: int) -> int:
+    """How much later the last phase of a schedule comes, of which `before` is the last iteration until then."""
+    return amendment.total_iterations - before if amendment.moved_by is None else amendment.moved_by
+
+
+def _moved(phases: list[Phase], amendment: ExtendAmendment, before: int) -> list[Phase]:
+    if amendment.moved_from is None:
         return phases
-    *others, before, last = phases
-    return [*others, Phase(before.name, before.start, before.stop + by), Phase(last.name, last.start + by, last.stop)]
+    last, by = amendment.moved_from, moved_by(amendment, before)
+
+    def later(n: int) -> int:
+        return n + by if n > last else n
+
+    return [Phase(each.name, later(each.start), later(each.stop)) for each in phases]
 
 
 def _cut(phases: list[Phase], total: int) -> list[Phase]:
@@ -260,8 +282,13 @@ def _name_violations(
 def _with_move(spec: "Spec", amendment: ExtendAmendment, location: Location, violations: list[Violation]) -> Any:
     total = spec.amended_total_iterations
     if amendment.policy == "keep":
-        if amendment.moved_from is not None:
-            violations.append(violation((*location, "moved_from"), "must not be given where nothing is moved"))
+        rule = "must not be given where nothing is moved"
+        given = [field for field in ("moved_from", "moved_by") if getattr(amendment, field) is not None]
+        violations += [violation((*location, field), rule) for field in given]
+        return amendment
+    if amendment.moved_by is not None:
+        if amendment.moved_from is None:
+            violations.append(violation((*location, "moved_from"), "is required beside moved_by"))
         return amendment
     if amendment.total_iterations <= total:
         rule = f"must be greater than that of the schedule so far ({total})"

@@ -128,7 +128,8 @@ class ExtendAmendment(_Amendment):
     Where it comes after the end, the iterations before `start` have the last value, whatever amendments end there.
 
     With c the last iteration before the last phase and d the iterations more, move-cooldown gives v(n) at n ≤ c, v(c)
-    at n ≤ c + d, and from there on v(n − d).
+    at n ≤ c + d, and from there on v(n − d). Where both are given, as a change of a live run has them, they are other
+    ones if need be, and all of it holds from `start` on.
     """
 
     op: Literal["extend"]
@@ -138,6 +139,9 @@ class ExtendAmendment(_Amendment):
     )
     moved_from: IterationsOrZero | None = Field(
         None, description="c, the last iteration before the last phase; filled in.", examples=[45_000]
+    )
+    moved_by: Iterations | None = Field(
+        None, description="d, if it is not what the run is longer by; c must be given too.", examples=[10_000]
     )
 
 

@@ -1,5 +1,6 @@
 """Recovery: whatever a database has lost, and whatever was done to it since, the record is what the job was told."""
 
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -376,6 +377,22 @@ def test_a_bound_that_no_window_can_have_had_is_refused() -> None:
         job.attach(60, knowledge=Knowledge(1, 2, furthest + 1, spec))
     job.attach(60, knowledge=Knowledge(1, 2, furthest, spec))
     assert standing(job) == [("ann", 200, None)]
+
+
+def test_a_lost_move_moves_what_it_moved() -> None:
+    """59 was held from 60 on, where a cooldown had been; somebody has cancelled that on the restored database."""
+    job = begun()
+    ground = job.change("cooldown", at=60, iterations=100, to=0.0).change
+    backup = job.run
+    job.change("extend", total_iterations=250, policy="move-cooldown")
+    job.run_to(80)
+    seen, told, job.run = seen_by(job), lrs(job, job.run.horizon), backup
+    job.cancel(ground.id)
+    come_back(job, seen)
+    held = [0.05 * (1 + math.cos(math.pi * 59 / 300))] * (seen.bound - 60)
+    assert lrs(job, seen.bound)[59:] == pytest.approx(held, rel=1e-12)
+    assert lrs(job, seen.bound) == told
+    assert [each.operation["op"] for each in job.run.changes] == ["cooldown", "extend"]
 
 
 @pytest.mark.parametrize("more", [0, 1])

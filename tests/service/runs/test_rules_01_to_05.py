@@ -1,6 +1,5 @@
 """The rules of live runs, as far as they concern the pure room: windows, changes, dry runs."""
 
-from copy import copy
 from typing import Any
 
 import pytest
@@ -342,7 +341,7 @@ def test_rule_05_what_may_not_be_meant_needs_a_confirmation() -> None:
 def test_reductions_what_a_change_was_checked_by_is_what_it_makes() -> None:
     """Made once: of a run with hundreds of changes that is most of the time for which it is held."""
     job = Script()
-    for _ in range(3):
-        added = {"op": "scale", "factor": 0.5, "start": job.run.horizon, "change": f"c{next(copy(job.numbers))}"}
+    for number in range(1, 4):
+        added = {"op": "scale", "factor": 0.5, "start": job.run.horizon, "change": f"c{number}"}
         checked = amended(job.run, [*(amendment for _, amendment in in_fold(job.run)), added])
         assert job.save(job.tried(factor=0.5)).schedule is checked

@@ -399,7 +399,8 @@ def test_the_schedules_of_a_run_go_with_it_but_for_those_that_others_need(
 ) -> None:
     """One was posted before the run had it, one after, one is a base that another run has too, one is of nobody."""
     run_id = made(runs).id
-    before = Schedule.of({**CONSTANT, "amendments": [{"op": "scale", "factor": 0.5, "start": 0, "change": "c-k"}]})
+    asked = {"op": "scale", "factor": 0.5, "start": 0, "change": "c-k"}
+    before = Schedule.of({**CONSTANT, "amendments": [asked]})
     assert store.add(before)
     ids = []
     for key in ("k", "l", "m"):

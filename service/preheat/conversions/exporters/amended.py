@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from preheat.specs import Spec
-from preheat.specs.amending import amended_columns, lengths, origin
+from preheat.specs.amending import amended_columns, lengths, moved_by, origin
 from preheat.specs.amendments import (
     CooldownAmendment,
     ExtendAmendment,
@@ -100,7 +100,8 @@ def _entry(spec: Spec, amendment: Any, before: int, own: str) -> list[str]:
     start = amendment.start
     match amendment:
         case ExtendAmendment(moved_from=int(last)):
-            start, groups, fields = 0, list(range(count)), f"({last}, {amendment.total_iterations - before})"
+            start = 0 if amendment.moved_by is None else start
+            groups, fields = list(range(count)), f"({last}, {moved_by(amendment, before)})"
         case ExtendAmendment() if start > before + 1:
             return [repr(("freeze", before + 1, start, list(range(count)), before))]
         case ScaleAmendment():
