@@ -31,5 +31,5 @@ myst_heading_anchors = 3
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-autodoc_mock_imports = ["transformers", "lightning", "keras", "jax", "optax"]
+autodoc_mock_imports = ["transformers", "lightning", "keras", "h5py", "jax", "optax"]
 nitpick_ignore_regex = [(r"py:.*", r".*")]  # types of torch, httpx and typing have no pages here; links still count

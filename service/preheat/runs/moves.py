@@ -1,4 +1,4 @@
-"""Moves: which phase an extend moves, and by how much: kept with its placement once it has begun."""
+"""Moves: which phase an extend moves, and by how much, or from where on it holds: kept once it has begun."""
 
 from preheat.runs.draft import Draft
 from preheat.runs.run import Change
@@ -7,7 +7,7 @@ from preheat.specs.amending import lengths
 from preheat.specs.amendments import ExtendAmendment
 
 Move = tuple[int, int]
-"""The last iteration before what is moved, and how many iterations are put there."""
+"""The last iteration before what is moved, and by how many iterations it is; 0 where it is held until the start."""
 
 
 def until(move: Move | None, end: int) -> Move | None:
@@ -34,11 +34,28 @@ def keep_moves(draft: Draft, changes: list[Change], spec: Spec) -> bool:
     rows = zip(changes, amendments[first:], lengths(spec)[first:], strict=False)
     seen, can_all = set[str](), True
     for change, amendment, before in rows:
-        if not isinstance(amendment, ExtendAmendment) or amendment.policy == "keep" or change.id in seen:
+        if not isinstance(amendment, ExtendAmendment) or change.id in seen:
             continue
         seen.add(change.id)
-        can_all &= _keep_move(draft, change, amendment, before)
+        if amendment.policy == "keep":
+            _keep_held(draft, change, before)
+        else:
+            can_all &= _keep_move(draft, change, amendment, before)
     return can_all
+
+
+def _keep_held(draft: Draft, change: Change, before: int) -> None:
+    """Keeps with an extend that keeps from where on the iterations until it begins were held: at the end until then.
+
+    What was handed out below the present end has its own values, though another change has gone that led there.
+    """
+    horizon, kept = draft.run.horizon, change.placement.moved
+    if kept is not None and kept[0] + 1 < horizon:
+        return
+    last = max(before, min(horizon - 1, draft.run.total_iterations))
+    held = (last, 0) if last != before or last + 1 < (change.effect or 0) else None
+    if held != kept:
+        draft.keep(change, moved=held)
 
 
 def _keep_move(draft: Draft, change: Change, amendment: ExtendAmendment, before: int) -> bool:

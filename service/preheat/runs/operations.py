@@ -15,7 +15,7 @@ from preheat.specs.durations import Clock, Units
 from preheat.specs.fields import MAX_ITERATION, UNION_TAGS
 from preheat.specs.violations import unknown
 
-NOT_ASKED = ("start", "stop", "moved_from", "moved_by", "change")
+NOT_ASKED = ("start", "stop", "moved_from", "moved_by", "held_from", "change")
 """Fields of an amendment that nobody asks for: they follow from when and as what a change is accepted."""
 
 

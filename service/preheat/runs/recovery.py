@@ -81,11 +81,17 @@ def _owners(run: Run, theirs: list[_Amendment]) -> list[str | None]:
 
 
 def _asked(amendment: _Amendment) -> _Amendment:
-    return {name: value for name, value in amendment.items() if name not in {"change", "moved_from", "moved_by"}}
+    return {
+        name: value
+        for name, value in amendment.items()
+        if name not in {"change", "moved_from", "moved_by", "held_from"}
+    }
 
 
 def _moved(amendment: _Amendment) -> tuple[int, int] | None:
     """What it moves, and by how much; every revision has both."""
+    if "held_from" in amendment:
+        return amendment["held_from"], 0
     return (amendment["moved_from"], amendment["moved_by"]) if "moved_by" in amendment else None
 
 

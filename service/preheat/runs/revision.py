@@ -76,7 +76,8 @@ def amendment_of(change: Change, effect: int, stop: int | None) -> dict[str, Any
         # Of no column at all: refused for the column that is named, and not for the value.
         amendment["value"] = change.placement.value or 0.0
     if change.placement.moved is not None:
-        amendment["moved_from"], amendment["moved_by"] = change.placement.moved
+        last, by = change.placement.moved
+        amendment |= {"moved_from": last, "moved_by": by} if by else {"held_from": last}
     return amendment if stop is None else {**amendment, "stop": stop}
 
 
@@ -160,7 +161,7 @@ def _anew(change: Change, amendment: dict[str, Any], horizon: int) -> dict[str, 
     """An amendment without what is computed anew as long as nothing of it was handed out."""
     if (change.effect or 0) < horizon:
         return amendment
-    return {name: value for name, value in amendment.items() if name not in {"moved_from", "moved_by"}}
+    return {name: value for name, value in amendment.items() if name not in {"moved_from", "moved_by", "held_from"}}
 
 
 def _late(changes: list[Change], spec: Spec, total: int, horizon: int) -> list[Change]:

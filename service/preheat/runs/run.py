@@ -23,7 +23,7 @@ class Placement:
 
     `stop` ends it earlier than it was asked to; `value` is what a hold of the current LR holds, by param group. In
     `pauses` (start, stop) it is out of force: a job had used it, and then went on out of reach along an older revision.
-    Of an extend that moves the last phase `moved` is the last iteration before that, and by how many it is moved.
+    Of an extend `moved` is the last iteration before the phase that it moves, and by how many, or before what it holds.
     """
 
     revision: int

@@ -32,7 +32,7 @@ from preheat.schedulers.table import SchedulerTable, Table, common, extended
 from preheat.specs import Spec
 from preheat.specs.after_schedulers.sampling import sampled_iterations
 from preheat.specs.after_schedulers.scheduler import hull
-from preheat.specs.amending import amended_columns, lengths, moved_by, origin
+from preheat.specs.amending import amended_columns, held_from, lengths, moved_by, origin
 from preheat.specs.amendments import (
     CooldownAmendment,
     ExtendAmendment,
@@ -199,7 +199,7 @@ class AmendedTable(Table):
         alone = columns == self._whole
         match amendment:
             case ExtendAmendment(moved_from=None):
-                self._segments.freeze(before, start)
+                self._segments.freeze(held_from(amendment, before), start)
             case ExtendAmendment(moved_from=int(last)):
                 since = 0 if amendment.moved_by is None else start
                 self._segments.delay(last, moved_by(amendment, before), since, stop)

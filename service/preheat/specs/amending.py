@@ -132,6 +132,11 @@ def moved_by(amendment: ExtendAmendment, before: int) -> int:
     return amendment.total_iterations - before if amendment.moved_by is None else amendment.moved_by
 
 
+def held_from(amendment: ExtendAmendment, before: int) -> int:
+    """The iteration whose value those until the start have of an extend that keeps; `before` is the end until then."""
+    return before if amendment.held_from is None else amendment.held_from
+
+
 def _moved(phases: list[Phase], amendment: ExtendAmendment, before: int) -> list[Phase]:
     if amendment.moved_from is None:
         return phases
@@ -286,6 +291,8 @@ def _with_move(spec: "Spec", amendment: ExtendAmendment, location: Location, vio
         given = [field for field in ("moved_from", "moved_by") if getattr(amendment, field) is not None]
         violations += [violation((*location, field), rule) for field in given]
         return amendment
+    if amendment.held_from is not None:
+        violations.append(violation((*location, "held_from"), "must not be given where the last phase is moved"))
     if amendment.moved_by is not None:
         if amendment.moved_from is None:
             violations.append(violation((*location, "moved_from"), "is required beside moved_by"))

@@ -143,6 +143,9 @@ class ExtendAmendment(_Amendment):
     moved_by: Iterations | None = Field(
         None, description="d, if it is not what the run is longer by; c must be given too.", examples=[10_000]
     )
+    held_from: IterationsOrZero | None = Field(
+        None, description="Of keep, whose value the iterations until `start` have, if not the end's.", examples=[20_000]
+    )
 
 
 Amendment = Annotated[

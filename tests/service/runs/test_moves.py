@@ -100,3 +100,36 @@ def test_a_move_of_what_has_begun_before_it_is_missed_and_says_why() -> None:
     assert "begins with iteration 1 " in missed[0]["why"]
     assert job.run.total_iterations == 150
     assert lrs(job, 1, 151) == pytest.approx([cosine(n) for n in range(1, 151)], rel=1e-12, abs=1e-17)
+
+
+@pytest.mark.parametrize("at", [None, 36])
+@pytest.mark.parametrize("way", ["revert", "revert and on"])
+def test_rule_01_what_was_handed_out_of_a_longer_run_stays_when_what_made_it_longer_goes(
+    at: int | None, way: str
+) -> None:
+    """13 iterations were made 40, and these 70; without the first the second would find the run at its end at 13."""
+    decay = {"type": "CosineAnnealingLR", "eta_min": 0.01}
+    job = begun({"target_lr": 0.1, "total_iterations": 13, "after_scheduler": decay})
+    first = job.change("extend", total_iterations=40, confirm=True).change
+    job.change(factor=0.5, at=15)
+    job.change("extend", total_iterations=70, at=at, confirm=True)
+    job.run_to(22)
+    end = job.run.horizon
+    told = lrs(job, 1, end)
+    base = [0.01 + 0.045 * (1 + math.cos(math.pi * n / 13)) for n in range(1, 14)]
+    assert told == pytest.approx([*base, 0.01, *[0.005] * (end - 15)], rel=1e-12)
+    job.change(op="hold", value=0.02, confirm=True)
+    held = job.run.horizon
+    job.run_to(held + 2)
+    end = job.run.horizon
+    told = lrs(job, 1, end)
+    assert told[held - 1 :] == [0.02] * (end - held)
+    job.change("revert", change=first.id, confirm=True)
+    assert lrs(job, 1, end) == told
+    if way == "revert and on":
+        job.run_to(end + 5)
+        end = job.run.horizon
+        told = lrs(job, 1, end)
+        job.change(factor=0.5)
+        assert lrs(job, 1, end) == told
+    assert job.run.total_iterations == 70

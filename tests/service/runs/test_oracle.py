@@ -218,7 +218,10 @@ class Oracle(RuleBasedStateMachine):
         for wish in self.wishes:
             if wish.effect is None or wish.effect < k:
                 continue
-            if policy == "drop":
+            is_over = wish.ends_at is not None and wish.ends_at <= max(
+                self.handed, k
+            )  # cancelled, and used in an overrun
+            if policy == "drop" or is_over:
                 wish.effect = None
             elif wish.effect > k and not (wish.at is not None and wish.at >= max(self.handed, k)):
                 wish.effect, wish.ends_at = k, None

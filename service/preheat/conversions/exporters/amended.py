@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from preheat.specs import Spec
-from preheat.specs.amending import amended_columns, lengths, moved_by, origin
+from preheat.specs.amending import amended_columns, held_from, lengths, moved_by, origin
 from preheat.specs.amendments import (
     CooldownAmendment,
     ExtendAmendment,
@@ -102,8 +102,8 @@ def _entry(spec: Spec, amendment: Any, before: int, own: str) -> list[str]:
         case ExtendAmendment(moved_from=int(last)):
             start = 0 if amendment.moved_by is None else start
             groups, fields = list(range(count)), f"({last}, {moved_by(amendment, before)})"
-        case ExtendAmendment() if start > before + 1:
-            return [repr(("freeze", before + 1, start, list(range(count)), before))]
+        case ExtendAmendment() if start > (held := held_from(amendment, before)) + 1:
+            return [repr(("freeze", held + 1, start, list(range(count)), held))]
         case ScaleAmendment():
             floors = None if amendment.floor is None else _by_group(spec, groups, amendment.floor)
             fields = f"({amendment.factor!r}, {floors!r})"
