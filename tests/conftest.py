@@ -40,6 +40,11 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Three for two cores: about half of the time tests wait, for processes that start and end."""
+    return max((os.cpu_count() or 1) * 3 // 2, 1)
+
+
 @pytest.fixture(scope="session")
 def service_with() -> Iterator[Callable[..., httpx.Client]]:
     """Clients of services with schedules in memory, by settings: each service is started once for the session."""

@@ -47,14 +47,21 @@ class FaultProxy:
         self._fault = NONE
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
-        with socket.socket() as reserved:
-            reserved.bind(("127.0.0.1", 0))
-            self.port: int = reserved.getsockname()[1]
+        # Bound for as long as it lives, so that the port is nobody else's while nothing listens there.
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        self.port: int = self._reserved.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
     def set(self, fault: Fault) -> None:
         """From now on; connections that are open are reset, as when a network changes."""
         asyncio.run_coroutine_threadsafe(self._change(fault), self._loop).result(10)
+
+    def close(self) -> None:
+        """Nothing listens there any more, and the port is free."""
+        self.set(Fault(listens=False))
+        self._reserved.close()
 
     def lead_to(self, url: str) -> None:
         """Leads new connections to another address."""
@@ -151,11 +158,11 @@ def _place(url: str) -> tuple[str, int]:
 def proxied(loop: asyncio.AbstractEventLoop, url: str) -> Iterator[FaultProxy]:
     """A proxy in front of an address, without a fault to begin with."""
     proxy = FaultProxy(loop, _place(url))
-    proxy.set(NONE)
     try:
+        proxy.set(NONE)
         yield proxy
     finally:
-        proxy.set(Fault(listens=False))
+        proxy.close()
 
 
 @contextmanager
