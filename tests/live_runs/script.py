@@ -27,7 +27,7 @@ class Script:
         self.stored: dict[tuple[int, int, str], float] = {}
         self.token, self.numbers = "", count(1)
         self.known_from = 1
-        """The revision that the last attach was answered with: the process knows none before."""
+        """The revision that the last attach or window was answered with: the process goes back to none before."""
 
         base = Schedule.of(spec)
         self.run: Run
@@ -77,6 +77,7 @@ class Script:
         answer: windows.Window = self.save(
             windows.hand_out(self.run, request, self.now, self.shelf, self.limits)
         ).answer
+        self.known_from = answer.revision
         return answer
 
     def run_to(self, position: int) -> None:
