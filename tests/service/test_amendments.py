@@ -368,6 +368,26 @@ def test_what_grows_beyond_numbers_is_refused() -> None:
             "/amendments/0/moved_by",
             "where nothing is moved",
         ),
+        (
+            {"op": "extend", "start": 1, "total_iterations": 90, "policy": "move-cooldown", "held_from": 5},
+            "/amendments/0/held_from",
+            "where the last phase is moved",
+        ),
+        (
+            {"op": "extend", "start": 1, "total_iterations": 90, "held_from": "0%"},
+            "/amendments/0/held_from",
+            "whole number",
+        ),
+        (
+            {"op": "extend", "start": 1, "total_iterations": 90, "moved_from": "10%", "moved_by": 5},
+            "/amendments/0/moved_from",
+            "whole number",
+        ),
+        (
+            {"op": "extend", "start": 1, "total_iterations": 90, "moved_from": 5, "moved_by": "10%"},
+            "/amendments/0/moved_by",
+            "whole number",
+        ),
     ],
 )
 def test_a_bad_amendment_is_refused_at_its_place(amendment: Fields, pointer: str, rule: str) -> None:

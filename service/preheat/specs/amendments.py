@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from preheat.specs.durations import Iterations, IterationsOrZero
-from preheat.specs.fields import MAX_PARAM_GROUPS, Closed, NonNegative, Ratio, Share
+from preheat.specs.fields import MAX_ITERATION, MAX_PARAM_GROUPS, Closed, Int, NonNegative, Ratio, Share
 from preheat.specs.hyperparameters import HyperparameterName, number_or_object
 
 if TYPE_CHECKING:
@@ -122,6 +122,10 @@ class CooldownAmendment(_OfGroups):
     shape: Literal["linear", "cosine", "1-sqrt"] = Field("linear", description="Its shape.", examples=["1-sqrt"])
 
 
+_Iteration = Annotated[Int, Field(ge=0, le=MAX_ITERATION)]
+"""A number of iterations that follows from the schedule: no duration."""
+
+
 class ExtendAmendment(_Amendment):
     """A longer run. `keep` goes on with the last value; `move-cooldown` moves the last phase to the new end.
 
@@ -137,13 +141,13 @@ class ExtendAmendment(_Amendment):
     policy: Literal["keep", "move-cooldown"] = Field(
         "keep", description="What the last phase of the schedule does.", examples=["move-cooldown"]
     )
-    moved_from: IterationsOrZero | None = Field(
+    moved_from: _Iteration | None = Field(
         None, description="c, the last iteration before the last phase; filled in.", examples=[45_000]
     )
-    moved_by: Iterations | None = Field(
+    moved_by: Annotated[_Iteration, Field(ge=1)] | None = Field(
         None, description="d, if it is not what the run is longer by; c must be given too.", examples=[10_000]
     )
-    held_from: IterationsOrZero | None = Field(
+    held_from: _Iteration | None = Field(
         None, description="Of keep, whose value the iterations until `start` have, if not the end's.", examples=[20_000]
     )
 

@@ -120,7 +120,7 @@ def get_schedule(context: Context, schedule_id: ScheduleId, query: Annotated[Sch
     operation_id="delete_schedule",
     summary="Remove a schedule",
     status_code=204,
-    responses={204: {"description": "It is removed."}, **problems(404, 422, 503)},
+    responses={204: {"description": "It is removed."}, **problems(404, 409, 422, 503)},
 )
 async def delete_schedule(context: Context, schedule_id: ScheduleId, _query: Annotated[NoQuery, Query()]) -> Response:
     """Removes the schedule from the database; posting its spec makes it again, under the same id.
