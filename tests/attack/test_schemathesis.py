@@ -13,7 +13,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 
 def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     """Examples, coverage, fuzzing and stateful phases, with every check there is."""
-    with service(database_url=f"sqlite:///{tmp_path}/preheat.db", compute_timeout_s=2) as url:
+    with service(database_url=f"sqlite:///{tmp_path}/preheat.db", compute_timeout_s=10) as url:
         command = [
             sys.executable,
             "-m",
