@@ -40,9 +40,14 @@ def may_be_heavy(method: str, path: str, query_string: bytes = b"") -> bool:
 
 def _is_dry_run(query_string: bytes) -> bool:
     """Whether a whole run is computed to show what something would do."""
-    if not query_string or query_string.count(b"&") >= _MOST_PARAMETERS:
-        return False
-    return b"dry_run" in dict(parse_qsl(query_string, keep_blank_values=True))
+    return bool(query_string) and "dry_run" in (_query(query_string) or {})
+
+
+def _query(query_string: bytes) -> dict[str, str] | None:
+    """The parameters of a query; None if they are more than any route has."""
+    if query_string.count(b"&") >= _MOST_PARAMETERS:
+        return None
+    return dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
 
 
 def asks_for_little(path: str) -> bool:
@@ -54,9 +59,9 @@ def asks_for_little(path: str) -> bool:
 def is_at_hand(curve: Curve, path: str, query_string: bytes, accept: str | None) -> bool:
     """Whether the answer about a light curve takes some hundredths of a second at most; `path` asks for little."""
     rest = path.split("/")[4:]
-    if query_string.count(b"&") >= _MOST_PARAMETERS:
+    query = _query(query_string)
+    if query is None:
         return False
-    query = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
     if not rest:
         return query.get("lint") in {"false", "0"}
     if rest == ["at"]:

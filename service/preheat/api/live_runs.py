@@ -123,20 +123,21 @@ class LiveRuns:
             end = window.stop if stop is None else min(stop, window.stop)
             own = range(max(lane.start, window.start), min(end, run.shared_until(lane.number) or end))
             if own:
-                extents = self.reported_in(run, lane.number, name, own, -(-most * len(own) // len(window)))
+                extents = self.reported_in(run, lane.number, name, own, window, most)
                 found.numbers.extend(extents.numbers)
                 found.others.extend(extents.others)
         return found
 
-    def reported_in(self, run: Run, attempt: int, name: str, window: range, most: int) -> Extents:
-        """What an attempt reported under a name in a window, in at most `most` parts."""
-        return self.history.extents(run.owner_of(attempt), attempt, name, window, most)
+    def reported_in(self, run: Run, attempt: int, name: str, own: range, window: range, most: int) -> Extents:
+        """What an attempt reported under a name in its `own` part of a window that has at most about `most` parts."""
+        parts = -(-most * len(own) // len(window))
+        return self.history.extents(run.owner_of(attempt), attempt, name, own, parts)
 
     def reported_names(self, run: Run) -> list[str]:
         """The names under which something was reported on the line of the last attempt."""
         found = set[str]()
         for lane, _ in line(run, run.attempt_number):
-            found.update(self.history.series(run.owner_of(lane.number), lane.number, "", 0, 0, 1).names)
+            found.update(self.history.names(run.owner_of(lane.number), lane.number))
         return sorted(found)
 
     # Jobs
@@ -229,7 +230,7 @@ class LiveRuns:
         while left:
             run, (taken, count) = self._held(run.id, act)
             left, stored = left[taken:], stored + count
-            if time.monotonic() > until:
+            if not left or time.monotonic() > until:
                 break
             time.sleep(_PAUSE_S)
         return run, reports.Taken(stored, before.alarms, left)
@@ -278,7 +279,7 @@ class LiveRuns:
     ) -> tuple[Run, Preview, list[str], tuple[Curve, Curve]]:
         """What a change would do now, why it would have to be confirmed, and the curves before and after it."""
         run, curves, now = self.store.get(run_id), self.free_curves(deadline), self.clock()
-        precondition = changes.Precondition(run.etag if if_match is None else if_match, _new_id(8))
+        precondition = _of_a_trial(run, if_match)
 
         def decide(*, confirm: bool) -> Outcome[changes.Accepted]:
             asked = changes.ChangeRequest(**{**request.__dict__, "confirm": confirm})
@@ -316,7 +317,7 @@ class LiveRuns:
     ) -> tuple[Run, Outcome[attempts.Attached], Preview, tuple[Curve, Curve]]:
         """The run, what would come of a restart, and that as a preview with the curves before and after it."""
         run, curves = self.store.get(run_id), self.free_curves(deadline)
-        precondition = changes.Precondition(run.etag if if_match is None else if_match, _new_id(8))
+        precondition = _of_a_trial(run, if_match)
         outcome = rehearse_rollback(run, request, precondition, self.clock(), curves, self.limits)
         before, after = self._sides(run, outcome, curves)
         return run, outcome, preview(outcome.answer.start, before, after, deadline), (before, after)
@@ -392,6 +393,11 @@ class LiveRuns:
         """Raises LimitExceeded for a revision that is longer than runs may be."""
         for _, schedule in outcome.revisions:
             check_length(schedule.spec, self._settings)
+
+
+def _of_a_trial(run: Run, if_match: str | None) -> changes.Precondition:
+    """Without If-Match what is tried is tried on what is there."""
+    return changes.Precondition(run.etag if if_match is None else if_match, _new_id(8))
 
 
 def _new_id(size: int) -> str:

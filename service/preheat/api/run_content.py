@@ -80,8 +80,7 @@ def job_content(run: Run, now: float, limits: Limits) -> dict[str, Any]:
     """What is known of a run's job when something is asked of it: a `JobDescription`."""
     attempt, state = run.attempt, state_of(run, now, limits)
     heard_s = None if attempt is None else max(now - attempt.heard_at, 0.0)
-    is_over = attempt is None or attempt.is_closed or run.is_finished
-    promise_s = None if attempt is None or is_over else promised_s(attempt)
+    promise_s = None if attempt is None or attempt.is_closed or run.is_finished else promised_s(attempt)
     text = _heard_text(attempt, heard_s)
     if promise_s is not None:
         text = f"{text}; it promised to ask again within {promise_s:g} s"
@@ -90,7 +89,7 @@ def job_content(run: Run, now: float, limits: Limits) -> dict[str, Any]:
         "position": None if attempt is None else attempt.position,
         "heard_s": heard_s,
         "promise_s": promise_s,
-        "is_overdue": attempt is not None and not is_over and is_overdue(attempt, now),
+        "is_overdue": attempt is not None and promise_s is not None and is_overdue(attempt, now),
         "text": f"it takes nothing more; {text}" if run.is_finished else text,
     }
 

@@ -25,7 +25,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_reada
 Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
 Count = Annotated[Int, Field(ge=0, le=MAX_ITERATION)]
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
-GroupName = Annotated[str, Field(min_length=1, max_length=100)]
+GroupKey = Annotated[str, Field(min_length=1, max_length=100)]
 Token = Annotated[str, Field(min_length=16, max_length=100, pattern=r"^[!-~]+$")]
 Value = Annotated[float, AllowInfNan(), BeforeValidator(_number)]
 Duration = Annotated[Any, Field(json_schema_extra={"type": ["integer", "string", "null"]})]

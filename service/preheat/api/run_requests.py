@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from preheat.api.run_fields import Count, Duration, GroupName, Label, Name, Seconds, Token, Value, Why
+from preheat.api.run_fields import Count, Duration, GroupKey, Label, Name, Seconds, Token, Value, Why
 from preheat.runs import attempts, changes, knowledge, making, windows
 from preheat.runs.facts import Overrun
 from preheat.runs.operations import as_tuple
@@ -191,7 +191,7 @@ class ToldRequest(Closed):
 
     iteration: Count = Field(description="The iteration.", examples=[12])
     rank: Count = Field(description="The rank.", examples=[3])
-    lrs: dict[GroupName, Value] = Field(max_length=256, description="LR by param group.", examples=[{"default": 0.01}])
+    lrs: dict[GroupKey, Value] = Field(max_length=256, description="LR by param group.", examples=[{"default": 0.01}])
     revision: Count = Field(description="The revision that it had them from.", examples=[2])
 
     def value(self) -> Told:

@@ -50,8 +50,10 @@ def place_far(
         np.append(ring.x + columns, ring.x - box.width + columns), ring.y + size * np.arange(-rows, rows)
     )
     boxes = np.column_stack([lefts.ravel(), tops.ravel(), lefts.ravel() + box.width, tops.ravel() + box.height])
-    boxes = boxes[np.argsort(gaps_of(boxes, ring.x, ring.y), kind="stable")[:_MOST_FAR]]
-    boxes = boxes[(gaps_of(boxes, ring.x, ring.y) > _reach(ring) + _LEAST_LEADER_PX) & ~obstacles.meets(boxes)]
+    gaps = _gaps_of(boxes, ring.x, ring.y)
+    nearest = np.argsort(gaps, kind="stable")[:_MOST_FAR]
+    boxes = boxes[nearest]
+    boxes = boxes[(gaps[nearest] > _reach(ring) + _LEAST_LEADER_PX) & ~obstacles.meets(boxes)]
     leaders = _leaders(boxes, ring)
     is_open = ~obstacles.crossed(leaders)
     for place, (x0, y0, x1, y1) in zip(boxes[is_open].tolist(), leaders[is_open].tolist(), strict=True):
@@ -101,10 +103,10 @@ def _around(box: Box, size: float, x: float, y: float, reach: float) -> Iterator
 def _belongs(place: Box, x: float, y: float, others: Pixels) -> bool:
     """Whether a text is not nearer to any other point than to its own."""
     box = np.array([[place.left, place.top, place.right, place.bottom]])
-    return bool((gaps_of(box, *others.T) + 1 >= gaps_of(box, x, y)).all())
+    return bool((_gaps_of(box, *others.T) + 1 >= _gaps_of(box, x, y)).all())
 
 
-def gaps_of(boxes: Pixels, x: Pixels | float, y: Pixels | float) -> Pixels:
+def _gaps_of(boxes: Pixels, x: Pixels | float, y: Pixels | float) -> Pixels:
     """How far points are from boxes, of rows left, top, right, bottom."""
     lefts, tops, rights, bottoms = boxes.T
     across = np.maximum(np.maximum(lefts - x, x - rights), 0)

@@ -39,7 +39,7 @@ class Obstacles:
 
     def add_stroke(self, stroke: Stroke) -> None:
         """Keeps texts off a straight line."""
-        xs, ys = points_of(stroke)
+        xs, ys = _points_of(stroke)
         self._add(np.column_stack([xs - 1, ys - 1, xs + 1, ys + 1]), is_solid=True)
 
     def crossed(self, lines: Pixels) -> NDArray[np.bool_]:
@@ -60,8 +60,7 @@ class Obstacles:
         if not self._box.holds(box.grown(1)):
             return False
         near = box.grown(self._margin)
-        lefts, tops, rights, bottoms = self._boxes.T
-        if ((near.left < rights) & (lefts < near.right) & (near.top < bottoms) & (tops < near.bottom)).any():
+        if self.meets(np.array([[near.left, near.top, near.right, near.bottom]]))[0]:
             return False
         columns = slice(max(int(near.left) - self._left, 0), int(near.right) - self._left + 1)
         hides = (self._tops[:, columns] < near.bottom) & (self._bottoms[:, columns] > near.top)
@@ -82,7 +81,7 @@ class Obstacles:
         return box
 
 
-def points_of(stroke: Stroke) -> tuple[Pixels, Pixels]:
+def _points_of(stroke: Stroke) -> tuple[Pixels, Pixels]:
     """Points of a straight line, at most two pixels apart."""
     (x0, x1), (y0, y1) = stroke.xs, stroke.ys
     share = np.linspace(0, 1, int(np.hypot(x1 - x0, y1 - y0) / 2) + 2)

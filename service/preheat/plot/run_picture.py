@@ -149,6 +149,7 @@ class _Record:
         self._said = [flag for flag in self._flags if flag.text]
         self._width_px, self._deadline = width_px, deadline
         self._attempt = run.attempt_number if run.attempt is not None else 0
+        self._earlier = _earlier_lanes(run, window)
 
     def lines(self) -> list[Line]:
         """The lines of the present attempt and what it goes on from, by how certain they are."""
@@ -166,7 +167,7 @@ class _Record:
     def earlier(self) -> list[Line]:
         """What attempts used that the present one does not go on from."""
         found: list[Line] = []
-        for lane, own in earlier_lanes(self._run, self._window):
+        for lane, own in self._earlier[-_MOST_EARLIER:]:
             used = range(own.start, min(own.stop, lane.position))
             for part, entry in entries(self._run, lane.number, used.start, used.stop) if used else []:
                 found += self._line(_EARLIER, f"earlier-{lane.number}", part, entry)
@@ -209,7 +210,7 @@ class _Record:
 
     def notes(self) -> list[str]:
         """What there is more than is drawn."""
-        earlier = len(_earlier_lanes(self._run, self._window))
+        earlier = len(self._earlier)
         notes = [f"texts at the last {_MOST_TEXTS} of {len(self._said)} places"] * (len(self._said) > _MOST_TEXTS)
         return notes + [f"the last {_MOST_EARLIER} of {earlier} earlier attempts"] * (earlier > _MOST_EARLIER)
 

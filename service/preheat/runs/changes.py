@@ -295,8 +295,7 @@ def _keep_normal(draft: Draft, change_id: str, schedule: Schedule) -> None:
     normal = amendment.model_dump(mode="json", exclude_none=True, exclude={*NOT_ASKED})
     if found.operation.get("value") == "current":
         normal["value"] = "current"
-    kept = replace(found, operation=normal)
-    draft.set(changes=tuple(kept if each.id == change_id else each for each in draft.run.changes))
+    draft.set_change(replace(found, operation=normal))
 
 
 def _check_valid(draft: Draft) -> None:

@@ -1,13 +1,37 @@
 """Moves: which phase an extend moves, and by how much, or from where on it holds: kept once it has begun."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from preheat.runs.draft import Draft
 from preheat.runs.run import Change
 from preheat.specs import Spec
 from preheat.specs.amending import lengths
 from preheat.specs.amendments import ExtendAmendment
 
+FIELDS = ("moved_from", "moved_by", "held_from")
+"""Fields of an amendment that say a move."""
+
 Move = tuple[int, int]
 """The last iteration before what is moved, and by how many iterations it is; 0 where it is held until the start."""
+
+
+def fields_of(move: Move) -> dict[str, int]:
+    """What an amendment says of a move."""
+    last, by = move
+    return {"moved_from": last, "moved_by": by} if by else {"held_from": last}
+
+
+def move_of(amendment: Mapping[str, Any]) -> Move | None:
+    """The move that the amendment of a revision says."""
+    if "held_from" in amendment:
+        return amendment["held_from"], 0
+    return (amendment["moved_from"], amendment["moved_by"]) if "moved_by" in amendment else None
+
+
+def without_move(amendment: Mapping[str, Any]) -> dict[str, Any]:
+    """An amendment without what it says of a move."""
+    return {name: value for name, value in amendment.items() if name not in FIELDS}
 
 
 def until(move: Move | None, end: int) -> Move | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from preheat.runs import moves
 from preheat.runs.revision import base_of
 from preheat.runs.run import Run
 from preheat.specs import InvalidSpec, Spec, Violation, from_pydantic, violation
@@ -15,7 +16,7 @@ from preheat.specs.durations import Clock, Units
 from preheat.specs.fields import MAX_ITERATION, UNION_TAGS
 from preheat.specs.violations import unknown
 
-NOT_ASKED = ("start", "stop", "moved_from", "moved_by", "held_from", "change")
+NOT_ASKED = ("start", "stop", *moves.FIELDS, "change")
 """Fields of an amendment that nobody asks for: they follow from when and as what a change is accepted."""
 
 

@@ -7,16 +7,15 @@ elsewhere, and of every one that the database has and the job had not.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
 from typing import Any
 
 from preheat.runs.draft import Curves, Draft
 from preheat.runs.facts import merged, put_behind
-from preheat.runs.moves import are_alike, until
+from preheat.runs.moves import Move, are_alike, move_of, until, without_move
 from preheat.runs.operations import NOT_ASKED
-from preheat.runs.revision import amended, base_of, in_fold, settled
+from preheat.runs.revision import base_of, in_fold, settled
 from preheat.runs.run import Change, Placement, Run
 from preheat.specs import InvalidSpec, Spec, spec_of, violation
 
@@ -38,10 +37,12 @@ def take_revision(draft: Draft, spec: Mapping[str, Any], told: range, curves: Cu
     Raises InvalidSpec for a spec that is not this run's base with amendments.
     """
     theirs = _revision_of(draft.run, spec)
-    _agree(draft, theirs, told)
-    _add_lost(draft, theirs, told.start)
-    settled(draft, curves)
-    if told and _clipped(_amendments(draft.run), told) != _clipped(theirs, told):
+    owners = _owners(draft.run, theirs)
+    _agree(draft, theirs, owners, told)
+    _add_lost(draft, theirs, owners, told.start)
+    own = len(base_of(draft.run).spec.amendments or ())
+    ours = _parts(settled(draft, curves).spec)[1][own:]
+    if told and _clipped(ours, told) != _clipped(theirs, told):
         _hold_to(draft, theirs, told)
 
 
@@ -60,12 +61,6 @@ def _parts(spec: Spec) -> tuple[dict[str, Any], list[_Amendment]]:
     return content, amendments
 
 
-def _amendments(run: Run) -> list[_Amendment]:
-    """What is in force in the run, as it is written down in a schedule."""
-    own = len(_parts(base_of(run).spec)[1])
-    return _parts(amended(run, [amendment for _, amendment in in_fold(run)]).spec)[1][own:]
-
-
 def _owners(run: Run, theirs: list[_Amendment]) -> list[str | None]:
     """Of each amendment the id of the change that it is; None for one that was lost.
 
@@ -81,18 +76,7 @@ def _owners(run: Run, theirs: list[_Amendment]) -> list[str | None]:
 
 
 def _asked(amendment: _Amendment) -> _Amendment:
-    return {
-        name: value
-        for name, value in amendment.items()
-        if name not in {"change", "moved_from", "moved_by", "held_from"}
-    }
-
-
-def _moved(amendment: _Amendment) -> tuple[int, int] | None:
-    """What it moves, and by how much; every revision has both."""
-    if "held_from" in amendment:
-        return amendment["held_from"], 0
-    return (amendment["moved_from"], amendment["moved_by"]) if "moved_by" in amendment else None
+    return {name: value for name, value in without_move(amendment).items() if name != "change"}
 
 
 def _begins(run: Run, change: Change) -> set[int]:
@@ -118,15 +102,16 @@ def _operation(amendment: _Amendment) -> _Amendment:
     return {name: value for name, value in amendment.items() if name not in NOT_ASKED}
 
 
-def _agree(draft: Draft, theirs: list[_Amendment], told: range) -> None:
+def _agree(draft: Draft, theirs: list[_Amendment], owners: list[str | None], told: range) -> None:
     """Puts every change where the job had it, or behind what it was told."""
     run, parts = draft.run, defaultdict(list)
-    for owner, amendment in zip(_owners(run, theirs), theirs, strict=True):
+    for owner, amendment in zip(owners, theirs, strict=True):
         parts[owner].append(amendment)
     in_force = {change.id for change, _ in in_fold(run)}
     for change in run.changes:
         if change.operation["op"] == "revert":
-            _agree_on_revert(draft, change, parts[_root(run, change)[0]], told)
+            root, takes_back = _root(run, change)
+            _agree_on_revert(draft, change, parts[root], told, takes_back=takes_back)
         elif parts[change.id]:
             _put_where_used(draft, change, parts[change.id], told)
         elif change.id in in_force:
@@ -135,20 +120,18 @@ def _agree(draft: Draft, theirs: list[_Amendment], told: range) -> None:
 
 def _root(run: Run, revert: Change) -> tuple[str, bool]:
     """The id of the change that a revert is about in the end, and whether it takes it back, or brings it back."""
-    at, takes_back = revert, False
-    while at is not None and at.operation["op"] == "revert":
-        takes_back = not takes_back
-        target = at.operation["change"]
-        at = run.change_of(target) or replace(at, id=target, operation={"op": ""})
-    return at.id, takes_back
+    at, takes_back = revert, True
+    while (target := run.change_of(at.operation["change"])) is not None and target.operation["op"] == "revert":
+        at, takes_back = target, not takes_back
+    return at.operation["change"], takes_back
 
 
-def _agree_on_revert(draft: Draft, revert: Change, parts: list[_Amendment], told: range) -> None:
+def _agree_on_revert(draft: Draft, revert: Change, parts: list[_Amendment], told: range, *, takes_back: bool) -> None:
     """Puts a revert behind `told` if its change was in force there, or was not, against it."""
     if revert.effect is None or revert.effect not in told:
         return
     was_in_force = any(each["start"] < told.stop and each.get("stop", told.stop) > revert.effect for each in parts)
-    if was_in_force == _root(draft.run, revert)[1]:
+    if was_in_force == takes_back:
         put_behind(draft, revert, told.stop, _UNKNOWN)
 
 
@@ -166,7 +149,7 @@ def _put_where_used(draft: Draft, change: Change, parts: list[_Amendment], told:
         known = _ends(draft.run, change)
         pauses = [pause for pause in _pauses(parts) if pause[0] not in known]  # of an overrun that was lost
         is_ended = last is not None and last not in known  # by a revert that was lost
-        moved = _moved(parts[0])
+        moved = move_of(parts[0])
         if pauses or is_ended or not are_alike(now.moved, moved, told.stop):
             stop, paused = last if is_ended else now.stop, reduce(merged, pauses, now.pauses)
             draft.place(change, now.effect, "used", stop=stop, pauses=paused, moved=moved, why=_KNOWN)
@@ -179,12 +162,10 @@ def _pauses(parts: list[_Amendment]) -> list[tuple[int, int]]:
 
 def _place(draft: Draft, change: Change, parts: list[_Amendment], stop: int | None) -> None:
     pauses: tuple[tuple[int, int], ...] = reduce(merged, _pauses(parts), tuple[tuple[int, int], ...]())
-    draft.place(change, parts[0]["start"], "used", stop=stop, pauses=pauses, moved=_moved(parts[0]), why=_KNOWN)
+    draft.place(change, parts[0]["start"], "used", stop=stop, pauses=pauses, moved=move_of(parts[0]), why=_KNOWN)
     value = parts[0].get("value")
     if change.operation.get("value") == "current" and isinstance(value, dict):
-        placed = draft.run.change_of(change.id) or change
-        held = replace(placed, placements=(*placed.placements[:-1], replace(placed.placement, value=value)))
-        draft.set_change(held)
+        draft.keep(draft.run.change_of(change.id) or change, value=value)
 
 
 def _put_behind(draft: Draft, change: Change, told: range) -> None:
@@ -202,10 +183,9 @@ def _put_behind(draft: Draft, change: Change, told: range) -> None:
         draft.note("change-kept", change=change.id, before=now.effect, effect=now.effect, why=_UNKNOWN)
 
 
-def _add_lost(draft: Draft, theirs: list[_Amendment], first: int) -> None:
+def _add_lost(draft: Draft, theirs: list[_Amendment], owners: list[str | None], first: int) -> None:
     """Makes what was lost changes again, each behind what is before it in the revision of the job."""
     changes, at = list(draft.run.changes), 0
-    owners = _owners(draft.run, theirs)
     standing = {change.id for change, _ in in_fold(draft.run)} | {*owners}
     for index, (owner, amendment) in enumerate(zip(owners, theirs, strict=True)):
         if owner is not None:
@@ -220,7 +200,7 @@ def _add_lost(draft: Draft, theirs: list[_Amendment], first: int) -> None:
         taken = {each.id for each in changes}
         name = amendment.get("change")
         name = f"recovered-{draft.run.revision}-{index}" if name is None or name in taken else name
-        moved = _moved(amendment)
+        moved = move_of(amendment)
         changes.insert(at, _change(draft, name, _operation(amendment), range(start, stop or start), _LOST, moved))
         at += 1
     draft.set(changes=tuple(changes))
@@ -230,7 +210,7 @@ def _hold_to(draft: Draft, theirs: list[_Amendment], told: range) -> None:
     """One change more, which gives iterations the LRs of a revision."""
     own = base_of(draft.run).spec_dict
     # None stays, so that a replace among them does not end the schedule before the end of `told`.
-    needed = [_until(each, told.stop) for each in theirs if each["start"] < told.stop]
+    needed = [_cut_at(each, told.stop) for each in theirs if each["start"] < told.stop]
     if not any(each["op"] in {"cooldown", "extend"} for each in needed):  # these look back
         needed = [each for each in needed if each.get("stop", told.stop) > told.start]
     schedule = {**own, "amendments": [*own.get("amendments", []), *needed]}
@@ -241,7 +221,7 @@ def _hold_to(draft: Draft, theirs: list[_Amendment], told: range) -> None:
 
 
 def _change(
-    draft: Draft, change_id: str, operation: _Amendment, at: range, why: str, moved: tuple[int, int] | None = None
+    draft: Draft, change_id: str, operation: _Amendment, at: range, why: str, moved: Move | None = None
 ) -> Change:
     """A change by Preheat itself, in force at the iterations `at`, or, if these are none, from their start on."""
     run = draft.run
@@ -261,7 +241,7 @@ def _change(
     )
 
 
-def _until(amendment: _Amendment, stop: int) -> _Amendment:
+def _cut_at(amendment: _Amendment, stop: int) -> _Amendment:
     if amendment["op"] in {"cooldown", "extend"}:  # these have no end
         return amendment
     return {**amendment, "stop": min(amendment.get("stop", stop), stop)}
@@ -274,7 +254,7 @@ def _clipped(amendments: list[_Amendment], told: range) -> list[_Amendment]:
             **_operation(each),
             "start": each["start"],
             "stop": min(each.get("stop", told.stop), told.stop),
-            "moved": until(_moved(each), told.stop),
+            "moved": until(move_of(each), told.stop),
         }
         for each in amendments
         if each["start"] < told.stop

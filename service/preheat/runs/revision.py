@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from preheat.runs.draft import Curves, Draft
-from preheat.runs.moves import keep_moves
+from preheat.runs.moves import fields_of, keep_moves, without_move
 from preheat.runs.run import Change, Run
 from preheat.schedule import Schedule, id_of
 from preheat.schedulers.amended import held_in_one
@@ -76,8 +76,7 @@ def amendment_of(change: Change, effect: int, stop: int | None) -> dict[str, Any
         # Of no column at all: refused for the column that is named, and not for the value.
         amendment["value"] = change.placement.value or 0.0
     if change.placement.moved is not None:
-        last, by = change.placement.moved
-        amendment |= {"moved_from": last, "moved_by": by} if by else {"held_from": last}
+        amendment |= fields_of(change.placement.moved)
     return amendment if stop is None else {**amendment, "stop": stop}
 
 
@@ -154,14 +153,14 @@ def settled(draft: Draft, curves: Curves) -> Schedule:
         for each in late:
             draft.place(each, None, "missed", why=f"the run ends with iteration {total}")
         if not late and keep_moves(draft, changes, schedule.spec):
-            return hold_current(draft, curves)
+            return _hold_current(draft, curves)
 
 
 def _anew(change: Change, amendment: dict[str, Any], horizon: int) -> dict[str, Any]:
     """An amendment without what is computed anew as long as nothing of it was handed out."""
     if (change.effect or 0) < horizon:
         return amendment
-    return {name: value for name, value in amendment.items() if name not in {"moved_from", "moved_by", "held_from"}}
+    return without_move(amendment)
 
 
 def _late(changes: list[Change], spec: Spec, total: int, horizon: int) -> list[Change]:
@@ -186,7 +185,7 @@ def _is_beyond(change: Change, total: int, horizon: int) -> bool:
     return is_to_come and change.effect > total and change.operation["op"] != "extend"  # type: ignore[operator]
 
 
-def hold_current(draft: Draft, curves: Curves) -> Schedule:
+def _hold_current(draft: Draft, curves: Curves) -> Schedule:
     """The schedule that the changes make; what holds of the current LR hold is computed where it is not known.
 
     That is what they would have had, each without those accepted after it. Raises ComputeTimeout.
@@ -202,7 +201,7 @@ def hold_current(draft: Draft, curves: Curves) -> Schedule:
     if not unknown:
         return schedule
     at = {index: folded[index - first][0].effect or 0 for index in unknown.values()}
-    held = held_values(schedule.spec, at, curves)
+    held = _held_values(schedule.spec, at, curves)
     placed = {}
     for change_id, index in unknown.items():
         change = folded[index - first][0]
@@ -212,7 +211,7 @@ def hold_current(draft: Draft, curves: Curves) -> Schedule:
     return amended(draft.run, [amendment for _, amendment in in_fold(draft.run)])
 
 
-def held_values(spec: Spec, at: Mapping[int, int], curves: Curves) -> dict[int, dict[str, float]]:
+def _held_values(spec: Spec, at: Mapping[int, int], curves: Curves) -> dict[int, dict[str, float]]:
     """What holds of the current LR hold, by their indices among the amendments; `at` has the iteration of each."""
     if spec.has_closed_form:
         return held_in_one(spec, at, curves.check)

@@ -285,7 +285,6 @@ def _name_violations(
 
 
 def _with_move(spec: "Spec", amendment: ExtendAmendment, location: Location, violations: list[Violation]) -> Any:
-    total = spec.amended_total_iterations
     if amendment.policy == "keep":
         rule = "must not be given where nothing is moved"
         given = [field for field in ("moved_from", "moved_by") if getattr(amendment, field) is not None]
@@ -297,6 +296,7 @@ def _with_move(spec: "Spec", amendment: ExtendAmendment, location: Location, vio
         if amendment.moved_from is None:
             violations.append(violation((*location, "moved_from"), "is required beside moved_by"))
         return amendment
+    total = spec.amended_total_iterations
     if amendment.total_iterations <= total:
         rule = f"must be greater than that of the schedule so far ({total})"
         violations.append(violation((*location, "total_iterations"), rule, amendment.total_iterations))

@@ -80,8 +80,7 @@ class Catalogue:
 
     def curve_of(self, schedule: Schedule) -> Curve:
         """The curve of a schedule that need not be stored; asking for its id does not find it before `keep`."""
-        key = _unsaved(schedule.id)
-        return self.cache.get(schedule.id) or self.cache.get(key) or self._curve(key, schedule)
+        return self.curve_of_id(schedule.id) or self._curve(_unsaved(schedule.id), schedule)
 
     def curve_at_hand(self, schedule_id: str) -> Curve | None:
         """The curve if it is in memory; takes no lock."""

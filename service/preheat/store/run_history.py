@@ -82,6 +82,11 @@ class RunHistory:
         following = found[limit][0] if len(found) > limit else None
         return Series([n for n, _ in kept], [value for _, value in kept], sorted(names), following)
 
+    def names(self, run_id: str, attempt: int) -> list[str]:
+        """The names under which an attempt has reported."""
+        with self._database.transaction() as connection:
+            return reported_names(connection, run_id, attempt)
+
     def known(self, run_id: str, attempt: int, batch: Iterable[Report]) -> dict[tuple[int, str], float]:
         """What is stored of an attempt under the iterations and names of a batch."""
         with self._database.transaction() as connection:

@@ -75,8 +75,7 @@ class Reports:
         kept = [] if left_from is None else [each for each in self._sending if each["iteration"] >= left_from]
         taken = len(self._sending) - len(kept)
         self._most = max(min(2 * (taken if kept else self._most), MOST_AT_ONCE), 1)
-        self._left.extendleft(reversed(kept))
-        self._clear()
+        self._keep(kept)
 
     def refused(self, problem: Mapping[str, Any]) -> int:
         """Drops what the service refuses of the last batch, and leaves the rest for the next; how many those are.
@@ -91,9 +90,13 @@ class Reports:
             self._most = len(kept) // 2
         dropped = len(self._sending) - len(kept)
         self.dropped += dropped
+        self._keep(kept)
+        return dropped
+
+    def _keep(self, kept: list[dict[str, Any]]) -> None:
+        """Leaves what was not taken for the next batch."""
         self._left.extendleft(reversed(kept))
         self._clear()
-        return dropped
 
     def _clear(self) -> None:
         self._sending, self._sending_values, self._sending_bytes = [], 0, 0

@@ -48,7 +48,7 @@ def _reports(runs: Runs, run: Run, name: str, window: range, width_px: int) -> R
     """What was reported under a name, of each earlier attempt by itself."""
     found = runs.reported(run, name, window, width_px)
     earlier = {
-        lane.number: runs.reported_in(run, lane.number, name, own, -(-width_px * len(own) // len(window)))
+        lane.number: runs.reported_in(run, lane.number, name, own, window, width_px)
         for lane, own in earlier_lanes(run, window)
     }
     numbers = {number: each.numbers for number, each in earlier.items()}

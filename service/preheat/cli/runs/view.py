@@ -44,11 +44,10 @@ async def look(http: "httpx.AsyncClient", address: str, run_id: str, metric: str
         report = _report_words(metric, series)
         if metric not in series["names"] and series["attempt"] > 1:
             report = f"{report} in attempt {series['attempt']}"
-            attempts = (await get("/attempts"))["attempts"]
-            before = attempts[-1]["parent"] if attempts else None
+            attempt = run["attempt"] or (await get("/attempts"))["attempts"][-1]
+            before = attempt["parent"]
             if before:
-                stop = attempts[-1]["start"]
-                series = await get("/reports", name=metric, start=start, stop=stop, attempt=before)
+                series = await get("/reports", name=metric, start=start, stop=attempt["start"], attempt=before)
                 report += f"; {_report_words(metric, series)} in attempt {before}" if series["iterations"] else ""
     except httpx.HTTPError as error:
         raise NoAnswer(address, error, may_be_done=False) from error

@@ -88,11 +88,11 @@ def test_it_promises_nothing_where_nothing_is_to_be_asked_any_more() -> None:
 
 def test_dry_run_change_and_cancelling_say_it(job: RestJob) -> None:
     """Each of the answers."""
-    tried = job.http.post(
-        f"{job.path}/changes", params={"dry_run": True}, json={"operation": {"op": "scale", "factor": 0.5}, "why": "x"}
-    ).json()
+    tried = job.dry_run(factor=0.5).json()
     made = job.change(factor=0.5)
-    for found in (tried, made):
+    headers = {"if-match": made["etag"], "idempotency-key": "cancels-it"}
+    cancelled = job.http.post(f"{job.path}/changes/{made['change']['id']}/cancel", headers=headers).json()
+    for found in (tried, made, cancelled):
         assert found["job"]["position"] == 1
         assert found["job"]["promise_s"] == pytest.approx(2.5)
         assert found["job"]["text"].endswith("it promised to ask again within 2.5 s")
