@@ -1,6 +1,7 @@
 """Runs scenarios: a trainer in a process of its own, a proxy or a fake service that is changed as it goes on."""
 
 import asyncio
+import errno
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +116,15 @@ def _trained(scenario: Scenario, between: Any, options: dict[str, Any]) -> Outco
 
 
 def _process(argument: str) -> "subprocess.Popen[str]":
+    """Started twice if need be: a sandbox's kernel was once seen to lose the arguments of a sound start."""
     command = [sys.executable, "-W", "error", "-m", "faults.trainer", argument]
-    return subprocess.Popen(command, cwd=TESTS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    start = partial(subprocess.Popen, command, cwd=TESTS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        return start()
+    except OSError as error:
+        if error.errno != errno.EFAULT:
+            raise
+        return start()
 
 
 def _tell(process: "subprocess.Popen[str]") -> None:
