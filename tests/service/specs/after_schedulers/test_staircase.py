@@ -18,9 +18,9 @@ def staircase(child: dict[str, Any], hold: Any, **fields: Any) -> Curve:
 
 
 @settings(max_examples=200, deadline=None)
-@given(child=ANY, hold=st.integers(1, 80), warmup=st.integers(0, 20), steps=st.integers(1, 70))
+@given(child=ANY, hold=st.integers(1, 80), warmup=st.integers(0, WARMUP), steps=st.integers(1, 70))
 def test_the_lr_is_that_of_the_last_multiple(child: dict[str, Any], hold: int, warmup: int, steps: int) -> None:
-    """Of any scheduler, after any warm-up, to the last bit, and read one by one, as a list and at every distance."""
+    """Of any scheduler after any warm-up, to the last bit: read one by one, as a list, at every distance."""
     child = {**child, "cycle_momentum": False} if child["type"] in {"CyclicLR", "OneCycleLR"} else child
     free = first_column(curve_after(child, total_iterations=TOTAL, warmup=warmup))
     asked = staircase(child, hold, warmup=warmup)
